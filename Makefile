@@ -1,0 +1,52 @@
+# Every target does all of its own set-up: it needs Python, make and a package index, no more.
+
+UV_VERSION := 0.13.9
+# A uv that is on the PATH but does not run (a version manager's stub) is as good as none.
+UV := $(shell uv --version >/dev/null 2>&1 && echo uv || echo .uv/bin/uv)
+RUN := $(UV) run --frozen
+PYTEST := $(RUN) python -m pytest
+
+# Settings for tools that load the project without running it.
+for_lint = DJANGO_DEBUG=true DJANGO_SECRET_KEY=lint DATABASE_URL=sqlite://:memory:
+for_production = DJANGO_DEBUG=false DATABASE_URL=postgresql://localhost/tidy \
+	REDIS_URL=redis://localhost DJANGO_ALLOWED_HOSTS=tidy.example \
+	DJANGO_SECRET_KEY=only-for-the-check-0123456789-abcdefghijklmnopqrstuvwxyz
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint format clean
+
+help: ## Show these lines
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+run: .venv ## Run all of Tidy on this machine: web, worker, scheduler and broker
+	@$(RUN) manage.py dev
+
+test: .venv ## Run the tests, on PostgreSQL and on SQLite
+	TIDY_TEST_DATABASE=postgresql $(PYTEST)
+	TIDY_TEST_DATABASE=sqlite $(PYTEST)
+
+lint: .venv ## Check style, types, migrations and the production settings
+	$(RUN) ruff check .
+	$(RUN) ruff format --check .
+	$(for_lint) $(RUN) mypy .
+	$(for_lint) $(RUN) manage.py makemigrations --check --dry-run
+	$(for_production) $(RUN) manage.py check --deploy --fail-level WARNING
+
+format: .venv ## Put the code in its standard form
+	$(RUN) ruff check --fix .
+	$(RUN) ruff format .
+
+clean: ## Remove what these targets made, except this machine's data in var/ and .env
+	rm -rf .venv .uv .mypy_cache .ruff_cache .pytest_cache .hypothesis staticfiles
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The virtual environment, as uv.lock says.
+.venv: pyproject.toml uv.lock $(if $(filter .uv/bin/uv,$(UV)),.uv/bin/uv)
+	$(UV) sync --frozen
+	@touch .venv
+
+# From the package index. Made outside this folder, whose .python-version might name a Python that
+# a version manager does not have; pip alone serves where the venv module is missing.
+.uv/bin/uv:
+	cd / && { python3 -m venv "$(CURDIR)/.uv" && "$(CURDIR)/.uv/bin/python" -m pip install -q uv==$(UV_VERSION); } \
+		|| python3 -m pip install -q --target "$(CURDIR)/.uv" uv==$(UV_VERSION)

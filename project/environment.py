@@ -1,0 +1,84 @@
+"""Reads the environment: which values a setting accepts, and `manage.py dev`'s own `.env`.
+
+An error names the variable and what is wrong with it; it never repeats an address, which may hold
+a password.
+"""
+
+import os
+from pathlib import Path
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+import dj_database_url
+from django.core.management.utils import get_random_secret_key
+from environs import ValidationError
+
+SQLITE_OPTIONS = {
+    # Take the write lock when a transaction begins. A transaction that reads first and then wants
+    # to write cannot wait for the lock on SQLite: it fails at once, whatever the timeout.
+    "transaction_mode": "IMMEDIATE",
+    "timeout": 20,
+    "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+}
+
+
+def known_time_zone(value: str) -> None:
+    """Refuse a name that the tz database does not have."""
+    try:
+        ZoneInfo(value)
+    except (ValueError, OSError) as error:
+        raise ValidationError(f"{value!r} is no time zone such as Europe/Berlin.") from error
+
+
+def broker_address(value: str) -> None:
+    """Refuse an address that a Redis client cannot use."""
+    if urlsplit(value).scheme not in {"redis", "rediss", "unix"}:
+        raise ValidationError("must begin with redis://, rediss:// or unix://.")
+
+
+def database_from(url: str) -> dj_database_url.DBConfig:
+    """Turn a database address into an entry of Django's DATABASES.
+
+    Args:
+        url: `postgresql://user:password@host:port/name` or `sqlite:////absolute/path`.
+
+    Raises:
+        ValidationError: the address is neither PostgreSQL's nor SQLite's, or cannot be read.
+    """
+    if urlsplit(url).scheme not in {"postgres", "postgresql", "sqlite"}:
+        raise ValidationError("must begin with postgresql:// or sqlite://.")
+    try:
+        database = dj_database_url.parse(url)
+    except ValueError as error:
+        raise ValidationError("is not an address that can be read.") from error
+    if database["ENGINE"].endswith("sqlite3"):
+        return {**database, "OPTIONS": {**SQLITE_OPTIONS, **database.get("OPTIONS", {})}}
+    # A worker or web thread keeps its connection for a minute; it is checked before it is used
+    # again, so a restarted database costs no failed request.
+    options = {"connect_timeout": 5, **database.get("OPTIONS", {})}
+    return {**database, "CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True, "OPTIONS": options}
+
+
+def write_development_env(path: Path) -> bool:
+    """Write the `.env` of a development checkout, unless there is one.
+
+    It turns DEBUG on and holds a secret key of its own, so that `manage.py shell` and the other
+    commands work beside `manage.py dev` without anything to type.
+
+    Args:
+        path: the file to write; only its owner may read it.
+
+    Returns:
+        Whether the file was written.
+    """
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return False
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(
+            "# Written by `manage.py dev` for this checkout; .env.example names every setting.\n"
+            "DJANGO_DEBUG=true\n"
+            f"DJANGO_SECRET_KEY='{get_random_secret_key()}'\n"
+        )
+    return True

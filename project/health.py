@@ -1,0 +1,57 @@
+"""Answers the probes `/livez` and `/readyz` of whoever runs Tidy (an orchestrator, a balancer).
+
+They are a middleware, not views: a probe comes by IP address and plain HTTP, which host checks and
+the redirect to HTTPS would refuse.
+"""
+
+from collections.abc import Callable
+
+import redis
+import structlog
+from django.conf import settings
+from django.db import DatabaseError, connection
+from django.http import HttpRequest, HttpResponse
+from redis.exceptions import RedisError
+
+logger = structlog.get_logger(__name__)
+
+
+class HealthMiddleware:
+    """Answer the health probes; hand every other request on."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+        self.broker = redis.Redis.from_url(
+            settings.REDIS_URL, socket_connect_timeout=2, socket_timeout=2
+        )
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if request.path == "/livez":
+            return HttpResponse("ok\n", content_type="text/plain")
+        if request.path == "/readyz":
+            return self.ready()
+        return self.get_response(request)
+
+    def ready(self) -> HttpResponse:
+        """Say whether this process reaches all it needs: 200, or 503 naming what it does not.
+
+        The reasons go to the log, not to whoever asks.
+        """
+        failing = []
+        try:
+            connection.ensure_connection()
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT 1")
+        except DatabaseError as error:
+            logger.warning("not ready", failing="database", reason=str(error))
+            failing.append("database: cannot be reached")
+        try:
+            self.broker.ping()
+        except RedisError as error:
+            logger.warning("not ready", failing="broker", reason=str(error))
+            failing.append("broker: cannot be reached")
+        return HttpResponse(
+            "".join(f"{line}\n" for line in failing or ["ok"]),
+            content_type="text/plain",
+            status=503 if failing else 200,
+        )

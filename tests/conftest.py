@@ -1,0 +1,54 @@
+"""The cast of the tests, and the servers they share."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from django.db import connections
+from pytest_django import Settings
+
+from accounts.models import User
+from tests.plugin import ON_POSTGRESQL, RUNTIME
+from tests.servers import postgresql_server, valkey_server
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Path]:
+    """A PostgreSQL server: the folder of its socket, which is the host to connect to."""
+    with postgresql_server(RUNTIME) as host:
+        yield host
+
+
+@pytest.fixture(scope="session")
+def valkey() -> Iterator[str]:
+    """The Valkey server that the settings name: its address."""
+    with valkey_server(RUNTIME) as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(request: pytest.FixtureRequest) -> None:
+    """Start the database server that the settings name; pytest-django asks for this first."""
+    if ON_POSTGRESQL:
+        host = request.getfixturevalue("postgresql")
+        connections["default"].settings_dict["HOST"] = str(host)
+
+
+@pytest.fixture(autouse=True)
+def _fast_passwords(settings: Settings) -> None:
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+@pytest.fixture
+def alice(db: None) -> User:
+    return User.objects.create_user("alice")
+
+
+@pytest.fixture
+def bob(db: None) -> User:
+    return User.objects.create_user("bob")
+
+
+@pytest.fixture
+def carol(db: None) -> User:
+    return User.objects.create_user("carol")

@@ -1,0 +1,49 @@
+"""Gives the tests an environment of their own.
+
+Loaded with `-p`, before pytest-django reads the settings. `TIDY_TEST_DATABASE` chooses the
+database: `postgresql` (the default) or `sqlite`. The servers live in one temporary folder, start
+when a test asks for them (see `conftest.py`) and end with the run.
+"""
+
+import atexit
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+
+ON_POSTGRESQL = os.environ.get("TIDY_TEST_DATABASE", "postgresql") == "postgresql"
+RUNTIME = Path(tempfile.mkdtemp(prefix="tidy-"))
+atexit.register(shutil.rmtree, RUNTIME, ignore_errors=True)
+
+# The tests' settings do not depend on the shell that started them.
+for name in [name for name in os.environ if name.startswith(("DJANGO_", "TODO_"))]:
+    del os.environ[name]
+os.environ.update(
+    DJANGO_DEBUG="true",
+    DJANGO_SECRET_KEY="tests",
+    DATABASE_URL="postgresql://postgres@/postgres"
+    if ON_POSTGRESQL
+    else f"sqlite:///{RUNTIME}/tidy.sqlite3",
+    REDIS_URL=f"unix://{RUNTIME}/valkey.sock",
+    TIME_ZONE="UTC",
+    # Where the embedded PostgreSQL keeps its lock.
+    XDG_RUNTIME_DIR=str(RUNTIME),
+)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out, on SQLite, what holds on PostgreSQL alone or brings its own database.
+
+    Left out, not skipped: the run on PostgreSQL has them all.
+    """
+    if ON_POSTGRESQL:
+        return
+    left_out = [
+        item
+        for item in items
+        if item.get_closest_marker("postgresql") or item.get_closest_marker("e2e")
+    ]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]

