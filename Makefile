@@ -8,7 +8,7 @@ PYTEST := $(RUN) python -m pytest
 
 # Settings for tools that load the project without running it.
 for_lint = DJANGO_DEBUG=true DJANGO_SECRET_KEY=lint DATABASE_URL=sqlite://:memory:
-for_production = DJANGO_DEBUG=false DATABASE_URL=postgresql://localhost/tidy \
+for_production = DJANGO_DEBUG=false DATABASE_URL=sqlite://:memory: \
 	REDIS_URL=redis://localhost DJANGO_ALLOWED_HOSTS=tidy.example \
 	DJANGO_SECRET_KEY=only-for-the-check-0123456789-abcdefghijklmnopqrstuvwxyz
 
