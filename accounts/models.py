@@ -50,6 +50,10 @@ class UserManager(auth.UserManager["User"]):
         """Those whose completed todos the cleanup sweeps."""
         return self.get_queryset().taking_part()
 
+    def cleanup_exceptions(self) -> UserQuerySet:
+        """Those whom the site's rule alone does not describe."""
+        return self.get_queryset().cleanup_exceptions()
+
 
 class User(auth.AbstractUser):
     """A person: Django's own user, with cleanup preferences."""

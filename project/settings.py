@@ -167,6 +167,8 @@ os.environ.setdefault("dramatiq_worker_timeout", "100")
 
 #: Actors live in `actors.py`. Our app is itself called `tasks`, the name django-dramatiq looks for.
 DRAMATIQ_AUTODISCOVER_MODULES = ["actors"]
+# It brings a task of its own, for a table that we do not fill.
+DRAMATIQ_IGNORED_MODULES = ["django_dramatiq.tasks"]
 
 DRAMATIQ_BROKER = {
     "BROKER": "dramatiq.brokers.redis.RedisBroker",

@@ -1,13 +1,16 @@
 """Todos."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Self
 
 from django.conf import settings
 from django.core.validators import ProhibitNullCharactersValidator
 from django.db import models
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
+
+from accounts.models import User
+from todos.functions import DaysBefore
 
 
 class TodoQuerySet(models.QuerySet["Todo"]):
@@ -27,6 +30,31 @@ class TodoQuerySet(models.QuerySet["Todo"]):
     def completed_before(self, cutoff: datetime) -> Self:
         """Those completed earlier than `cutoff`; one completed at that very moment is not."""
         return self.completed().filter(completed_at__lt=cutoff)
+
+    def due_for_cleanup(self, *, as_of: datetime, keep_days: int) -> Self:
+        """Those that the cleanup takes.
+
+        A todo goes when it was completed before its owner's cutoff, and the owner is active and has
+        not opted out. The cutoff is `as_of` less the owner's keep time, or `keep_days` where they
+        have none of their own.
+
+        The few owners whom the site's rule alone does not describe are looked up, and their todos
+        left out; everyone else's are not joined to their owners at all, which would cost a fifth.
+
+        Args:
+            as_of: the moment that keep times are counted back from.
+            keep_days: the site's keep time.
+        """
+        exceptions = User.objects.cleanup_exceptions().filter(pk=OuterRef("user_id"))
+        own_cutoff = DaysBefore(as_of, "keep_completed_days")
+        unwilling = exceptions.alias(own_cutoff=own_cutoff).filter(
+            Q(is_active=False) | Q(auto_cleanup=False) | Q(own_cutoff__lte=OuterRef("completed_at"))
+        )
+        due = self.completed_before(as_of).exclude(Exists(unwilling))
+        if keep_days == 0:
+            return due  # Nobody's own cutoff is later than `as_of`.
+        own_rule = exceptions.filter(keep_completed_days__isnull=False)
+        return due.filter(Q(completed_at__lt=as_of - timedelta(days=keep_days)) | Exists(own_rule))
 
 
 class Todo(models.Model):

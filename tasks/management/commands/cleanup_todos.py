@@ -1,0 +1,159 @@
+"""`manage.py cleanup_todos`: runs the cleanup now, here or in a worker."""
+
+import json
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.db import OperationalError
+from django.utils import timezone
+from tqdm import tqdm
+
+from accounts.models import MAX_KEEP_COMPLETED_DAYS, User
+from tasks.actors import todo_cleanup
+from tasks.management.messages import send, wait
+from todos.services import TodoService
+from todos.sweep import SweepProgress, SweepReport
+
+MAX_BATCH_SIZE = 1_000_000
+
+
+class Command(BaseCommand):
+    """Sweep completed todos, or hand that to a worker."""
+
+    help = (
+        "Sweeps away completed todos whose keep time is over, of everyone who is active and has "
+        "not opted out. Exits with 1 when somebody's todos could not be swept."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Add the options."""
+        add = parser.add_argument
+        add("--dry-run", action="store_true", help="count what would go; touch nothing")
+        add(
+            "--keep-days",
+            type=int,
+            metavar="N",
+            help="instead of TODO_KEEP_COMPLETED_DAYS; people's own keep times still hold",
+        )
+        add("--user", metavar="NAME", help="sweep this person's todos alone")
+        add("--batch-size", type=int, metavar="N", help="completed todos in one transaction")
+        add("--enqueue", action="store_true", help="have a worker do it")
+        add("--wait", type=int, metavar="SECONDS", help="with --enqueue: wait for the result")
+        add("--json", action="store_true", help="print one line of JSON, for machines")
+
+    def handle(self, **options: Any) -> None:
+        """Check the options, sweep, print one line."""
+        check(options)
+        keep_days, batch_size = options["keep_days"], options["batch_size"]
+        try:
+            user = find_user(options["user"])
+            if options["enqueue"]:
+                message = send(
+                    todo_cleanup,
+                    keep_days=keep_days,
+                    batch_size=batch_size,
+                    user_id=user.pk if user else None,
+                )
+                if not options["wait"]:
+                    self.print_sent(message.message_id, as_json=options["json"])
+                    return
+                report: SweepReport = wait(message, seconds=options["wait"])
+            elif options["dry_run"]:
+                report = TodoService.preview_sweep(
+                    as_of=timezone.now(), keep_days=keep_days, user=user
+                ).report()
+            else:
+                report = sweep(
+                    keep_days=keep_days, batch_size=batch_size, user=user, bar=not options["json"]
+                )
+        except OperationalError as error:
+            raise CommandError(f"The database failed: {str(error).strip()}") from error
+        self.print_report(report, dry_run=options["dry_run"], as_json=options["json"])
+
+    def print_sent(self, message_id: str, *, as_json: bool) -> None:
+        """Say that the cleanup is in the workers' hands."""
+        if as_json:
+            self.stdout.write(json.dumps({"message_id": message_id}))
+        else:
+            self.stdout.write(f"Sent to the workers as message {message_id}.")
+
+    def print_report(self, report: SweepReport, *, dry_run: bool, as_json: bool) -> None:
+        """Print what was swept.
+
+        Raises:
+            CommandError: somebody's todos could not be swept.
+        """
+        deleted, users = report["todos_deleted"], report["users_processed"]
+        if as_json:
+            self.stdout.write(json.dumps(report))
+        else:
+            self.stdout.write(
+                f"{'Would sweep' if dry_run else 'Swept'} {count(deleted, 'completed todo')} "
+                f"of {count(users, 'person', 'people')} taking part."
+            )
+        if errors := report["errors"]:
+            named = ", ".join(f"user {error['user_id']}: {error['reason']}" for error in errors[:5])
+            more = f", and {len(errors) - 5} more" if len(errors) > 5 else ""  # noqa: PLR2004
+            raise CommandError(f"Not swept: {named}{more}.")
+
+
+def check(options: dict[str, Any]) -> None:
+    """Refuse options that make no sense, before anything is touched.
+
+    Raises:
+        CommandError: naming the option.
+    """
+    bounds = {
+        "keep_days": (0, MAX_KEEP_COMPLETED_DAYS),
+        "batch_size": (1, MAX_BATCH_SIZE),
+        "wait": (1, 24 * 60 * 60),
+    }
+    for name, (lowest, highest) in bounds.items():
+        value = options[name]
+        if value is not None and not lowest <= value <= highest:
+            option = name.replace("_", "-")
+            raise CommandError(f"--{option} must be from {lowest} to {highest:,}, not {value}.")
+    if options["wait"] is not None and not options["enqueue"]:
+        raise CommandError("--wait goes with --enqueue.")
+    if options["dry_run"] and options["enqueue"]:
+        raise CommandError("--dry-run and --enqueue exclude each other.")
+
+
+def find_user(name: str | None) -> User | None:
+    """Return the user of that name; None for no name.
+
+    Raises:
+        CommandError: there is no such user.
+    """
+    if name is None:
+        return None
+    try:
+        return User.objects.get(username=name)
+    except User.DoesNotExist as error:
+        raise CommandError(f"There is no user called {name!r}.") from error
+
+
+def sweep(
+    *, keep_days: int | None, batch_size: int | None, user: User | None, bar: bool
+) -> SweepReport:
+    """Sweep in this process; `bar`: show a progress bar, where standard error is a terminal."""
+    with tqdm(unit=" ids", unit_scale=True, disable=None if bar else True) as progress_bar:
+
+        def on_batch(progress: SweepProgress) -> None:
+            progress_bar.total = progress.last_id
+            progress_bar.set_postfix_str(f"{progress.todos_deleted:,} swept", refresh=False)
+            progress_bar.update(progress.cursor - progress_bar.n)
+
+        return TodoService.sweep(
+            as_of=timezone.now(),
+            keep_days=keep_days,
+            batch_size=batch_size,
+            user=user,
+            on_batch=on_batch,
+        ).report()
+
+
+def count(number: int, one: str, many: str | None = None) -> str:
+    """Return a number with its noun: `1 person`, `2,000 people`."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"

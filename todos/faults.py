@@ -1,0 +1,25 @@
+"""Tells a fault that lies in some rows from one that concerns the whole database."""
+
+from django.db import DatabaseError, InterfaceError, NotSupportedError, OperationalError
+
+#: What is wrong for every row alike: the connection, the server, a lock or a time-out.
+_EVERYBODYS = (InterfaceError, NotSupportedError, OperationalError)
+
+#: SQLSTATE class 42: the statement itself is wrong, or we may not run it.
+_STATEMENT = "42"
+
+
+def fault_of_rows(error: DatabaseError) -> bool:
+    """Say whether leaving out some rows could help: a constraint or a trigger refused them."""
+    return not isinstance(error, _EVERYBODYS) and not sqlstate(error).startswith(_STATEMENT)
+
+
+def sqlstate(error: DatabaseError) -> str:
+    """Return the five characters that name the error in PostgreSQL; empty on SQLite."""
+    return getattr(error.__cause__, "sqlstate", None) or ""
+
+
+def reason(error: DatabaseError) -> str:
+    """Name the error, without its message: that may quote the row, a person's own text."""
+    cause = type(error.__cause__ or error).__name__
+    return f"{cause} ({state})" if (state := sqlstate(error)) else cause

@@ -1,0 +1,201 @@
+"""The sweep: deletes completed todos of all users at the database's own speed.
+
+It walks the primary key. A partial index of the completed todos gives the end of the next range;
+one short transaction deletes the eligible todos of that range. So its cost follows the completed
+todos, not the table or the number of users, memory does not grow, and nobody waits for a lock for
+longer than one batch takes. `docs/architecture.md` has the alternatives that were measured.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TypedDict
+
+import structlog
+from django.conf import settings
+from django.db import DatabaseError, connection, transaction
+from django.db.models import Max
+
+from accounts.models import User
+from todos.faults import fault_of_rows, reason
+from todos.models import Todo, TodoQuerySet
+
+logger = structlog.get_logger(__name__)
+
+#: Completed todos in one transaction. Measured: on PostgreSQL 20,000 take 13 ms, and another user's
+#: 99th percentile rises from 1 to 5 ms; SQLite has one writer at a time, who waits up to 34 ms for
+#: 2,000 and 180 ms for 20,000.
+BATCH_SIZES = {"postgresql": 20_000, "sqlite": 2_000}
+
+
+class SweepError(TypedDict):
+    """A person whose todos could not be swept, and why. Never holds a todo's text."""
+
+    user_id: int
+    reason: str
+
+
+class SweepReport(TypedDict):
+    """The result of a sweep as plain data, for a message or a line of JSON."""
+
+    users_processed: int
+    todos_deleted: int
+    errors: list[SweepError]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepResult:
+    """What a sweep did."""
+
+    users_processed: int
+    todos_deleted: int
+    errors: Sequence[SweepError] = ()
+
+    def report(self) -> SweepReport:
+        """Return the result as plain data."""
+        return {
+            "users_processed": self.users_processed,
+            "todos_deleted": self.todos_deleted,
+            "errors": list(self.errors),
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepProgress:
+    """How far a sweep has come: it goes from id 0 to `last_id`."""
+
+    cursor: int
+    last_id: int
+    todos_deleted: int
+
+
+@dataclass(kw_only=True)
+class Sweep:
+    """One sweep, of everyone or of one person.
+
+    Attributes:
+        as_of: the moment that keep times are counted back from.
+        keep_days: the keep time of whoever has none of their own; None for the site's.
+        user: sweep this person's todos alone.
+        errors: the people whose todos could not be swept, so far.
+    """
+
+    as_of: datetime
+    keep_days: int | None = None
+    user: User | None = None
+    errors: list[SweepError] = field(default_factory=list)
+
+    def preview(self) -> SweepResult:
+        """Count what `run` would do now, with the same query; touch nothing."""
+        return SweepResult(
+            users_processed=self._users_processed(), todos_deleted=self._eligible().count()
+        )
+
+    def run(
+        self,
+        *,
+        batch_size: int | None = None,
+        on_batch: Callable[[SweepProgress], None] | None = None,
+    ) -> SweepResult:
+        """Sweep, range by range.
+
+        Args:
+            batch_size: completed todos to pass in one transaction.
+            on_batch: called after each transaction.
+
+        Raises:
+            DatabaseError: the database failed in a way that is nobody's data's fault. What was
+                swept stays swept; running again goes on with the rest.
+        """
+        users_processed = self._users_processed()
+        todos_deleted = 0
+        last_id = self._todos().completed().aggregate(last=Max("pk"))["last"] or 0
+        for after, through in self._ranges(last_id, batch_size or default_batch_size()):
+            todos_deleted += self._sweep_range(after, through)
+            if on_batch:
+                on_batch(
+                    SweepProgress(cursor=through, last_id=last_id, todos_deleted=todos_deleted)
+                )
+        return SweepResult(
+            users_processed=users_processed, todos_deleted=todos_deleted, errors=self.errors
+        )
+
+    def _todos(self) -> TodoQuerySet:
+        """Return the todos that this sweep looks at."""
+        return Todo.objects.filter(user=self.user) if self.user else Todo.objects.all()
+
+    def _eligible(self) -> TodoQuerySet:
+        """Return the todos that are to go, without those of people who failed."""
+        keep_days = settings.TODO_KEEP_COMPLETED_DAYS if self.keep_days is None else self.keep_days
+        eligible = self._todos().due_for_cleanup(as_of=self.as_of, keep_days=keep_days)
+        if self.errors:
+            return eligible.exclude(user_id__in=[error["user_id"] for error in self.errors])
+        return eligible
+
+    def _users_processed(self) -> int:
+        people = User.objects.taking_part()
+        return people.filter(pk=self.user.pk).count() if self.user else people.count()
+
+    def _ranges(self, last_id: int, batch_size: int) -> Iterator[tuple[int, int]]:
+        """Cut the ids up to `last_id` into ranges (after, through] of `batch_size` completed."""
+        through = 0
+        while through < last_id:
+            after = through
+            ahead = self._todos().completed().filter(pk__gt=after, pk__lte=last_id).order_by("pk")
+            end = ahead.values_list("pk", flat=True)[batch_size - 1 : batch_size].first()
+            through = last_id if end is None else end
+            yield after, through
+
+    def _sweep_range(self, after: int, through: int) -> int:
+        """Delete the eligible todos of one range; return how many went."""
+        todos = self._eligible().filter(pk__gt=after, pk__lte=through)
+        try:
+            return delete(todos)
+        except DatabaseError as error:
+            if not fault_of_rows(error):
+                raise
+            logger.warning("range failed", after=after, through=through, reason=reason(error))
+        owners = todos.order_by("user_id").values_list("user_id", flat=True).distinct()
+        return self._sweep_owners(todos, list(owners))
+
+    def _sweep_owners(self, todos: TodoQuerySet, owners: Sequence[int]) -> int:
+        """Delete `todos` of `owners`, halving them until whoever makes it fail stands alone.
+
+        Args:
+            todos: the eligible todos of one range.
+            owners: ids of their users, in ascending order.
+
+        Returns:
+            How many todos went.
+        """
+        if not owners:
+            return 0
+        try:
+            return delete(todos.filter(user_id__range=(owners[0], owners[-1])))
+        except DatabaseError as error:
+            if not fault_of_rows(error):
+                raise
+            if len(owners) == 1:
+                self.errors.append({"user_id": owners[0], "reason": reason(error)})
+                logger.warning("todos not swept", **self.errors[-1])
+                return 0
+        middle = len(owners) // 2
+        return self._sweep_owners(todos, owners[:middle]) + self._sweep_owners(
+            todos, owners[middle:]
+        )
+
+
+def default_batch_size() -> int:
+    """Return the number of completed todos that one transaction passes."""
+    return settings.TODO_SWEEP_BATCH_SIZE or BATCH_SIZES[connection.vendor]
+
+
+def delete(todos: TodoQuerySet) -> int:
+    """Delete `todos` with one statement, in a transaction of its own; return how many went.
+
+    The conditions stand in the DELETE itself. So a todo that its owner is reopening at this moment
+    is looked at again once they have, and stays. Deleting by ids found earlier would take it.
+    """
+    with transaction.atomic(durable=True):
+        deleted, _ = todos.delete()
+    return deleted
