@@ -7,6 +7,7 @@ from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import execute_from_command_line
+from django.db import OperationalError
 from dotenv import load_dotenv
 
 from project.environment import write_development_env
@@ -24,7 +25,14 @@ def main() -> None:
     try:
         execute_from_command_line(sys.argv)
     except ImproperlyConfigured as error:
-        sys.exit(f"manage.py: {error}. .env.example explains every setting; `make run` needs none.")
+        reason = str(error).rstrip(".")
+        sys.exit(
+            f"manage.py: {reason}. .env.example explains every setting; `make run` needs none."
+        )
+    except OperationalError as error:
+        if "--traceback" in sys.argv:
+            raise
+        sys.exit(f"manage.py: the database failed: {' '.join(str(error).split())}")
 
 
 if __name__ == "__main__":

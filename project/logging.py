@@ -1,14 +1,19 @@
 """How every process of Tidy writes its log: one event a line, `key=value`, on standard error.
 
 Both structlog's loggers and the standard library's (Django, Dramatiq, APScheduler) come out in the
-same form. A terminal in development gets colours. Text from outside cannot start a line of its
-own: the renderer escapes line breaks and quotes.
+same form. A terminal in development gets colours. Text from outside can neither start a line of
+its own nor steer a terminal: control characters are written as escapes.
 """
 
 import sys
 from typing import Any
 
 import structlog
+from structlog.typing import EventDict, WrappedLogger
+
+_logfmt = structlog.processors.LogfmtRenderer(
+    key_order=["timestamp", "level", "event", "logger"], bool_as_flag=False
+)
 
 
 def logging_config(*, colors: bool) -> dict[str, Any]:
@@ -38,13 +43,11 @@ def logging_config(*, colors: bool) -> dict[str, Any]:
     )
     renderer: list[structlog.types.Processor]
     if colors and sys.stderr.isatty():
-        renderer = [structlog.dev.ConsoleRenderer()]
+        renderer = [escape_values, structlog.dev.ConsoleRenderer()]
     else:
         renderer = [
             structlog.processors.format_exc_info,
-            structlog.processors.LogfmtRenderer(
-                key_order=["timestamp", "level", "event", "logger"], bool_as_flag=False
-            ),
+            render_line,
         ]
     return {
         "version": 1,
@@ -69,3 +72,25 @@ def logging_config(*, colors: bool) -> dict[str, Any]:
             "apscheduler": {"level": "WARNING"},
         },
     }
+
+
+def escape(text: str) -> str:
+    """Return `text` with each character that is not printable as an escape, such as `\\x1b`."""
+    if text.isprintable():
+        return text
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
+        for character in text
+    )
+
+
+def escape_values(_logger: WrappedLogger, _method: str, event_dict: EventDict) -> EventDict:
+    """Escape every text of an event."""
+    return {
+        key: escape(value) if isinstance(value, str) else value for key, value in event_dict.items()
+    }
+
+
+def render_line(logger: WrappedLogger, method: str, event_dict: EventDict) -> str:
+    """Write an event as one line of `key=value`."""
+    return escape(_logfmt(logger, method, event_dict))

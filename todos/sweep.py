@@ -171,7 +171,7 @@ class Sweep:
         if not owners:
             return 0
         try:
-            return delete(todos.filter(user_id__range=(owners[0], owners[-1])))
+            return delete(todos.filter(user_id__gte=owners[0], user_id__lte=owners[-1]))
         except DatabaseError as error:
             if not fault_of_rows(error):
                 raise

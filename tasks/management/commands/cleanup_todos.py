@@ -5,7 +5,6 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
-from django.db import OperationalError
 from django.utils import timezone
 from tqdm import tqdm
 
@@ -46,29 +45,26 @@ class Command(BaseCommand):
         """Check the options, sweep, print one line."""
         check(options)
         keep_days, batch_size = options["keep_days"], options["batch_size"]
-        try:
-            user = find_user(options["user"])
-            if options["enqueue"]:
-                message = send(
-                    todo_cleanup,
-                    keep_days=keep_days,
-                    batch_size=batch_size,
-                    user_id=user.pk if user else None,
-                )
-                if not options["wait"]:
-                    self.print_sent(message.message_id, as_json=options["json"])
-                    return
-                report: SweepReport = wait(message, seconds=options["wait"])
-            elif options["dry_run"]:
-                report = TodoService.preview_sweep(
-                    as_of=timezone.now(), keep_days=keep_days, user=user
-                ).report()
-            else:
-                report = sweep(
-                    keep_days=keep_days, batch_size=batch_size, user=user, bar=not options["json"]
-                )
-        except OperationalError as error:
-            raise CommandError(f"The database failed: {str(error).strip()}") from error
+        user = find_user(options["user"])
+        if options["enqueue"]:
+            message = send(
+                todo_cleanup,
+                keep_days=keep_days,
+                batch_size=batch_size,
+                user_id=user.pk if user else None,
+            )
+            if not options["wait"]:
+                self.print_sent(message.message_id, as_json=options["json"])
+                return
+            report: SweepReport = wait(message, seconds=options["wait"])
+        elif options["dry_run"]:
+            report = TodoService.preview_sweep(
+                as_of=timezone.now(), keep_days=keep_days, user=user
+            ).report()
+        else:
+            report = sweep(
+                keep_days=keep_days, batch_size=batch_size, user=user, bar=not options["json"]
+            )
         self.print_report(report, dry_run=options["dry_run"], as_json=options["json"])
 
     def print_sent(self, message_id: str, *, as_json: bool) -> None:

@@ -1,0 +1,99 @@
+"""Tidy's own processes, started as an operator starts them, in a copy of the project."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import monotonic, sleep
+
+#: What a process needs of the shell; no setting of Tidy's leaks in from there.
+INHERITED = ("HOME", "LANG", "PATH", "TMPDIR", "XDG_RUNTIME_DIR")
+
+
+@dataclass
+class Process:
+    """A running process and the file that its output goes to."""
+
+    popen: subprocess.Popen[bytes]
+    log: Path
+
+    def output(self) -> str:
+        """Return everything that it has written so far."""
+        return self.log.read_text(encoding="utf-8")
+
+    def wait_for(self, text: str, *, times: int = 1, seconds: float = 30) -> None:
+        """Return when it has written `text` so many times."""
+        wait_until(
+            lambda: self.output().count(text) >= times or self.popen.poll() is not None,
+            seconds=seconds,
+            otherwise=lambda: f"{text!r} was not written:\n{self.output()}",
+        )
+        assert self.output().count(text) >= times, f"it ended:\n{self.output()}"
+
+    def stop(self, *, seconds: float = 15) -> int:
+        """Send it SIGTERM, to its own id alone; return its exit code."""
+        self.popen.send_signal(signal.SIGTERM)
+        return self.popen.wait(seconds)
+
+
+@dataclass
+class Tidy:
+    """A copy of the project and the environment that its processes get."""
+
+    folder: Path
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The whole environment of its processes."""
+        inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
+        return {**inherited, "PYTHONUNBUFFERED": "1", **self.settings}
+
+    def manage(self, *arguments: str, seconds: float = 120) -> subprocess.CompletedProcess[str]:
+        """Run `manage.py` with these arguments to its end."""
+        return subprocess.run(
+            [sys.executable, "manage.py", *arguments],
+            cwd=self.folder,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+            check=False,
+        )
+
+    @contextmanager
+    def start(self, *arguments: str) -> Iterator[Process]:
+        """Run `manage.py` with these arguments; kill what is left of it when the block ends."""
+        log = self.folder / f"{arguments[0]}.{monotonic()}.log"
+        with log.open("wb") as output:
+            popen = subprocess.Popen(
+                [sys.executable, "manage.py", *arguments],
+                cwd=self.folder,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        try:
+            yield Process(popen, log)
+        finally:
+            # A test that passed has stopped it; one that failed must not leave it behind.
+            with suppress(ProcessLookupError):
+                os.killpg(popen.pid, signal.SIGKILL)
+            popen.wait(10)
+
+
+def wait_until(
+    condition: Callable[[], bool], *, seconds: float, otherwise: Callable[[], str]
+) -> None:
+    """Return when `condition` holds; fail with the words of `otherwise` after so many seconds."""
+    deadline = monotonic() + seconds
+    while not condition():
+        assert monotonic() < deadline, otherwise()
+        sleep(0.05)

@@ -1,0 +1,207 @@
+"""The whole path with real processes: scheduler, broker, worker, database."""
+
+import json
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+from tests.checkout import copy_project
+from tests.processes import Tidy
+from tests.servers import valkey_server
+
+pytestmark = pytest.mark.e2e
+
+#: The rule, in SQL of its own: the todos that a cleanup as of a moment leaves.
+SURVIVORS = """
+    SELECT todo.id FROM todos_todo AS todo JOIN accounts_user AS owner ON owner.id = todo.user_id
+    WHERE NOT (
+        todo.completed_at IS NOT NULL AND owner.is_active AND owner.auto_cleanup
+        AND todo.completed_at < %s - 24 * coalesce(owner.keep_completed_days, 0) * interval '1 hour'
+    )
+"""
+
+
+@pytest.fixture
+def database(postgresql: Path) -> Iterator[str]:
+    """An empty PostgreSQL database: its address."""
+    name = f"e2e_{uuid4().hex}"
+    with psycopg.connect(host=str(postgresql), user="postgres", autocommit=True) as admin:
+        admin.execute(f"CREATE DATABASE {name}")
+        yield f"postgresql://postgres@/{name}?host={postgresql}"
+        admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def tidy(tmp_path: Path, checkout: Path, database: str) -> Iterator[Tidy]:
+    """A copy of the project with a database and a broker of its own, configured for production."""
+    valkey = tmp_path / "valkey"
+    valkey.mkdir()
+    with valkey_server(valkey) as broker:
+        tidy = Tidy(
+            copy_project(tmp_path / "tidy", checkout),
+            {
+                "DJANGO_SECRET_KEY": "e2e",
+                "DJANGO_ALLOWED_HOSTS": "tidy.example",
+                "DATABASE_URL": database,
+                "REDIS_URL": broker,
+            },
+        )
+        migrated = tidy.manage("migrate", "-v0")
+        assert migrated.returncode == 0, migrated.stderr
+        yield tidy
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    """Replace a passage that stands in a file exactly once."""
+    text = path.read_text(encoding="utf-8")
+    assert text.count(old) == 1, f"{path.name} has no single {old!r}"
+    path.write_text(text.replace(old, new), encoding="utf-8")
+
+
+def ids(database: psycopg.Connection, query: str, *arguments: object) -> set[int]:
+    return {row[0] for row in database.execute(query, arguments)}
+
+
+def test_scheduled_cleanup_leaves_exactly_what_the_rule_says(tidy: Tidy) -> None:
+    edit(tidy.folder / "tasks/schedules.py", 'crontab="0 2 * * *"', "every=3")
+    seeded = tidy.manage("seed_demo", "--users=1000", "--todos=100000", "--seed=7", "--force")
+    assert seeded.returncode == 0, seeded.stderr
+
+    with psycopg.connect(tidy.settings["DATABASE_URL"], autocommit=True) as database:
+        before = ids(database, "SELECT id FROM todos_todo")
+        earliest = ids(database, SURVIVORS, datetime.now(UTC))
+        with (
+            tidy.start("rundramatiq", "--processes=1", "--threads=2") as worker,
+            tidy.start("runscheduler") as scheduler,
+        ):
+            worker.wait_for("todos swept", times=2, seconds=60)
+            assert scheduler.stop() == 0
+            assert worker.stop() == 0
+        latest = ids(database, SURVIVORS, datetime.now(UTC))
+        after = ids(database, "SELECT id FROM todos_todo")
+
+    assert len(before) == 100_000
+    assert latest <= after <= earliest
+    assert 10_000 < len(after) < 90_000
+    swept = [int(number) for number in re.findall(r"todos_deleted=(\d+)", worker.output())]
+    assert sum(swept) == len(before) - len(after)
+
+
+def test_result_of_a_cleanup_comes_back_in_a_shell(tidy: Tidy) -> None:
+    assert tidy.manage("seed_demo", "--users=20", "--todos=500", "--force").returncode == 0
+    expected = json.loads(tidy.manage("cleanup_todos", "--dry-run", "--json").stdout)
+    with tidy.start("rundramatiq", "--processes=1", "--threads=2") as worker:
+        shell = tidy.manage(
+            "shell",
+            "-v0",
+            "-c",
+            "from tasks.actors import todo_cleanup\n"
+            "print(todo_cleanup.send().get_result(block=True, timeout=30_000) | {'shell': 1})",
+        )
+        again = tidy.manage("cleanup_todos", "--enqueue", "--wait=30", "--json")
+        assert worker.stop() == 0
+
+    assert shell.stdout == f"{expected | {'shell': 1}}\n"
+    assert expected["todos_deleted"] > 0
+    assert json.loads(again.stdout) == expected | {"todos_deleted": 0}
+
+
+def test_ping_is_answered_by_a_worker_and_fails_in_one_line_without_one(tidy: Tidy) -> None:
+    alone = tidy.manage("ping", "--wait=1")
+    assert alone.returncode == 1
+    assert alone.stderr.startswith("CommandError: No worker has finished ping within 1 s")
+    assert alone.stderr.count("\n") == 1
+
+    with tidy.start("rundramatiq", "--processes=1", "--threads=2") as worker:
+        answered = tidy.manage("ping", "--wait=30")
+        assert worker.stop() == 0
+    assert answered.returncode == 0, answered.stderr
+    assert re.fullmatch(r"pong from \S+ \(process \d+\) after \d+ ms\n", answered.stdout)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("ping",), ("cleanup_todos", "--enqueue"), ("cleanup_todos", "--enqueue", "--wait=9")],
+)
+def test_broker_that_is_down_is_one_clear_line(tidy: Tidy, command: tuple[str, ...]) -> None:
+    tidy.settings = {**tidy.settings, "REDIS_URL": "unix:///nonexistent/valkey.sock"}
+    refused = tidy.manage(*command)
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("CommandError: The broker cannot be reached: ")
+    assert refused.stderr.count("\n") == 1
+
+
+def test_database_that_is_down_is_one_clear_line(tidy: Tidy) -> None:
+    tidy.settings = {**tidy.settings, "DATABASE_URL": "postgresql://x@/x?host=/nonexistent"}
+    refused = tidy.manage("cleanup_todos")
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("manage.py: the database failed: ")
+    assert refused.stderr.count("\n") == 1
+
+
+def test_scheduler_outlives_a_broker_that_is_away(tidy: Tidy) -> None:
+    edit(tidy.folder / "tasks/schedules.py", "every=60", "every=1")
+    reachable = tidy.settings
+    tidy.settings = {**reachable, "REDIS_URL": "unix:///nonexistent/valkey.sock"}
+    with tidy.start("runscheduler") as scheduler:
+        scheduler.wait_for('event="not sent"', times=2)
+        assert scheduler.popen.poll() is None
+        assert scheduler.stop() == 0
+    assert "Traceback" not in scheduler.output()
+
+
+def test_scheduler_touches_the_file_that_shows_its_clock_is_running(
+    tidy: Tidy, tmp_path: Path
+) -> None:
+    alive = tmp_path / "alive"
+    with tidy.start("runscheduler", "--alive-file", str(alive)) as scheduler:
+        scheduler.wait_for("scheduler started")
+        assert alive.exists()
+        assert scheduler.stop() == 0
+
+
+def test_task_is_added_in_three_places(tidy: Tidy) -> None:
+    """A name, an actor, a schedule entry: as the README says."""
+    tasks = tidy.folder / "tasks"
+    edit(
+        tasks / "names.py",
+        '    TODO_CLEANUP = "todo.cleanup"\n',
+        '    TODO_CLEANUP = "todo.cleanup"\n    GREET = "greet"\n',
+    )
+    with (tasks / "actors.py").open("a", encoding="utf-8") as actors:
+        actors.write(
+            "\n\n@dramatiq.actor(actor_name=TaskName.GREET, max_retries=0, time_limit=SECOND)\n"
+            "def greet() -> None:\n"
+            '    """Say hello to everyone."""\n'
+            '    logger.info("hello from the new task")\n'
+        )
+    edit(
+        tasks / "schedules.py",
+        "SCHEDULES = (\n",
+        "SCHEDULES = (\n    Schedule(task=TaskName.GREET, every=1),\n",
+    )
+
+    with (
+        tidy.start("rundramatiq", "--processes=1", "--threads=2") as worker,
+        tidy.start("runscheduler") as scheduler,
+    ):
+        worker.wait_for("hello from the new task", times=2)
+        assert scheduler.stop() == 0
+        assert worker.stop() == 0
+
+
+def test_schedule_of_a_task_without_an_actor_stops_the_scheduler_at_once(tidy: Tidy) -> None:
+    edit(tidy.folder / "tasks/names.py", 'PING = "ping"', 'PING = "ping"\n    GREET = "greet"')
+    edit(
+        tidy.folder / "tasks/schedules.py",
+        "SCHEDULES = (\n",
+        "SCHEDULES = (\n    Schedule(task=TaskName.GREET, every=1),\n",
+    )
+    refused = tidy.manage("runscheduler", seconds=30)
+    assert refused.returncode == 1
+    assert "greet" in refused.stderr.splitlines()[-1]

@@ -1,0 +1,190 @@
+"""Races on PostgreSQL: what people do to their todos while a sweep runs, on two connections.
+
+Each test holds a row with one connection, lets the sweep run into it on another, and only lets go
+once the database itself says that the sweep is waiting.
+"""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from time import monotonic, sleep
+
+import pytest
+from django.db import connection, transaction
+
+from accounts.models import User
+from todos.models import Todo
+from todos.services import TodoService
+from todos.sweep import SweepProgress, SweepResult
+
+pytestmark = [pytest.mark.postgresql, pytest.mark.django_db(transaction=True)]
+
+AS_OF = datetime(2026, 3, 1, 2, tzinfo=UTC)
+LONG_AGO = AS_OF - timedelta(days=100)
+
+
+def in_another_connection[T](work: Callable[[], T]) -> T:
+    """Do `work` on a connection of its own, closed when it is done."""
+    try:
+        return work()
+    finally:
+        connection.close()
+
+
+@contextmanager
+def sweep_beside(*, batch_size: int = 1000) -> Iterator[Future[SweepResult]]:
+    """Run a sweep on another connection; wait for it when the block ends."""
+    with ThreadPoolExecutor(1) as pool:
+        yield pool.submit(
+            in_another_connection, lambda: TodoService.sweep(as_of=AS_OF, batch_size=batch_size)
+        )
+
+
+def wait_until_blocked(sweep: Future[SweepResult], seconds: float = 10) -> None:
+    """Return when another connection waits for a lock of this one."""
+    deadline = monotonic() + seconds
+    while monotonic() < deadline:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                # Not pg_stat_activity: that is read once and then stands still in a transaction.
+                "SELECT 1 FROM pg_locks"
+                " WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid))"
+            )
+            if cursor.fetchone():
+                return
+        assert not sweep.done(), "the sweep did not wait for the row"
+        sleep(0.01)
+    raise AssertionError("the sweep never came to the row")
+
+
+@pytest.fixture
+def todos(alice: User, bob: User) -> list[Todo]:
+    """Alice's and Bob's, all completed long ago."""
+    return Todo.objects.bulk_create(
+        Todo(user=user, title=f"{user} {number}", completed_at=LONG_AGO)
+        for number in range(5)
+        for user in (alice, bob)
+    )
+
+
+def test_todo_reopened_during_cleanup_survives(todos: list[Todo]) -> None:
+    mine = todos[4]
+    with sweep_beside() as sweep:
+        with transaction.atomic():
+            TodoService.reopen(user=mine.user, todo_id=mine.pk)
+            wait_until_blocked(sweep)
+        result = sweep.result(timeout=10)
+
+    assert list(Todo.objects.all()) == [mine]
+    assert result.todos_deleted == len(todos) - 1
+
+
+def test_todo_completed_anew_during_cleanup_survives(todos: list[Todo]) -> None:
+    mine = todos[4]
+    TodoService.reopen(user=mine.user, todo_id=mine.pk)
+    Todo.objects.filter(pk=mine.pk).update(completed_at=LONG_AGO)
+    with sweep_beside() as sweep:
+        with transaction.atomic():
+            TodoService.reopen(user=mine.user, todo_id=mine.pk)
+            TodoService.complete(user=mine.user, todo_id=mine.pk)
+            wait_until_blocked(sweep)
+        result = sweep.result(timeout=10)
+
+    survivor = Todo.objects.get()
+    assert survivor == mine
+    assert survivor.is_completed
+    assert result.todos_deleted == len(todos) - 1
+
+
+def test_todo_whose_reopening_is_taken_back_is_swept(todos: list[Todo]) -> None:
+    mine = todos[4]
+    with sweep_beside() as sweep:
+        with transaction.atomic():
+            TodoService.reopen(user=mine.user, todo_id=mine.pk)
+            wait_until_blocked(sweep)
+            transaction.set_rollback(True)
+        result = sweep.result(timeout=10)
+
+    assert not Todo.objects.exists()
+    assert result.todos_deleted == len(todos)
+
+
+def test_completed_todo_edited_during_cleanup_is_swept_all_the_same(todos: list[Todo]) -> None:
+    mine = todos[4]
+    with sweep_beside() as sweep:
+        with transaction.atomic():
+            TodoService.edit(
+                user=mine.user, todo_id=mine.pk, title="Edited", description="", due_on=None
+            )
+            wait_until_blocked(sweep)
+        result = sweep.result(timeout=10)
+
+    assert not Todo.objects.exists()
+    assert result.todos_deleted == len(todos)
+
+
+def test_todos_of_an_owner_deactivated_between_two_batches_survive(
+    todos: list[Todo], bob: User
+) -> None:
+    swept_before = 0
+
+    def deactivate_bob(progress: SweepProgress) -> None:
+        nonlocal swept_before
+        if not swept_before:
+            swept_before = progress.todos_deleted
+            with ThreadPoolExecutor(1) as pool:
+                pool.submit(
+                    in_another_connection,
+                    lambda: User.objects.filter(pk=bob.pk).update(is_active=False),
+                ).result()
+
+    TodoService.sweep(as_of=AS_OF, batch_size=4, on_batch=deactivate_bob)
+
+    assert swept_before == 4
+    assert {todo.user_id for todo in Todo.objects.all()} == {bob.pk}
+    assert Todo.objects.count() == 3
+
+
+def test_owner_being_deactivated_neither_blocks_the_sweep_nor_is_blocked_by_it(
+    todos: list[Todo], bob: User
+) -> None:
+    with sweep_beside() as sweep, transaction.atomic():
+        User.objects.filter(pk=bob.pk).update(is_active=False)
+        # Not committed: to everyone else, Bob is still active.
+        assert sweep.result(timeout=10).todos_deleted == len(todos)
+
+
+def test_todo_created_and_completed_during_the_sweep_is_left_for_the_next(
+    todos: list[Todo], alice: User
+) -> None:
+    def complete_another(progress: SweepProgress) -> None:
+        todo = TodoService.create(user=alice, title="New")
+        TodoService.complete(user=alice, todo_id=todo.pk)
+
+    result = TodoService.sweep(as_of=AS_OF, batch_size=5, on_batch=complete_another)
+
+    assert result.todos_deleted == len(todos)
+    assert Todo.objects.filter(title="New").count() == 2
+
+
+def test_two_sweeps_at_once_count_every_todo_exactly_once(alice: User) -> None:
+    Todo.objects.bulk_create(
+        Todo(user=alice, title="Done", completed_at=LONG_AGO) for _ in range(2_000)
+    )
+    with sweep_beside(batch_size=50) as first, sweep_beside(batch_size=70) as second:
+        swept = first.result(timeout=30).todos_deleted + second.result(timeout=30).todos_deleted
+
+    assert swept == 2_000
+    assert not Todo.objects.exists()
+
+
+def test_person_whose_keep_time_is_raised_between_two_batches_keeps_the_rest(
+    todos: list[Todo], bob: User
+) -> None:
+    def keep_for_a_year(progress: SweepProgress) -> None:
+        User.objects.filter(pk=bob.pk).update(keep_completed_days=365)
+
+    TodoService.sweep(as_of=AS_OF, batch_size=4, on_batch=keep_for_a_year)
+
+    assert {todo.user_id for todo in Todo.objects.all()} == {bob.pk}

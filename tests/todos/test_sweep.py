@@ -1,0 +1,204 @@
+"""The sweep: its walk, its counts, and people whose todos cannot be swept."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.db import DatabaseError, OperationalError, connection
+from django.test.utils import CaptureQueriesContext
+
+from accounts.models import User
+from todos.models import Todo
+from todos.services import TodoService
+from todos.sweep import SweepProgress
+
+AS_OF = datetime(2026, 3, 1, 2, tzinfo=UTC)
+LONG_AGO = AS_OF - timedelta(days=100)
+
+
+def give(user: User, *, completed: int, open_: int = 0) -> None:
+    """Give a person todos, done and open ones in turn."""
+    Todo.objects.bulk_create(
+        Todo(user=user, title=f"Todo {number}", completed_at=LONG_AGO if number % 2 else None)
+        for number in range(2 * min(completed, open_))
+    )
+    Todo.objects.bulk_create(
+        Todo(user=user, title="Done", completed_at=LONG_AGO) for _ in range(completed - open_)
+    )
+    Todo.objects.bulk_create(Todo(user=user, title="Open") for _ in range(open_ - completed))
+
+
+def refuse_to_delete(*titles: str) -> None:
+    """Have the database refuse to delete todos with these titles, as a trigger of a site might."""
+    listed = ", ".join(f"'{title}'" for title in titles)
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute(
+                f"""
+                CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+                BEGIN
+                  IF OLD.title IN ({listed}) THEN
+                    RAISE EXCEPTION 'refused: %', OLD.title;
+                  END IF;
+                  RETURN OLD;
+                END $$;
+                CREATE TRIGGER refuse BEFORE DELETE ON todos_todo
+                FOR EACH ROW EXECUTE FUNCTION refuse();
+                """
+            )
+        else:
+            cursor.execute(
+                f"""
+                CREATE TRIGGER refuse BEFORE DELETE ON todos_todo WHEN OLD.title IN ({listed})
+                BEGIN SELECT RAISE(ABORT, 'refused'); END
+                """
+            )
+
+
+def test_sweep_of_an_empty_list_does_nothing(alice: User) -> None:
+    assert TodoService.sweep(as_of=AS_OF).report() == {
+        "users_processed": 1,
+        "todos_deleted": 0,
+        "errors": [],
+    }
+
+
+def test_sweep_leaves_every_open_todo(alice: User, bob: User) -> None:
+    give(alice, completed=7, open_=5)
+    give(bob, completed=0, open_=3)
+    open_before = set(Todo.objects.open().values_list("pk", flat=True))
+
+    result = TodoService.sweep(as_of=AS_OF, batch_size=2)
+
+    assert result.todos_deleted == 7
+    assert set(Todo.objects.values_list("pk", flat=True)) == open_before
+
+
+def test_sweeping_twice_takes_the_same_todos_once(alice: User) -> None:
+    give(alice, completed=5)
+
+    assert TodoService.sweep(as_of=AS_OF).todos_deleted == 5
+    assert TodoService.sweep(as_of=AS_OF).todos_deleted == 0
+
+
+def test_sweep_of_one_person_leaves_everyone_elses(alice: User, bob: User) -> None:
+    give(alice, completed=5)
+    give(bob, completed=5)
+
+    result = TodoService.sweep(as_of=AS_OF, user=alice, batch_size=2)
+
+    assert (result.users_processed, result.todos_deleted) == (1, 5)
+    assert Todo.objects.filter(user=bob).count() == 5
+
+
+def test_sweep_of_one_person_who_opted_out_touches_nothing(alice: User) -> None:
+    alice.auto_cleanup = False
+    alice.save()
+    give(alice, completed=5)
+
+    result = TodoService.sweep(as_of=AS_OF, user=alice)
+
+    assert (result.users_processed, result.todos_deleted) == (0, 0)
+    assert Todo.objects.count() == 5
+
+
+def test_progress_is_told_after_every_batch_and_ends_at_the_last_id(alice: User) -> None:
+    give(alice, completed=7)
+    told: list[SweepProgress] = []
+
+    TodoService.sweep(as_of=AS_OF, batch_size=3, on_batch=told.append)
+
+    assert [progress.todos_deleted for progress in told] == [3, 6, 7]
+    assert told[-1].cursor == told[-1].last_id
+
+
+def test_a_batch_costs_two_statements_however_many_todos_and_users_there_are(
+    alice: User, bob: User
+) -> None:
+    give(alice, completed=20, open_=20)
+    give(bob, completed=20)
+
+    with CaptureQueriesContext(connection) as few:
+        TodoService.sweep(as_of=AS_OF, batch_size=100)
+    give(alice, completed=200, open_=200)
+    give(bob, completed=200)
+    with CaptureQueriesContext(connection) as many:
+        TodoService.sweep(as_of=AS_OF, batch_size=1000)
+
+    def without_savepoints(queries: CaptureQueriesContext) -> list[str]:
+        return [q["sql"] for q in queries if "SAVEPOINT" not in q["sql"]]
+
+    # The number of people, the last id, the range's end, its DELETE.
+    assert len(without_savepoints(few)) == len(without_savepoints(many)) == 4
+
+
+def test_person_whose_todos_cannot_be_deleted_is_named_and_everyone_else_is_swept(
+    alice: User, bob: User, carol: User
+) -> None:
+    for user in (alice, bob, carol):
+        give(user, completed=10)
+    Todo.objects.create(user=bob, title="Secret plan", completed_at=LONG_AGO)
+    refuse_to_delete("Secret plan")
+
+    result = TodoService.sweep(as_of=AS_OF, batch_size=4)
+
+    assert [error["user_id"] for error in result.errors] == [bob.pk]
+    assert not Todo.objects.filter(user__in=[alice, carol]).exists()
+    assert Todo.objects.filter(user=bob, title="Secret plan").exists()
+    assert result.todos_deleted == 31 - Todo.objects.count()
+    assert "Secret" not in str(result.report())
+
+
+def test_every_person_at_fault_is_found_in_one_range(db: None) -> None:
+    users = [User.objects.create(username=f"user{number}") for number in range(9)]
+    for number, user in enumerate(users):
+        title = "Stuck" if number in {0, 4, 8} else "Done"
+        Todo.objects.create(user=user, title=title, completed_at=LONG_AGO)
+    refuse_to_delete("Stuck")
+
+    result = TodoService.sweep(as_of=AS_OF)
+
+    assert {error["user_id"] for error in result.errors} == {users[n].pk for n in (0, 4, 8)}
+    assert set(Todo.objects.values_list("title", flat=True)) == {"Stuck"}
+    assert result.todos_deleted == 6
+
+
+def test_sweep_that_stops_half_way_goes_on_with_the_rest(alice: User) -> None:
+    give(alice, completed=6)
+
+    def break_down(progress: SweepProgress) -> None:
+        raise OperationalError("connection lost")
+
+    with pytest.raises(OperationalError):
+        TodoService.sweep(as_of=AS_OF, batch_size=2, on_batch=break_down)
+
+    assert Todo.objects.count() == 4
+    assert TodoService.sweep(as_of=AS_OF, batch_size=2).todos_deleted == 4
+
+
+@pytest.mark.postgresql
+def test_missing_right_to_delete_is_nobodys_fault(alice: User) -> None:
+    give(alice, completed=3)
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE ROLE reader")
+        cursor.execute("GRANT SELECT ON todos_todo, accounts_user TO reader")
+        cursor.execute("SET LOCAL ROLE reader")
+    with pytest.raises(DatabaseError, match="permission denied"):
+        TodoService.sweep(as_of=AS_OF)
+    with connection.cursor() as cursor:
+        cursor.execute("RESET ROLE")
+    assert Todo.objects.count() == 3
+
+
+@pytest.mark.postgresql
+def test_sweep_reads_the_partial_index_not_the_table(alice: User) -> None:
+    give(alice, completed=2_000)
+    Todo.objects.bulk_create(Todo(user=alice, title="Open") for _ in range(20_000))
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE todos_todo")
+    with CaptureQueriesContext(connection) as queries:
+        TodoService.preview_sweep(as_of=AS_OF)
+        range_of_ids = Todo.objects.due_for_cleanup(as_of=AS_OF, keep_days=0).filter(pk__gt=0)
+        plan = range_of_ids.order_by("pk").explain()
+    assert queries
+    assert "todos_todo_completed_id" in plan
+    assert "Seq Scan on todos_todo" not in plan
