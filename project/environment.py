@@ -6,10 +6,10 @@ a password.
 
 import os
 from pathlib import Path
-from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 import dj_database_url
+import redis
 from django.core.management.utils import get_random_secret_key
 from environs import ValidationError
 
@@ -26,14 +26,18 @@ def known_time_zone(value: str) -> None:
     """Refuse a name that the tz database does not have."""
     try:
         ZoneInfo(value)
-    except (ValueError, OSError) as error:
+    except (KeyError, ValueError, OSError) as error:
         raise ValidationError(f"{value!r} is no time zone such as Europe/Berlin.") from error
 
 
 def broker_address(value: str) -> None:
     """Refuse an address that a Redis client cannot use."""
-    if urlsplit(value).scheme not in {"redis", "rediss", "unix"}:
+    if not value.startswith(("redis://", "rediss://", "unix://")):
         raise ValidationError("must begin with redis://, rediss:// or unix://.")
+    try:
+        redis.ConnectionPool.from_url(value)  # Reads it; does not connect.
+    except ValueError as error:
+        raise ValidationError("is not an address that can be read.") from error
 
 
 def database_from(url: str) -> dj_database_url.DBConfig:
@@ -45,7 +49,7 @@ def database_from(url: str) -> dj_database_url.DBConfig:
     Raises:
         ValidationError: the address is neither PostgreSQL's nor SQLite's, or cannot be read.
     """
-    if urlsplit(url).scheme not in {"postgres", "postgresql", "sqlite"}:
+    if not url.startswith(("postgres://", "postgresql://", "sqlite://")):
         raise ValidationError("must begin with postgresql:// or sqlite://.")
     try:
         database = dj_database_url.parse(url)

@@ -8,8 +8,15 @@ from django.db import connections
 from pytest_django import Settings
 
 from accounts.models import User
+from tests.checkout import copy_project
 from tests.plugin import ON_POSTGRESQL, RUNTIME
 from tests.servers import postgresql_server, valkey_server
+
+
+@pytest.fixture(scope="session")
+def checkout() -> Path:
+    """A copy of the project, without `.env` and `var/`. All tests share it: write nothing there."""
+    return copy_project(RUNTIME / "checkout")
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,209 @@
+"""Configuration through the environment: wrong values stop the program, and all are documented."""
+
+import ast
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from shutil import copy2
+
+import pytest
+
+from tests.checkout import copy_project
+from tests.env_example import FOR_COMPOSE, examples
+
+PRODUCTION = {
+    "DJANGO_SECRET_KEY": "only-for-this-test-0123456789-abcdefghijklmnopqrstuvwxyz",
+    "DJANGO_ALLOWED_HOSTS": "tidy.example",
+    "DATABASE_URL": "sqlite://:memory:",
+    "REDIS_URL": "redis://localhost",
+}
+DEVELOPMENT = {"DJANGO_DEBUG": "true", "DJANGO_SECRET_KEY": "made-up"}
+
+#: Django's and Dramatiq's own, which we only give a default.
+NOT_OURS = {"DJANGO_SETTINGS_MODULE", "dramatiq_worker_timeout"}
+
+#: Prints what the settings made of each variable, then which variables the project's code looked
+#: up (environs reads on its behalf), whatever way it took to `os.environ`.
+REPORT = """
+import json, os, sys
+looked_up = set()
+
+class Recorder(type(os.environ)):
+    def __getitem__(self, name):
+        frame = sys._getframe(1)
+        while frame.f_globals["__name__"] in {"os", "collections.abc", "environs"}:
+            frame = frame.f_back
+        if frame.f_code.co_filename.startswith(os.getcwd()):
+            looked_up.add(name)
+        return super().__getitem__(name)
+
+os.environ.__class__ = Recorder
+from project import settings
+print(json.dumps([settings.env.dump(), sorted(looked_up)]))
+"""
+
+
+def run(checkout: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run Python in the copy of the project, with this environment and no other."""
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=checkout,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def report(checkout: Path, **environment: str) -> tuple[dict[str, object], set[str]]:
+    """Return what the settings read in this environment: the values, and the names looked up."""
+    completed = run(checkout, "-c", REPORT, **environment)
+    assert completed.returncode == 0, completed.stderr
+    values, names = json.loads(completed.stdout)
+    return values, set(names)
+
+
+# Wrong and missing values
+
+
+REQUIRED = ["DJANGO_SECRET_KEY", "DJANGO_ALLOWED_HOSTS", "DATABASE_URL", "REDIS_URL"]
+
+
+@pytest.mark.parametrize("name", REQUIRED)
+def test_production_does_not_start_without(checkout: Path, name: str) -> None:
+    rest = {other: value for other, value in PRODUCTION.items() if other != name}
+    assert_refused(checkout, name, rest)
+
+
+@pytest.mark.parametrize("name", REQUIRED)
+def test_empty_value_is_as_good_as_none(checkout: Path, name: str) -> None:
+    assert_refused(checkout, name, PRODUCTION | {name: ""})
+
+
+def test_development_does_not_start_without_a_secret_key(checkout: Path) -> None:
+    assert_refused(checkout, "DJANGO_SECRET_KEY", {"DJANGO_DEBUG": "true"})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DJANGO_DEBUG", "perhaps"),
+        ("DJANGO_HTTPS", "perhaps"),
+        ("TIME_ZONE", "Mars/Olympus_Mons"),
+        ("TIME_ZONE", "../../etc/passwd"),
+        ("TIME_ZONE", ""),
+        ("TODO_KEEP_COMPLETED_DAYS", "three"),
+        ("TODO_KEEP_COMPLETED_DAYS", "-1"),
+        ("TODO_KEEP_COMPLETED_DAYS", "3651"),
+        ("TODO_KEEP_COMPLETED_DAYS", ""),
+        ("TODO_SWEEP_BATCH_SIZE", "0"),
+        ("TODO_SWEEP_BATCH_SIZE", "1.5"),
+        ("TODO_SWEEP_BATCH_SIZE", "1000001"),
+        ("DATABASE_URL", "mysql://tidy:hunter2@localhost/tidy"),
+        ("DATABASE_URL", "postgresql://tidy:hunter2@localhost:port/tidy"),
+        ("DATABASE_URL", "postgresql://tidy:hunter2@[localhost/tidy"),
+        ("REDIS_URL", "amqp://tidy:hunter2@localhost"),
+        ("REDIS_URL", "redis://:hunter2@localhost:port"),
+        ("REDIS_URL", "redis://:hunter2@[localhost"),
+        ("REDIS_URL", "localhost:6379"),
+    ],
+)
+def test_wrong_value_stops_the_program(checkout: Path, name: str, value: str) -> None:
+    assert_refused(checkout, name, PRODUCTION | {name: value})
+
+
+def assert_refused(checkout: Path, name: str, environment: dict[str, str]) -> None:
+    """Check that `manage.py` ends with one line, which names the variable and no password."""
+    completed = run(checkout, "manage.py", "check", **environment)
+    assert completed.returncode == 1
+    assert completed.stdout == ""
+    assert completed.stderr.count("\n") == 1
+    assert re.match(rf"manage\.py: .*\b{name}\b", completed.stderr)
+    assert "hunter2" not in completed.stderr
+
+
+def test_right_values_are_accepted(checkout: Path) -> None:
+    for environment in (PRODUCTION, DEVELOPMENT):
+        completed = run(checkout, "manage.py", "check", **environment)
+        assert completed.returncode == 0, completed.stderr
+
+
+# Values from files
+
+
+def test_value_is_read_from_the_file_that_name_file_gives(checkout: Path, tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    file.write_text("from-a-file\n")
+    values, _ = report(checkout, DJANGO_DEBUG="true", DJANGO_SECRET_KEY_FILE=str(file))
+    assert values["DJANGO_SECRET_KEY"] == "from-a-file"
+
+
+def test_missing_file_is_named(checkout: Path, tmp_path: Path) -> None:
+    environment = DEVELOPMENT | {"DJANGO_SECRET_KEY_FILE": str(tmp_path / "none")}
+    assert_refused(checkout, "DJANGO_SECRET_KEY_FILE", environment)
+
+
+def test_environment_wins_over_the_env_file(checkout: Path, tmp_path: Path) -> None:
+    copy = copy_project(tmp_path / "tidy", checkout)
+    (copy / ".env").write_text("TIME_ZONE=Mars/Olympus_Mons\n")
+    assert_refused(copy, "TIME_ZONE", DEVELOPMENT)
+    assert run(copy, "manage.py", "check", TIME_ZONE="UTC", **DEVELOPMENT).returncode == 0
+
+
+# .env.example
+
+
+def names_in_the_code(checkout: Path) -> Iterator[str]:
+    """Yield the name in each `env.str("NAME")` and the like, in branches not taken as well."""
+    for path in set(checkout.rglob("*.py")) - set(checkout.glob("tests/**/*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            match node:
+                case ast.Call(
+                    func=ast.Attribute(value=ast.Name(id="env"), attr=method), args=[name, *_]
+                ) if method != "add_parser":
+                    yield ast.literal_eval(name)
+
+
+def test_env_example_names_every_setting_and_no_other(checkout: Path) -> None:
+    names = set(names_in_the_code(checkout))
+    looked_up = set().union(*(report(checkout, **e)[1] for e in (PRODUCTION, DEVELOPMENT)))
+    assert "TIME_ZONE" in looked_up
+    files = {f"{name}_FILE" for name in names}
+    # What only running it shows, a reader other than `env` for one, must be in the code's list.
+    assert looked_up - files - NOT_OURS <= names
+    assert set(examples()) == names | FOR_COMPOSE
+
+
+def test_env_example_explains_each_setting() -> None:
+    for name, example in examples().items():
+        assert example.line_before.startswith("# "), name
+
+
+def test_env_example_shows_the_defaults(checkout: Path) -> None:
+    shown = {
+        name: example.value
+        for name, example in examples().items()
+        if example.commented_out and name not in PRODUCTION
+    }
+    defaults, _ = report(checkout, **PRODUCTION)
+    values, _ = report(checkout, **PRODUCTION, **shown)
+    # Unset, the size of a batch depends on the database.
+    assert defaults.pop("TODO_SWEEP_BATCH_SIZE") is None
+    assert values.pop("TODO_SWEEP_BATCH_SIZE") == 20_000
+    assert values == defaults
+
+
+def test_env_example_has_no_usable_secret() -> None:
+    for name, example in examples().items():
+        if not example.commented_out or re.search("KEY|PASSWORD|SECRET|TOKEN", name):
+            assert example.value == "", name
+
+
+def test_copy_of_env_example_starts_nothing(checkout: Path, tmp_path: Path) -> None:
+    copy = copy_project(tmp_path / "tidy", checkout)
+    copy2(copy / ".env.example", copy / ".env")
+    assert_refused(copy, "DJANGO_SECRET_KEY", {})
