@@ -1,0 +1,233 @@
+"""Makes demo people and todos: many, quickly, and as uneven as real ones."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from itertools import accumulate, batched
+from random import Random
+from typing import NamedTuple
+
+from django.contrib.auth.hashers import make_password
+from django.db import connection, reset_queries, transaction
+from django.utils import timezone
+
+from accounts.models import User
+from todos.demo_words import DESCRIPTIONS, FIRST_NAMES, LAST_NAMES, TITLES
+from todos.models import Todo
+
+#: Demo todos were made over this time, until now; demo people joined before.
+SPAN = timedelta(days=540)
+
+#: Of all people: those who are inactive, opted out, chose a keep time, have no todos at all.
+INACTIVE, OPTED_OUT, OWN_KEEP_TIME, WITHOUT_TODOS = 1 / 20, 1 / 20, 1 / 10, 1 / 3
+
+#: Keep times that people choose for themselves, in days.
+OWN_KEEP_TIMES = (0, 1, 3, 7, 14, 30, 90, 365)
+
+#: Of all todos: those that get done (if there was time), have a due date, have a description.
+DONE, DUE, DESCRIBED = 0.52, 0.4, 0.25
+
+#: How long it takes on average to get a todo done, in days.
+DAYS_TO_DO = 20
+
+#: Rows in one transaction.
+PEOPLE_BATCH, TODO_BATCH = 1_000, 10_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoSummary:
+    """What `seed_demo` has made; what was there before is not counted."""
+
+    users: int
+    inactive: int
+    opted_out: int
+    own_keep_time: int
+    without_todos: int
+    todos: int
+    completed: int
+
+
+class TodoRow(NamedTuple):
+    """A todo as the database takes it."""
+
+    user_id: int
+    title: str
+    description: str
+    due_on: date | None
+    created_at: datetime
+    completed_at: datetime | None
+
+
+COPY_TODOS = """
+    COPY todos_todo (user_id, title, description, due_on, created_at, completed_at) FROM STDIN
+"""
+INSERT_TODOS = """
+    INSERT INTO todos_todo (user_id, title, description, due_on, created_at, completed_at)
+    VALUES (%s, %s, %s, %s, %s, %s)
+"""
+
+
+def seed_demo(
+    *,
+    users: int,
+    todos: int,
+    seed: int,
+    now: datetime | None = None,
+    on_progress: Callable[[int], object] | None = None,
+) -> DemoSummary:
+    """Add demo people and todos beside whatever there is.
+
+    Usernames end in a number, which goes on from the highest there is. Nobody can log in as a demo
+    person: they have no password.
+
+    Each batch is a transaction of its own. A single long one would make every other writer time out
+    on SQLite, and its log would grow to the size of the data. What an interrupted run has made
+    stays.
+
+    Args:
+        users: how many people to make.
+        todos: how many todos to make; a third of the people or more get none, a few very many.
+        seed: the same number makes the same people and todos.
+        now: the moment that all times are counted back from, instead of the present.
+        on_progress: called after each batch with the number of todos in it.
+
+    Raises:
+        ValueError: a number is negative, or there are todos but nobody to have them.
+    """
+    for name, number in (("users", users), ("todos", todos), ("seed", seed)):
+        if number < 0:
+            raise ValueError(f"{name} must not be negative, and is {number}")
+    if todos and not users:
+        raise ValueError("todos need at least one user to have them")
+    now = now or timezone.now()
+    rng = Random(seed)  # noqa: S311  (nothing secret hangs on demo data)
+    ids: list[int] = []
+    people: Counter[str] = Counter()
+    for batch in batched(make_people(rng, users, now), PEOPLE_BATCH):
+        ids += insert_people(batch)
+        people["inactive"] += sum(not person.is_active for person in batch)
+        people["opted_out"] += sum(not person.auto_cleanup for person in batch)
+        people["own_keep_time"] += sum(p.keep_completed_days is not None for p in batch)
+    owners: set[int] = set()
+    completed = 0
+    for rows in make_todos(rng, ids, todos, now):
+        insert_todos(rows)
+        owners.update(row.user_id for row in rows)
+        completed += sum(row.completed_at is not None for row in rows)
+        if on_progress:
+            on_progress(len(rows))
+    analyze()
+    return DemoSummary(
+        users=users,
+        inactive=people["inactive"],
+        opted_out=people["opted_out"],
+        own_keep_time=people["own_keep_time"],
+        without_todos=users - len(owners),
+        todos=todos,
+        completed=completed,
+    )
+
+
+def make_people(rng: Random, count: int, now: datetime) -> Iterator[User]:
+    """Yield `count` people who joined before the first demo todo was made."""
+    inactive, opted_out, own_keep_time = (
+        set(rng.sample(range(count), round(count * share)))
+        for share in (INACTIVE, OPTED_OUT, OWN_KEEP_TIME)
+    )
+    first_number = highest_number() + 1
+    for index in range(count):
+        first, last = rng.choice(FIRST_NAMES), rng.choice(LAST_NAMES)
+        username = f"{first}.{last}.{first_number + index}".lower()
+        yield User(
+            username=username,
+            first_name=first,
+            last_name=last,
+            email=f"{username}@example.com",
+            password=make_password(None),
+            is_active=index not in inactive,
+            auto_cleanup=index not in opted_out,
+            keep_completed_days=rng.choice(OWN_KEEP_TIMES) if index in own_keep_time else None,
+            date_joined=now - SPAN * (1 + rng.random()),
+        )
+
+
+def highest_number() -> int:
+    """Return the highest number that a username ends in, after a dot; 0 if none does."""
+    numbered = User.objects.filter(username__regex=r"\.[0-9]+$").values_list("username", flat=True)
+    return max((int(name.rpartition(".")[2]) for name in numbered.iterator()), default=0)
+
+
+def insert_people(people: Sequence[User]) -> list[int]:
+    """Write people to the database; return their ids."""
+    with transaction.atomic():
+        User.objects.bulk_create(people)
+    # With DEBUG on, Django keeps the text of every statement, and these are long.
+    reset_queries()
+    return [person.pk for person in people]
+
+
+def make_todos(
+    rng: Random, people: Sequence[int], count: int, now: datetime
+) -> Iterator[list[TodoRow]]:
+    """Yield `count` todos in batches, the oldest first, as a real table would have grown.
+
+    Args:
+        rng: where chance comes from.
+        people: the ids of those who may have todos.
+        count: how many todos to make.
+        now: when the last of them was made, and none was completed later.
+    """
+    owners = rng.sample(people, len(people) - round(len(people) * WITHOUT_TODOS))
+    # Log-normal: most have a handful, a few have thousands.
+    weights = list(accumulate(rng.lognormvariate(0, 2) for _ in owners))
+    for batch in batched(range(count), TODO_BATCH):
+        chosen = zip(
+            batch,
+            rng.choices(owners, cum_weights=weights, k=len(batch)),
+            rng.choices(TITLES, k=len(batch)),
+            strict=True,
+        )
+        yield [
+            make_todo(rng, owner, title, now - SPAN * (1 - (index + rng.random()) / count), now)
+            for index, owner, title in chosen
+        ]
+
+
+def make_todo(rng: Random, owner: int, title: str, created_at: datetime, now: datetime) -> TodoRow:
+    """Return a todo of `owner`, made at `created_at` and perhaps completed before `now`."""
+    done_at = created_at + timedelta(days=rng.expovariate(1 / DAYS_TO_DO))
+    return TodoRow(
+        user_id=owner,
+        title=title,
+        description=rng.choice(DESCRIPTIONS) if rng.random() < DESCRIBED else "",
+        due_on=created_at.date() + timedelta(rng.randint(1, 60)) if rng.random() < DUE else None,
+        created_at=created_at,
+        completed_at=done_at if rng.random() < DONE and done_at < now else None,
+    )
+
+
+def insert_todos(rows: Sequence[TodoRow]) -> None:
+    """Write todos to the database, the fastest way that it has."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            with cursor.copy(COPY_TODOS) as copy:
+                for row in rows:
+                    copy.write_row(row)
+        else:
+            cursor.executemany(INSERT_TODOS, [as_text(row) for row in rows])
+
+
+def as_text(row: TodoRow) -> tuple[int | str | None, ...]:
+    """Return a todo with its times as SQLite keeps them."""
+    moment = connection.ops.adapt_datetimefield_value
+    created_at, completed_at = moment(row.created_at), moment(row.completed_at)
+    due_on = row.due_on.isoformat() if row.due_on else None
+    return row.user_id, row.title, row.description, due_on, created_at, completed_at
+
+
+def analyze() -> None:
+    """Tell the database's planner about the new rows, instead of waiting until it looks itself."""
+    with connection.cursor() as cursor:
+        for model in (User, Todo):
+            cursor.execute(f"ANALYZE {connection.ops.quote_name(model._meta.db_table)}")

@@ -1,0 +1,59 @@
+"""`manage.py seed_demo`: makes people and todos to try Tidy with."""
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+from tqdm import tqdm
+
+from todos.demo import seed_demo
+
+
+class Command(BaseCommand):
+    """Make demo people and todos."""
+
+    help = (
+        "Adds made-up people and todos beside whatever there is. Nobody can log in as one of them. "
+        "Refused when DEBUG is off, unless --force is given."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Add the options."""
+        add = parser.add_argument
+        add("--users", type=int, default=1_000, metavar="N", help="people to make (1000)")
+        add("--todos", type=int, default=100_000, metavar="M", help="todos to make (100000)")
+        add(
+            "--seed",
+            type=int,
+            default=1,
+            metavar="S",
+            help="the same number makes the same people and todos (1)",
+        )
+        add("--force", action="store_true", help="make them even though DEBUG is off")
+
+    def handle(self, **options: Any) -> None:
+        """Make them, print one line."""
+        if not settings.DEBUG and not options["force"]:
+            raise CommandError(
+                "Demo people do not belong on a live site: DEBUG is off. --force makes them anyway."
+            )
+        # Shown after half a second: numbers that are refused draw no bar.
+        progress = tqdm(
+            total=options["todos"], unit=" todos", unit_scale=True, delay=0.5, disable=None
+        )
+        with progress:
+            try:
+                made = seed_demo(
+                    users=options["users"],
+                    todos=options["todos"],
+                    seed=options["seed"],
+                    on_progress=progress.update,
+                )
+            except ValueError as error:
+                raise CommandError(f"{error}.") from error
+        self.stdout.write(
+            f"People made: {made.users:,} ({made.inactive:,} inactive, {made.opted_out:,} opted "
+            f"out, {made.own_keep_time:,} with a keep time of their own, {made.without_todos:,} "
+            f"without todos). Todos made: {made.todos:,} ({made.completed:,} completed)."
+        )
