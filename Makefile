@@ -13,7 +13,7 @@ for_production = DJANGO_DEBUG=false DATABASE_URL=sqlite://:memory: \
 	DJANGO_SECRET_KEY=only-for-the-check-0123456789-abcdefghijklmnopqrstuvwxyz
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format clean
+.PHONY: help run test bench lint format clean
 
 help: ## Show these lines
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -24,6 +24,10 @@ run: .venv ## Run all of Tidy on this machine: web, worker, scheduler and broker
 test: .venv ## Run the tests, on PostgreSQL and on SQLite
 	TIDY_TEST_DATABASE=postgresql $(PYTEST)
 	TIDY_TEST_DATABASE=sqlite $(PYTEST)
+
+bench: .venv ## Measure the sweep and the worker beside the alternatives; minutes long
+	$(RUN) python -m tests.benchmarks.sweep
+	$(RUN) python -m tests.benchmarks.latency
 
 lint: .venv ## Check style, types, migrations and the production settings
 	$(RUN) ruff check .

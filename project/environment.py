@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import dj_database_url
 import redis
 from django.core.management.utils import get_random_secret_key
-from environs import ValidationError
+from environs import EnvValidationError, ValidationError
 
 SQLITE_OPTIONS = {
     # Take the write lock when a transaction begins. A transaction that reads first and then wants
@@ -61,6 +61,14 @@ def database_from(url: str) -> dj_database_url.DBConfig:
     # again, so a restarted database costs no failed request.
     options = {"connect_timeout": 5, **database.get("OPTIONS", {})}
     return {**database, "CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True, "OPTIONS": options}
+
+
+def complaint(error: ValueError) -> str:
+    """Return one line that names the variable and says what is wrong with its value."""
+    if isinstance(error, EnvValidationError) and isinstance(error.error_messages, list):
+        variable, _, _ = str(error).partition(" invalid: ")
+        return f"{variable}: {' '.join(error.error_messages)}"
+    return str(error)
 
 
 def write_development_env(path: Path) -> bool:

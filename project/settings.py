@@ -12,9 +12,9 @@ from urllib.parse import quote
 import redis
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.csp import CSP
-from environs import EnvError, FileAwareEnv, validate
+from environs import FileAwareEnv, validate
 
-from project.environment import broker_address, database_from, known_time_zone
+from project.environment import broker_address, complaint, database_from, known_time_zone
 from project.logging import logging_config
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -57,8 +57,8 @@ try:
     TODO_SWEEP_BATCH_SIZE = env.int(
         "TODO_SWEEP_BATCH_SIZE", None, validate=validate.Range(1, 1_000_000)
     )
-except (EnvError, ValueError) as error:
-    raise ImproperlyConfigured(str(error)) from error
+except ValueError as error:
+    raise ImproperlyConfigured(complaint(error)) from error
 
 
 # Django

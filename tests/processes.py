@@ -67,16 +67,19 @@ class Tidy:
         )
 
     @contextmanager
-    def start(self, *arguments: str) -> Iterator[Process]:
-        """Run `manage.py` with these arguments; kill what is left of it when the block ends."""
+    def start(self, *arguments: str, output: int | None = None) -> Iterator[Process]:
+        """Run `manage.py` with these arguments; kill what is left of it when the block ends.
+
+        Its output goes to a file, or to the file descriptor `output`.
+        """
         log = self.folder / f"{arguments[0]}.{monotonic()}.log"
-        with log.open("wb") as output:
+        with log.open("wb") as file:
             popen = subprocess.Popen(
                 [sys.executable, "manage.py", *arguments],
                 cwd=self.folder,
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
-                stdout=output,
+                stdout=file if output is None else output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )

