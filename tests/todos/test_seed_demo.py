@@ -12,6 +12,7 @@ from django.db.models import Count, F
 from pytest_django import Settings
 
 from accounts.models import User
+from todos import demo
 from todos.demo import seed_demo
 from todos.demo_words import TITLES
 from todos.models import Todo
