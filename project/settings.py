@@ -160,9 +160,9 @@ X_FRAME_OPTIONS = "DENY"
 
 # Background work
 
-#: Workers look for messages this often (ms) when idle. Dramatiq's own 1,000 makes a lone message
-#: wait 250 to 370 ms; 100 makes it 27 ms and costs an idle core next to nothing. Dramatiq reads it
-#: from the environment of the worker process, which `rundramatiq` hands on.
+#: An idle worker looks for messages this often (ms); at Dramatiq's own 1,000, a lone message waits
+#: ten times as long (see tests/benchmarks/latency.py). Dramatiq reads it from its environment, which
+#: `rundramatiq` hands on.
 os.environ.setdefault("dramatiq_worker_timeout", "100")
 
 #: Actors live in `actors.py`. Our app is itself called `tasks`, the name django-dramatiq looks for.
