@@ -161,7 +161,7 @@ X_FRAME_OPTIONS = "DENY"
 # Background work
 
 #: An idle worker looks for messages this often (ms); at Dramatiq's own 1,000, a lone message waits
-#: ten times as long (see tests/benchmarks/latency.py). Dramatiq reads it from its environment, which
+#: ten times as long (tests/benchmarks/latency.py). Dramatiq reads it from its environment, which
 #: `rundramatiq` hands on.
 os.environ.setdefault("dramatiq_worker_timeout", "100")
 
