@@ -20,6 +20,10 @@ from time import monotonic
 FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 30.0
 
+#: Signals that come within so many seconds are one: a terminal sends its Ctrl-C to everyone, and
+#: whoever started us may hand it on besides.
+ONE_SIGNAL = 1.0
+
 #: A program that has run for so long (seconds) is well again: its next pause is the first one.
 WELL_AFTER = 60.0
 
@@ -67,8 +71,10 @@ class Supervisor:
             environment: the whole environment of the programs.
         """
         self._stopping = asyncio.Event()
+        self._told_at = 0.0
         self._children = [
-            Child(program, write=write, environment=environment) for program in programs
+            Child(program, write=write, environment=environment, stopping=self._stopping)
+            for program in programs
         ]
 
     async def run(self, *, when_up: Callable[[], None]) -> None:
@@ -82,7 +88,7 @@ class Supervisor:
             loop.add_signal_handler(signum, self.stop)
         try:
             for child in self._children:
-                await child.start(unless=self._stopping)
+                await child.start()
             if not self._stopping.is_set():
                 when_up()
             await self._stopping.wait()
@@ -91,11 +97,13 @@ class Supervisor:
                 await child.stop()
 
     def stop(self) -> None:
-        """Begin to stop; called again, kill what is left."""
-        if self._stopping.is_set():
+        """Begin to stop; called again after a moment, kill what is left."""
+        if not self._stopping.is_set():
+            self._told_at = monotonic()
+            self._stopping.set()
+        elif monotonic() - self._told_at >= ONE_SIGNAL:
             for child in self._children:
                 child.kill()
-        self._stopping.set()
 
 
 class Child:
@@ -107,25 +115,25 @@ class Child:
         *,
         write: Callable[[str, str], None],
         environment: Mapping[str, str],
+        stopping: asyncio.Event,
     ) -> None:
         self._program = program
         self._write = write
         self._environment = environment
         self._process: Process | None = None
         self._keeper: asyncio.Task[None] | None = None
-        self._stopping = asyncio.Event()
+        self._stopping = stopping
 
-    async def start(self, *, unless: asyncio.Event) -> None:
-        """Start the program and return when it is ready, or when `unless` is set."""
-        if unless.is_set():
+    async def start(self) -> None:
+        """Start the program and return when it is ready, or when all are to stop."""
+        if self._stopping.is_set():
             return
         self._keeper = asyncio.create_task(self._keep_running())
-        while not (unless.is_set() or self._program.ready()):
+        while not (self._stopping.is_set() or self._program.ready()):
             await asyncio.sleep(READY_EVERY)
 
     async def stop(self) -> None:
         """Have the program end; kill it once its grace is over."""
-        self._stopping.set()
         if self._keeper is None:
             return
         if self._process and self._process.returncode is None:

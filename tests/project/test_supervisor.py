@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from time import monotonic, sleep
 
 import pytest
 
@@ -22,7 +23,7 @@ from project.supervisor import Program, Supervisor
 supervisor.FIRST_PAUSE = float(os.environ.get("FIRST_PAUSE", "0.1"))
 pairs = list(zip(sys.argv[1::2], sys.argv[2::2]))
 programs = [
-    Program(name=name, command=[sys.executable, "-c", code], grace=2) for name, code in pairs
+    Program(name=name, command=[sys.executable, "-c", code], grace=4) for name, code in pairs
 ]
 def write(name, line):
     print(f"{name}| {line}", flush=True)
@@ -44,6 +45,13 @@ def stop(*_):
 signal.signal(signal.SIGTERM, stop)
 print("ready", flush=True)
 time.sleep(60)
+"""
+STUBBORN = """
+import signal, time
+signal.signal(signal.SIGTERM, lambda *_: print("not yet", flush=True))
+print("ready", flush=True)
+while True:
+    time.sleep(1)
 """
 IGNORES = """
 import signal, time
@@ -142,15 +150,30 @@ def test_program_that_does_not_stop_is_killed_after_its_grace(tmp_path: Path) ->
     with supervised(tmp_path, one=IGNORES) as supervisor:
         supervisor.wait_for("one| ready")
         assert supervisor.stop() == 0
-    assert "one| did not stop within 2 s: killed" in supervisor.output()
+    assert "one| did not stop within 4 s: killed" in supervisor.output()
 
 
-def test_second_signal_kills_at_once(tmp_path: Path) -> None:
-    with supervised(tmp_path, one=IGNORES) as supervisor:
+def test_two_signals_at_once_are_one(tmp_path: Path) -> None:
+    with supervised(tmp_path, one=TELLS) as supervisor:
         supervisor.wait_for("one| ready")
         supervisor.popen.send_signal(signal.SIGINT)
         supervisor.popen.send_signal(signal.SIGTERM)
         assert supervisor.popen.wait(10) == 0
+    assert "one| stopped" in supervisor.output()
+
+
+def test_another_signal_after_a_moment_kills_what_will_not_stop(tmp_path: Path) -> None:
+    with supervised(tmp_path, one=STUBBORN) as supervisor:
+        supervisor.wait_for("one| ready")
+        supervisor.popen.send_signal(signal.SIGINT)
+        supervisor.wait_for("one| not yet")
+        started = monotonic()
+        while supervisor.popen.poll() is None:
+            assert monotonic() - started < 5
+            supervisor.popen.send_signal(signal.SIGINT)
+            sleep(0.1)
+        assert supervisor.popen.returncode == 0
+    assert "did not stop within" not in supervisor.output()
 
 
 def test_what_a_dead_program_leaves_behind_is_killed(tmp_path: Path) -> None:

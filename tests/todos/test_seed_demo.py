@@ -1,9 +1,14 @@
 """`manage.py seed_demo`: people and todos to try Tidy with."""
 
+import os
+import pty
 import re
+import termios
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from django.core.management import call_command
@@ -12,6 +17,8 @@ from django.db.models import Count, F
 from pytest_django import Settings
 
 from accounts.models import User
+from tests.checkout import copy_project
+from tests.processes import Tidy
 from todos import demo
 from todos.demo import seed_demo
 from todos.demo_words import TITLES
@@ -183,9 +190,39 @@ def test_command_says_in_one_line_what_it_made(db: None) -> None:
     )
 
 
-def test_no_progress_bar_in_a_pipe(db: None, capfd: pytest.CaptureFixture[str]) -> None:
-    run("--users", "5", "--todos", "50")
-    assert capfd.readouterr().err == ""
+@pytest.mark.e2e
+def test_progress_bar_on_a_terminal_and_none_in_a_pipe(checkout: Path, tmp_path: Path) -> None:
+    database = f"sqlite:///{tmp_path}/tidy.sqlite3"
+    settings = {"DJANGO_DEBUG": "true", "DJANGO_SECRET_KEY": "x", "DATABASE_URL": database}
+    tidy = Tidy(copy_project(tmp_path / "tidy", checkout), settings)
+    assert tidy.manage("migrate").returncode == 0
+
+    piped = tidy.manage("seed_demo", "--users", "9", "--todos", "50000")
+    assert (piped.returncode, piped.stderr, piped.stdout.count("\n")) == (0, "", 1)
+
+    code, shown = on_terminal(tidy, "seed_demo", "--users", "9", "--todos", "50000")
+    assert code == 0
+    assert "100%" in shown
+
+    code, shown = on_terminal(tidy, "seed_demo", "--users", "-9")
+    assert code == 1
+    assert "%" not in shown
+    assert "users must not be negative" in shown
+
+
+def on_terminal(tidy: Tidy, *arguments: str) -> tuple[int, str]:
+    """Run `manage.py` at a terminal; return its exit code and what the terminal showed."""
+    ours, its = pty.openpty()
+    termios.tcsetwinsize(its, (24, 100))
+    shown = b""
+    with tidy.start(*arguments, output=its) as process:
+        os.close(its)
+        # A terminal that nobody writes to any more ends with an error, not with an empty read.
+        with suppress(OSError):
+            while part := os.read(ours, 4096):
+                shown += part
+        os.close(ours)
+        return process.popen.wait(30), shown.decode()
 
 
 @pytest.mark.parametrize(

@@ -38,9 +38,9 @@ class Command(BaseCommand):
             raise CommandError(
                 "Demo people do not belong on a live site: DEBUG is off. --force makes them anyway."
             )
-        # Shown after half a second: numbers that are refused draw no bar.
+        # Shown after a moment, so that numbers which are refused draw no bar.
         progress = tqdm(
-            total=options["todos"], unit=" todos", unit_scale=True, delay=0.5, disable=None
+            total=options["todos"], unit=" todos", unit_scale=True, delay=0.1, disable=None
         )
         with progress:
             try:
