@@ -1,0 +1,121 @@
+"""The admin of people.
+
+It knows of todos what their relation to a person and their own list in the admin are called; the
+code of todos builds on people, not the other way round.
+"""
+
+from typing import TYPE_CHECKING, Protocol
+
+from django.contrib import admin
+from django.contrib.admin.views.main import ChangeList
+from django.contrib.auth import admin as auth
+from django.db.models import Count, Q
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+
+from accounts.models import User
+
+if TYPE_CHECKING:
+    DjangoUserAdmin = auth.UserAdmin[User]
+else:
+    DjangoUserAdmin = auth.UserAdmin
+
+PREFERENCES = ("auto_cleanup", "keep_completed_days")
+
+
+class ListedPerson(Protocol):
+    """A user as `PeopleList` hands them to the columns.
+
+    Attributes:
+        open_todos: how many there are.
+        completed_todos: how many there are.
+        todos_url: where to see todos; None for those who may not.
+    """
+
+    pk: int
+    open_todos: int
+    completed_todos: int
+    todos_url: str | None
+
+
+class PeopleList(ChangeList):
+    """The list of people, and how many todos they have."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        """Count the todos of the people on the page, in one query.
+
+        Counted in the query that finds the page, every todo there is would be joined first.
+        """
+        super().get_results(request)
+        self.result_list = list(self.result_list)
+        counts = {
+            row["pk"]: row
+            for row in User.objects.filter(pk__in=[person.pk for person in self.result_list])
+            .values("pk")
+            .annotate(
+                open=Count("todos", filter=Q(todos__completed_at__isnull=True)),
+                completed=Count("todos__completed_at"),
+            )
+        }
+        may_see = any(request.user.has_perm(f"todos.{verb}_todo") for verb in ("view", "change"))
+        for person in self.result_list:
+            person.open_todos = counts[person.pk]["open"]
+            person.completed_todos = counts[person.pk]["completed"]
+            person.todos_url = reverse("admin:todos_todo_changelist") if may_see else None
+
+
+@admin.register(User)
+class UserAdmin(DjangoUserAdmin):
+    """Django's own user admin, with preferences and todos."""
+
+    list_display = (
+        *("username", "is_active", "auto_cleanup", "keep_completed_days"),
+        *("open_todos", "completed_todos", "is_staff", "email", "date_joined"),
+    )
+    list_filter = (
+        *("is_active", "auto_cleanup", ("keep_completed_days", admin.EmptyFieldListFilter)),
+        *("is_staff", "is_superuser", "date_joined"),
+    )
+    search_help_text = "Username, name or email address"
+    fieldsets = (
+        (None, {"fields": ("username", "password")}),
+        ("Personal info", {"fields": ("first_name", "last_name", "email")}),
+        ("Cleanup", {"fields": PREFERENCES}),
+        (
+            "Permissions",
+            {"fields": ("is_active", "is_staff", "is_superuser", "groups", "user_permissions")},
+        ),
+        ("Important dates", {"fields": ("last_login", "date_joined")}),
+    )
+    add_fieldsets = (*auth.UserAdmin.add_fieldsets, ("Cleanup", {"fields": PREFERENCES}))
+    # One count a page is enough. Counts for each filter ("facets") grow with the square of the
+    # table.
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
+    # A person's todos go with them, and there may be thousands.
+    delete_confirmation_max_display = 20
+
+    def get_changelist(self, request: HttpRequest, **kwargs: object) -> type[ChangeList]:
+        """Return the list that counts todos."""
+        return PeopleList
+
+    @admin.display(description="open todos")
+    def open_todos(self, person: ListedPerson) -> str:
+        """Show how many todos the person has to do, with a link to them."""
+        return linked(person, person.open_todos, "open")
+
+    @admin.display(description="completed todos")
+    def completed_todos(self, person: ListedPerson) -> str:
+        """Show how many todos of the person are done, with a link to them."""
+        return linked(person, person.completed_todos, "completed")
+
+
+def linked(person: ListedPerson, count: int, state: str) -> str:
+    """Return a number that leads to the todos counted, for whoever may see them."""
+    if person.todos_url is None:
+        return f"{count:,}"
+    return format_html(
+        '<a href="{}?user__id__exact={}&amp;state={}">{}</a>',
+        *(person.todos_url, person.pk, state, f"{count:,}"),
+    )
