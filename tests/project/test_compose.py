@@ -152,9 +152,11 @@ def web_answering(status: int) -> Iterator[int]:
     with HTTPServer(("127.0.0.1", 0), Ready) as server:
         thread = Thread(target=server.serve_forever)
         thread.start()
-        yield server.server_port
-        server.shutdown()
-        thread.join()
+        try:
+            yield server.server_port
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def exit_code_of_check(name: str, replace: str, by: str) -> int:
