@@ -25,6 +25,7 @@ VAR_DIR = BASE_DIR / "var"
 #: Where `manage.py dev` runs its embedded Valkey when REDIS_URL is unset.
 VALKEY_DIR = VAR_DIR / "valkey"
 VALKEY_SOCKET = VALKEY_DIR / "valkey.sock"
+EMBEDDED_VALKEY_URL = f"unix://{quote(str(VALKEY_SOCKET))}"
 
 env = FileAwareEnv(strip_whitespace=True)
 env.add_parser("database_url", database_from)
@@ -41,9 +42,7 @@ try:
                 "DATABASE_URL", f"sqlite:///{quote(f'{VAR_DIR}/tidy.sqlite3')}"
             )
         }
-        REDIS_URL = env.str(
-            "REDIS_URL", f"unix://{quote(str(VALKEY_SOCKET))}", validate=broker_address
-        )
+        REDIS_URL = env.str("REDIS_URL", EMBEDDED_VALKEY_URL, validate=broker_address)
     else:
         ALLOWED_HOSTS = env.list("DJANGO_ALLOWED_HOSTS", validate=validate.Length(min=1))
         DATABASES = {"default": env.database_url("DATABASE_URL")}

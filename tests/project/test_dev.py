@@ -1,19 +1,22 @@
 """`manage.py dev` as a newcomer runs it: in a fresh copy of the project, with nothing set."""
 
 import json
-import os
 import re
-import signal
-import socket
+import subprocess
 import sys
-from http.client import HTTPConnection
-from pathlib import Path
 
 import pytest
 import redis
 
-from tests.checkout import copy_project
-from tests.processes import Process, Tidy, wait_until
+from tests.processes import Tidy
+from tests.running_dev import (
+    assert_nothing_runs_in,
+    get,
+    processes_in,
+    said,
+    todos,
+    wait_until_up,
+)
 
 pytestmark = [
     pytest.mark.e2e,
@@ -21,66 +24,18 @@ pytestmark = [
 ]
 
 
-@pytest.fixture
-def tidy(tmp_path: Path, checkout: Path) -> Tidy:
-    """A copy of the project, and an environment that says nothing."""
-    return Tidy(copy_project(tmp_path / "my tidy", checkout))
-
-
-@pytest.fixture
-def port() -> int:
-    """A port that was free a moment ago."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        chosen: int = server.getsockname()[1]
-    return chosen
-
-
-def get(port: int, path: str) -> int:
-    """Return the status of a page."""
-    connection = HTTPConnection("127.0.0.1", port, timeout=10)
-    try:
-        connection.request("GET", path)
-        return connection.getresponse().status
-    finally:
-        connection.close()
-
-
-def processes_in(folder: Path) -> dict[int, str]:
-    """Return the command lines, by process id, of what runs in a folder."""
-    found = {}
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            cwd = (process / "cwd").readlink()
-            command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-        except OSError:
-            continue  # It ended, or is not ours.
-        if command and cwd.is_relative_to(folder):
-            found[int(process.name)] = command
-    return found
-
-
-def assert_nothing_runs_in(folder: Path, seconds: float = 5) -> None:
-    wait_until(
-        lambda: not processes_in(folder),
-        seconds=seconds,
-        otherwise=lambda: f"still running: {processes_in(folder)}",
+def run_as_pasted(tidy: Tidy, line: str) -> subprocess.CompletedProcess[str]:
+    """Run a line of the banner in a second terminal."""
+    return subprocess.run(
+        ["/bin/sh", "-c", line],
+        cwd=tidy.folder,
+        env=tidy.environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
-
-
-def process_id(folder: Path, command: str) -> int:
-    """Return the id of the oldest process in a folder whose command line contains `command`."""
-    return min(pid for pid, line in processes_in(folder).items() if command in line)
-
-
-def wait_until_up(dev: Process) -> None:
-    dev.wait_for("Tidy is running.", seconds=60)
-
-
-def todos(tidy: Tidy) -> int:
-    counted = tidy.manage(
-        "shell", "-v0", "-c", "from todos.models import Todo; print(Todo.objects.count())"
-    )
-    return int(counted.stdout)
 
 
 def test_one_command_runs_all_of_tidy_and_one_signal_stops_it(tidy: Tidy, port: int) -> None:
@@ -91,6 +46,8 @@ def test_one_command_runs_all_of_tidy_and_one_signal_stops_it(tidy: Tidy, port: 
         assert get(port, "/admin/login/") == 200
 
         # What the banner says is true: the other commands work beside it with nothing to set.
+        pasted = run_as_pasted(tidy, f"{said(dev, 'Clean up now')} --dry-run")
+        assert (pasted.returncode, pasted.stderr) == (0, "")
         assert tidy.manage("ping", "--wait=30").returncode == 0
         expected = json.loads(tidy.manage("cleanup_todos", "--dry-run", "--json").stdout)
         swept = json.loads(tidy.manage("cleanup_todos", "--enqueue", "--wait=30", "--json").stdout)
@@ -113,8 +70,9 @@ def test_banner_names_an_admin_who_can_log_in(tidy: Tidy, port: int) -> None:
     with tidy.start("dev", f"--port={port}") as dev:
         wait_until_up(dev)
         assert dev.stop() == 0
-    found = re.search(r"Log in as +admin, password (\S+) ", dev.output())
+    found = re.fullmatch(r"admin, password (\S+) \(shown this once\)", said(dev, "Log in as"))
     assert found, dev.output()
+    assert said(dev, "New password").endswith("manage.py changepassword admin")
     check = tidy.manage(
         "shell",
         "-v0",
@@ -124,6 +82,18 @@ def test_banner_names_an_admin_who_can_log_in(tidy: Tidy, port: int) -> None:
         "print(user.is_staff and user.is_superuser)",
     )
     assert check.stdout == "True\n"
+
+
+def test_without_anyone_to_log_in_as_the_banner_says_how_to_make_one(tidy: Tidy, port: int) -> None:
+    assert tidy.manage("dev", "--port=0").returncode == 1  # Writes .env, as the first start does.
+    assert tidy.manage("migrate").returncode == 0
+    alone = "from accounts.models import User; User.objects.create_user('alice')"
+    assert tidy.manage("shell", "-v0", "-c", alone).returncode == 0
+    with tidy.start("dev", f"--port={port}") as dev:
+        wait_until_up(dev)
+        assert dev.stop() == 0
+    assert said(dev, "Log in as").startswith("nobody yet: ")
+    assert todos(tidy) == 0
 
 
 def test_second_start_keeps_todos_and_what_the_broker_held(tidy: Tidy, port: int) -> None:
@@ -148,107 +118,24 @@ def test_second_start_keeps_todos_and_what_the_broker_held(tidy: Tidy, port: int
 
     assert 0 < left < 5_000
     assert todos(tidy) == left
-    assert "forgot the password?" in dev.output()
+    assert said(dev, "Log in as") == "admin"
+    assert "changepassword admin" in said(dev, "New password")
 
 
-@pytest.mark.parametrize("command", ["valkey-server", "dramatiq", "runscheduler", "runserver"])
-def test_program_that_is_killed_comes_back_and_works(tidy: Tidy, port: int, command: str) -> None:
-    with tidy.start("dev", f"--port={port}") as dev:
+def test_site_on_every_address_names_one_that_opens(tidy: Tidy, port: int) -> None:
+    with tidy.start("dev", "--host=0.0.0.0", f"--port={port}") as dev:
         wait_until_up(dev)
-        assert tidy.manage("ping", "--wait=30").returncode == 0
-        killed = process_id(tidy.folder, command)
-        os.kill(killed, signal.SIGKILL)
-        dev.wait_for("starts again in 1 s")
-        wait_until(
-            lambda: any(command in line for line in processes_in(tidy.folder).values()),
-            seconds=20,
-            otherwise=dev.output,
-        )
-        answered = tidy.manage("ping", "--wait=30")
-        assert answered.returncode == 0, answered.stderr
-        wait_until(lambda: responds(port), seconds=20, otherwise=dev.output)
-        assert dev.stop(seconds=30) == 0
-        assert_nothing_runs_in(tidy.folder)
+        assert said(dev, "Go to") == f"http://127.0.0.1:{port}/admin/"
+        assert get(port, "/admin/login/") == 200
+        assert dev.stop() == 0
 
 
-def responds(port: int) -> bool:
-    try:
-        return get(port, "/readyz") == 200
-    except OSError:
-        return False
-
-
-def test_ctrl_c_in_a_terminal_stops_everything(tidy: Tidy, port: int) -> None:
-    with tidy.start("dev", f"--port={port}") as dev:
-        wait_until_up(dev)
-        # As a terminal does: to every process of the foreground group.
-        os.killpg(dev.popen.pid, signal.SIGINT)
-        assert dev.popen.wait(20) == 0
-        assert_nothing_runs_in(tidy.folder)
-    assert "Traceback" not in dev.output()
-
-
-def test_killed_supervisor_leaves_nothing_behind_and_the_next_start_works(
-    tidy: Tidy, port: int
+def test_broker_named_by_redis_url_is_used_and_none_is_started(
+    tidy: Tidy, port: int, valkey: str
 ) -> None:
+    tidy.settings = {"REDIS_URL": valkey}
     with tidy.start("dev", f"--port={port}") as dev:
         wait_until_up(dev)
-        os.kill(dev.popen.pid, signal.SIGKILL)
-        dev.popen.wait(10)
-        assert_nothing_runs_in(tidy.folder, seconds=15)
-    with tidy.start("dev", f"--port={port}") as dev:
-        wait_until_up(dev)
+        assert get(port, "/readyz") == 200
+        assert not [line for line in processes_in(tidy.folder).values() if "valkey" in line]
         assert dev.stop() == 0
-
-
-def test_port_in_use_is_one_clear_line(tidy: Tidy) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-        refused = tidy.manage("dev", f"--port={port}")
-    assert refused.returncode == 1
-    assert refused.stderr == (
-        f"CommandError: Port {port} on 127.0.0.1 cannot be used (Address already in use): "
-        "choose another with --port.\n"
-    )
-
-
-@pytest.mark.parametrize("port", ["-1", "70000"])
-def test_port_that_cannot_be_is_one_clear_line(tidy: Tidy, port: str) -> None:
-    refused = tidy.manage("dev", f"--port={port}")
-    assert refused.returncode == 1
-    assert refused.stderr.startswith(f"CommandError: Port {port} on 127.0.0.1 cannot be used")
-    assert refused.stderr.count("\n") == 1
-
-
-def test_second_one_in_the_same_folder_is_one_clear_line_and_harms_nothing(
-    tidy: Tidy, port: int
-) -> None:
-    with tidy.start("dev", f"--port={port}") as dev:
-        wait_until_up(dev)
-        refused = tidy.manage("dev", "--port=0")
-        assert refused.returncode == 1
-        assert refused.stderr == "CommandError: Tidy is running in this folder already.\n"
-        assert tidy.manage("ping", "--wait=30").returncode == 0
-        assert dev.stop() == 0
-
-
-def test_with_debug_off_it_refuses(tidy: Tidy) -> None:
-    (tidy.folder / ".env").write_text(
-        "DJANGO_SECRET_KEY=x\nDJANGO_ALLOWED_HOSTS=x\nDATABASE_URL=sqlite:////nonexistent/x\n"
-        "REDIS_URL=redis://localhost\n"
-    )
-    refused = tidy.manage("dev")
-    assert refused.returncode == 1
-    assert "DJANGO_DEBUG is off" in refused.stderr
-    assert refused.stderr.count("\n") == 1
-
-
-def test_output_into_a_pipe_that_closes_stops_no_program(tidy: Tidy, port: int) -> None:
-    read_end, write_end = os.pipe()
-    with tidy.start("dev", f"--port={port}", output=write_end) as dev:
-        os.close(write_end)
-        os.read(read_end, 1)
-        os.close(read_end)
-        wait_until(lambda: responds(port), seconds=60, otherwise=lambda: "not up")
-        assert dev.stop() == 0
-        assert_nothing_runs_in(tidy.folder)

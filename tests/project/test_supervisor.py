@@ -2,99 +2,25 @@
 
 import os
 import signal
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic, sleep
 
 import pytest
 
-from tests.processes import Process, wait_until
-
-ROOT = Path(__file__).resolve().parents[2]
-
-#: Runs the programs that its arguments give as pairs of name and Python code.
-RUNNER = """
-import asyncio, os, sys
-from project import supervisor
-from project.supervisor import Program, Supervisor
-supervisor.FIRST_PAUSE = float(os.environ.get("FIRST_PAUSE", "0.1"))
-pairs = list(zip(sys.argv[1::2], sys.argv[2::2]))
-programs = [
-    Program(name=name, command=[sys.executable, "-c", code], grace=4) for name, code in pairs
-]
-def write(name, line):
-    print(f"{name}| {line}", flush=True)
-async def main():
-    await Supervisor(programs, write=write, environment=os.environ).run(
-        when_up=lambda: print("all up", flush=True)
-    )
-asyncio.run(main())
-print("left in order", flush=True)
-"""
-
-SLEEP = "import os, time; print(os.getpid(), flush=True); time.sleep(60)"
-TELLS = """
-import os, signal, sys, time
-name = sys.argv[0]
-def stop(*_):
-    print("stopped", flush=True)
-    sys.exit(0)
-signal.signal(signal.SIGTERM, stop)
-print("ready", flush=True)
-time.sleep(60)
-"""
-STUBBORN = """
-import signal, time
-signal.signal(signal.SIGTERM, lambda *_: print("not yet", flush=True))
-print("ready", flush=True)
-while True:
-    time.sleep(1)
-"""
-IGNORES = """
-import signal, time
-signal.signal(signal.SIGTERM, signal.SIG_IGN)
-print("ready", flush=True)
-time.sleep(60)
-"""
-
-
-@contextmanager
-def supervised(folder: Path, **programs: str) -> Iterator[Process]:
-    """Run a supervisor over Python programs; kill what a failed test leaves."""
-    arguments = [argument for pair in programs.items() for argument in pair]
-    log = folder / "output"
-    with log.open("wb") as output:
-        popen = subprocess.Popen(
-            [sys.executable, "-c", RUNNER, *arguments],
-            cwd=ROOT,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
-    try:
-        yield Process(popen, log)
-    finally:
-        popen.kill()  # Its programs end with it.
-        popen.wait(10)
-
-
-def alive(pid: int) -> bool:
-    """Say whether a process is there and not a zombie."""
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()[0]
-    except FileNotFoundError:
-        return False
-    return state != "Z"
-
-
-def number(process: Process, name: str) -> int:
-    """Return the number that a program wrote first."""
-    process.wait_for(f"{name}| ")
-    line = next(line for line in process.output().splitlines() if line.startswith(f"{name}| "))
-    return int(line.split("| ")[1])
+from project.reaper import is_running
+from tests.processes import wait_until
+from tests.supervised import (
+    HAS_A_CHILD,
+    IGNORES,
+    RUNNER,
+    SLEEP,
+    STUBBORN,
+    TELLS,
+    number,
+    numbers,
+    supervised,
+    wait_until_ended,
+)
 
 
 def test_programs_stop_in_the_reverse_of_their_order(tmp_path: Path) -> None:
@@ -116,7 +42,7 @@ def test_each_usual_signal_stops_everything(tmp_path: Path, signum: signal.Signa
         pid = number(supervisor, "one")
         supervisor.popen.send_signal(signum)
         assert supervisor.popen.wait(10) == 0
-        assert not alive(pid)
+        assert not is_running(pid)
 
 
 def test_program_that_dies_is_started_again_and_the_line_says_how_it_ended(tmp_path: Path) -> None:
@@ -125,6 +51,69 @@ def test_program_that_dies_is_started_again_and_the_line_says_how_it_ended(tmp_p
         assert supervisor.stop() == 0
     assert "one| ended with code 3; starts again in 0.1 s" in supervisor.output()
     assert "one| ended with code 3; starts again in 0.2 s" in supervisor.output()
+
+
+def test_program_that_keeps_failing_is_said_to(tmp_path: Path) -> None:
+    with supervised(tmp_path, settings={"FIRST_PAUSE": "0.01"}, one="import nowhere") as supervisor:
+        supervisor.wait_for("starts again in 0.04 s (failed 3 times in a row)")
+        supervisor.wait_for("starts again in 0.08 s (failed 4 times in a row)")
+        assert supervisor.stop() == 0
+
+
+def test_signal_without_a_name_is_said_by_number(tmp_path: Path) -> None:
+    number = signal.SIGRTMIN + 1
+    dies = f"import os; os.kill(os.getpid(), {number})"
+    with supervised(tmp_path, one=dies) as supervisor:
+        supervisor.wait_for(f"one| was ended by signal {number}; starts again")
+        assert supervisor.stop() == 0
+
+
+def test_stop_while_a_program_waits_to_start_again_does_not_wait(tmp_path: Path) -> None:
+    with supervised(tmp_path, settings={"FIRST_PAUSE": "60"}, one="") as supervisor:
+        supervisor.wait_for("starts again in 60 s")
+        assert supervisor.stop() == 0
+
+
+def test_hangup_that_nohup_has_ignored_stops_nothing(tmp_path: Path) -> None:
+    ignoring = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)\n" + RUNNER
+    with supervised(tmp_path, runner=ignoring, one=SLEEP) as supervisor:
+        pid = number(supervisor, "one")
+        supervisor.popen.send_signal(signal.SIGHUP)
+        os.kill(pid, signal.SIGKILL)  # That it starts again shows that the supervisor goes on.
+        supervisor.wait_for("starts again")
+        assert supervisor.stop() == 0
+
+
+def test_stop_asks_the_program_alone_and_nothing_that_it_has_started(tmp_path: Path) -> None:
+    has_a_child = f"""
+import signal, subprocess, sys
+child = subprocess.Popen([sys.executable, "-c", {TELLS!r}], stdout=subprocess.PIPE, text=True)
+def stop(*_):
+    child.kill()
+    print("its child said", child.communicate()[0].split(), flush=True)
+    sys.exit(0)
+signal.signal(signal.SIGTERM, stop)
+child.stdout.readline()
+print("up", flush=True)
+signal.pause()
+"""
+    with supervised(tmp_path, one=has_a_child) as supervisor:
+        supervisor.wait_for("one| up")
+        assert supervisor.stop() == 0
+    assert "one| its child said []\n" in supervisor.output()
+
+
+def test_error_of_the_supervisors_own_still_stops_every_program(tmp_path: Path) -> None:
+    started = tmp_path / "started"
+    ready = f"ready=lambda: 1 / 0 if os.path.exists({str(started)!r}) else False, grace=4"
+    runner = RUNNER.replace("grace=4", ready)
+    assert runner != RUNNER
+    starts = SLEEP.replace("time.sleep", f"open({str(started)!r}, 'w').close(); time.sleep")
+    with supervised(tmp_path, runner=runner, one=starts) as supervisor:
+        pid = number(supervisor, "one")
+        assert supervisor.popen.wait(10) == 1
+        assert not is_running(pid)
+    assert "ZeroDivisionError" in supervisor.output()
 
 
 def test_killed_program_comes_back(tmp_path: Path) -> None:
@@ -177,27 +166,12 @@ def test_another_signal_after_a_moment_kills_what_will_not_stop(tmp_path: Path) 
 
 
 def test_what_a_dead_program_leaves_behind_is_killed(tmp_path: Path) -> None:
-    leaves_a_child = (
-        "import subprocess, sys; "
-        f"print(subprocess.Popen([sys.executable, '-c', {IGNORES!r}]).pid, flush=True); "
-        "sys.exit(1)"
-    )
-    with supervised(tmp_path, one=leaves_a_child) as supervisor:
-        child = number(supervisor, "one")
-        supervisor.wait_for("ended with code 1")
-        wait_until(lambda: not alive(child), seconds=5, otherwise=supervisor.output)
+    with supervised(tmp_path, one=HAS_A_CHILD) as supervisor:
+        program, child = numbers(supervisor, "one")
+        os.kill(program, signal.SIGKILL)
+        supervisor.wait_for("was ended by SIGKILL")
+        wait_until_ended(supervisor, child)
         assert supervisor.stop() == 0
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child of its parent's end")
-def test_programs_end_even_when_the_supervisor_is_killed(tmp_path: Path) -> None:
-    with supervised(tmp_path, one=SLEEP, two=SLEEP) as supervisor:
-        pids = [number(supervisor, "one"), number(supervisor, "two")]
-        supervisor.popen.kill()
-        supervisor.popen.wait(10)
-        wait_until(
-            lambda: not any(alive(pid) for pid in pids), seconds=5, otherwise=supervisor.output
-        )
 
 
 def test_long_lines_unfinished_lines_and_bytes_that_are_no_text_come_through(
@@ -221,19 +195,7 @@ def test_program_that_cannot_be_started_says_so_and_the_rest_runs(tmp_path: Path
         '["/nonexistent"] if name == "bad" else [sys.executable, "-c", code]',
     )
     assert runner != RUNNER
-    log = tmp_path / "output"
-    with log.open("wb") as output:
-        popen = subprocess.Popen(
-            [sys.executable, "-c", runner, "bad", "", "good", SLEEP],
-            cwd=ROOT,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
-    supervisor = Process(popen, log)
-    try:
+    with supervised(tmp_path, runner=runner, bad="", good=SLEEP) as supervisor:
         supervisor.wait_for("bad| cannot be started: ")
-        assert alive(number(supervisor, "good"))
+        assert is_running(number(supervisor, "good"))
         assert supervisor.stop() == 0
-    finally:
-        popen.kill()
-        popen.wait(10)

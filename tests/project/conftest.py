@@ -1,0 +1,23 @@
+"""What the tests of `manage.py dev` start from."""
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from tests.checkout import copy_project
+from tests.processes import Tidy
+
+
+@pytest.fixture
+def tidy(tmp_path: Path, checkout: Path) -> Tidy:
+    """A copy of the project, and an environment that says nothing."""
+    return Tidy(copy_project(tmp_path / "my tidy", checkout))
+
+
+@pytest.fixture
+def port() -> int:
+    """A port that was free a moment ago."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        chosen: int = server.getsockname()[1]
+    return chosen
