@@ -1,9 +1,11 @@
 """Tidy's own processes, started as an operator starts them, in a copy of the project."""
 
 import os
+import pty
 import signal
 import subprocess
 import sys
+import termios
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -90,6 +92,20 @@ class Tidy:
             with suppress(ProcessLookupError):
                 os.killpg(popen.pid, signal.SIGKILL)
             popen.wait(10)
+
+    def at_terminal(self, *arguments: str) -> tuple[int, str]:
+        """Run `manage.py` at a terminal; return its exit code and what the terminal showed."""
+        ours, its = pty.openpty()
+        termios.tcsetwinsize(its, (24, 100))
+        shown = b""
+        with self.start(*arguments, output=its) as process:
+            os.close(its)
+            # A terminal that nobody writes to any more ends with an error, not with an empty read.
+            with suppress(OSError):
+                while part := os.read(ours, 4096):
+                    shown += part
+            os.close(ours)
+            return process.popen.wait(30), shown.decode()
 
 
 def wait_until(

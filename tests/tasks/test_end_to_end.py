@@ -111,6 +111,20 @@ def test_result_of_a_cleanup_comes_back_in_a_shell(tidy: Tidy) -> None:
     assert json.loads(again.stdout) == expected | {"todos_deleted": 0}
 
 
+def test_progress_of_a_cleanup_is_shown_on_a_terminal_and_not_in_a_pipe(tidy: Tidy) -> None:
+    assert tidy.manage("seed_demo", "--users=20", "--todos=500", "--force").returncode == 0
+    code, shown = tidy.at_terminal("cleanup_todos", "--keep-days=300")
+    assert code == 0
+    assert re.search(r"100%.* swept\]", shown)
+    _, shown = tidy.at_terminal("cleanup_todos", "--json", "--keep-days=200")
+    assert shown.startswith("{")
+    piped = tidy.manage("cleanup_todos")
+    assert (piped.returncode, piped.stderr) == (0, "")
+    assert re.fullmatch(
+        r"Swept [1-9]\d* completed todos of \d+ people taking part\.\n", piped.stdout
+    )
+
+
 def test_ping_is_answered_by_a_worker_and_fails_in_one_line_without_one(tidy: Tidy) -> None:
     alone = tidy.manage("ping", "--wait=1")
     assert alone.returncode == 1

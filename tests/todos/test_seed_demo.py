@@ -1,10 +1,6 @@
 """`manage.py seed_demo`: people and todos to try Tidy with."""
 
-import os
-import pty
 import re
-import termios
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 from itertools import pairwise
@@ -200,29 +196,14 @@ def test_progress_bar_on_a_terminal_and_none_in_a_pipe(checkout: Path, tmp_path:
     piped = tidy.manage("seed_demo", "--users", "9", "--todos", "50000")
     assert (piped.returncode, piped.stderr, piped.stdout.count("\n")) == (0, "", 1)
 
-    code, shown = on_terminal(tidy, "seed_demo", "--users", "9", "--todos", "50000")
+    code, shown = tidy.at_terminal("seed_demo", "--users", "9", "--todos", "50000")
     assert code == 0
     assert "100%" in shown
 
-    code, shown = on_terminal(tidy, "seed_demo", "--users", "-9")
+    code, shown = tidy.at_terminal("seed_demo", "--users", "-9")
     assert code == 1
     assert "%" not in shown
     assert "users must not be negative" in shown
-
-
-def on_terminal(tidy: Tidy, *arguments: str) -> tuple[int, str]:
-    """Run `manage.py` at a terminal; return its exit code and what the terminal showed."""
-    ours, its = pty.openpty()
-    termios.tcsetwinsize(its, (24, 100))
-    shown = b""
-    with tidy.start(*arguments, output=its) as process:
-        os.close(its)
-        # A terminal that nobody writes to any more ends with an error, not with an empty read.
-        with suppress(OSError):
-            while part := os.read(ours, 4096):
-                shown += part
-        os.close(ours)
-        return process.popen.wait(30), shown.decode()
 
 
 @pytest.mark.parametrize(
