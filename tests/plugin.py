@@ -1,8 +1,8 @@
 """Gives the tests an environment of their own.
 
 Loaded with `-p`, before pytest-django reads the settings. `TIDY_TEST_DATABASE` chooses the
-database: `postgresql` (the default) or `sqlite`. The servers live in one temporary folder, start
-when a test asks for them (see `conftest.py`) and end with the run.
+database: `postgresql` (the default) or `sqlite`. The servers live in one temporary folder for each
+process that runs tests, start when a test asks for them (see `conftest.py`) and end with the run.
 """
 
 import atexit
