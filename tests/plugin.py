@@ -8,6 +8,7 @@ process that runs tests, start when a test asks for them (see `conftest.py`) and
 import atexit
 import os
 import shutil
+import signal
 import tempfile
 from pathlib import Path
 
@@ -16,6 +17,10 @@ import pytest
 ON_POSTGRESQL = os.environ.get("TIDY_TEST_DATABASE", "postgresql") == "postgresql"
 RUNTIME = Path(tempfile.mkdtemp(prefix="tidy-"))
 atexit.register(shutil.rmtree, RUNTIME, ignore_errors=True)
+
+# Programs that tests start and stop inherit no deaf ears from nohup or a background job.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The tests' settings do not depend on the shell that started them.
 for name in [name for name in os.environ if name.startswith(("DJANGO_", "TODO_"))]:
