@@ -12,6 +12,8 @@ from urllib.parse import quote
 import redis
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.csp import CSP
+from dramatiq.results import Results
+from dramatiq.results.backends import RedisBackend
 from environs import FileAwareEnv, validate
 
 from project.environment import broker_address, complaint, database_from, known_time_zone
@@ -56,6 +58,7 @@ try:
     TODO_SWEEP_BATCH_SIZE = env.int(
         "TODO_SWEEP_BATCH_SIZE", None, validate=validate.Range(1, 1_000_000)
     )
+    TASKS_LIVENESS_SECONDS = env.int("TASKS_LIVENESS_SECONDS", 60, validate=validate.Range(5, 3600))
 except ValueError as error:
     raise ImproperlyConfigured(complaint(error)) from error
 
@@ -159,10 +162,9 @@ X_FRAME_OPTIONS = "DENY"
 
 # Background work
 
-#: An idle worker looks for messages this often (ms); at Dramatiq's own 1,000, a lone message waits
-#: ten times as long (tests/benchmarks/latency.py). Dramatiq reads it from its environment, which
-#: `rundramatiq` hands on.
-os.environ.setdefault("dramatiq_worker_timeout", "100")
+#: A worker is woken when there is something to do (`tasks/broker.py`); it looks by itself only this
+#: often (ms). Dramatiq reads it from its environment, which `rundramatiq` hands on.
+os.environ.setdefault("dramatiq_worker_timeout", "1000")
 
 #: Actors live in `actors.py`. Our app is itself called `tasks`, the name django-dramatiq looks for.
 DRAMATIQ_AUTODISCOVER_MODULES = ["actors"]
@@ -170,32 +172,34 @@ DRAMATIQ_AUTODISCOVER_MODULES = ["actors"]
 DRAMATIQ_IGNORED_MODULES = ["django_dramatiq.tasks"]
 
 DRAMATIQ_BROKER = {
-    "BROKER": "dramatiq.brokers.redis.RedisBroker",
+    "BROKER": "tasks.broker.WakingBroker",
     "OPTIONS": {
         "url": REDIS_URL,
-        # A dead worker's messages go back to the queue in a maintenance pass, which any command
-        # sets off with this chance in a million. Dramatiq's own 1,000 lets them wait for minutes.
-        "maintenance_chance": 50_000,
+        # What a dead worker had fetched goes back to the queue after this time (ms), in a
+        # maintenance pass, which any command sets off with this chance in a million. By Dramatiq's
+        # own 1,000, messages would wait for minutes.
+        "heartbeat_timeout": TASKS_LIVENESS_SECONDS * 1000,
+        "maintenance_chance": 200_000,
     },
-    # This list replaces Dramatiq's own. "After" hooks run in reverse order, so connections are
-    # closed last.
+    # This list replaces Dramatiq's own. "After" hooks run in reverse order: the clock of the time
+    # limit stops first, then the ledger says how the run ended, then the result is stored; database
+    # connections are closed last.
     "MIDDLEWARE": [
         "django_dramatiq.middleware.DbConnectionsMiddleware",
         "dramatiq.middleware.AgeLimit",
-        "dramatiq.middleware.TimeLimit",
         "dramatiq.middleware.ShutdownNotifications",
         "dramatiq.middleware.Callbacks",
         "dramatiq.middleware.Pipelines",
-        "dramatiq.middleware.CurrentMessage",
-        "dramatiq.middleware.Retries",
+        "tasks.middleware.UnrecordedRetries",
+        Results(
+            backend=RedisBackend(
+                # Waiting for a result blocks on the socket, so its time-out must outlast the wait;
+                # by default redis-py gives up after 5 seconds.
+                client=redis.Redis.from_url(REDIS_URL, socket_timeout=60)
+            ),
+            result_ttl=24 * 60 * 60 * 1000,
+        ),
+        "tasks.middleware.RunLedger",
+        "dramatiq.middleware.TimeLimit",
     ],
-}
-DRAMATIQ_RESULT_BACKEND = {
-    "BACKEND": "dramatiq.results.backends.RedisBackend",
-    "BACKEND_OPTIONS": {
-        # Waiting for a result blocks on the socket, so its time-out must outlast the wait; by
-        # default redis-py gives up after 5 seconds.
-        "client": redis.Redis.from_url(REDIS_URL, socket_timeout=60),
-    },
-    "MIDDLEWARE_OPTIONS": {"result_ttl": 24 * 60 * 60 * 1000},
 }

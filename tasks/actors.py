@@ -5,16 +5,16 @@ Any of them may run twice, die anywhere, and run beside itself.
 
 import os
 import socket
-from datetime import UTC, datetime
 from typing import TypedDict
 
 import dramatiq
 import structlog
 from django.utils import timezone
-from dramatiq.middleware import CurrentMessage
 
 from accounts.models import User
+from tasks.execution import current_run
 from tasks.names import TaskName
+from tasks.pruning import PruneReport, prune_runs
 from todos.services import TodoService
 from todos.sweep import SweepReport
 
@@ -36,12 +36,12 @@ class Pong(TypedDict):
     actor_name=TaskName.PING,
     queue_name="default",
     max_retries=0,  # The next one comes in a minute.
-    max_age=MINUTE,
+    recorded=False,  # Its runs say that it was answered, no more: the system's pulse.
     time_limit=10 * SECOND,
     store_results=True,
 )
 def ping() -> Pong:
-    """Answer: the heartbeat that shows broker and worker are there."""
+    """Answer: the heartbeat, from the scheduler through broker and worker to the ledger."""
     return {
         "host": socket.gethostname(),
         "pid": os.getpid(),
@@ -71,22 +71,27 @@ def todo_cleanup(
     Raises:
         User.DoesNotExist: there is no such person (any more).
     """
+    run = current_run()
     report = TodoService.sweep(
-        as_of=sent_at(),
+        as_of=run.as_of,
         keep_days=keep_days,
         batch_size=batch_size,
         user=None if user_id is None else User.objects.get(pk=user_id),
+        checkpoint=run,
     ).report()
     logger.info("todos swept", **report)
     return report
 
 
-def sent_at() -> datetime:
-    """Return when the message in hand was first sent: the same moment whenever it is run again.
-
-    Outside a worker there is none, and the moment is now.
-    """
-    message = CurrentMessage.get_current_message()
-    if message is None:
-        return timezone.now()
-    return datetime.fromtimestamp(message.message_timestamp / SECOND, tz=UTC)
+@dramatiq.actor(
+    actor_name=TaskName.RUNS_PRUNE,
+    queue_name="default",
+    max_retries=3,
+    time_limit=30 * MINUTE,
+    store_results=True,
+)
+def runs_prune() -> PruneReport:
+    """Delete runs that ended long ago."""
+    report = prune_runs()
+    logger.info("runs pruned", **report)
+    return report

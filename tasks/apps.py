@@ -8,3 +8,7 @@ class TasksConfig(AppConfig):
 
     name = "tasks"
     verbose_name = "Background work"
+
+    def ready(self) -> None:
+        """Register the actors with the broker, in every process."""
+        from tasks import actors  # noqa: F401, PLC0415  (needs the models)

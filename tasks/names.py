@@ -12,3 +12,4 @@ class TaskName(StrEnum):
 
     PING = "ping"
     TODO_CLEANUP = "todo.cleanup"
+    RUNS_PRUNE = "runs.prune"

@@ -1,70 +1,215 @@
-"""The clock: sends each schedule's message when its time comes."""
+"""The scheduler process: claims each slot as it comes, and relays.
 
+APScheduler wakes us at the moment of each slot. Everything else is done by `tick`, every two
+seconds of monotonic time: it takes up changed schedules, claims what was missed while nobody was
+there, relays, and sets APScheduler right if the machine's clock has been changed.
+"""
+
+import faulthandler
+import os
 import signal
 from collections.abc import Iterable
+from contextlib import suppress
+from datetime import datetime, timedelta
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
+from time import monotonic, sleep
 from types import FrameType
 
 import structlog
+from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.jobstores.base import JobLookupError
 from apscheduler.schedulers.blocking import BlockingScheduler
-from django.conf import settings
-from dramatiq import Actor
+from django.db import close_old_connections, connections
+from django.utils import timezone
 from dramatiq.broker import get_broker
-from redis.exceptions import RedisError
+from dramatiq.errors import ActorNotFound
 
-from tasks import actors  # noqa: F401  (registers the actors with the broker)
-from tasks.schedules import Schedule
+from tasks.claims import claim
+from tasks.clock import database_now
+from tasks.models import ProcessKind, Schedule
+from tasks.outages import outages
+from tasks.presence import Presence
+from tasks.relay import relay
+from tasks.schedules import SCHEDULES, add_missing_schedules
+from tasks.sending import hand_over
 
 logger = structlog.get_logger(__name__)
 
-ALIVE_EVERY = 10  # seconds
+#: Between two ticks (seconds).
+TICK = 2.0
+
+#: How long (seconds) the last tick may go on when the process is to stop.
+LAST_TICK = 5.0
+
+#: A tick that takes longer than this (seconds) is stuck.
+STUCK = 60
+
+#: We are woken so much before a slot, to be ready when it comes.
+LEAD = timedelta(milliseconds=50)
+
+#: By how much the plan of a slot may be off before it is made anew.
+TOLERANCE = timedelta(milliseconds=200)
 
 
-def run_scheduler(schedules: Iterable[Schedule], *, alive_file: Path | None = None) -> None:
-    """Send messages on schedule until the process is told to stop (SIGTERM or SIGINT).
+class Scheduler:
+    """One scheduler; others may run beside it."""
 
-    Args:
-        schedules: what to send, and when.
-        alive_file: touched every ten seconds by the clock itself, for a health check to look at.
+    def __init__(self, *, alive_file: Path | None = None) -> None:
+        """Prepare it.
 
-    Raises:
-        ActorNotFound: a schedule names a task that no actor does.
-    """
-    # A slot that the clock reaches late, after a suspended laptop or a busy machine, still counts;
-    # several missed ones count once. APScheduler by itself drops what is a second late.
-    clock = BlockingScheduler(
-        timezone=settings.TIME_ZONE, job_defaults={"misfire_grace_time": None, "coalesce": True}
-    )
-    for schedule in schedules:
-        actor = get_broker().get_actor(schedule.task)
-        clock.add_job(send, schedule.trigger(settings.TIME_ZONE), [actor], name=str(schedule.task))
-    if alive_file:
-        alive_file.touch()
-        clock.add_job(alive_file.touch, "interval", seconds=ALIVE_EVERY)
-    stop_on_signal(clock)
-    logger.info("scheduler started", time_zone=settings.TIME_ZONE)
-    clock.start()
-    logger.info("scheduler stopped")
+        Args:
+            alive_file: touched at every tick, for a health check to look at.
 
+        Raises:
+            ActorNotFound: a schedule of `tasks/schedules.py` names a task that no actor does.
+        """
+        for default in SCHEDULES:
+            get_broker().get_actor(default.task)
+        self._alive_file = alive_file
+        self._stopped = Event()
+        self._ticks = 0
+        self._set_up = False
+        #: What to take from the database's time to have this machine's.
+        self._ahead = timedelta()
+        # Late or not, what is planned is done; there are two threads for slots that come together.
+        self._clock = BlockingScheduler(
+            timezone="UTC",
+            executors={"default": ThreadPoolExecutor(2)},
+            job_defaults={"misfire_grace_time": None},
+        )
 
-def send(actor: Actor[[], object]) -> None:
-    """Send an actor its message; log it when the broker cannot be reached."""
-    try:
-        message = actor.send()
-    except RedisError as error:
-        # The reason is enough: a traceback would show the client's insides, every minute.
-        logger.error("not sent", task=actor.actor_name, reason=str(error))  # noqa: TRY400
-    else:
-        logger.info("sent", task=actor.actor_name, message_id=message.message_id)
+    def run(self) -> None:
+        """Work until told to stop (SIGTERM or SIGINT)."""
+        signal.signal(signal.SIGTERM, self._stop)
+        signal.signal(signal.SIGINT, self._stop)
+        ticking = Thread(target=self._tick_on, name="tick", daemon=True)
+        with Presence(ProcessKind.SCHEDULER):
+            ticking.start()
+            Thread(target=self._watch, name="watchdog", daemon=True).start()
+            logger.info("scheduler started")
+            self._clock.start()
+            ticking.join(LAST_TICK)
+        logger.info("scheduler stopped")
 
+    def run_once(self) -> None:
+        """Claim and relay once.
 
-def stop_on_signal(clock: BlockingScheduler) -> None:
-    """Stop the clock, once the jobs in hand are done, on SIGTERM and SIGINT."""
+        Raises:
+            OperationalError, InterfaceError: the database is away.
+            redis.RedisError: the broker is away.
+        """
+        add_missing_schedules()
+        self._claim_what_is_due()
+        relay()
 
-    def stop(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001  (a handler's form)
+    def tick(self) -> None:
+        """Do what is to be done every so often; see the module."""
+        if not self._set_up:
+            add_missing_schedules()
+            self._set_up = True
+        self._ahead = database_now() - timezone.now()
+        self._plan(self._claim_what_is_due())
+        relay()
+
+    def _claim_what_is_due(self) -> list[Schedule]:
+        """Claim the slots that have come; return the enabled schedules that can be used."""
+        usable = []
+        now = database_now()
+        for schedule in Schedule.objects.filter(enabled=True):
+            try:
+                get_broker().get_actor(schedule.task)
+                latest = next(schedule.times.until(now), None)
+            except (ActorNotFound, ValueError) as error:
+                # A task of another version of the code, a time zone that is no more.
+                outages.report(f"schedule of {schedule.task}", error, how="unusable")
+                continue
+            usable.append(schedule)
+            if latest and latest > (schedule.last_slot or schedule.effective_since):
+                self._claim(schedule.pk)
+        return usable
+
+    def _tick_on(self) -> None:
+        while not self._stopped.is_set():
+            try:
+                with outages.tolerate():
+                    self.tick()
+            except Exception:
+                logger.exception("tick failed")  # The next one may do better.
+            close_old_connections()
+            self._ticks += 1
+            if self._alive_file:
+                self._alive_file.touch()
+            self._stopped.wait(TICK)
+        connections.close_all()
+
+    def _plan(self, schedules: Iterable[Schedule]) -> None:
+        """Have APScheduler wake us at each schedule's next slot."""
+        planned = {job.id: job for job in self._clock.get_jobs()}
+        for schedule in schedules:
+            job = planned.pop(str(schedule.pk), None)
+            moment = self._next(schedule)
+            if job and job.next_run_time and abs(job.next_run_time + LEAD - moment) < TOLERANCE:
+                continue
+            self._wake_at(moment, schedule.pk)
+        for job in planned.values():
+            with suppress(JobLookupError):  # Its moment has come just now.
+                job.remove()
+
+    def _next(self, schedule: Schedule) -> datetime:
+        """Return when, by this machine's clock, the next slot comes."""
+        return next(schedule.times.after(timezone.now() + self._ahead)) - self._ahead
+
+    def _wake_at(self, moment: datetime, schedule_id: int) -> None:
+        self._clock.add_job(
+            self._on_time,
+            "date",
+            run_date=moment - LEAD,
+            args=[schedule_id, moment],
+            id=str(schedule_id),
+            replace_existing=True,
+        )
+
+    def _on_time(self, schedule_id: int, moment: datetime) -> None:
+        """Claim the slot that comes at this moment, by this machine's clock, and plan the next."""
+        with outages.tolerate():
+            close_old_connections()
+            # The database's clock decides.
+            early = (moment + self._ahead - database_now()).total_seconds()
+            if early > 0:
+                sleep(min(early, 1.0))
+            self._claim(schedule_id)
+            schedule = Schedule.objects.filter(pk=schedule_id, enabled=True).first()
+            if schedule:
+                self._wake_at(self._next(schedule), schedule_id)
+
+    def _claim(self, schedule_id: int) -> None:
+        run = claim(schedule_id)
+        if run and hand_over(run):
+            logger.info("sent", task=run.task, run=run.pk, message_id=str(run.message_id))
+
+    def _watch(self) -> None:
+        """End the process, to be started anew, if a tick does not come to its end.
+
+        It counts its own seconds, so the time for which the whole process was held up is not held
+        against it.
+        """
+        seen, seconds = self._ticks, 0
+        started = monotonic()
+        while not self._stopped.wait(1):
+            seconds = 0 if self._ticks != seen else seconds + 1
+            seen = self._ticks
+            if seconds >= STUCK:
+                logger.critical("scheduler stuck", seconds=round(monotonic() - started))
+                faulthandler.dump_traceback()
+                os._exit(1)
+
+    def _stop(self, signum: int, frame: FrameType | None) -> None:  # noqa: ARG002 (a handler's form)
+        self._stopped.set()
         # From a thread: shutting down waits for a lock that the interrupted code may hold.
-        Thread(target=clock.shutdown, name="stop").start()
+        Thread(target=self._shut_down, name="stop", daemon=True).start()
 
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
+    def _shut_down(self) -> None:
+        while not self._clock.running:  # It was told to stop while it started.
+            sleep(0.05)
+        self._clock.shutdown()

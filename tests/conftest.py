@@ -39,6 +39,9 @@ def django_db_modify_db_settings(request: pytest.FixtureRequest) -> None:
     if ON_POSTGRESQL:
         host = request.getfixturevalue("postgresql")
         connections["default"].settings_dict["HOST"] = str(host)
+    else:
+        # In a file, as in life: one in memory has other locks.
+        connections["default"].settings_dict["TEST"]["NAME"] = str(RUNTIME / "test.sqlite3")
 
 
 @pytest.fixture(autouse=True)

@@ -26,6 +26,16 @@ def valkey_server(folder: Path, *options: str) -> Iterator[str]:
     Yields:
         Its address, a `unix://` URL.
     """
+    server = start_valkey(folder, *options)
+    try:
+        yield f"unix://{folder}/valkey.sock"
+    finally:
+        server.terminate()
+        server.wait(10)
+
+
+def start_valkey(folder: Path, *options: str) -> "subprocess.Popen[bytes]":
+    """Start a Valkey server in `folder` and return when it answers at `valkey.sock` there."""
     socket = folder / "valkey.sock"
     with (folder / "valkey.log").open("ab") as log:
         server = subprocess.Popen(
@@ -36,14 +46,16 @@ def valkey_server(folder: Path, *options: str) -> Iterator[str]:
             stdout=log,
             stderr=subprocess.STDOUT,
         )
+    client = redis.Redis(unix_socket_path=str(socket))
     try:
-        client = redis.Redis(unix_socket_path=str(socket))
         wait_for_valkey(client)
-        client.close()
-        yield f"unix://{socket}"
+    except redis.RedisError:
+        server.kill()
+        server.wait()
+        raise
     finally:
-        server.terminate()
-        server.wait(10)
+        client.close()
+    return server
 
 
 def wait_for_valkey(client: "redis.Redis", seconds: float = 10) -> None:
@@ -52,7 +64,7 @@ def wait_for_valkey(client: "redis.Redis", seconds: float = 10) -> None:
     while True:
         try:
             client.ping()
-        except redis.ConnectionError:
+        except redis.ConnectionError:  # BusyLoading, too: it reads its file.
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.02)

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from todos.models import Todo, TodoQuerySet
-from todos.sweep import Sweep, SweepProgress, SweepResult
+from todos.sweep import Checkpoint, Sweep, SweepProgress, SweepResult
 
 
 class TodoError(Exception):
@@ -111,6 +111,7 @@ class TodoService:
         batch_size: int | None = None,
         user: User | None = None,
         on_batch: Callable[[SweepProgress], None] | None = None,
+        checkpoint: Checkpoint | None = None,
     ) -> SweepResult:
         """Sweep away the completed todos of everyone who takes part, once their keep time is over.
 
@@ -121,13 +122,15 @@ class TodoService:
             batch_size: completed todos to pass in one transaction, instead of
                 TODO_SWEEP_BATCH_SIZE or what suits the database.
             user: sweep this person's todos alone.
-            on_batch: called after each transaction with how far the sweep has come.
+            on_batch: called after each range with how far the sweep has come.
+            checkpoint: keeps the sweep's account in the transactions that it accounts for, so that
+                it can be carried on; by default nothing does.
 
         Returns:
             How many people took part, how many todos went, and whose could not be swept.
         """
         return Sweep(as_of=as_of, keep_days=keep_days, user=user).run(
-            batch_size=batch_size, on_batch=on_batch
+            batch_size=batch_size, on_batch=on_batch, checkpoint=checkpoint
         )
 
     @staticmethod

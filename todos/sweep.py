@@ -7,9 +7,10 @@ longer than one batch takes. `docs/architecture.md` has the alternatives that we
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TypedDict
+from typing import Any, Protocol, TypedDict
 
 import structlog
 from django.conf import settings
@@ -68,6 +69,33 @@ class SweepProgress:
     todos_deleted: int
 
 
+class Checkpoint(Protocol):
+    """Where a sweep keeps its account, so that it can be carried on after any interruption."""
+
+    def step(self) -> AbstractContextManager[dict[str, Any]]:
+        """Open a transaction on the account.
+
+        Yields what earlier steps have written there. What is written to it, and to the database,
+        is kept if the block ends well; otherwise neither is. May raise instead of yielding, when
+        the sweep is to stop for now.
+        """
+
+
+class InMemory:
+    """A checkpoint for a sweep that is not carried on."""
+
+    def __init__(self) -> None:
+        self._account: dict[str, Any] = {}
+
+    @contextmanager
+    def step(self) -> Iterator[dict[str, Any]]:
+        """Open a transaction on the account."""
+        account = dict(self._account)
+        with transaction.atomic(durable=True):
+            yield account
+        self._account = account
+
+
 @dataclass(kw_only=True)
 class Sweep:
     """One sweep, of everyone or of one person.
@@ -95,29 +123,50 @@ class Sweep:
         *,
         batch_size: int | None = None,
         on_batch: Callable[[SweepProgress], None] | None = None,
+        checkpoint: Checkpoint | None = None,
     ) -> SweepResult:
-        """Sweep, range by range.
+        """Sweep, range by range; what the account says has been swept before is counted in.
 
         Args:
             batch_size: completed todos to pass in one transaction.
-            on_batch: called after each transaction.
+            on_batch: called after each range.
+            checkpoint: keeps the account; by default nothing does.
 
         Raises:
             DatabaseError: the database failed in a way that is nobody's data's fault. What was
                 swept stays swept; running again goes on with the rest.
         """
-        users_processed = self._users_processed()
-        todos_deleted = 0
-        last_id = self._todos().completed().aggregate(last=Max("pk"))["last"] or 0
-        for after, through in self._ranges(last_id, batch_size or default_batch_size()):
-            todos_deleted += self._sweep_range(after, through)
+        checkpoint = checkpoint or InMemory()
+        with checkpoint.step() as account:
+            if not account:
+                account.update(self._new_account())
+        self.keep_days, self.errors = account["keep_days"], account["errors"]
+        cursor, last_id = account["cursor"], account["last_id"]
+        for after, through in self._ranges(cursor, last_id, batch_size or default_batch_size()):
+            account = self._sweep_range(checkpoint, after, through)
             if on_batch:
-                on_batch(
-                    SweepProgress(cursor=through, last_id=last_id, todos_deleted=todos_deleted)
-                )
+                deleted = account["todos_deleted"]
+                on_batch(SweepProgress(cursor=through, last_id=last_id, todos_deleted=deleted))
         return SweepResult(
-            users_processed=users_processed, todos_deleted=todos_deleted, errors=self.errors
+            users_processed=account["users_processed"],
+            todos_deleted=account["todos_deleted"],
+            errors=self.errors,
         )
+
+    def _new_account(self) -> dict[str, Any]:
+        """Return what stays the same for as long as this sweep is carried on, and its counts."""
+        return {
+            "keep_days": self._keep_days(),
+            "last_id": self._todos().completed().aggregate(last=Max("pk"))["last"] or 0,
+            "users_processed": self._users_processed(),
+            "cursor": 0,
+            "todos_deleted": 0,
+            "errors": [],
+        }
+
+    def _keep_days(self) -> int:
+        site: int = settings.TODO_KEEP_COMPLETED_DAYS
+        return site if self.keep_days is None else self.keep_days
 
     def _todos(self) -> TodoQuerySet:
         """Return the todos that this sweep looks at."""
@@ -125,8 +174,7 @@ class Sweep:
 
     def _eligible(self) -> TodoQuerySet:
         """Return the todos that are to go, without those of people who failed."""
-        keep_days = settings.TODO_KEEP_COMPLETED_DAYS if self.keep_days is None else self.keep_days
-        eligible = self._todos().due_for_cleanup(as_of=self.as_of, keep_days=keep_days)
+        eligible = self._todos().due_for_cleanup(as_of=self.as_of, keep_days=self._keep_days())
         if self.errors:
             return eligible.exclude(user_id__in=[error["user_id"] for error in self.errors])
         return eligible
@@ -135,53 +183,63 @@ class Sweep:
         people = User.objects.taking_part()
         return people.filter(pk=self.user.pk).count() if self.user else people.count()
 
-    def _ranges(self, last_id: int, batch_size: int) -> Iterator[tuple[int, int]]:
-        """Cut the ids up to `last_id` into ranges (after, through] of `batch_size` completed."""
-        through = 0
-        while through < last_id:
-            after = through
+    def _ranges(self, after: int, last_id: int, batch_size: int) -> Iterator[tuple[int, int]]:
+        """Cut the ids after one, up to another, into ranges of `batch_size` completed todos."""
+        while after < last_id:
             ahead = self._todos().completed().filter(pk__gt=after, pk__lte=last_id).order_by("pk")
             end = ahead.values_list("pk", flat=True)[batch_size - 1 : batch_size].first()
             through = last_id if end is None else end
             yield after, through
+            after = through
 
-    def _sweep_range(self, after: int, through: int) -> int:
-        """Delete the eligible todos of one range; return how many went."""
+    def _sweep_range(self, checkpoint: Checkpoint, after: int, through: int) -> dict[str, Any]:
+        """Delete the eligible todos of one range; return the account."""
         todos = self._eligible().filter(pk__gt=after, pk__lte=through)
         try:
-            return delete(todos)
+            with checkpoint.step() as account:
+                account["todos_deleted"] += delete(todos)
+                account["cursor"] = through
         except DatabaseError as error:
             if not fault_of_rows(error):
                 raise
             logger.warning("range failed", after=after, through=through, reason=reason(error))
+        else:
+            return account
         owners = todos.order_by("user_id").values_list("user_id", flat=True).distinct()
-        return self._sweep_owners(todos, list(owners))
+        self._sweep_owners(checkpoint, todos, list(owners))
+        with checkpoint.step() as account:
+            account["cursor"] = through
+        return account
 
-    def _sweep_owners(self, todos: TodoQuerySet, owners: Sequence[int]) -> int:
+    def _sweep_owners(
+        self, checkpoint: Checkpoint, todos: TodoQuerySet, owners: Sequence[int]
+    ) -> None:
         """Delete `todos` of `owners`, halving them until whoever makes it fail stands alone.
 
         Args:
+            checkpoint: keeps the account.
             todos: the eligible todos of one range.
             owners: ids of their users, in ascending order.
-
-        Returns:
-            How many todos went.
         """
         if not owners:
-            return 0
+            return
         try:
-            return delete(todos.filter(user_id__gte=owners[0], user_id__lte=owners[-1]))
+            with checkpoint.step() as account:
+                account["todos_deleted"] += delete(
+                    todos.filter(user_id__gte=owners[0], user_id__lte=owners[-1])
+                )
         except DatabaseError as error:
             if not fault_of_rows(error):
                 raise
-            if len(owners) == 1:
-                self.errors.append({"user_id": owners[0], "reason": reason(error)})
-                logger.warning("todos not swept", **self.errors[-1])
-                return 0
-        middle = len(owners) // 2
-        return self._sweep_owners(todos, owners[:middle]) + self._sweep_owners(
-            todos, owners[middle:]
-        )
+            if len(owners) > 1:
+                middle = len(owners) // 2
+                self._sweep_owners(checkpoint, todos, owners[:middle])
+                self._sweep_owners(checkpoint, todos, owners[middle:])
+                return
+            self.errors.append({"user_id": owners[0], "reason": reason(error)})
+            logger.warning("todos not swept", **self.errors[-1])
+            with checkpoint.step() as account:
+                account["errors"] = self.errors
 
 
 def default_batch_size() -> int:
@@ -190,11 +248,10 @@ def default_batch_size() -> int:
 
 
 def delete(todos: TodoQuerySet) -> int:
-    """Delete `todos` with one statement, in a transaction of its own; return how many went.
+    """Delete `todos` with one statement; return how many went.
 
     The conditions stand in the DELETE itself. So a todo that its owner is reopening at this moment
     is looked at again once they have, and stays. Deleting by ids found earlier would take it.
     """
-    with transaction.atomic(durable=True):
-        deleted, _ = todos.delete()
+    deleted, _ = todos.delete()
     return deleted

@@ -1,12 +1,17 @@
 """Sending a message from a command and waiting for its result, with errors in one line."""
 
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any
 
 from django.core.management.base import CommandError
 from dramatiq import Actor, Message
 from dramatiq.results import ResultFailure, ResultTimeout
 from redis.exceptions import RedisError
+
+from tasks.models import State, TaskRun
+
+#: Between two looks at a run's row (seconds).
+LOOK_AT_ROW = 0.1
 
 #: One look for a result waits this long (seconds), well within the result client's socket time-out.
 LOOK = 10
@@ -49,3 +54,27 @@ def wait(message: Message[Any], *, seconds: int) -> Any:
             raise CommandError(f"{message.actor_name} failed: {error}") from error
         except RedisError as error:
             raise CommandError(f"The broker cannot be reached: {error}") from error
+
+
+def wait_for(run: TaskRun, *, seconds: int) -> Any:
+    """Wait for a run to end, by its row, and return its result.
+
+    Args:
+        run: one that has been enqueued.
+        seconds: how long to wait at most.
+
+    Raises:
+        CommandError: it did not end in time, or failed.
+    """
+    deadline = monotonic() + seconds
+    while monotonic() < deadline:
+        run.refresh_from_db()
+        if run.state == State.SUCCEEDED:
+            return run.result
+        if run.is_finished:
+            raise CommandError(f"{run.task} failed: {run.last_words}")
+        sleep(LOOK_AT_ROW)
+    raise CommandError(
+        f"Run {run.pk} of {run.task} has not ended within {seconds} s; it is {run.state} and "
+        "goes on by itself."
+    )

@@ -1,9 +1,12 @@
-"""How long a lone message waits for an idle worker: with Tidy's setting, and with Dramatiq's own.
+"""How soon after its time work begins, and what an idle worker costs.
 
-    python -m tests.benchmarks.latency --pings 60
+    python -m tests.benchmarks.latency --slots 300 --pings 60
 
-Sends pings, a random second apart, through a real Valkey to a real worker, and takes the time until
-the answer is back. The processor time of the idle worker stands beside it.
+Slots: a schedule comes every second; the real scheduler claims the slot in PostgreSQL and sends it
+through Valkey to a real worker, whose actor says when it started. Pings: sent one by one, a random
+second apart; the time until the answer is back. Each with Tidy's broker, which wakes its workers,
+and with Dramatiq's own at several intervals of looking. `busy` is the share of one core that the
+worker uses while it has nothing to do.
 """
 
 import argparse
@@ -11,58 +14,129 @@ import os
 import random
 import statistics
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, perf_counter, sleep
 
 import django
+import psycopg
 
 from tests.checkout import copy_project
 from tests.processes import Process, Tidy
-from tests.servers import valkey_server
+from tests.servers import postgresql_server, valkey_server
 
-#: Milliseconds between two looks of an idle worker.
-SETTINGS = {"Tidy": "", "Dramatiq's own": "1000"}
+#: Added to the actors of the copy that is measured: says when it started.
+ACTOR = '''
+
+@dramatiq.actor(actor_name="start", max_retries=0, time_limit=SECOND, store_results=True)
+def start() -> float:
+    """Say when this began."""
+    return timezone.now().timestamp()
+'''
+SCHEDULE = '    Default(task="start", every=1),  # type: ignore[arg-type]\n'
+
+
+@dataclass(frozen=True)
+class Way:
+    """A broker and how often an idle worker looks by itself (ms)."""
+
+    name: str
+    broker: str
+    looks_every: int
+
+
+WAYS = (
+    Way("Tidy", "tasks.broker.WakingBroker", 1000),
+    Way("Dramatiq, 50 ms", "dramatiq.brokers.redis.RedisBroker", 50),
+    Way("Dramatiq, 100 ms", "dramatiq.brokers.redis.RedisBroker", 100),
+    Way("Dramatiq, 1 s (its own)", "dramatiq.brokers.redis.RedisBroker", 1000),
+)
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--pings", type=int, default=60)
+    parser.add_argument("--slots", type=int, default=60)
+    parser.add_argument("--pings", type=int, default=30)
     options = parser.parse_args()
     with (
         tempfile.TemporaryDirectory(prefix="tidy-") as folder,
         valkey_server(Path(folder)) as broker,
+        postgresql_server(Path(folder), durable=True) as host,
     ):
         settings = {
             "DJANGO_DEBUG": "true",
             "DJANGO_SECRET_KEY": "benchmark",
-            "DATABASE_URL": f"sqlite:///{folder}/tidy.sqlite3",
+            "DATABASE_URL": f"postgresql://postgres@/postgres?host={host}",
             "REDIS_URL": broker,
         }
         os.environ.update(settings, DJANGO_SETTINGS_MODULE="project.settings")
         django.setup()
         checkout = copy_project(Path(folder) / "checkout")
-        print(f"{'worker looks every':<20}{'p50':>8}{'p95':>8}{'worst':>8}{'busy':>8}")  # noqa: T201
-        for name, timeout in SETTINGS.items():
-            chosen = {"dramatiq_worker_timeout": timeout} if timeout else {}
-            with worker(Tidy(checkout, {**settings, **chosen})) as process:
-                waits = pings(options.pings)
+        tidy = Tidy(with_actor(checkout), settings)
+        migrated = tidy.manage("migrate", "-v0")
+        assert migrated.returncode == 0, migrated.stderr
+        print(f"{'':<26}{'p50':>8}{'p95':>8}{'p99':>8}{'worst':>9}{'busy':>8}")  # noqa: T201
+        with worker(tidy, WAYS[0]) as process:
+            busy = busy_share(process.popen.pid)
+            show("slot to actor", slots(tidy, options.slots), busy)
+        for way in WAYS:
+            with worker(tidy, way) as process:
                 busy = busy_share(process.popen.pid)
-            cuts = statistics.quantiles(waits, n=20)
-            print(  # noqa: T201
-                f"{name:<20}{cuts[9]:>5.0f} ms{cuts[18]:>5.0f} ms{max(waits):>5.0f} ms{busy:>8.1%}"
-            )
+                show(f"ping: {way.name}", pings(options.pings), busy)
+
+
+def with_actor(checkout: Path) -> Path:
+    """Add the actor that is measured, and its schedule, to a copy of the project."""
+    with (checkout / "tasks/actors.py").open("a", encoding="utf-8") as actors:
+        actors.write(ACTOR)
+    schedules = checkout / "tasks/schedules.py"
+    text = schedules.read_text(encoding="utf-8")
+    schedules.write_text(text.replace("SCHEDULES = (\n", f"SCHEDULES = (\n{SCHEDULE}"))
+    return checkout
+
+
+def show(name: str, waits: Sequence[float], busy: float) -> None:
+    """Print one line of the table; `waits` in milliseconds."""
+    cuts = statistics.quantiles(waits, n=100, method="inclusive")
+    figures = "".join(f"{cuts[percent - 1]:>5.0f} ms" for percent in (50, 95, 99))
+    print(f"{name:<26}{figures}{max(waits):>6.0f} ms{busy:>8.1%}", flush=True)  # noqa: T201
 
 
 @contextmanager
-def worker(tidy: Tidy) -> Iterator[Process]:
+def worker(tidy: Tidy, way: Way) -> Iterator[Process]:
     """Run a worker of one process."""
-    with tidy.start("rundramatiq", "--processes=1", "--threads=8") as process:
-        process.wait_for("ready for action")
-        yield process
-        process.stop()
+    settings = tidy.folder / "project/settings.py"
+    text = settings.read_text(encoding="utf-8")
+    settings.write_text(text.replace(WAYS[0].broker, way.broker))
+    try:
+        chosen = {**tidy.settings, "dramatiq_worker_timeout": str(way.looks_every)}
+        arguments = ("rundramatiq", "--processes=1", "--threads=8")
+        with Tidy(tidy.folder, chosen).start(*arguments) as process:
+            process.wait_for("ready for action")
+            yield process
+            process.stop()
+    finally:
+        settings.write_text(text)
+
+
+def slots(tidy: Tidy, number: int) -> list[float]:
+    """Run the scheduler for so many slots; return the milliseconds from each to its actor."""
+    with tidy.start("runscheduler") as scheduler:
+        sleep(number + 3)
+        scheduler.stop()
+    with psycopg.connect(tidy.settings["DATABASE_URL"]) as database:
+        rows = database.execute(
+            """
+            SELECT result::text::float - extract(epoch FROM scheduled_for) FROM tasks_taskrun
+            WHERE task = 'start' AND state = 'succeeded' ORDER BY scheduled_for
+            """
+        ).fetchall()
+    waits = [float(row[0]) * 1000 for row in rows][:number]
+    assert len(waits) == number, f"only {len(waits)} of {number} slots ran"
+    return waits
 
 
 def pings(number: int) -> list[float]:

@@ -1,40 +1,126 @@
-"""What runs when."""
+"""Which schedules there are to begin with, and what happens when staff change them."""
 
 from datetime import UTC, datetime, timedelta
-from zoneinfo import ZoneInfo
 
 import pytest
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError
 from dramatiq.broker import get_broker
 
 from tasks import actors
+from tasks.clock import database_now
+from tasks.models import Schedule
 from tasks.names import TaskName
-from tasks.schedules import SCHEDULES, Schedule
+from tasks.schedules import SCHEDULES, Default, add_missing_schedules
 
-BERLIN = ZoneInfo("Europe/Berlin")
-
-
-def test_cleanup_comes_daily_at_two_in_the_sites_zone() -> None:
-    (cleanup,) = [entry for entry in SCHEDULES if entry.task == TaskName.TODO_CLEANUP]
-    trigger = cleanup.trigger("Europe/Berlin")
-
-    first = trigger.get_next_fire_time(None, datetime(2026, 7, 1, 12, tzinfo=BERLIN))
-    second = trigger.get_next_fire_time(first, first + timedelta(seconds=1))
-
-    assert first == datetime(2026, 7, 2, 2, tzinfo=BERLIN)
-    assert second == datetime(2026, 7, 3, 2, tzinfo=BERLIN)
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 
 
-def test_ping_comes_at_every_full_minute_whenever_the_scheduler_started() -> None:
-    (ping,) = [entry for entry in SCHEDULES if entry.task == TaskName.PING]
+@pytest.fixture
+def cleanup(db: None) -> Schedule:
+    """The cleanup's schedule, as it was set long ago."""
+    add_missing_schedules()
+    Schedule.objects.update(effective_since=LONG_AGO)
+    return Schedule.objects.get(task=TaskName.TODO_CLEANUP)
 
-    slot = ping.trigger("UTC").get_next_fire_time(None, datetime(2026, 7, 1, 12, 0, 31, tzinfo=UTC))
 
-    assert slot == datetime(2026, 7, 1, 12, 1, tzinfo=UTC)
+def test_ping_comes_every_minute_and_the_cleanup_daily_at_two(db: None) -> None:
+    add_missing_schedules()
+    described = {schedule.task: schedule.times.describe() for schedule in Schedule.objects.all()}
+    assert described[TaskName.PING] == "Every 60 seconds"
+    assert described[TaskName.TODO_CLEANUP] == "At 02:00 every day (UTC)"
+
+
+def test_what_staff_have_changed_stays_when_a_scheduler_starts(cleanup: Schedule) -> None:
+    cleanup.crontab = "0 5 * * *"
+    cleanup.save()
+    Schedule.objects.filter(task=TaskName.PING).delete()
+    add_missing_schedules()
+    assert set(Schedule.objects.values_list("task", "crontab")) == {
+        (TaskName.PING, ""),
+        (TaskName.TODO_CLEANUP, "0 5 * * *"),
+        (TaskName.RUNS_PRUNE, "30 3 * * *"),
+    }
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"crontab": "0 3 * * *"},
+        {"crontab": "", "every": 60},
+        {"timezone": "Europe/Berlin"},
+        {"enabled": False},
+    ],
+)
+def test_new_times_begin_the_schedule_anew(cleanup: Schedule, change: dict[str, object]) -> None:
+    before = database_now()
+    for name, value in change.items():
+        setattr(cleanup, name, value)
+    cleanup.save()
+    cleanup.refresh_from_db()
+    assert before <= cleanup.effective_since <= database_now()
+
+
+def test_switching_on_begins_the_schedule_anew(cleanup: Schedule) -> None:
+    Schedule.objects.update(enabled=False)
+    cleanup.refresh_from_db()
+    before = database_now()
+    cleanup.enabled = True
+    cleanup.save()
+    assert cleanup.effective_since >= before
+
+
+def test_change_of_the_catch_up_window_alone_does_not_begin_it_anew(cleanup: Schedule) -> None:
+    cleanup.catch_up_seconds = 60
+    cleanup.save()
+    cleanup.refresh_from_db()
+    assert (cleanup.catch_up_seconds, cleanup.effective_since) == (60, LONG_AGO)
+
+
+def test_form_that_was_opened_earlier_does_not_turn_back_what_was_dealt_with(
+    cleanup: Schedule,
+) -> None:
+    slot = database_now()
+    Schedule.objects.filter(pk=cleanup.pk).update(last_slot=slot)
+    cleanup.catch_up_seconds = 1
+    cleanup.save()
+    cleanup.refresh_from_db()
+    assert cleanup.last_slot == slot
+
+
+@pytest.mark.parametrize(
+    ("values", "complaint"),
+    [
+        ({"crontab": "0 2 * *"}, "five fields"),
+        ({"crontab": "0 25 * * *"}, "hour"),
+        ({"crontab": "", "every": None}, "either a crontab or an interval"),
+        ({"every": 60}, "either a crontab or an interval"),
+        ({"crontab": "", "every": 0}, "interval"),
+        ({"timezone": "Europe/Atlantis"}, "no time zone"),
+    ],
+)
+def test_times_that_make_no_sense_are_refused_when_saved_in_a_form(
+    cleanup: Schedule, values: dict[str, object], complaint: str
+) -> None:
+    for name, value in values.items():
+        setattr(cleanup, name, value)
+    with pytest.raises(ValidationError, match=complaint):
+        cleanup.full_clean()
+
+
+def test_database_refuses_both_a_crontab_and_an_interval(cleanup: Schedule) -> None:
+    with pytest.raises(IntegrityError):
+        Schedule.objects.filter(pk=cleanup.pk).update(every=60)
+
+
+def test_default_that_makes_no_sense_is_refused_and_named() -> None:
+    with pytest.raises(ValueError, match=r"schedule of ping: .*interval"):
+        Default(task=TaskName.PING, every=0)
 
 
 def test_every_schedule_names_a_task_that_an_actor_does() -> None:
-    for entry in SCHEDULES:
-        assert get_broker().get_actor(entry.task).actor_name == entry.task
+    for default in SCHEDULES:
+        assert get_broker().get_actor(default.task).actor_name == default.task
 
 
 @pytest.mark.parametrize("name", TaskName)
@@ -47,27 +133,6 @@ def test_actor_is_called_as_its_task_and_says_its_limits(name: TaskName) -> None
     assert actor.options["store_results"] is True
 
 
-@pytest.mark.parametrize(
-    ("times", "complaint"),
-    [
-        ({}, "either crontab or every"),
-        ({"crontab": "0 2 * * *", "every": 60}, "either crontab or every"),
-        ({"every": 0}, "1 second or more"),
-        ({"crontab": "0 2 * *"}, "5 fields"),
-        ({"crontab": "0 2 * * 0"}, "mon, tue"),
-        ({"crontab": "0 2 * * mon-5"}, "mon, tue"),
-    ],
-)
-def test_schedule_that_makes_no_sense_is_refused_and_named(
-    times: dict[str, object], complaint: str
-) -> None:
-    with pytest.raises(ValueError, match=complaint) as refused:
-        Schedule(task=TaskName.PING, **times)  # type: ignore[arg-type]
-    assert "ping" in str(refused.value)
-
-
-def test_days_of_the_week_by_name_mean_what_they_say() -> None:
-    sundays = Schedule(task=TaskName.PING, crontab="30 4 * * sun").trigger("UTC")
-    slot = sundays.get_next_fire_time(None, datetime(2026, 7, 1, tzinfo=UTC))
-    assert slot == datetime(2026, 7, 5, 4, 30, tzinfo=UTC)
-    assert slot.strftime("%A") == "Sunday"
+def test_catch_up_window_of_the_ping_is_its_interval() -> None:
+    (ping,) = [default for default in SCHEDULES if default.task == TaskName.PING]
+    assert ping.catch_up == timedelta(seconds=ping.every or 0)

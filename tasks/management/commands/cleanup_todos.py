@@ -10,11 +10,16 @@ from tqdm import tqdm
 
 from accounts.models import MAX_KEEP_COMPLETED_DAYS, User
 from tasks.actors import todo_cleanup
-from tasks.management.messages import send, wait
+from tasks.inline import running_here
+from tasks.management.messages import wait_for
+from tasks.models import State, TaskRun, Trigger
+from tasks.sending import Request
 from todos.services import TodoService
 from todos.sweep import SweepProgress, SweepReport
 
 MAX_BATCH_SIZE = 1_000_000
+
+COMMAND = Request(Trigger.COMMAND)
 
 
 class Command(BaseCommand):
@@ -44,35 +49,32 @@ class Command(BaseCommand):
     def handle(self, **options: Any) -> None:
         """Check the options, sweep, print one line."""
         check(options)
-        keep_days, batch_size = options["keep_days"], options["batch_size"]
-        user = find_user(options["user"])
+        arguments = {
+            "keep_days": options["keep_days"],
+            "batch_size": options["batch_size"],
+            "user_id": find_user(options["user"]),
+        }
         if options["enqueue"]:
-            message = send(
-                todo_cleanup,
-                keep_days=keep_days,
-                batch_size=batch_size,
-                user_id=user.pk if user else None,
-            )
+            run = COMMAND.enqueue(todo_cleanup, **arguments)
             if not options["wait"]:
-                self.print_sent(message.message_id, as_json=options["json"])
+                self.print_enqueued(run, as_json=options["json"])
                 return
-            report: SweepReport = wait(message, seconds=options["wait"])
+            report: SweepReport = wait_for(run, seconds=options["wait"])
         elif options["dry_run"]:
-            report = TodoService.preview_sweep(
-                as_of=timezone.now(), keep_days=keep_days, user=user
-            ).report()
+            report = preview(arguments)
         else:
-            report = sweep(
-                keep_days=keep_days, batch_size=batch_size, user=user, bar=not options["json"]
-            )
+            report = sweep(arguments, bar=not options["json"])
         self.print_report(report, dry_run=options["dry_run"], as_json=options["json"])
 
-    def print_sent(self, message_id: str, *, as_json: bool) -> None:
-        """Say that the cleanup is in the workers' hands."""
+    def print_enqueued(self, run: TaskRun, *, as_json: bool) -> None:
+        """Say that the cleanup is in the workers' hands, or will be."""
+        run.refresh_from_db()
         if as_json:
-            self.stdout.write(json.dumps({"message_id": message_id}))
+            self.stdout.write(json.dumps({"run": run.pk, "message_id": str(run.message_id)}))
+        elif run.state == State.PENDING:
+            self.stdout.write(f"Run {run.pk} goes to the workers when the broker is back.")
         else:
-            self.stdout.write(f"Sent to the workers as message {message_id}.")
+            self.stdout.write(f"Sent to the workers as run {run.pk}.")
 
     def print_report(self, report: SweepReport, *, dry_run: bool, as_json: bool) -> None:
         """Print what was swept.
@@ -116,8 +118,8 @@ def check(options: dict[str, Any]) -> None:
         raise CommandError("--dry-run and --enqueue exclude each other.")
 
 
-def find_user(name: str | None) -> User | None:
-    """Return the user of that name; None for no name.
+def find_user(name: str | None) -> int | None:
+    """Return the id of the user of that name; None for no name.
 
     Raises:
         CommandError: there is no such user.
@@ -125,29 +127,41 @@ def find_user(name: str | None) -> User | None:
     if name is None:
         return None
     try:
-        return User.objects.get(username=name)
+        return User.objects.get(username=name).pk
     except User.DoesNotExist as error:
         raise CommandError(f"There is no user called {name!r}.") from error
 
 
-def sweep(
-    *, keep_days: int | None, batch_size: int | None, user: User | None, bar: bool
-) -> SweepReport:
+def preview(arguments: dict[str, Any]) -> SweepReport:
+    """Count what a sweep would take now."""
+    user = User.objects.filter(pk=arguments["user_id"]).first()
+    return TodoService.preview_sweep(
+        as_of=timezone.now(), keep_days=arguments["keep_days"], user=user
+    ).report()
+
+
+def sweep(arguments: dict[str, Any], *, bar: bool) -> SweepReport:
     """Sweep in this process; `bar`: show a progress bar, where standard error is a terminal."""
-    with tqdm(unit=" ids", unit_scale=True, disable=None if bar else True) as progress_bar:
+    with (
+        tqdm(unit=" ids", unit_scale=True, disable=None if bar else True) as progress_bar,
+        running_here(COMMAND, todo_cleanup, **arguments) as execution,
+    ):
 
         def on_batch(progress: SweepProgress) -> None:
             progress_bar.total = progress.last_id
             progress_bar.set_postfix_str(f"{progress.todos_deleted:,} swept", refresh=False)
             progress_bar.update(progress.cursor - progress_bar.n)
 
-        return TodoService.sweep(
-            as_of=timezone.now(),
-            keep_days=keep_days,
-            batch_size=batch_size,
-            user=user,
+        report = TodoService.sweep(
+            as_of=execution.as_of,
+            keep_days=arguments["keep_days"],
+            batch_size=arguments["batch_size"],
+            user=User.objects.filter(pk=arguments["user_id"]).first(),
             on_batch=on_batch,
+            checkpoint=execution,
         ).report()
+        execution.result = report
+        return report
 
 
 def count(number: int, one: str, many: str | None = None) -> str:

@@ -4,16 +4,19 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
+from redis.exceptions import RedisError
 
-from tasks.scheduler import run_scheduler
-from tasks.schedules import SCHEDULES
+from tasks.scheduler import Scheduler
 
 
 class Command(BaseCommand):
     """Run the scheduler until it is told to stop."""
 
-    help = "Sends each schedule's message when its time comes, until SIGTERM or Ctrl-C."
+    help = (
+        "Starts each schedule's task when its time comes, until SIGTERM or Ctrl-C. Any number of "
+        "them may run."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Add the options."""
@@ -21,9 +24,21 @@ class Command(BaseCommand):
             "--alive-file",
             type=Path,
             metavar="PATH",
-            help="a file to touch every ten seconds, for a health check to look at",
+            help="a file to touch every few seconds, for a health check to look at",
+        )
+        parser.add_argument(
+            "--once",
+            action="store_true",
+            help="start what is due and leave, for a cron that calls this every minute",
         )
 
     def handle(self, **options: Any) -> None:
-        """Run until stopped."""
-        run_scheduler(SCHEDULES, alive_file=options["alive_file"])
+        """Run until stopped, or once."""
+        scheduler = Scheduler(alive_file=options["alive_file"])
+        if not options["once"]:
+            scheduler.run()
+            return
+        try:
+            scheduler.run_once()
+        except RedisError as error:
+            raise CommandError(f"The broker cannot be reached: {error}") from error

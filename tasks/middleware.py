@@ -1,0 +1,96 @@
+"""What Dramatiq calls around each message: the ledger's hooks, and retries.
+
+Dramatiq builds its broker while Django is still loading its apps, so models must not be imported
+here; `tasks/ledger.py` does the work. A hook that raises anything but SkipMessage is only logged.
+"""
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from dramatiq import Broker, MessageProxy, Middleware, Worker
+from dramatiq.errors import ActorNotFound
+from dramatiq.middleware import Retries
+
+if TYPE_CHECKING:
+    from tasks.ledger import WorkerLedger
+
+
+def is_recorded(broker: Broker, actor_name: str) -> bool:
+    """Say whether an actor's runs are recorded; one that this process does not know has none.
+
+    An actor with `recorded=False` has no attempts, retries or errors kept: if a schedule asked for
+    it, its run is closed when it has returned. That is the system's pulse.
+    """
+    try:
+        return bool(broker.get_actor(actor_name).options.get("recorded", True))
+    except ActorNotFound:
+        return False
+
+
+class RunLedger(Middleware):
+    """Has the ledger open a message's run before its actor, and close it afterwards."""
+
+    @property
+    def actor_options(self) -> set[str]:
+        """The options that actors may have for us."""
+        return {"recorded"}
+
+    @cached_property
+    def _ledger(self) -> "WorkerLedger":
+        from tasks.ledger import WorkerLedger  # noqa: PLC0415  (see the module)
+
+        return WorkerLedger()
+
+    def before_worker_boot(self, broker: Broker, worker: Worker) -> None:
+        """Say that this worker is there."""
+        self._ledger.enter(queues=worker.consumer_whitelist or broker.get_declared_queues())
+
+    def before_worker_shutdown(self, broker: Broker, worker: Worker) -> None:  # noqa: ARG002
+        """Have runs stop at their next step."""
+        self._ledger.stop()
+
+    def after_worker_shutdown(self, broker: Broker, worker: Worker) -> None:  # noqa: ARG002
+        """Say that this worker is gone."""
+        self._ledger.leave()
+
+    def before_process_message(self, broker: Broker, message: MessageProxy) -> None:
+        """Take the message's run up.
+
+        Raises:
+            SkipMessage: it is finished, or another process is at it.
+        """
+        if not message.failed and is_recorded(broker, message.actor_name):
+            self._ledger.open(message)
+
+    def after_process_message(
+        self,
+        broker: Broker,
+        message: MessageProxy,
+        *,
+        result: Any | None = None,
+        exception: BaseException | None = None,
+    ) -> None:
+        """Write how it ended."""
+        if is_recorded(broker, message.actor_name):
+            self._ledger.close(broker, message, result=result, exception=exception)
+        elif exception is None and not message.failed:
+            self._ledger.record_pulse(message, result)
+
+
+class UnrecordedRetries(Retries):
+    """Dramatiq's retries, for actors that are not recorded; the ledger retries the others.
+
+    Dramatiq's wait in a queue of their own, and are lost when the broker is away as they come due.
+    """
+
+    def after_process_message(
+        self,
+        broker: Broker,
+        message: MessageProxy,
+        *,
+        result: Any | None = None,
+        exception: BaseException | None = None,
+    ) -> None:
+        """Send a failed message again."""
+        if not is_recorded(broker, message.actor_name):
+            super().after_process_message(broker, message, result=result, exception=exception)

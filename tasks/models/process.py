@@ -1,0 +1,54 @@
+"""Who is there: each worker process, scheduler and command says so every few seconds."""
+
+from datetime import timedelta
+from typing import Self
+from uuid import uuid4
+
+from django.conf import settings
+from django.db import models
+from django.db.models.functions import Now
+
+
+class ProcessKind(models.TextChoices):
+    """What a process does."""
+
+    WORKER = "worker"
+    SCHEDULER = "scheduler"
+    COMMAND = "command"
+
+
+class ProcessQuerySet(models.QuerySet["Process"]):
+    """The verbs of processes."""
+
+    def alive(self) -> Self:
+        """Those heard of lately."""
+        return self.filter(seen_at__gte=Now() - liveness())
+
+    def dead(self) -> Self:
+        """Those not heard of for so long that they count as gone."""
+        return self.filter(seen_at__lt=Now() - liveness())
+
+
+class Process(models.Model):
+    """A process at work; its row goes when it ends, or when nobody has heard of it for a while."""
+
+    id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
+    kind = models.CharField(max_length=10, choices=ProcessKind)
+    host = models.CharField(max_length=255)
+    pid = models.PositiveIntegerField()
+    queues = models.JSONField(default=list)
+    started_at = models.DateTimeField(db_default=Now())
+    seen_at = models.DateTimeField(db_default=Now())
+
+    objects = ProcessQuerySet.as_manager()
+
+    class Meta:
+        verbose_name_plural = "processes"
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.pid} on {self.host}"
+
+
+def liveness() -> timedelta:
+    """Return how long after its last sign of life a process counts as gone."""
+    return timedelta(seconds=settings.TASKS_LIVENESS_SECONDS)

@@ -1,0 +1,309 @@
+"""The run ledger: one row for each run, its claim, its outbox and its history at once.
+
+A row changes through the verbs below alone. Each is one UPDATE that names the states it may come
+from, so a change that is not allowed touches no row, whoever else is at it:
+
+    pending ──► queued ──► running ──► succeeded, failed
+       ▲           │          │
+       └───────────┴──────────┘        a slot that is not run is skipped from the start
+
+`attempts` counts how often a worker took the run up and is its fence: whoever took it up last may
+carry it on; whoever did so earlier, and was thought dead, finds that it is no longer theirs.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any, Self
+from uuid import UUID, uuid4
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Exists, F, OuterRef, Q
+from django.db.models.functions import Coalesce, Now
+from dramatiq import Message
+
+from tasks.models.process import Process
+
+#: The longest error that is kept: the end of a traceback says the most.
+LONGEST_ERROR = 20_000
+
+
+class State(models.TextChoices):
+    """Where a run stands."""
+
+    PENDING = "pending"
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
+UNFINISHED = (State.PENDING, State.QUEUED, State.RUNNING)
+
+#: Interruptions, one after the other without getting any further, that a run is given: its worker
+#: died, or the database gave up on it. Then it is the run itself that is at fault.
+MOST_CRASHES = 5
+
+
+class Trigger(models.TextChoices):
+    """What started a run."""
+
+    SCHEDULE = "schedule"
+    ADMIN = "admin"
+    COMMAND = "command"
+    API = "api", "code"
+
+
+class TaskRunQuerySet(models.QuerySet["TaskRun"]):
+    """The verbs of runs."""
+
+    def unfinished(self) -> Self:
+        """Those that are still to end."""
+        return self.filter(state__in=UNFINISHED)
+
+    def finished(self) -> Self:
+        """Those that have ended, or were skipped."""
+        return self.exclude(state__in=UNFINISHED)
+
+    def of_schedules(self) -> Self:
+        """Those that a schedule asked for."""
+        return self.filter(scheduled_for__isnull=False)
+
+    def due(self) -> Self:
+        """Those to be handed to the broker now."""
+        return self.filter(state=State.PENDING, due_at__lte=Now())
+
+    def waiting(self, *, longer_than: timedelta) -> Self:
+        """Those handed to the broker a while ago, and not taken up."""
+        return self.filter(state=State.QUEUED, sent_at__lt=Now() - longer_than)
+
+    def orphaned(self) -> Self:
+        """Those whose process is gone."""
+        alive = Process.objects.alive().filter(pk=OuterRef("held_by"))
+        return self.filter(~Exists(alive), state=State.RUNNING)
+
+    def record_pulse(self, message_id: UUID, result: object) -> bool:
+        """Close the run of a message whose actor is not recorded, if it has one."""
+        return bool(
+            self.filter(message_id=message_id, state__in=UNFINISHED).update(
+                state=State.SUCCEEDED, finished_at=Now(), result=result
+            )
+        )
+
+
+class TaskRun(models.Model):
+    """One run of a task, from the moment it is owed."""
+
+    task = models.CharField(max_length=100)
+    scheduled_for = models.DateTimeField(null=True, help_text="The slot; empty if asked for.")
+    trigger = models.CharField(max_length=10, choices=Trigger)
+    requested_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+
+    message_id = models.UUIDField(default=uuid4, unique=True)
+    queue = models.CharField(max_length=100)
+    arguments = models.JSONField(default=dict, help_text="The message's args and kwargs.")
+
+    state = models.CharField(max_length=10, choices=State)
+    created_at = models.DateTimeField(db_default=Now())
+    due_at = models.DateTimeField(db_default=Now(), help_text="Not to be sent before.")
+    sent_at = models.DateTimeField(null=True)
+    started_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+    held_by = models.UUIDField(null=True, help_text="The process that took it up last.")
+    delivery = models.UUIDField(null=True, help_text="What the broker calls its latest message.")
+
+    sends = models.PositiveIntegerField(default=0)
+    attempts = models.PositiveIntegerField(default=0)
+    failures = models.PositiveIntegerField(default=0)
+    crashes = models.PositiveIntegerField(
+        default=0, help_text="Interruptions since it last got any further."
+    )
+
+    progress = models.JSONField(default=dict)
+    result = models.JSONField(null=True)
+    error = models.TextField(blank=True)
+    reason = models.CharField(max_length=200, blank=True, help_text="Why it was skipped.")
+
+    objects = TaskRunQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["task", "scheduled_for"], name="tasks_run_slot"),
+            models.CheckConstraint(name="tasks_run_state", condition=Q(state__in=State.values)),
+            models.CheckConstraint(
+                name="tasks_run_finished",
+                condition=Q(state__in=UNFINISHED, finished_at__isnull=True)
+                | (~Q(state__in=UNFINISHED) & Q(finished_at__isnull=False)),
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["state", "task"],
+                name="tasks_run_unfinished",
+                condition=Q(state__in=UNFINISHED),
+            ),
+            models.Index(
+                fields=["finished_at"],
+                name="tasks_run_finished_at",
+                condition=Q(finished_at__isnull=False),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.task} {self.pk}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Add the row; afterwards it changes through its verbs alone.
+
+        Raises:
+            TypeError: the row is there already.
+        """
+        if not self._state.adding:
+            raise TypeError("A run changes through its verbs alone.")
+        super().save(*args, **kwargs)
+
+    @property
+    def as_of(self) -> datetime:
+        """The moment that its work refers to, the same however often and late it runs."""
+        return self.scheduled_for or self.created_at
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether it has ended, when it was last read."""
+        return self.state not in UNFINISHED
+
+    @property
+    def last_words(self) -> str:
+        """The last line of its error, without the traceback before it."""
+        return (self.error.strip().splitlines() or [""])[-1]
+
+    def message(self) -> Message[Any]:
+        """Return its message: always of the same id, under which its result is found."""
+        return Message(
+            queue_name=self.queue,
+            actor_name=self.task,
+            args=tuple(self.arguments.get("args", ())),
+            kwargs=self.arguments.get("kwargs", {}),
+            options={},
+            message_id=str(self.message_id),
+        )
+
+    # Between the database and the broker.
+
+    def mark_sent(self, *, first: bool = True) -> bool:
+        """Take it upon oneself to hand it to the broker, under a new `delivery`.
+
+        Args:
+            first: it is pending; otherwise the broker has lost it, and it is sent once more.
+
+        Returns:
+            Whether it was still to be sent, and nobody else did so at this moment.
+        """
+        was = Q(state=State.PENDING, due_at__lte=Now()) if first else Q(state=State.QUEUED)
+        delivery = uuid4()
+        taken = self._move(
+            {"delivery": self.delivery},
+            was,
+            state=State.QUEUED,
+            delivery=delivery,
+            sends=F("sends") + 1,
+            sent_at=Now(),
+        )
+        if taken:
+            self.delivery = delivery
+        return taken
+
+    def mark_unsent(self, *, retry_in: timedelta) -> bool:
+        """Take back `mark_sent`: the broker could not be reached."""
+        return self._move(
+            {"state": State.QUEUED, "delivery": self.delivery},
+            state=State.PENDING,
+            sends=F("sends") - 1,
+            due_at=Now() + retry_in,
+        )
+
+    # At work.
+
+    def start(self, process: UUID) -> bool:
+        """Take it up for a process, unless it is finished, held by another, or not yet due.
+
+        On success `attempts` holds this attempt's number.
+        """
+        takeable = (
+            Q(state=State.QUEUED)
+            | Q(state=State.PENDING, due_at__lte=Now())
+            | Q(state=State.RUNNING, pk__in=TaskRun.objects.filter(pk=self.pk).orphaned())
+        )
+        started = self._move(
+            {"attempts": self.attempts},
+            takeable,
+            state=State.RUNNING,
+            held_by=process,
+            attempts=self.attempts + 1,
+            started_at=Coalesce("started_at", Now()),
+        )
+        if started:
+            self.attempts += 1
+        return started
+
+    def save_progress(self, progress: Mapping[str, Any], process: UUID) -> bool:
+        """Keep how far it has come. If it was thought dead and nobody took it up, it goes on."""
+        return self._move(
+            self._ours(), state=State.RUNNING, held_by=process, progress=progress, crashes=0
+        )
+
+    def hand_on(self, *, after: timedelta) -> bool:
+        """Leave the rest to the next message, which is due after some time."""
+        return self._move(self._ours(), state=State.PENDING, due_at=Now() + after)
+
+    def succeed(self, result: object) -> bool:
+        """End it well."""
+        return self._move(
+            self._ours(), state=State.SUCCEEDED, finished_at=Now(), result=result, error=""
+        )
+
+    def retry(self, error: str, *, after: timedelta) -> bool:
+        """Have it tried again after a failure of its own."""
+        return self._move(
+            self._ours(),
+            state=State.PENDING,
+            due_at=Now() + after,
+            failures=F("failures") + 1,
+            error=error[-LONGEST_ERROR:],
+        )
+
+    def interrupt(self, error: str, *, after: timedelta) -> bool:
+        """Have it tried again after something that is no failure of its own."""
+        return self._move(
+            self._ours(),
+            state=State.PENDING,
+            due_at=Now() + after,
+            crashes=F("crashes") + 1,
+            error=error[-LONGEST_ERROR:],
+        )
+
+    def release(self) -> bool:
+        """Take it from a process that is gone, to have it tried again."""
+        return self._move(
+            {"attempts": self.attempts},
+            Q(pk__in=TaskRun.objects.filter(pk=self.pk).orphaned()),
+            state=State.PENDING,
+            due_at=Now(),
+            crashes=F("crashes") + 1,
+        )
+
+    def fail(self, error: str) -> bool:
+        """End it in failure, whoever holds it: its attempt must still be the latest."""
+        return self._move(
+            self._ours(), state=State.FAILED, finished_at=Now(), error=error[-LONGEST_ERROR:]
+        )
+
+    def _ours(self) -> dict[str, Any]:
+        return {"attempts": self.attempts, "state__in": UNFINISHED}
+
+    def _move(self, was: Mapping[str, Any], *conditions: Q, **values: Any) -> bool:
+        """Change the row if it is as it was; return whether it did."""
+        return bool(TaskRun.objects.filter(*conditions, pk=self.pk, **was).update(**values))

@@ -1,0 +1,83 @@
+"""Tells the others that a process is there, every few seconds, for as long as it is."""
+
+import os
+import socket
+from collections.abc import Collection
+from contextlib import suppress
+from threading import Event, Thread
+from types import TracebackType
+from typing import Self
+from uuid import uuid4
+
+from django.conf import settings
+from django.db import DatabaseError, connections
+from django.db.models.functions import Now
+
+from tasks.models import Process, ProcessKind
+from tasks.outages import outages
+
+#: Signs of life in the time after which a process counts as gone.
+BEATS = 6
+
+
+class Presence:
+    """This process's row, kept fresh by a thread: a context manager around the process's work."""
+
+    def __init__(self, kind: ProcessKind, *, queues: Collection[str] = ()) -> None:
+        """Prepare it.
+
+        Args:
+            kind: what the process does.
+            queues: those that a worker serves.
+        """
+        self.id = uuid4()
+        self._kind = kind
+        self._queues = sorted(queues)
+        self._ended = Event()
+        self._thread = Thread(target=self._beat_on, name="presence", daemon=True)
+
+    def __enter__(self) -> Self:
+        """Be there from now on."""
+        self.begin()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Be gone."""
+        self.end()
+
+    def begin(self) -> None:
+        """Be there from now on."""
+        with outages.tolerate():
+            self.beat()
+        self._thread.start()
+
+    def end(self) -> None:
+        """Be gone."""
+        self._ended.set()
+        self._thread.join(1)
+        with suppress(DatabaseError):  # Then it goes when nobody has heard of it for a while.
+            Process.objects.filter(pk=self.id).delete()
+
+    def beat(self) -> None:
+        """Give a sign of life."""
+        if Process.objects.filter(pk=self.id).update(seen_at=Now()):
+            return
+        # The first one, or others have taken this process for dead.
+        Process.objects.create(
+            pk=self.id,
+            kind=self._kind,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            queues=self._queues,
+        )
+
+    def _beat_on(self) -> None:
+        while not self._ended.wait(settings.TASKS_LIVENESS_SECONDS / BEATS):
+            with outages.tolerate():
+                self.beat()
+        connections.close_all()

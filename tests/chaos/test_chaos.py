@@ -1,0 +1,22 @@
+"""A short performance of `python -m tests.chaos`."""
+
+import random
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.__main__ import report
+from tests.chaos.run import perform
+
+SECONDS = 60
+
+
+@pytest.mark.e2e
+@pytest.mark.timeout(600)
+def test_nothing_is_lost_doubled_or_stuck_whatever_dies(tmp_path: Path) -> None:
+    seed = random.SystemRandom().randrange(10**6)
+    outcome = perform(tmp_path, seed=seed, seconds=SECONDS)
+    assert outcome.is_well, f"seed {seed}\n{report(outcome)}"
+    assert outcome.disturbances.total() >= 8
+    assert outcome.facts["slots that ran"] >= 10
+    assert outcome.facts["todos swept"] > 0

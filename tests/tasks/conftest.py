@@ -1,0 +1,42 @@
+"""A copy of the project with a database and a broker of its own."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+from tests.checkout import copy_project
+from tests.processes import Tidy
+from tests.servers import valkey_server
+
+
+@pytest.fixture
+def database(postgresql: Path) -> Iterator[str]:
+    """An empty PostgreSQL database: its address."""
+    name = f"e2e_{uuid4().hex}"
+    with psycopg.connect(host=str(postgresql), user="postgres", autocommit=True) as admin:
+        admin.execute(f"CREATE DATABASE {name}")
+        yield f"postgresql://postgres@/{name}?host={postgresql}"
+        admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def tidy(tmp_path: Path, checkout: Path, database: str) -> Iterator[Tidy]:
+    """A copy of the project, configured for production."""
+    valkey = tmp_path / "valkey"
+    valkey.mkdir()
+    with valkey_server(valkey) as broker:
+        tidy = Tidy(
+            copy_project(tmp_path / "tidy", checkout),
+            {
+                "DJANGO_SECRET_KEY": "e2e",
+                "DJANGO_ALLOWED_HOSTS": "tidy.example",
+                "DATABASE_URL": database,
+                "REDIS_URL": broker,
+            },
+        )
+        migrated = tidy.manage("migrate", "-v0")
+        assert migrated.returncode == 0, migrated.stderr
+        yield tidy

@@ -1,0 +1,168 @@
+"""A sweep is carried on after any interruption, and its counts are those of the rows that went."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from accounts.models import User
+from tasks.execution import Execution, HandedOn, RunTaken, stopping
+from tasks.models import State, TaskRun, Trigger
+from tests.todos.test_sweep import AS_OF, give, refuse_to_delete
+from todos.models import Todo
+from todos.services import TodoService
+from todos.sweep import SweepProgress
+
+#: Todos to sweep, two at a time.
+TODOS = 9
+BATCHES = 5
+
+
+class Killed(BaseException):
+    """Stands for the end of a process: nothing catches it."""
+
+
+@pytest.fixture
+def run(transactional_db: None) -> TaskRun:
+    """A cleanup that is owed."""
+    return TaskRun.objects.create(
+        task="todo.cleanup",
+        trigger=Trigger.SCHEDULE,
+        queue="default",
+        state=State.QUEUED,
+        scheduled_for=AS_OF,
+    )
+
+
+def take_up(run: TaskRun) -> Execution:
+    """Take the run up for a new process, as if the one before were gone (none is heard of)."""
+    taken = TaskRun.objects.get(pk=run.pk)
+    process = uuid4()
+    assert taken.start(process)
+    return Execution(taken, process)
+
+
+def sweep(execution: Execution, **options: Any) -> int:
+    return TodoService.sweep(
+        as_of=execution.as_of, batch_size=2, checkpoint=execution, **options
+    ).todos_deleted
+
+
+def account(run: TaskRun) -> dict[str, Any]:
+    progress: dict[str, Any] = TaskRun.objects.get(pk=run.pk).progress
+    return progress
+
+
+@pytest.mark.parametrize("batches", range(1, BATCHES + 1))
+def test_sweep_killed_after_any_batch_goes_on_and_counts_each_todo_once(
+    alice: User, run: TaskRun, batches: int
+) -> None:
+    give(alice, completed=TODOS, open_=2)
+    seen: list[SweepProgress] = []
+
+    def die(progress: SweepProgress) -> None:
+        seen.append(progress)
+        if len(seen) == batches:
+            raise Killed
+
+    with pytest.raises(Killed):
+        sweep(take_up(run), on_batch=die)
+    assert account(run)["todos_deleted"] == TODOS + 2 - Todo.objects.count()
+
+    assert sweep(take_up(run)) == TODOS
+    assert Todo.objects.count() == Todo.objects.open().count() == 2
+
+
+def test_sweep_killed_within_a_batch_takes_it_back_whole(
+    alice: User, run: TaskRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    give(alice, completed=TODOS)
+    kill_at_save(monkeypatch, number=3)
+    with pytest.raises(Killed):
+        sweep(take_up(run))
+    monkeypatch.undo()
+    assert account(run)["todos_deleted"] == TODOS - Todo.objects.count() == 2
+    assert sweep(take_up(run)) == TODOS
+
+
+def kill_at_save(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """End the process at the so-manieth save of the account, before the transaction commits."""
+    saves = iter(range(1, 100))
+    save = TaskRun.save_progress
+
+    def save_or_die(self: TaskRun, *arguments: Any) -> bool:
+        if next(saves) == number:
+            raise Killed
+        return save(self, *arguments)
+
+    monkeypatch.setattr(TaskRun, "save_progress", save_or_die)
+
+
+@pytest.mark.parametrize("batches", range(1, BATCHES + 1))
+def test_of_two_who_hold_the_same_run_only_the_later_sweeps_on(
+    alice: User, run: TaskRun, batches: int
+) -> None:
+    give(alice, completed=TODOS)
+    seen: list[SweepProgress] = []
+    counts: list[int] = []
+
+    def meanwhile_another_takes_it_up(progress: SweepProgress) -> None:
+        seen.append(progress)
+        if len(seen) == batches:
+            counts.append(sweep(take_up(run)))
+
+    first = take_up(run)
+    if batches == BATCHES:  # There is no step left at which it would notice.
+        assert sweep(first, on_batch=meanwhile_another_takes_it_up) == TODOS
+        assert not first.run.succeed({})
+    else:
+        with pytest.raises(RunTaken):
+            sweep(first, on_batch=meanwhile_another_takes_it_up)
+    assert counts == [TODOS]
+    assert account(run)["todos_deleted"] == TODOS
+    assert not Todo.objects.exists()
+
+
+def test_person_whose_todos_cannot_go_is_named_once_after_many_slices(
+    alice: User, bob: User, run: TaskRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tasks.execution.SLICE", 0.0)
+    for user, title in ((alice, "Stays"), (bob, "Goes"), (alice, "Stays"), (bob, "Goes")):
+        Todo.objects.create(user=user, title=title, completed_at="2026-01-01T00:00:00Z")
+    with refusing("Stays"):
+        for _ in range(50):
+            try:
+                swept = sweep(take_up(run))
+            except HandedOn:
+                TaskRun.objects.update(state=State.QUEUED)
+            else:
+                break
+    assert swept == 2
+    assert [error["user_id"] for error in account(run)["errors"]] == [alice.pk]
+    assert set(Todo.objects.values_list("title", flat=True)) == {"Stays"}
+
+
+@contextmanager
+def refusing(title: str) -> Iterator[None]:
+    """Have the database refuse to delete todos of this title."""
+    from django.db import connection  # noqa: PLC0415
+
+    refuse_to_delete(title)
+    try:
+        yield
+    finally:
+        on = " ON todos_todo" if connection.vendor == "postgresql" else ""
+        with connection.cursor() as cursor:
+            cursor.execute(f"DROP TRIGGER refuse{on}")
+            if on:
+                cursor.execute("DROP FUNCTION refuse")
+
+
+def test_sweep_told_to_stop_stops_before_its_next_batch(alice: User, run: TaskRun) -> None:
+    give(alice, completed=TODOS)
+    with pytest.raises(HandedOn):
+        sweep(take_up(run), on_batch=lambda _: stopping.set())
+    stopping.clear()
+    assert account(run)["todos_deleted"] == TODOS - Todo.objects.count() == 2

@@ -1,0 +1,288 @@
+"""A worker keeps the ledger: actors run once, are tried again, and leave their result."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Event, Thread
+from typing import Any
+from uuid import UUID
+
+import dramatiq
+import pytest
+from django.db import OperationalError, connections
+from dramatiq import Actor, Message, Worker
+from dramatiq.broker import get_broker
+from dramatiq.results import ResultFailure, ResultMissing
+
+from accounts.models import User
+from tasks import execution
+from tasks.actors import ping, todo_cleanup
+from tasks.broker import WakingBroker
+from tasks.execution import current_run, stopping
+from tasks.models import Process, State, TaskRun, Trigger
+from tasks.relay import relay
+from tasks.sending import enqueue
+from tests.processes import wait_until
+from tests.todos.test_sweep import AS_OF, LONG_AGO
+from todos.models import Todo
+
+#: What the actors below have done, in order.
+done: list[str] = []
+#: What they are to run into, one after the other.
+troubles: list[BaseException] = []
+go_on = Event()
+
+LIMITS: Any = {"max_retries": 1, "min_backoff": 1, "time_limit": 20_000, "store_results": True}
+
+
+class Refused(Exception):  # noqa: N818  (a name for tests)
+    """What an actor says it may raise."""
+
+
+@dramatiq.actor(actor_name="test.work", throws=Refused, **LIMITS)
+def work(word: str = "done") -> dict[str, str]:
+    """Run into trouble, or be done."""
+    if troubles:
+        raise troubles.pop(0)
+    done.append(word)
+    return {"said": word}
+
+
+@dramatiq.actor(actor_name="test.steps", **LIMITS)
+def steps(number: int) -> int:
+    """Take steps, and wait before the last one."""
+    while True:
+        with current_run().step() as account:
+            taken: int = account.get("taken", 0)
+            if taken == number:
+                return taken
+            done.append(f"step {taken + 1}")
+            account["taken"] = taken + 1
+        if taken + 2 == number:
+            done.append("waiting")
+            go_on.wait(10)
+
+
+@pytest.fixture
+def broker(
+    valkey: str, transactional_db: None, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[WakingBroker]:
+    """The broker of the settings, empty; and nothing done yet."""
+    broker = get_broker()
+    assert isinstance(broker, WakingBroker)
+    broker.client.flushall()
+    done.clear()
+    troubles.clear()
+    go_on.clear()
+    yield broker
+    broker.client.flushall()
+
+
+@contextmanager
+def worker(broker: WakingBroker) -> Iterator[Worker]:
+    """Run a worker in threads of this process, as `rundramatiq` does in its own."""
+    middleware = list(broker.middleware)
+    worker = Worker(broker, worker_threads=2, worker_timeout=50)
+    stopping.clear()
+    worker.start()
+    try:
+        yield worker
+    finally:
+        stopper = Thread(target=stop, args=[worker])
+        stopper.start()
+        stopping.wait(5)  # Whatever waits goes on when the worker has been told to stop.
+        go_on.set()
+        stopper.join()
+        stopping.clear()
+        broker.middleware = middleware
+
+
+def stop(worker: Worker) -> None:
+    worker.stop()
+    connections.close_all()
+
+
+def run_of(message: Message[Any]) -> TaskRun:
+    return TaskRun.objects.get(message_id=UUID(message.message_id))
+
+
+def wait_for(message: Message[Any], state: State) -> TaskRun:
+    """Return a message's run once it is in a state."""
+    runs = TaskRun.objects.filter(message_id=UUID(message.message_id))
+    wait_until(
+        runs.filter(state=state).exists,
+        seconds=15,
+        otherwise=lambda: f"not {state}: {list(runs.values())}",
+    )
+    return runs.get()
+
+
+def result_of(message: Message[Any], seconds: int = 15) -> Any:
+    return message.get_result(block=True, timeout=seconds * 1000)
+
+
+def test_actor_sent_by_hand_is_recorded(broker: WakingBroker) -> None:
+    with worker(broker):
+        message = work.send("hello")
+        assert result_of(message) == {"said": "hello"}
+        run = wait_for(message, State.SUCCEEDED)
+    assert (run.task, run.trigger, run.attempts) == ("test.work", Trigger.API, 1)
+    assert run.arguments == {"args": ["hello"], "kwargs": {}}
+    assert run.result == {"said": "hello"}
+    assert run.started_at
+    assert run.finished_at
+    assert run.created_at <= run.started_at <= run.finished_at
+
+
+def test_failure_is_written_in_full_and_tried_again(broker: WakingBroker) -> None:
+    troubles.append(ValueError("the first time"))
+    with worker(broker):
+        message = work.send()
+        waiting = wait_for(message, State.PENDING)
+        assert "Traceback" in waiting.error
+        assert "raise troubles.pop(0)" in waiting.error
+        assert waiting.last_words == "ValueError: the first time"
+        relay()
+        assert result_of(message) == {"said": "done"}
+        run = wait_for(message, State.SUCCEEDED)
+    assert (run.attempts, run.failures, run.error) == (2, 1, "")
+
+
+def test_actor_that_keeps_failing_fails_for_good_and_whoever_waits_is_told(
+    broker: WakingBroker,
+) -> None:
+    troubles.extend([ValueError("one"), ValueError("two"), ValueError("three")])
+    with worker(broker):
+        message = work.send()
+        wait_for(message, State.PENDING)
+        relay()
+        with pytest.raises(ResultFailure, match="two"):
+            result_of(message)
+    run = run_of(message)
+    assert (run.state, run.attempts, run.last_words) == (State.FAILED, 2, "ValueError: two")
+    assert broker.client.zcard("dramatiq:default.XQ") == 1
+
+
+def test_error_that_an_actor_says_it_may_raise_is_not_tried_again(broker: WakingBroker) -> None:
+    troubles.append(Refused("no"))
+    with worker(broker):
+        message = work.send()
+        with pytest.raises(ResultFailure, match="no"):
+            result_of(message)
+    assert (run_of(message).state, run_of(message).failures) == (State.FAILED, 0)
+
+
+def test_database_that_gives_up_is_no_failure_of_the_actors(broker: WakingBroker) -> None:
+    troubles.append(OperationalError("the connection is lost"))
+    with worker(broker):
+        run = wait_for(work.send(), State.PENDING)
+    assert (run.failures, run.crashes) == (0, 1)
+
+
+def test_finished_run_is_not_run_again_and_its_result_is_still_there(broker: WakingBroker) -> None:
+    with worker(broker):
+        message = work.send("once")
+        assert result_of(message) == {"said": "once"}
+        wait_for(message, State.SUCCEEDED)
+        broker.client.flushall()
+        with pytest.raises(ResultMissing):
+            message.get_result()
+        broker.enqueue(message)
+        assert result_of(message) == {"said": "once"}
+    assert done == ["once"]
+    assert run_of(message).attempts == 1
+
+
+def test_message_delivered_twice_at_once_runs_once(broker: WakingBroker) -> None:
+    with worker(broker):
+        message = steps.send(2)
+        wait_until(lambda: "waiting" in done, seconds=15, otherwise=lambda: str(done))
+        broker.enqueue(message)
+        wait_until(
+            lambda: broker.client.hlen("dramatiq:default.msgs") == 1,
+            seconds=15,
+            otherwise=lambda: "the second message was not dropped",
+        )
+        go_on.set()
+        assert result_of(message) == 2
+    assert done == ["step 1", "waiting", "step 2"]
+    assert run_of(message).attempts == 1
+
+
+def test_ping_that_a_schedule_asked_for_leaves_its_pulse_and_one_by_hand_leaves_nothing(
+    broker: WakingBroker,
+) -> None:
+    with worker(broker):
+        result_of(ping.send())
+        assert not TaskRun.objects.exists()
+        run = enqueue(ping)
+        closed = wait_for(run.message(), State.SUCCEEDED)
+    assert (closed.attempts, closed.started_at) == (0, None)
+    assert closed.result
+    assert closed.result["pid"]
+
+
+def test_worker_is_listed_while_it_is_there(broker: WakingBroker) -> None:
+    with worker(broker):
+        process = Process.objects.alive().get()
+        assert (process.kind, process.queues) == ("worker", ["default"])
+    assert not Process.objects.exists()
+
+
+def test_worker_told_to_stop_stops_between_steps_and_another_goes_on(
+    broker: WakingBroker,
+) -> None:
+    with worker(broker):
+        message = steps.send(4)
+        wait_until(lambda: "waiting" in done, seconds=15, otherwise=lambda: str(done))
+    assert done == ["step 1", "step 2", "step 3", "waiting"]
+    assert wait_for(message, State.PENDING).attempts == 1
+
+    with worker(broker):
+        wait_until(TaskRun.objects.due().exists, seconds=5, otherwise=lambda: "not due")
+        relay()
+        assert result_of(message) == 4
+        run = wait_for(message, State.SUCCEEDED)
+    assert done[4:] == ["step 4"]
+    assert run.attempts == 2
+
+
+def test_result_of_a_cleanup_in_slices_is_that_of_the_whole(
+    broker: WakingBroker, alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Todo.objects.bulk_create(
+        Todo(user=alice, title="Done", completed_at=LONG_AGO) for _ in range(7)
+    )
+    monkeypatch.setattr(execution, "SLICE", 0.0)
+    with worker(broker):
+        message = todo_cleanup.send(batch_size=2)
+        assert result_of(message) == {"users_processed": 1, "todos_deleted": 7, "errors": []}
+        run = wait_for(message, State.SUCCEEDED)
+    assert run.attempts >= 4
+    assert not Todo.objects.exists()
+
+
+def test_cleanup_counts_from_its_slot_however_late_it_runs(
+    broker: WakingBroker, alice: User
+) -> None:
+    for completed_at in (LONG_AGO, AS_OF):
+        Todo.objects.create(user=alice, title="Done", completed_at=completed_at)
+    message = todo_cleanup.message()
+    TaskRun.objects.create(
+        task=todo_cleanup.actor_name,
+        trigger=Trigger.SCHEDULE,
+        queue="default",
+        state=State.QUEUED,
+        message_id=UUID(message.message_id),
+        scheduled_for=AS_OF,
+    )
+    with worker(broker):
+        broker.enqueue(message)
+        assert result_of(message)["todos_deleted"] == 1
+    assert Todo.objects.get().completed_at == AS_OF
+
+
+def test_actor_can_be_called_without_any_run(alice: User) -> None:
+    Todo.objects.create(user=alice, title="Done", completed_at=LONG_AGO)
+    actor: Actor[..., Any] = todo_cleanup
+    assert actor()["todos_deleted"] == 1
+    assert not TaskRun.objects.exists()

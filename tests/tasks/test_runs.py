@@ -1,0 +1,192 @@
+"""The run ledger's verbs: which change is allowed from which state, and to whom."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from uuid import UUID, uuid4
+
+import pytest
+from django.db import IntegrityError, transaction
+from django.db.models.functions import Now
+
+from tasks.models import UNFINISHED, Process, ProcessKind, State, TaskRun, Trigger
+from tasks.models.run import LONGEST_ERROR
+
+NO_TIME = timedelta()
+
+VERBS: dict[str, Callable[[TaskRun], bool]] = {
+    "mark_sent": TaskRun.mark_sent,
+    "send_again": lambda run: run.mark_sent(first=False),
+    "mark_unsent": lambda run: run.mark_unsent(retry_in=NO_TIME),
+    "start": lambda run: run.start(uuid4()),
+    "save_progress": lambda run: run.save_progress({"cursor": 1}, uuid4()),
+    "hand_on": lambda run: run.hand_on(after=NO_TIME),
+    "succeed": lambda run: run.succeed({"done": 1}),
+    "retry": lambda run: run.retry("it broke", after=NO_TIME),
+    "interrupt": lambda run: run.interrupt("cut off", after=NO_TIME),
+    "release": TaskRun.release,
+    "fail": lambda run: run.fail("it broke"),
+}
+
+#: The state that each verb leads to, from each state that it may come from. A running run here
+#: belongs to a process that is gone.
+ALLOWED = {
+    "mark_sent": {State.PENDING: State.QUEUED},
+    "send_again": {State.QUEUED: State.QUEUED},
+    "mark_unsent": {State.QUEUED: State.PENDING},
+    "start": dict.fromkeys(UNFINISHED, State.RUNNING),
+    "save_progress": dict.fromkeys(UNFINISHED, State.RUNNING),
+    "hand_on": dict.fromkeys(UNFINISHED, State.PENDING),
+    "succeed": dict.fromkeys(UNFINISHED, State.SUCCEEDED),
+    "retry": dict.fromkeys(UNFINISHED, State.PENDING),
+    "interrupt": dict.fromkeys(UNFINISHED, State.PENDING),
+    "release": {State.RUNNING: State.PENDING},
+    "fail": dict.fromkeys(UNFINISHED, State.FAILED),
+}
+
+
+def new_run(state: State = State.QUEUED, **values: object) -> TaskRun:
+    """Write a run in some state."""
+    defaults: dict[str, object] = {
+        "task": "ping",
+        "trigger": Trigger.API,
+        "queue": "default",
+        "sends": 1,
+        "finished_at": None if state in UNFINISHED else Now(),
+    }
+    run = TaskRun.objects.create(state=state, **{**defaults, **values})
+    return TaskRun.objects.get(pk=run.pk)
+
+
+def new_process(*, silent_for: int = 0) -> UUID:
+    """Write a process that was last heard of so many seconds ago."""
+    process = Process.objects.create(kind=ProcessKind.WORKER, host="here", pid=1)
+    Process.objects.filter(pk=process.pk).update(seen_at=Now() - timedelta(seconds=silent_for))
+    return process.pk
+
+
+def state_of(run: TaskRun) -> str:
+    return TaskRun.objects.values_list("state", flat=True).get(pk=run.pk)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("state", State)
+def test_verb_changes_a_run_from_the_states_it_may_come_from_and_no_other(
+    db: None, verb: str, state: State
+) -> None:
+    run = new_run(state)
+    expected = ALLOWED[verb].get(state)
+    before = TaskRun.objects.values().get(pk=run.pk)
+
+    assert VERBS[verb](run) is (expected is not None)
+
+    if expected is None:
+        assert TaskRun.objects.values().get(pk=run.pk) == before
+    else:
+        assert state_of(run) == expected
+
+
+@pytest.mark.parametrize("verb", ["save_progress", "hand_on", "succeed", "retry", "interrupt"])
+def test_who_was_taken_for_dead_finds_the_run_no_longer_theirs(db: None, verb: str) -> None:
+    earlier = new_run()
+    assert earlier.start(new_process(silent_for=3600))
+    later = TaskRun.objects.get(pk=earlier.pk)
+    assert later.start(new_process())
+
+    assert VERBS[verb](earlier) is False
+    assert VERBS[verb](later) is True
+
+
+def test_who_was_taken_for_dead_goes_on_if_nobody_has_taken_the_run_up(db: None) -> None:
+    run = new_run()
+    assert run.start(new_process(silent_for=3600))
+    assert TaskRun.objects.get(pk=run.pk).release()
+    assert state_of(run) == State.PENDING
+
+    assert run.save_progress({"cursor": 7}, new_process())
+    assert state_of(run) == State.RUNNING
+    assert run.succeed(None)
+
+
+def test_run_of_a_live_process_is_not_taken_from_it(db: None) -> None:
+    run = new_run()
+    assert run.start(new_process())
+    other = TaskRun.objects.get(pk=run.pk)
+
+    assert not TaskRun.objects.orphaned().exists()
+    assert not other.start(uuid4())
+    assert not other.release()
+    assert run.succeed(None)
+
+
+def test_only_one_of_two_takes_a_run_up(db: None) -> None:
+    run, same = new_run(), TaskRun.objects.get()
+    assert run.start(new_process())
+    assert not same.start(new_process())
+    assert TaskRun.objects.get().attempts == 1
+
+
+def test_only_one_of_two_sends_a_run(db: None) -> None:
+    run, same = new_run(State.PENDING), TaskRun.objects.get()
+    assert run.mark_sent()
+    assert not same.mark_sent()
+    assert TaskRun.objects.get().delivery == run.delivery
+
+    same = TaskRun.objects.get()
+    assert run.mark_sent(first=False)
+    assert not same.mark_sent(first=False)
+    assert TaskRun.objects.get().sends == 3
+
+
+def test_run_that_is_to_wait_is_neither_due_nor_taken_up(db: None) -> None:
+    run = new_run()
+    run.start(new_process())
+    run.retry("it broke", after=timedelta(hours=1))
+    waiting = TaskRun.objects.get()
+    assert not TaskRun.objects.due().exists()
+    assert not waiting.start(new_process())
+
+    TaskRun.objects.update(due_at=Now() - timedelta(seconds=1))
+    assert TaskRun.objects.due().get() == waiting
+    assert waiting.start(new_process())
+
+
+def test_progress_clears_the_count_of_crashes(db: None) -> None:
+    run = new_run(crashes=3)
+    run.start(new_process())
+    run.save_progress({"cursor": 1}, new_process())
+    assert TaskRun.objects.get().crashes == 0
+
+
+def test_of_a_long_error_the_end_is_kept(db: None) -> None:
+    run = new_run()
+    run.fail("x" * LONGEST_ERROR + "the point")
+    error = TaskRun.objects.get().error
+    assert len(error) == LONGEST_ERROR
+    assert error.endswith("the point")
+
+
+def test_row_cannot_be_saved_over(db: None) -> None:
+    run = new_run()
+    run.state = State.SUCCEEDED
+    with pytest.raises(TypeError, match="verbs"):
+        run.save()
+    assert state_of(run) == State.QUEUED
+
+
+def test_database_refuses_a_second_row_for_a_slot(db: None) -> None:
+    slot = new_run(created_at=Now()).created_at
+    new_run(scheduled_for=slot)
+    with pytest.raises(IntegrityError), transaction.atomic():
+        new_run(scheduled_for=slot)
+    new_run(task="todo.cleanup", scheduled_for=slot)
+
+
+@pytest.mark.parametrize(
+    ("state", "finished_at"), [(State.RUNNING, Now()), (State.FAILED, None), ("odd", None)]
+)
+def test_database_refuses_a_state_that_cannot_be(
+    db: None, state: str, finished_at: Now | None
+) -> None:
+    run = new_run()
+    with pytest.raises(IntegrityError), transaction.atomic():
+        TaskRun.objects.filter(pk=run.pk).update(state=state, finished_at=finished_at)
