@@ -13,7 +13,7 @@ for_production = DJANGO_DEBUG=false DATABASE_URL=sqlite://:memory: \
 	DJANGO_SECRET_KEY=only-for-the-check-0123456789-abcdefghijklmnopqrstuvwxyz
 
 .DEFAULT_GOAL := help
-.PHONY: help run test bench lint format clean
+.PHONY: help run test chaos bench lint format clean
 
 help: ## Show these lines
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -24,6 +24,9 @@ run: .venv ## Run all of Tidy on this machine: web, worker, scheduler and broker
 test: .venv ## Run the tests, on PostgreSQL and on SQLite
 	TIDY_TEST_DATABASE=postgresql $(PYTEST)
 	TIDY_TEST_DATABASE=sqlite $(PYTEST)
+
+chaos: .venv ## Kill processes and servers for ten minutes; nothing may be lost or doubled
+	$(RUN) python -m tests.chaos --minutes 10
 
 bench: .venv ## Measure the sweep and the worker beside the alternatives; minutes long
 	$(RUN) python -m tests.benchmarks.sweep

@@ -89,8 +89,19 @@ class WorkerLedger:
         """Write how a message's run ended, if it was taken up."""
         set_current(None)
         execution = self._executions.pop(message.message_id, None)
-        if execution:
-            insist(lambda: self._close(broker, message, execution.run, result, exception))
+        if execution is None:
+            return
+        run = execution.run
+        try:
+            insist(lambda: self._close(broker, message, run, result, exception))
+        except DATABASE_AWAY:
+            raise  # And this process is to stop: the relay takes the run from it.
+        except Exception:
+            # Such as a result that the database cannot hold. Nobody else would end this run.
+            error = traceback.format_exc()
+            logger.exception("run not closed", task=run.task, run=run.pk)
+            insist(lambda: run.fail(error))
+            message.options["store_results"] = False
 
     def record_pulse(self, message: MessageProxy, result: object) -> None:
         """Close the run of an actor that is not recorded, if a schedule asked for it."""

@@ -30,6 +30,10 @@ class Outages:
         reason = " ".join(str(error).split()) or type(error).__name__
         logger.error(f"{what} {how}", reason=reason)
 
+    def is_away(self, what: str) -> bool:
+        """Say whether `what` was away when it was last used."""
+        return what in self._away
+
     def over(self, what: str) -> None:
         """Say that `what` is well again, if it was not."""
         with self._lock:

@@ -9,12 +9,15 @@ from types import TracebackType
 from typing import Self
 from uuid import uuid4
 
+import structlog
 from django.conf import settings
-from django.db import DatabaseError, connections
+from django.db import connections
 from django.db.models.functions import Now
 
 from tasks.models import Process, ProcessKind
-from tasks.outages import outages
+from tasks.outages import DATABASE_AWAY, outages
+
+logger = structlog.get_logger(__name__)
 
 #: Signs of life in the time after which a process counts as gone.
 BEATS = 6
@@ -52,15 +55,14 @@ class Presence:
 
     def begin(self) -> None:
         """Be there from now on."""
-        with outages.tolerate():
-            self.beat()
+        self._try_to_beat()
         self._thread.start()
 
     def end(self) -> None:
         """Be gone."""
         self._ended.set()
         self._thread.join(1)
-        with suppress(DatabaseError):  # Then it goes when nobody has heard of it for a while.
+        with suppress(*DATABASE_AWAY):  # Then it goes when nobody has heard of it for a while.
             Process.objects.filter(pk=self.id).delete()
 
     def beat(self) -> None:
@@ -78,6 +80,12 @@ class Presence:
 
     def _beat_on(self) -> None:
         while not self._ended.wait(settings.TASKS_LIVENESS_SECONDS / BEATS):
+            self._try_to_beat()
+        connections.close_all()
+
+    def _try_to_beat(self) -> None:
+        try:
             with outages.tolerate():
                 self.beat()
-        connections.close_all()
+        except Exception:
+            logger.exception("no sign of life")  # The next one may do better.

@@ -3,7 +3,6 @@
 from datetime import timedelta
 from typing import TypedDict
 
-from django.db.models import Q
 from dramatiq.broker import get_broker
 
 from tasks.clock import database_now
@@ -15,6 +14,10 @@ KEEP_DAYS = 90
 
 #: How long (days) a run of an actor that is not recorded is kept, such as ping's: its pulse.
 KEEP_PULSE_DAYS = 1
+
+#: A run's row must outlast every copy of its message: without it a late one would run it again.
+LEAST_KEEP_DAYS = 1
+MOST_KEEP_DAYS = 3_650
 
 #: Runs in one transaction.
 BATCH = 5_000
@@ -30,24 +33,43 @@ def prune_runs(*, keep_days: int = KEEP_DAYS, dry_run: bool = False) -> PruneRep
     """Delete runs that ended more than `keep_days` ago, and pulses of more than a day ago.
 
     Args:
-        keep_days: 0 or more.
+        keep_days: from LEAST_KEEP_DAYS to MOST_KEEP_DAYS.
         dry_run: count them; touch nothing.
+
+    Raises:
+        ValueError: `keep_days` is out of bounds.
     """
-    runs = prunable(keep_days)
-    if dry_run:
-        return {"runs_deleted": runs.count()}
+    if not LEAST_KEEP_DAYS <= keep_days <= MOST_KEEP_DAYS:
+        raise ValueError(
+            f"runs are kept from {LEAST_KEEP_DAYS} to {MOST_KEEP_DAYS:,} days, not {keep_days}"
+        )
+    act = TaskRunQuerySet.count if dry_run else delete_in_batches
+    return {"runs_deleted": sum(act(runs) for runs in prunable(keep_days))}
+
+
+def delete_in_batches(runs: TaskRunQuerySet) -> int:
+    """Delete runs that have ended, the oldest first; return how many there were."""
     deleted = 0
-    while pks := list(runs.order_by("pk").values_list("pk", flat=True)[:BATCH]):
+    while pks := list(runs.order_by("finished_at").values_list("pk", flat=True)[:BATCH]):
         # A run that has ended never changes again, so what was found is still to go.
-        deleted += runs.filter(pk__gte=pks[0], pk__lte=pks[-1]).delete()[0]
-    return {"runs_deleted": deleted}
+        deleted += TaskRun.objects.filter(pk__in=pks).delete()[0]
+    return deleted
 
 
-def prunable(keep_days: int) -> TaskRunQuerySet:
-    """Return the runs that ended so long ago that they go."""
+def prunable(keep_days: int) -> tuple[TaskRunQuerySet, TaskRunQuerySet]:
+    """Return the runs that ended so long ago that they go: all those, and the pulses since then.
+
+    Not in one query, for which SQLite would read the whole table: the former are found by when they
+    ended, the latter by their task.
+    """
     now = database_now()
     broker = get_broker()
     pulse = [name for name in broker.actors if not is_recorded(broker, name)]
-    old = Q(finished_at__lt=now - timedelta(days=keep_days))
-    old_pulse = Q(finished_at__lt=now - timedelta(days=min(KEEP_PULSE_DAYS, keep_days)))
-    return TaskRun.objects.filter(old | (old_pulse & Q(task__in=pulse)))
+    long_ago = now - timedelta(days=keep_days)
+    yesterday = now - timedelta(days=KEEP_PULSE_DAYS)
+    return (
+        TaskRun.objects.filter(finished_at__lt=long_ago),
+        TaskRun.objects.filter(
+            task__in=pulse, finished_at__gte=long_ago, finished_at__lt=yesterday
+        ),
+    )

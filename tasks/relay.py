@@ -11,6 +11,7 @@ from dramatiq.broker import get_broker
 
 from tasks.broker import WakingBroker
 from tasks.models import MOST_CRASHES, Process, TaskRun
+from tasks.outages import outages
 from tasks.results import store_result
 from tasks.sending import send
 
@@ -36,8 +37,8 @@ def relay() -> None:
     Process.objects.dead().delete()
     take_from_the_dead()
     for run in TaskRun.objects.due().order_by("due_at")[:BATCH]:
-        if not send(run):
-            break  # The broker is away, or another relay is at the same runs.
+        if not send(run) and outages.is_away("broker"):
+            return
     send_again()
 
 

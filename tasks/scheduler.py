@@ -72,10 +72,10 @@ class Scheduler:
         self._set_up = False
         #: What to take from the database's time to have this machine's.
         self._ahead = timedelta()
-        # Late or not, what is planned is done; there are two threads for slots that come together.
+        # Late or not, what is planned is done; several threads are for slots that come together.
         self._clock = BlockingScheduler(
             timezone="UTC",
-            executors={"default": ThreadPoolExecutor(2)},
+            executors={"default": ThreadPoolExecutor(4)},
             job_defaults={"misfire_grace_time": None},
         )
 

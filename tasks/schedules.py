@@ -51,6 +51,6 @@ def add_missing_schedules() -> None:
                 defaults={
                     "crontab": default.crontab,
                     "every": default.every,
-                    "catch_up_seconds": default.catch_up.total_seconds(),
+                    "catch_up_seconds": int(default.catch_up.total_seconds()),
                 },
             )

@@ -272,7 +272,7 @@ class TaskRun(models.Model):
             state=State.PENDING,
             due_at=Now() + after,
             failures=F("failures") + 1,
-            error=error[-LONGEST_ERROR:],
+            error=storable(error),
         )
 
     def interrupt(self, error: str, *, after: timedelta) -> bool:
@@ -282,7 +282,7 @@ class TaskRun(models.Model):
             state=State.PENDING,
             due_at=Now() + after,
             crashes=F("crashes") + 1,
-            error=error[-LONGEST_ERROR:],
+            error=storable(error),
         )
 
     def release(self) -> bool:
@@ -298,7 +298,7 @@ class TaskRun(models.Model):
     def fail(self, error: str) -> bool:
         """End it in failure, whoever holds it: its attempt must still be the latest."""
         return self._move(
-            self._ours(), state=State.FAILED, finished_at=Now(), error=error[-LONGEST_ERROR:]
+            self._ours(), state=State.FAILED, finished_at=Now(), error=storable(error)
         )
 
     def _ours(self) -> dict[str, Any]:
@@ -307,3 +307,9 @@ class TaskRun(models.Model):
     def _move(self, was: Mapping[str, Any], *conditions: Q, **values: Any) -> bool:
         """Change the row if it is as it was; return whether it did."""
         return bool(TaskRun.objects.filter(*conditions, pk=self.pk, **was).update(**values))
+
+
+def storable(error: str) -> str:
+    """Return the end of an error's text, with what no database takes written out."""
+    whole = error.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")
+    return whole[-LONGEST_ERROR:]

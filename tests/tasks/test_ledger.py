@@ -47,6 +47,12 @@ def work(word: str = "done") -> dict[str, str]:
     return {"said": word}
 
 
+@dramatiq.actor(actor_name="test.unspeakable", max_retries=0, time_limit=20_000)
+def unspeakable() -> None:
+    """Return what is no JSON."""
+    return {object()}  # type: ignore[return-value]
+
+
 @dramatiq.actor(actor_name="test.steps", **LIMITS)
 def steps(number: int) -> int:
     """Take steps, and wait before the last one."""
@@ -176,6 +182,20 @@ def test_database_that_gives_up_is_no_failure_of_the_actors(broker: WakingBroker
     with worker(broker):
         run = wait_for(work.send(), State.PENDING)
     assert (run.failures, run.crashes) == (0, 1)
+
+
+def test_result_that_the_ledger_cannot_hold_fails_the_run(broker: WakingBroker) -> None:
+    with worker(broker):
+        message = unspeakable.send()
+        run = wait_for(message, State.FAILED)
+    assert "TypeError" in run.error
+
+
+def test_error_with_any_text_can_be_written(broker: WakingBroker) -> None:
+    troubles.extend([ValueError("a \0 and a \ud800"), Refused("end")])
+    with worker(broker):
+        run = wait_for(work.send(), State.PENDING)
+    assert run.last_words == "ValueError: a \\0 and a \\ud800"
 
 
 def test_finished_run_is_not_run_again_and_its_result_is_still_there(broker: WakingBroker) -> None:

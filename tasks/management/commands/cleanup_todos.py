@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from accounts.models import MAX_KEEP_COMPLETED_DAYS, User
 from tasks.actors import todo_cleanup
+from tasks.execution import RunTaken
 from tasks.inline import running_here
 from tasks.management.messages import wait_for
 from tasks.models import State, TaskRun, Trigger
@@ -63,7 +64,12 @@ class Command(BaseCommand):
         elif options["dry_run"]:
             report = preview(arguments)
         else:
-            report = sweep(arguments, bar=not options["json"])
+            try:
+                report = sweep(arguments, bar=not options["json"])
+            except RunTaken as error:
+                raise CommandError(
+                    "This process was held up for so long that a worker has taken the run over."
+                ) from error
         self.print_report(report, dry_run=options["dry_run"], as_json=options["json"])
 
     def print_enqueued(self, run: TaskRun, *, as_json: bool) -> None:

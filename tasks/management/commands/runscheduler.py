@@ -7,6 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from redis.exceptions import RedisError
 
+from tasks.outages import outages
 from tasks.scheduler import Scheduler
 
 
@@ -42,3 +43,5 @@ class Command(BaseCommand):
             scheduler.run_once()
         except RedisError as error:
             raise CommandError(f"The broker cannot be reached: {error}") from error
+        if outages.is_away("broker"):
+            raise CommandError("The broker cannot be reached; what is due goes out later.")
