@@ -35,7 +35,7 @@ class WakingBroker(RedisBroker):
             socket_timeout=PATIENCE,
             retry=Retry(NoBackoff(), 0),
         )
-        self._sender = RedisBroker(client=client, middleware=[])
+        self._sender = RedisBroker(client=client, **{**options, "middleware": []})
 
     @property
     def consumer_class(self) -> type["WakingConsumer"]:
@@ -117,9 +117,11 @@ class WakingConsumer(_RedisConsumer):
     def __next__(self) -> MessageProxy | None:
         """Return a message; sleep and return None where there is none."""
         self._room.clear()
+        # Asked before: then either it looks into the queue now, or whoever makes room wakes us.
+        full = self.outstanding_message_count >= self.prefetch
         message: MessageProxy | None = super().__next__()
         if message is None:
-            self._sleep()
+            self._sleep(full=full)
         return message
 
     def ack(self, message: MessageProxy) -> None:
@@ -138,12 +140,14 @@ class WakingConsumer(_RedisConsumer):
             self._subscription.close()
         super().close()
 
-    def _sleep(self) -> None:
-        if self.outstanding_message_count >= self.prefetch:
+    def _sleep(self, *, full: bool) -> None:
+        if full:
             self._room.wait(self._longest_sleep)
             return
         try:
-            # Nothing is lost that came since the queue was found empty: it waits in the socket.
-            self._subscription.get_message(timeout=self._longest_sleep)
+            # What came since the queue was found empty waits in the socket; all of it is one call.
+            woken = self._subscription.get_message(timeout=self._longest_sleep)
+            while woken:
+                woken = self._subscription.get_message(timeout=0)
         except redis.ConnectionError as error:
             raise ConnectionClosed(error) from None

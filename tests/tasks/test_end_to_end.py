@@ -10,9 +10,12 @@ import psycopg
 import pytest
 
 from tests.checkout import edit
+from tests.counting import number
 from tests.processes import Tidy, wait_until
 
 pytestmark = pytest.mark.e2e
+
+CLEANUPS = "SELECT count(*) FROM tasks_taskrun WHERE task = 'todo.cleanup'"
 
 #: The rule, in SQL of its own: the todos that a cleanup as of a moment leaves.
 SURVIVORS = """
@@ -105,6 +108,66 @@ def test_broker_that_is_down_is_one_clear_line(tidy: Tidy) -> None:
     assert refused.returncode == 1
     assert refused.stderr.startswith("CommandError: The broker cannot be reached: ")
     assert refused.stderr.count("\n") == 1
+
+
+def test_cleanup_enqueued_while_the_broker_is_down_goes_out_when_it_is_back(tidy: Tidy) -> None:
+    broker = tidy.settings["REDIS_URL"]
+    tidy.settings = {**tidy.settings, "REDIS_URL": "unix:///nonexistent/valkey.sock"}
+    owed = tidy.manage("cleanup_todos", "--enqueue")
+    assert owed.returncode == 0, owed.stderr
+    assert re.fullmatch(r"Run \d+ goes to the workers when the broker is back\.\n", owed.stdout)
+    late = tidy.manage("cleanup_todos", "--enqueue", "--wait=1")
+    assert late.returncode == 1
+    assert re.search(
+        r"Run \d+ of todo.cleanup has not ended within 1 s; it is pending", late.stderr
+    )
+
+    tidy.settings = {**tidy.settings, "REDIS_URL": broker}
+    with (
+        tidy.start("rundramatiq", "--processes=1", "--threads=2") as worker,
+        tidy.start("runscheduler") as scheduler,
+        psycopg.connect(tidy.settings["DATABASE_URL"], autocommit=True) as database,
+    ):
+        wait_until(
+            lambda: number(database, f"{CLEANUPS} AND state = 'succeeded'") == 2,
+            seconds=20,
+            otherwise=scheduler.output,
+        )
+        assert scheduler.stop() == 0
+        assert worker.stop() == 0
+
+
+def test_cleanup_in_a_command_that_is_killed_is_carried_on_by_a_worker(tidy: Tidy) -> None:
+    tidy.settings = {**tidy.settings, "TASKS_LIVENESS_SECONDS": "5"}
+    seeded = tidy.manage("seed_demo", "--users=100", "--todos=50000", "--force")
+    assert seeded.returncode == 0, seeded.stderr
+    with psycopg.connect(tidy.settings["DATABASE_URL"], autocommit=True) as database:
+        with tidy.start("cleanup_todos", "--batch-size=20") as command:
+            wait_until(
+                lambda: number(database, f"{CLEANUPS} AND progress->>'todos_deleted' > '0'") == 1,
+                seconds=20,
+                otherwise=command.output,
+            )
+            command.popen.kill()
+            command.popen.wait(10)
+        assert number(database, f"{CLEANUPS} AND state = 'running'") == 1
+        with (
+            tidy.start("rundramatiq", "--processes=1", "--threads=2") as worker,
+            tidy.start("runscheduler") as scheduler,
+        ):
+            wait_until(
+                lambda: number(database, f"{CLEANUPS} AND state = 'succeeded'") == 1,
+                seconds=40,
+                otherwise=lambda: worker.output() + scheduler.output(),
+            )
+            assert scheduler.stop() == 0
+            assert worker.stop() == 0
+        counted = number(
+            database,
+            "SELECT result->'todos_deleted' FROM tasks_taskrun WHERE task = 'todo.cleanup'",
+        )
+        assert counted == 50_000 - number(database, "SELECT count(*) FROM todos_todo")
+        assert number(database, f"{CLEANUPS} AND attempts >= 2") == 1
 
 
 def test_database_that_is_down_is_one_clear_line(tidy: Tidy) -> None:

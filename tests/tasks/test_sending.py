@@ -16,7 +16,7 @@ from dramatiq.broker import get_broker
 from accounts.models import User
 from tasks.actors import todo_cleanup
 from tasks.broker import WakingBroker
-from tasks.models import State, TaskRun, Trigger
+from tasks.models import Process, ProcessKind, State, TaskRun, Trigger
 from tasks.relay import MOST_SENDS, relay
 from tasks.sending import Request, enqueue
 
@@ -172,9 +172,17 @@ def test_broker_without_a_server_says_so_to_whoever_asks_it() -> None:
 
 
 def test_dead_process_is_struck_off_and_its_run_started_again(broker: WakingBroker) -> None:
+    dead, alive = (
+        Process.objects.create(kind=ProcessKind.WORKER, host="here", pid=pid) for pid in (1, 2)
+    )
     run = enqueue(todo_cleanup)
-    assert run.start(uuid4())
+    assert run.start(dead.pk)
     relay()
+    assert TaskRun.objects.get().state == State.RUNNING
+
+    Process.objects.filter(pk=dead.pk).update(seen_at=LONG_AGO)
+    relay()
+    assert Process.objects.get() == alive
     assert TaskRun.objects.get().state == State.QUEUED
     assert TaskRun.objects.get().crashes == 1
 
