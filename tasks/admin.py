@@ -1,7 +1,188 @@
-"""The admin of background work."""
+"""The admin of background work: schedules to change, runs and processes to look at."""
 
+from datetime import datetime, timedelta
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+from django import forms
 from django.contrib import admin
+from django.db.models import Model
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.html import format_html, format_html_join
 from django_dramatiq.models import Task
+
+from tasks.models import Process, Schedule, TaskRun, TaskRunQuerySet
+from tasks.names import TaskName
+
+if TYPE_CHECKING:
+    ScheduleModelAdmin = admin.ModelAdmin[Schedule]
+    ScheduleModelForm = forms.ModelForm[Schedule]
+    ReadOnlyModelAdmin = admin.ModelAdmin[Model]
+else:
+    ScheduleModelAdmin = ReadOnlyModelAdmin = admin.ModelAdmin
+    ScheduleModelForm = forms.ModelForm
+
+#: Slots that a schedule's page shows in advance.
+NEXT_SLOTS = 5
 
 # We do not record messages there, and its page would show their contents unescaped.
 admin.site.unregister(Task)
+
+
+class ScheduleForm(ScheduleModelForm):
+    """What staff may change about a schedule."""
+
+    def validate_constraints(self) -> None:
+        """Leave the database's constraint alone where the times were refused already."""
+        if not self.errors:
+            super().validate_constraints()
+
+
+@admin.register(Schedule)
+class ScheduleAdmin(ScheduleModelAdmin):
+    """When tasks run. Which tasks there are is for `tasks/schedules.py` to say."""
+
+    list_display = ("task", "in_words", "time_zone", "enabled", "last_slot", "next_slot")
+    ordering = ("task",)
+    show_full_result_count = False
+
+    form = ScheduleForm
+    fieldsets = (
+        (None, {"fields": ("task", "crontab", "every", "timezone", "enabled", "catch_up_seconds")}),
+        (
+            "As it stands",
+            {"fields": ("in_words", "next_times", "effective_since", "last_slot")},
+        ),
+    )
+    readonly_fields = ("task", "in_words", "next_times", "effective_since", "last_slot")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Refuse: what can be scheduled stands in the code."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Schedule | None = None) -> bool:
+        """Refuse: it would be back at the scheduler's next start."""
+        return False
+
+    @admin.display(description="times")
+    def in_words(self, schedule: Schedule) -> str:
+        """Show when it is due."""
+        try:
+            return schedule.times.describe()
+        except ValueError as error:
+            return f"Cannot be used: {error}"
+
+    @admin.display(description="time zone", ordering="timezone")
+    def time_zone(self, schedule: Schedule) -> str:
+        """Show where its hours are."""
+        return schedule.timezone or "the site's"
+
+    @admin.display
+    def next_slot(self, schedule: Schedule) -> datetime | None:
+        """Show when it is due next, unless it is switched off."""
+        return next(iter(next_slots(schedule, 1)), None) if schedule.enabled else None
+
+    @admin.display(description=f"next {NEXT_SLOTS} times")
+    def next_times(self, schedule: Schedule) -> str:
+        """Show when its times come next, by the clocks of its own zone."""
+        shown = [(f"{slot:%a %Y-%m-%d %H:%M:%S %Z}",) for slot in next_slots(schedule, NEXT_SLOTS)]
+        return format_html_join("", "<div>{}</div>", shown)
+
+
+def next_slots(schedule: Schedule, count: int) -> list[datetime]:
+    """Return so many slots to come, in the schedule's zone; none if its times make no sense."""
+    try:
+        times = schedule.times
+    except ValueError:
+        return []
+    zone = ZoneInfo(times.timezone)
+    return [slot.astimezone(zone) for slot in islice(times.after(timezone.now()), count)]
+
+
+class ReadOnlyAdmin(ReadOnlyModelAdmin):
+    """Pages to look at what background work itself writes."""
+
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Refuse."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Refuse."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Refuse."""
+        return False
+
+
+class TaskFilter(admin.SimpleListFilter):
+    """By task; Django's own filter would look through the table for their names."""
+
+    title = parameter_name = "task"
+
+    def lookups(self, request: HttpRequest, model_admin: object) -> list[tuple[str, str]]:
+        """Return the choices."""
+        return [(name, name) for name in TaskName]
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> TaskRunQuerySet | None:
+        """Return the runs that the choice leaves; None for all of them."""
+        runs: TaskRunQuerySet = queryset
+        return runs.filter(task=self.value()) if self.value() else None
+
+
+@admin.register(TaskRun)
+class TaskRunAdmin(ReadOnlyAdmin):
+    """The run ledger."""
+
+    list_display = (
+        *("id", "task", "state", "trigger", "scheduled_for", "created_at", "duration", "attempts"),
+    )
+    list_display_links = ("id", "task")
+    list_filter = ("state", TaskFilter, "trigger")
+    search_fields = ("message_id__exact",)
+    search_help_text = "Message id"
+    # The newest first, by an index that is there anyway.
+    ordering = ("-id",)
+
+    fieldsets = (
+        (None, {"fields": ("task", "state", "reason", "duration", "result", "traceback")}),
+        (
+            "Asked for",
+            {"fields": ("trigger", "scheduled_for", "requested_by", "created_at", "arguments")},
+        ),
+        ("Sent", {"fields": ("message_id", "queue", "due_at", "sent_at", "sends", "delivery")}),
+        (
+            "At work",
+            {
+                "fields": (
+                    *("started_at", "finished_at", "held_by", "attempts", "failures", "crashes"),
+                    "progress",
+                )
+            },
+        ),
+    )
+
+    @admin.display
+    def duration(self, run: TaskRun) -> timedelta | None:
+        """Show how long it took, from its first start to its end."""
+        if run.started_at is None or run.finished_at is None:
+            return None
+        return run.finished_at - run.started_at
+
+    @admin.display(description="error")
+    def traceback(self, run: TaskRun) -> str:
+        """Show its error as it was written."""
+        return format_html("<pre>{}</pre>", run.error) if run.error else ""
+
+
+@admin.register(Process)
+class ProcessAdmin(ReadOnlyAdmin):
+    """Who is there."""
+
+    list_display = ("kind", "host", "pid", "queues", "started_at", "seen_at")
+    ordering = ("kind", "host", "pid")

@@ -1,0 +1,312 @@
+"""How background work is doing; `tasks/problems.py` says what of it an operator must act on."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import islice
+
+from django.db.models import Count, Min, OuterRef, Q, Subquery
+from dramatiq.broker import get_broker
+from dramatiq.errors import ActorNotFound
+
+from tasks.clock import database_now
+from tasks.models import Process, Schedule, State, TaskRun, TaskRunQuerySet
+from tasks.names import TaskName
+from tasks.queues import QueueStatus, look_at_queues
+from tasks.times import Times
+
+#: How long after its time a slot may be without its row.
+SLOT_GRACE = timedelta(seconds=30)
+
+#: How long after its time a run may be without having been sent.
+SEND_GRACE = timedelta(minutes=1)
+
+#: Pings in a row, without an answer to any, that make the pulse stale.
+MOST_PINGS_LOST = 3
+
+#: Failures of the last day that are told one by one, the latest ones.
+MOST_FAILURES = 10
+
+#: Letters of an error that are told.
+LONGEST_ERROR = 200
+
+
+@dataclass(frozen=True, kw_only=True)
+class EndedRun:
+    """A run that has succeeded or failed.
+
+    Attributes:
+        error: the last line of its error.
+    """
+
+    run: int
+    task: str
+    state: str
+    finished_at: datetime | None
+    error: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScheduleStatus:
+    """A schedule, where it stands and what is wrong with it.
+
+    Attributes:
+        times: its times in words; empty if they make no sense.
+        fault: why it cannot be used; empty if it can.
+        last_slot: the latest slot that has been dealt with.
+        last_slot_state: what became of that; empty if there is no row of it (any more).
+        last_run: the task's run that ended last, whoever asked for it.
+        next_slot: None if it is switched off.
+        overdue_slot: one that has come and that nobody has dealt with.
+    """
+
+    task: str
+    enabled: bool
+    times: str
+    fault: str
+    last_slot: datetime | None
+    last_slot_state: str
+    last_run: EndedRun | None
+    next_slot: datetime | None
+    overdue_slot: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunsInHand:
+    """The unfinished runs of a task.
+
+    Attributes:
+        overdue: those of the pending ones that should have been sent by now.
+        oldest_age_seconds: how long the oldest has been owed.
+    """
+
+    task: str
+    pending: int
+    queued: int
+    running: int
+    overdue: int
+    oldest_age_seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failures:
+    """The runs that failed within the last day.
+
+    Attributes:
+        latest: some of them, the latest first.
+    """
+
+    count: int
+    latest: tuple[EndedRun, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProcessStatus:
+    """A process that is alive."""
+
+    kind: str
+    host: str
+    pid: int
+    queues: tuple[str, ...]
+    started_at: datetime
+    seen_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pulse:
+    """When a ping last went all the way; it is stale if too many have come to nothing since."""
+
+    last_at: datetime | None
+    age_seconds: float | None
+    stale: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Status:
+    """Everything at one moment, by the database's clock.
+
+    Attributes:
+        unserved_queues: those that an actor uses and no live worker serves.
+        broker_error: why the broker could not be asked; then there is nothing in `queues`.
+    """
+
+    now: datetime
+    schedules: tuple[ScheduleStatus, ...]
+    runs_in_hand: tuple[RunsInHand, ...]
+    failures: Failures
+    processes: tuple[ProcessStatus, ...]
+    unserved_queues: tuple[str, ...]
+    queues: tuple[QueueStatus, ...]
+    broker_error: str
+    pulse: Pulse
+
+
+def gather() -> Status:
+    """Look at everything, with a handful of queries however much there is.
+
+    Raises:
+        OperationalError, InterfaceError: the database is away.
+    """
+    now = database_now()
+    schedules = list(Schedule.objects.order_by("task"))
+    processes = [*Process.objects.alive().order_by("kind", "host", "pid")]
+    used = {actor.queue_name for actor in get_broker().actors.values()}
+    served = {name for process in processes for name in process.queues}
+    queues, broker_error = look_at_queues(sorted(used | served), now)
+    return Status(
+        now=now,
+        schedules=look_at_schedules(schedules, now),
+        runs_in_hand=runs_in_hand(now),
+        failures=failures(since=now - timedelta(days=1)),
+        processes=tuple(process_status(process) for process in processes),
+        unserved_queues=tuple(sorted(used - served)),
+        queues=queues,
+        broker_error=broker_error,
+        pulse=pulse(schedules, now),
+    )
+
+
+def look_at_schedules(schedules: Iterable[Schedule], now: datetime) -> tuple[ScheduleStatus, ...]:
+    """Return where schedules stand."""
+    ran = TaskRun.objects.filter(task=OuterRef("task"))
+    # By the index of finished_at: where it says so, SQLite may use it.
+    ended = ran.filter(state__in=[State.SUCCEEDED, State.FAILED], finished_at__isnull=False)
+    last_runs = {run.task: run for run in one_a_schedule(ended.order_by("-finished_at"))}
+    last_slots = {
+        run.task: run for run in one_a_schedule(ran.filter(scheduled_for=OuterRef("last_slot")))
+    }
+    return tuple(
+        schedule_status(schedule, last_runs.get(schedule.task), last_slots.get(schedule.task), now)
+        for schedule in schedules
+    )
+
+
+def one_a_schedule(runs: TaskRunQuerySet) -> TaskRunQuerySet:
+    """Return, for each schedule, the first of some runs that refer to it as the outer query."""
+    first = Schedule.objects.annotate(first=Subquery(runs.values("pk")[:1]))
+    return TaskRun.objects.filter(pk__in=first.values("first"))
+
+
+def schedule_status(
+    schedule: Schedule, last_run: TaskRun | None, run_of_last_slot: TaskRun | None, now: datetime
+) -> ScheduleStatus:
+    """Return where a schedule stands, however broken it is."""
+    fault = ""
+    times = next_slot = overdue_slot = None
+    try:
+        times = schedule.times
+        get_broker().get_actor(schedule.task)
+        next_slot = next(times.after(now), None) if schedule.enabled else None
+        overdue_slot = overdue(schedule, times, now) if schedule.enabled else None
+    except ActorNotFound:
+        fault = "No actor does this task."
+    except ValueError as error:
+        fault = str(error)
+    return ScheduleStatus(
+        task=schedule.task,
+        enabled=schedule.enabled,
+        times=times.describe() if times else "",
+        fault=fault,
+        last_slot=schedule.last_slot,
+        last_slot_state=run_of_last_slot.state if run_of_last_slot else "",
+        last_run=ended_run(last_run) if last_run else None,
+        next_slot=next_slot,
+        overdue_slot=overdue_slot,
+    )
+
+
+def overdue(schedule: Schedule, times: Times, now: datetime) -> datetime | None:
+    """Return the latest slot, if it should have been dealt with by now and has not been."""
+    latest = next(times.until(now - SLOT_GRACE), None)
+    since = max(schedule.effective_since, schedule.last_slot or schedule.effective_since)
+    return latest if latest and latest > since else None
+
+
+def ended_run(run: TaskRun) -> EndedRun:
+    """Return what there is to say of a run that has ended."""
+    return EndedRun(
+        run=run.pk,
+        task=run.task,
+        state=run.state,
+        finished_at=run.finished_at,
+        error=run.last_words[:LONGEST_ERROR],
+    )
+
+
+def runs_in_hand(now: datetime) -> tuple[RunsInHand, ...]:
+    """Return the unfinished runs, by task."""
+    late = Q(state=State.PENDING, due_at__lt=now - SEND_GRACE)
+    tasks = (
+        TaskRun.objects.unfinished()
+        .values("task")
+        .annotate(
+            pending=Count("pk", filter=Q(state=State.PENDING)),
+            queued=Count("pk", filter=Q(state=State.QUEUED)),
+            running=Count("pk", filter=Q(state=State.RUNNING)),
+            overdue=Count("pk", filter=late),
+            oldest=Min("created_at"),
+        )
+        .order_by("task")
+    )
+    return tuple(
+        RunsInHand(
+            task=row["task"],
+            pending=row["pending"],
+            queued=row["queued"],
+            running=row["running"],
+            overdue=row["overdue"],
+            oldest_age_seconds=seconds_since(row["oldest"], now),
+        )
+        for row in tasks
+    )
+
+
+def failures(*, since: datetime) -> Failures:
+    """Return the runs that have failed since some moment."""
+    runs = TaskRun.objects.filter(state=State.FAILED, finished_at__gte=since)
+    latest = runs.order_by("-finished_at", "-pk")[:MOST_FAILURES]
+    return Failures(count=runs.count(), latest=tuple(ended_run(run) for run in latest))
+
+
+def process_status(process: Process) -> ProcessStatus:
+    """Return what there is to say of a process."""
+    return ProcessStatus(
+        kind=process.kind,
+        host=process.host,
+        pid=process.pid,
+        queues=tuple(process.queues),
+        started_at=process.started_at,
+        seen_at=process.seen_at,
+    )
+
+
+def pulse(schedules: Iterable[Schedule], now: datetime) -> Pulse:
+    """Return when a ping was last answered."""
+    answered = TaskRun.objects.filter(task=TaskName.PING, state=State.SUCCEEDED)
+    last_at = (
+        answered.filter(finished_at__isnull=False)
+        .order_by("-finished_at")
+        .values_list("finished_at", flat=True)
+        .first()
+    )
+    pings = [each for each in schedules if each.task == TaskName.PING and each.enabled]
+    return Pulse(
+        last_at=last_at,
+        age_seconds=seconds_since(last_at, now) if last_at else None,
+        stale=any(is_stale(last_at, ping, now) for ping in pings),
+    )
+
+
+def is_stale(last_at: datetime | None, ping: Schedule, now: datetime) -> bool:
+    """Say whether too many pings of a schedule have come to nothing."""
+    since = max(ping.effective_since, last_at or ping.effective_since)
+    try:
+        slots = list(islice(ping.times.until(now), MOST_PINGS_LOST))
+    except ValueError:
+        return False  # That is another fault than this.
+    return len(slots) == MOST_PINGS_LOST and slots[-1] > since
+
+
+def seconds_since(moment: datetime, now: datetime) -> float:
+    """Return the age of something; not less than 0, as not everything goes by the same clock."""
+    return max(0.0, (now - moment).total_seconds())

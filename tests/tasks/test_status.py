@@ -1,0 +1,582 @@
+"""`manage.py tasks_status`: what people and monitoring are told about background work."""
+
+import json
+import socket
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from io import StringIO
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+import redis
+from django.core.management import call_command
+from django.core.management.base import CommandError
+from django.db import OperationalError, connection
+from django.test.utils import CaptureQueriesContext
+from dramatiq import Message
+from dramatiq.broker import get_broker
+from pytest_django import Settings
+
+from tasks import status
+from tasks.actors import todo_cleanup
+from tasks.broker import WakingBroker
+from tasks.clock import database_now
+from tasks.models import Process, ProcessKind, Schedule, State, TaskRun
+from tasks.names import TaskName
+from tasks.schedules import add_missing_schedules
+from tests.processes import Tidy, wait_until
+
+#: Ten seconds after a ping's slot, seven hours after the cleanup's.
+NOW = datetime(2026, 3, 10, 9, 0, 10, tzinfo=UTC)
+TWO = datetime(2026, 3, 10, 2, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
+MINUTE = timedelta(minutes=1)
+DAY = timedelta(days=1)
+
+#: A terminal would turn red, ring, or write from right to left.
+HOSTILE = "\x1b[31mred\x07\u202etfel\x9b"
+
+
+@pytest.fixture
+def broker(valkey: str, db: None) -> Iterator[WakingBroker]:
+    """The broker of the settings, empty."""
+    broker = get_broker()
+    assert isinstance(broker, WakingBroker)
+    broker.client.flushall()
+    yield broker
+    broker.client.flushall()
+
+
+@pytest.fixture
+def well(broker: WakingBroker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All is well: who should be there is, every slot that has come is dealt with."""
+    monkeypatch.setattr(status, "database_now", lambda: NOW)
+    add_missing_schedules()
+    Schedule.objects.update(effective_since=NOW - 30 * DAY)
+    dealt_with(TaskName.PING, NOW - 10 * SECOND)
+    dealt_with(TaskName.TODO_CLEANUP, TWO)
+    dealt_with(TaskName.RUNS_PRUNE, TWO + 90 * MINUTE)
+    Process.objects.create(kind=ProcessKind.SCHEDULER, host="clock", pid=1)
+    Process.objects.create(kind=ProcessKind.WORKER, host="worker", pid=2, queues=["default"])
+
+
+def dealt_with(task: str, slot: datetime) -> None:
+    """Have a schedule's slot be claimed, and its run succeed a second later."""
+    Schedule.objects.filter(task=task).update(last_slot=slot)
+    make(task, State.SUCCEEDED, scheduled_for=slot, finished_at=slot + SECOND)
+
+
+def make(task: str, state: State, **values: Any) -> TaskRun:
+    defaults = {"trigger": "schedule", "queue": "default", "created_at": NOW, "due_at": NOW}
+    return TaskRun.objects.create(task=task, state=state, **{**defaults, **values})
+
+
+def tasks_status(*arguments: str) -> str:
+    """Run the command; return what it prints."""
+    out = StringIO()
+    call_command("tasks_status", *arguments, stdout=out)
+    return out.getvalue()
+
+
+def as_json() -> dict[str, Any]:
+    printed = tasks_status("--json")
+    assert printed.count("\n") == 1
+    told: dict[str, Any] = json.loads(printed)
+    return told
+
+
+def problems() -> list[str]:
+    """Return the problems that `--check` tells, which it does if and only if it fails."""
+    out = StringIO()
+    exit_code: object = 0
+    try:
+        call_command("tasks_status", "--check", stdout=out)
+    except SystemExit as ended:
+        exit_code = ended.code
+    lines = out.getvalue().splitlines()
+    assert exit_code == (0 if lines == ["All well."] else 1)
+    return [] if exit_code == 0 else lines
+
+
+def section(title: str) -> list[list[str]]:
+    """Return the cells of the rows of a section, as people read them."""
+    lines = tasks_status().split(f"\n{title}")[1].split("\n\n")[0].splitlines()[1:]
+    return [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in lines]
+
+
+def test_all_is_well(well: None) -> None:
+    assert problems() == []
+    assert as_json()["problems"] == []
+
+
+def test_people_read_tables(well: None, settings: Settings) -> None:
+    settings.TIME_ZONE = "Europe/Berlin"
+    printed = tasks_status()
+    assert printed.startswith("Background work at 2026-03-10 10:00:10 CET\n\nSchedules\n")
+    assert section("Schedules")[1:] == [
+        [
+            "ping",
+            "Every 60 seconds",
+            "2026-03-10 10:00:00 CET succeeded",
+            "succeeded 9 s ago",
+            "2026-03-10 10:01:00 CET",
+        ],
+        [
+            "runs.prune",
+            "At 03:30 every day (Europe/Berlin)",
+            "2026-03-10 04:30:00 CET succeeded",
+            "succeeded 5 h ago",
+            "2026-03-11 03:30:00 CET",
+        ],
+        [
+            "todo.cleanup",
+            "At 02:00 every day (Europe/Berlin)",
+            "2026-03-10 03:00:00 CET succeeded",
+            "succeeded 7 h ago",
+            "2026-03-11 02:00:00 CET",
+        ],
+    ]
+    assert section("Runs in hand") == [["none"]]
+    assert "Last ping answered: 9 s ago\n" in printed
+    assert section("Problems") == [["none"]]
+
+
+def test_lines_of_a_table_are_aligned(well: None) -> None:
+    header, *rows = tasks_status().split("\nSchedules\n")[1].split("\n\n")[0].splitlines()
+    column = header.index("next slot")
+    assert [row[column - 2 : column + 5] for row in rows] == ["  2026-"] * 3
+
+
+def test_json_keeps_its_keys(well: None) -> None:
+    make(TaskName.TODO_CLEANUP, State.RUNNING)
+    make(TaskName.TODO_CLEANUP, State.FAILED, finished_at=NOW, error="Traceback\nKeyError: 1")
+    told = as_json()
+    assert list(told) == [
+        *("now", "schedules", "runs_in_hand", "failures", "processes", "unserved_queues"),
+        *("queues", "broker_error", "pulse", "problems"),
+    ]
+    assert list(told["schedules"][0]) == [
+        *("task", "enabled", "times", "fault", "last_slot", "last_slot_state", "last_run"),
+        *("next_slot", "overdue_slot"),
+    ]
+    assert list(told["schedules"][2]["last_run"]) == [
+        *("run", "task", "state", "finished_at", "error")
+    ]
+    assert list(told["runs_in_hand"][0]) == [
+        *("task", "pending", "queued", "running", "overdue", "oldest_age_seconds")
+    ]
+    assert list(told["failures"]) == ["count", "latest"]
+    assert list(told["queues"][0]) == [
+        *("name", "waiting", "running", "delayed", "dead", "oldest_age_seconds")
+    ]
+    assert list(told["processes"][0]) == [
+        *("kind", "host", "pid", "queues", "started_at", "seen_at")
+    ]
+    assert list(told["pulse"]) == ["last_at", "age_seconds", "stale"]
+    assert told["now"] == "2026-03-10T09:00:10+00:00"
+    assert told["schedules"][0]["next_slot"] == "2026-03-10T09:01:00+00:00"
+
+
+def test_json_and_check_print_the_json_and_exit_with_one(well: None) -> None:
+    Process.objects.all().delete()
+    out = StringIO()
+    with pytest.raises(SystemExit) as ended:
+        call_command("tasks_status", "--json", "--check", stdout=out)
+    assert ended.value.code == 1
+    assert json.loads(out.getvalue())["problems"] == [
+        "No scheduler is alive.",
+        "No worker is alive.",
+    ]
+
+
+def test_everything_is_told_with_the_same_few_queries_however_much_there_is(well: None) -> None:
+    asked = []
+    for _ in range(2):
+        for number in range(5):
+            task = f"task {uuid4()}"
+            Schedule.objects.create(task=task, every=60 + number)
+            Process.objects.create(kind=ProcessKind.WORKER, host=task, pid=number)
+            make(task, State.QUEUED)
+            make(task, State.FAILED, finished_at=NOW)
+        with CaptureQueriesContext(connection) as queries:
+            tasks_status()
+        asked.append(len(queries))
+    assert asked[0] == asked[1] <= 10
+
+
+# Schedules.
+
+
+def test_last_slot_tells_what_became_of_it(well: None) -> None:
+    TaskRun.objects.filter(task=TaskName.TODO_CLEANUP).update(state=State.SKIPPED)
+    make(TaskName.TODO_CLEANUP, State.SUCCEEDED, scheduled_for=TWO - DAY, finished_at=TWO - DAY)
+    cleanup = as_json()["schedules"][2]
+    assert cleanup["last_slot"] == "2026-03-10T02:00:00+00:00"
+    assert cleanup["last_slot_state"] == "skipped"
+    assert cleanup["last_run"]["finished_at"] == "2026-03-09T02:00:00+00:00"
+    assert problems() == []
+
+
+def test_failed_last_run_is_a_problem_until_one_succeeds_whoever_asked_for_it(well: None) -> None:
+    run = make(
+        TaskName.TODO_CLEANUP, State.FAILED, finished_at=NOW - MINUTE, error="Trace\nKeyError: 'x'"
+    )
+    assert problems() == [f"todo.cleanup: its last run ({run.pk}) failed: KeyError: 'x'"]
+    make(TaskName.TODO_CLEANUP, State.SUCCEEDED, trigger="command", finished_at=NOW)
+    assert problems() == []
+
+
+def test_failed_run_of_a_task_without_a_schedule_is_told_and_is_no_problem(well: None) -> None:
+    make("mail", State.FAILED, finished_at=NOW)
+    assert as_json()["failures"]["count"] == 1
+    assert problems() == []
+
+
+def test_slot_that_nobody_claims_is_a_problem_after_half_a_minute(
+    well: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nightly = Schedule.objects.filter(task=TaskName.TODO_CLEANUP)
+    nightly.update(last_slot=TWO - DAY)
+    dealt_with(TaskName.PING, TWO)
+    Schedule.objects.filter(task=TaskName.RUNS_PRUNE).update(last_slot=TWO)
+
+    monkeypatch.setattr(status, "database_now", lambda: TWO + 29 * SECOND)
+    assert problems() == []
+    monkeypatch.setattr(status, "database_now", lambda: TWO + 31 * SECOND)
+    assert problems() == [
+        "todo.cleanup: nobody has claimed its slot of 2026-03-10 02:00:00 UTC.",
+    ]
+    nightly.update(last_slot=None)
+    assert len(problems()) == 1
+    nightly.update(effective_since=TWO)
+    assert problems() == []
+    nightly.update(last_slot=TWO - DAY)
+    assert problems() == []
+
+
+def test_schedule_that_is_switched_off_has_no_next_slot_and_no_problems(well: None) -> None:
+    Schedule.objects.update(enabled=False, last_slot=None)
+    TaskRun.objects.update(state=State.FAILED)
+    assert problems() == []
+    for schedule in as_json()["schedules"]:
+        assert (schedule["next_slot"], schedule["overdue_slot"]) == (None, None)
+    assert section("Schedules")[1][-1] == "switched off"
+    Schedule.objects.update(timezone="Nowhere/Atall")
+    assert problems() == []
+
+
+def test_schedule_whose_times_make_no_sense_is_a_problem_and_no_crash(well: None) -> None:
+    Schedule.objects.filter(task=TaskName.TODO_CLEANUP).update(crontab="0 25 * * *")
+    Schedule.objects.filter(task=TaskName.PING).update(timezone="Nowhere/Atall")
+    assert problems() == [
+        "ping: its schedule cannot be used: 'Nowhere/Atall' is no time zone such as Europe/Berlin.",
+        "todo.cleanup: its schedule cannot be used: '25' is no hour of a crontab.",
+    ]
+    assert "'25' is no hour" in tasks_status()
+
+
+def test_schedule_whose_task_has_no_actor_is_a_problem(well: None) -> None:
+    Schedule.objects.create(task="no.such", every=60)
+    Schedule.objects.update(effective_since=NOW - DAY)
+    assert problems() == ["no.such: its schedule cannot be used: No actor does this task."]
+
+
+# Runs.
+
+
+def test_runs_in_hand_are_counted_by_task_with_the_oldest_ones_age(well: None) -> None:
+    make("mail", State.PENDING, created_at=NOW - 3 * MINUTE)
+    make("mail", State.QUEUED)
+    make("mail", State.RUNNING)
+    make("mail", State.RUNNING)
+    make("mail", State.SUCCEEDED, created_at=NOW - DAY, finished_at=NOW)
+    make("report", State.QUEUED, created_at=NOW + SECOND)
+    assert as_json()["runs_in_hand"] == [
+        {
+            "task": "mail",
+            "pending": 1,
+            "queued": 1,
+            "running": 2,
+            "overdue": 0,
+            "oldest_age_seconds": 180.0,
+        },
+        {
+            "task": "report",
+            "pending": 0,
+            "queued": 1,
+            "running": 0,
+            "overdue": 0,
+            "oldest_age_seconds": 0.0,
+        },
+    ]
+    assert section("Runs in hand")[1:] == [
+        ["mail", "1", "1", "2", "3 min ago"],
+        ["report", "0", "1", "0", "0 s ago"],
+    ]
+
+
+def test_run_that_should_have_been_sent_a_minute_ago_is_a_problem(well: None) -> None:
+    make("mail", State.PENDING, due_at=NOW - MINUTE + SECOND)
+    make("mail", State.QUEUED, due_at=NOW - DAY)
+    assert problems() == []
+    make("mail", State.PENDING, due_at=NOW - MINUTE - SECOND)
+    assert problems() == ["mail: runs due for more than a minute and not sent: 1."]
+
+
+def test_failures_of_the_last_day_are_counted_and_the_latest_told(well: None) -> None:
+    make("mail", State.FAILED, finished_at=NOW - DAY - SECOND, error="too old")
+    for number in range(12):
+        make("mail", State.FAILED, finished_at=NOW - number * SECOND, error=f"Trace\nno {number}")
+    failures = as_json()["failures"]
+    assert failures["count"] == 12
+    assert [run["error"] for run in failures["latest"]] == [f"no {number}" for number in range(10)]
+    assert section("Failures of the last day: 12")[1][1:] == [
+        *("mail", "2026-03-10 09:00:10 UTC", "no 0")
+    ]
+
+
+# The pulse.
+
+
+def test_pulse_is_stale_when_three_pings_in_a_row_came_to_nothing(
+    well: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answered = NOW - 9 * SECOND
+    slot = NOW - 10 * SECOND
+    Schedule.objects.filter(task=TaskName.PING).update(last_slot=slot + 3 * MINUTE)
+
+    monkeypatch.setattr(status, "database_now", lambda: slot + 3 * MINUTE - SECOND)
+    assert as_json()["pulse"] == {
+        "last_at": answered.isoformat(),
+        "age_seconds": 178.0,
+        "stale": False,
+    }
+    assert problems() == []
+    monkeypatch.setattr(status, "database_now", lambda: slot + 3 * MINUTE + SECOND)
+    assert problems() == ["The pulse is stale: last ping answered 2026-03-10 09:00:01 UTC."]
+
+
+@pytest.mark.parametrize("state", [State.FAILED, State.SKIPPED])
+def test_only_a_ping_that_succeeded_is_a_pulse(well: None, state: State) -> None:
+    TaskRun.objects.filter(task=TaskName.PING).update(finished_at=NOW - DAY)
+    make(TaskName.PING, state, finished_at=NOW - SECOND)
+    assert as_json()["pulse"]["age_seconds"] == DAY.total_seconds()
+
+
+def test_pulse_that_never_was_is_stale_once_the_schedule_has_had_three_slots(well: None) -> None:
+    TaskRun.objects.filter(task=TaskName.PING).delete()
+    ping = Schedule.objects.filter(task=TaskName.PING)
+    assert problems() == ["The pulse is stale: last ping answered never."]
+    ping.update(effective_since=NOW - 10 * SECOND - 2 * MINUTE)
+    assert problems() == []
+    ping.update(effective_since=NOW - DAY, enabled=False)
+    assert problems() == []
+
+
+def test_pulse_of_before_a_change_of_the_schedule_is_not_stale_at_once(well: None) -> None:
+    TaskRun.objects.filter(task=TaskName.PING).update(finished_at=NOW - DAY)
+    assert problems() == ["The pulse is stale: last ping answered 2026-03-09 09:00:10 UTC."]
+    Schedule.objects.filter(task=TaskName.PING).update(effective_since=NOW - MINUTE)
+    assert problems() == []
+
+
+# Queues.
+
+
+def test_queues_are_told_as_the_broker_has_them(well: None, broker: WakingBroker) -> None:
+    for seconds in (90, 60, 30, 10):
+        sent_at = int((NOW - seconds * SECOND).timestamp() * 1000)
+        broker.enqueue(todo_cleanup.message().copy(message_timestamp=sent_at))
+    broker.enqueue(todo_cleanup.message(), delay=60_000)
+    (fetched,) = broker.do_fetch("default", 1)
+    assert as_json()["queues"] == [
+        {
+            "name": "default",
+            "waiting": 3,
+            "running": 1,
+            "delayed": 1,
+            "dead": 0,
+            "oldest_age_seconds": 60.0,
+        }
+    ]
+    assert section("Queues")[1:] == [["default", "3", "60 s ago", "1", "1", "0"]]
+    assert problems() == []
+
+    broker.do_nack("default", Message.decode(fetched).options["redis_message_id"])
+    (queue,) = as_json()["queues"]
+    assert (queue["running"], queue["dead"]) == (0, 1)
+    assert problems() == ["The queue default has dead letters: 1."]
+
+
+def test_empty_queue_has_no_oldest_message(well: None) -> None:
+    (queue,) = as_json()["queues"]
+    assert queue == {
+        "name": "default",
+        "waiting": 0,
+        "running": 0,
+        "delayed": 0,
+        "dead": 0,
+        "oldest_age_seconds": None,
+    }
+
+
+@pytest.mark.parametrize("data", [b"\xff", b"{}", b'{"message_timestamp": "x"}', None])
+def test_message_that_is_none_of_dramatiqs_is_no_crash(
+    well: None, broker: WakingBroker, data: bytes | None
+) -> None:
+    broker.client.rpush("dramatiq:default", "id")
+    if data:
+        broker.client.hset("dramatiq:default.msgs", "id", data)
+    (queue,) = as_json()["queues"]
+    assert (queue["waiting"], queue["running"], queue["oldest_age_seconds"]) == (1, 0, None)
+
+
+def test_message_whose_timestamp_is_no_number_is_no_crash(well: None, broker: WakingBroker) -> None:
+    broker.enqueue(todo_cleanup.message().copy(message_timestamp="soon"))
+    assert as_json()["queues"][0]["oldest_age_seconds"] is None
+
+
+def test_queue_of_another_versions_worker_is_told_as_well(well: None, broker: WakingBroker) -> None:
+    Process.objects.create(kind=ProcessKind.WORKER, host="old", pid=3, queues=["mail"])
+    assert [queue["name"] for queue in as_json()["queues"]] == ["default", "mail"]
+
+
+@pytest.mark.parametrize("server", ["nobody there", "never answers"])
+def test_broker_that_is_away_is_a_problem_and_the_rest_is_still_told(
+    well: None,
+    broker: WakingBroker,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    server: str,
+) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "socket"))
+        if server == "never answers":
+            listener.listen()
+        url = f"unix://{tmp_path}/socket?socket_timeout=0.2"
+        with monkeypatch.context() as away:
+            away.setattr(broker, "client", redis.Redis.from_url(url))
+            (problem,) = problems()
+            told = as_json()
+            printed = tasks_status()
+    assert problem.startswith("The broker cannot be asked: ")
+    assert told["queues"] == []
+    assert told["broker_error"]
+    assert len(told["schedules"]) == 3
+    assert f"\nQueues: {told['broker_error']}\n" in printed
+
+
+def test_broker_that_holds_something_else_is_a_problem_and_no_crash(
+    well: None, broker: WakingBroker
+) -> None:
+    broker.client.set("dramatiq:default", "not a list")
+    (problem,) = problems()
+    assert "WRONGTYPE" in problem
+
+
+# Processes.
+
+
+def test_live_processes_are_told(well: None) -> None:
+    Process.objects.filter(kind=ProcessKind.SCHEDULER).update(
+        started_at=NOW - DAY, seen_at=database_now()
+    )
+    gone = Process.objects.create(kind=ProcessKind.WORKER, host="gone", pid=3)
+    Process.objects.filter(pk=gone.pk).update(seen_at=database_now() - 2 * MINUTE)
+    scheduler, worker = as_json()["processes"]
+    assert (scheduler["kind"], scheduler["host"], scheduler["pid"]) == ("scheduler", "clock", 1)
+    assert scheduler["started_at"] == (NOW - DAY).isoformat()
+    assert (worker["kind"], worker["host"], worker["queues"]) == ("worker", "worker", ["default"])
+    assert section("Processes")[2][:4] == ["worker", "worker", "2", "default"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "problem"),
+    [
+        (ProcessKind.SCHEDULER, "No scheduler is alive."),
+        (ProcessKind.WORKER, "No worker is alive."),
+    ],
+)
+def test_process_that_is_gone_is_a_problem(well: None, kind: ProcessKind, problem: str) -> None:
+    Process.objects.filter(kind=kind).update(seen_at=database_now() - 2 * MINUTE)
+    assert problems() == [problem]
+
+
+def test_queue_that_no_live_worker_serves_is_a_problem(well: None) -> None:
+    Process.objects.filter(kind=ProcessKind.WORKER).update(queues=["mail"])
+    assert problems() == ["No live worker serves the queue default."]
+    assert as_json()["unserved_queues"] == ["default"]
+
+
+# What is printed.
+
+
+def test_nothing_that_a_terminal_would_obey_is_printed(well: None, broker: WakingBroker) -> None:
+    Schedule.objects.create(task=f"a{HOSTILE}", every=60)
+    Schedule.objects.filter(task=TaskName.PING).update(timezone=HOSTILE)
+    Process.objects.create(
+        kind=ProcessKind.WORKER, host=HOSTILE, pid=3, queues=["default", f"q{HOSTILE}"]
+    )
+    make(HOSTILE, State.PENDING, due_at=NOW - DAY)
+    make(TaskName.TODO_CLEANUP, State.FAILED, finished_at=NOW, error=f"KeyError: {HOSTILE}")
+
+    shown = [tasks_status(), "\n".join(problems()), tasks_status("--json")]
+
+    # The broker names the key that it complains about.
+    broker.client.set(f"dramatiq:q{HOSTILE}", "not a list")
+    shown += [tasks_status(), "\n".join(problems())]
+
+    for text in shown:
+        assert all(letter.isprintable() or letter == "\n" for letter in text)
+    assert shown[0].count("?[31mred??tfel?") >= 6
+    assert shown[1].count("\n") == 3
+
+
+def test_error_of_many_lines_takes_one_and_a_long_one_is_cut(well: None) -> None:
+    make("mail", State.FAILED, finished_at=NOW, error="Trace\nKeyError: " + "x" * 1000)
+    (row,) = section("Failures of the last day: 1")[1:]
+    assert row[-1] == "KeyError: " + "x" * 190
+
+
+def test_database_that_is_away_is_one_clear_line(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away() -> datetime:
+        raise OperationalError("connection failed:\n\tis the server running?")
+
+    monkeypatch.setattr(status, "database_now", away)
+    with pytest.raises(CommandError) as refused:
+        tasks_status("--check")
+    assert str(refused.value) == (
+        "The database cannot be asked: connection failed: is the server running?"
+    )
+
+
+@pytest.mark.e2e
+def test_check_of_a_real_system_fails_when_its_processes_are_killed(tidy: Tidy) -> None:
+    tidy.settings = {**tidy.settings, "TASKS_LIVENESS_SECONDS": "5"}
+    alone = tidy.manage("tasks_status", "--check")
+    assert alone.returncode == 1
+    assert alone.stdout == "No scheduler is alive.\nNo worker is alive.\n"
+
+    with (
+        tidy.start("runscheduler") as scheduler,
+        tidy.start("rundramatiq", "--processes=1", "--threads=2"),
+    ):
+        wait_until(
+            lambda: tidy.manage("tasks_status", "--check").returncode == 0,
+            seconds=60,
+            otherwise=lambda: tidy.manage("tasks_status").stdout,
+        )
+        told = json.loads(tidy.manage("tasks_status", "--json", "--check").stdout)
+        assert told["problems"] == []
+        assert [process["kind"] for process in told["processes"]] == ["scheduler", "worker"]
+        assert told["processes"][0]["pid"] == scheduler.popen.pid
+        assert told["processes"][1]["queues"] == ["default"]
+        assert [queue["name"] for queue in told["queues"]] == ["default"]
+
+    wait_until(
+        lambda: tidy.manage("tasks_status", "--check").stdout == alone.stdout,
+        seconds=30,
+        otherwise=lambda: tidy.manage("tasks_status").stdout,
+    )
