@@ -8,12 +8,12 @@ others are recorded as skipped. So each slot has exactly one row, and none is pa
 from datetime import datetime
 from itertools import islice, takewhile
 
-from django.db import transaction
 from dramatiq.broker import get_broker
 
 from tasks.clock import database_now
 from tasks.models import Schedule, State, TaskRun, Trigger
 from tasks.sending import Request
+from tasks.transactions import short_transaction
 
 #: Missed slots that are recorded, the latest ones: a week of minutes, or three hours of seconds.
 #: Those before go unrecorded.
@@ -23,7 +23,7 @@ MISSED = "Missed: nobody started it before the next slot came."
 TOO_LATE = "Missed, and too late to catch up."
 
 
-@transaction.atomic
+@short_transaction()
 def claim(schedule_id: int) -> TaskRun | None:
     """Deal with the slots of a schedule that have come.
 

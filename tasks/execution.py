@@ -9,11 +9,11 @@ from time import monotonic
 from typing import Any
 from uuid import UUID
 
-from django.db import transaction
 from django.utils import timezone
 from dramatiq.errors import Retry
 
 from tasks.models import UNFINISHED, TaskRun
+from tasks.transactions import short_transaction
 from todos.sweep import InMemory
 
 #: How long (seconds) one message of a run works before the next one goes on with the rest, so that
@@ -67,7 +67,7 @@ class Execution:
         # However short the time, each message gets on a little.
         if stopping.is_set() or (self._got_on and monotonic() >= self._ends):
             raise HandedOn
-        with transaction.atomic(durable=True):
+        with short_transaction():
             # Whoever else wants to take a step waits here.
             progress = (
                 TaskRun.objects.select_for_update()

@@ -15,7 +15,7 @@ from tasks.execution import Execution, HandedOn, RunTaken, set_current, stopping
 from tasks.models import MOST_CRASHES, ProcessKind, State, TaskRun, Trigger
 from tasks.outages import DATABASE_AWAY, drop_connection, outages
 from tasks.presence import Presence
-from tasks.results import store_result
+from tasks.results import store_exception, store_result
 from tasks.sending import arguments, send
 
 logger = structlog.get_logger(__name__)
@@ -173,8 +173,9 @@ class WorkerLedger:
         ):
             run.retry(error, after=backoff(options, now.failures))
             return
+        # Not by message.fail(), which makes it a dead letter: all there is to know is in the row.
         if run.fail(error) or ended_here(run):
-            message.fail()  # Which has the exception stored as the result.
+            store_exception(run, exception)
 
 
 def insist[R](do: Callable[[], R]) -> R:

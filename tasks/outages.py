@@ -5,13 +5,13 @@ from contextlib import contextmanager, suppress
 from threading import Lock
 
 import structlog
-from django.db import DatabaseError, InterfaceError, OperationalError, connection
+from django.db import DatabaseError, InterfaceError, InternalError, OperationalError, connection
 from redis.exceptions import RedisError
 
 logger = structlog.get_logger(__name__)
 
-#: What the database raises when it is away, or gives up on a lock or a connection.
-DATABASE_AWAY = (OperationalError, InterfaceError)
+#: What the database raises when it is away, or gives up on a lock, a connection or a transaction.
+DATABASE_AWAY = (OperationalError, InterfaceError, InternalError)
 
 
 class Outages:

@@ -1,9 +1,13 @@
 """Tells whoever waits on a message how its run ended, when that was not the message's own doing."""
 
+from collections.abc import Callable
 from contextlib import suppress
+from typing import Any, cast
 
+from dramatiq import Message
 from dramatiq.broker import get_broker
 from dramatiq.errors import ActorNotFound
+from dramatiq.results import ResultBackend
 from redis.exceptions import RedisError
 
 from tasks.models import State, TaskRun
@@ -17,7 +21,22 @@ class RunFailed(Exception):  # noqa: N818  (named as the state is)
 
 
 def store_result(run: TaskRun) -> None:
-    """Give the result of a finished run to whoever waits on its message.
+    """Give the result of a finished run to whoever waits on its message."""
+    if run.state == State.SUCCEEDED:
+        _store(run, lambda backend, message: backend.store_result(message, run.result, RESULT_TTL))
+    elif run.state == State.FAILED:
+        store_exception(run, RunFailed(run.last_words))
+
+
+def store_exception(run: TaskRun, exception: BaseException) -> None:
+    """Tell whoever waits on the message of a run that failed why it did."""
+    # Dramatiq takes any, whatever its annotation says: its own time limit is no Exception.
+    reason = cast("Exception", exception)
+    _store(run, lambda backend, message: backend.store_exception(message, reason, RESULT_TTL))
+
+
+def _store(run: TaskRun, store: Callable[[ResultBackend, Message[Any]], None]) -> None:
+    """Store something, if the actor stores results.
 
     A broker that is away is let be: the run's row has the result.
     """
@@ -26,11 +45,6 @@ def store_result(run: TaskRun) -> None:
         wanted = broker.get_actor(run.task).options.get("store_results")
     except ActorNotFound:
         return
-    if not wanted:
-        return
-    backend, message = broker.get_results_backend(), run.message()
-    with suppress(RedisError):
-        if run.state == State.SUCCEEDED:
-            backend.store_result(message, run.result, RESULT_TTL)
-        elif run.state == State.FAILED:
-            backend.store_exception(message, RunFailed(run.last_words), RESULT_TTL)
+    if wanted:
+        with suppress(RedisError):
+            store(broker.get_results_backend(), run.message())

@@ -1,9 +1,15 @@
 """Tells a fault that lies in some rows from one that concerns the whole database."""
 
-from django.db import DatabaseError, InterfaceError, NotSupportedError, OperationalError
+from django.db import (
+    DatabaseError,
+    InterfaceError,
+    InternalError,
+    NotSupportedError,
+    OperationalError,
+)
 
 #: What is wrong for every row alike: the connection, the server, a lock or a time-out.
-_EVERYBODYS = (InterfaceError, NotSupportedError, OperationalError)
+_EVERYBODYS = (InterfaceError, InternalError, NotSupportedError, OperationalError)
 
 #: SQLSTATE class 42: the statement itself is wrong, or we may not run it.
 _STATEMENT = "42"

@@ -37,7 +37,8 @@ def main() -> None:
 
 def report(outcome: Outcome) -> str:
     """Return what was counted, for a person to read."""
-    lines = [f"{outcome.seconds / 60:g} minutes, {outcome.disturbances.total()} disturbances:"]
+    total = outcome.disturbances.total()
+    lines = [f"{outcome.seconds / 60:g} minutes, {total} disturbances, {outcome.kills} kills:"]
     lines += [f"  {times:>6}  {name}" for name, times in sorted(outcome.disturbances.items())]
     lines += ["", *(f"  {fact:>6}  {name}" for name, fact in outcome.facts.items())]
     for title, counted in (

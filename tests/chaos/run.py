@@ -42,6 +42,15 @@ class Outcome:
     stuck: dict[str, int] = field(default_factory=dict)
 
     @property
+    def kills(self) -> int:
+        """How many of the disturbances were kills."""
+        return sum(
+            times
+            for name, times in self.disturbances.items()
+            if name.startswith(("kill_", "wipe_"))
+        )
+
+    @property
     def is_well(self) -> bool:
         """Whether nothing was lost, doubled or stuck."""
         return not any((*self.lost.values(), *self.doubled.values(), *self.stuck.values()))
@@ -138,7 +147,7 @@ def disturb(stage: Stage, sweeps: Sweeps, seconds: float) -> Counter[str]:
             if stage.named("scheduler") and stage.named("worker"):
                 chosen(stage)
                 happened[chosen.__name__] += 1
-            next_one = monotonic() + stage.chance.uniform(2, 6)
+            next_one = monotonic() + stage.chance.uniform(1.5, 4.5)
         sleep(0.1)
     sweeps.end()
     return happened

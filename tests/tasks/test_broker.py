@@ -45,8 +45,10 @@ def worker(broker: WakingBroker) -> Iterator[Worker]:
     try:
         yield worker
     finally:
-        for thread in (*worker.workers, *worker.consumers.values()):
+        for thread in worker.workers:
             thread.stop()
+        for consumer in worker.consumers.values():
+            consumer.stop()
         broker.client.publish(broker.channel("default"), b"")
         broker.client.publish(broker.channel("default.DQ"), b"")
         worker.stop(timeout=1)

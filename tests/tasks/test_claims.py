@@ -2,15 +2,18 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from threading import Event
 
 import pytest
 from django.db import connection
 from django.db.models.functions import Now
 
-from tasks import claims
+from tasks import claims, transactions
 from tasks.claims import MISSED, TOO_LATE, claim
+from tasks.clock import database_now
 from tasks.models import Schedule, State, TaskRun
 from tasks.names import TaskName
+from tasks.outages import DATABASE_AWAY
 
 DAY = timedelta(days=1)
 TWO = datetime(2026, 3, 10, 2, tzinfo=UTC)
@@ -180,3 +183,38 @@ def test_many_claiming_at_once_give_each_slot_one_row() -> None:
     assert times
     assert times == [times[0] + timedelta(seconds=number) for number in range(len(times))]
     assert claimed == runs.filter(state=State.QUEUED).count() == 1
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+def test_scheduler_frozen_in_a_claim_does_not_keep_the_others_waiting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    schedule = Schedule.objects.create(task=TaskName.PING, every=1)
+    Schedule.objects.update(effective_since=Now() - timedelta(seconds=5))
+    monkeypatch.setattr(transactions, "LONGEST_STANDSTILL", 300)
+    monkeypatch.setattr(claims, "reason_to_skip", lambda *_: "")
+    frozen, thawed = Event(), Event()
+
+    def freeze() -> datetime:
+        if not frozen.is_set():
+            frozen.set()
+            thawed.wait(20)
+        return database_now()
+
+    monkeypatch.setattr(claims, "database_now", freeze)
+
+    def claim_and_close() -> bool:
+        try:
+            return claim(schedule.pk) is not None
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as pool:
+        stuck = pool.submit(claim_and_close)
+        frozen.wait(5)
+        assert claim(schedule.pk)
+        thawed.set()
+        with pytest.raises(DATABASE_AWAY):
+            stuck.result(10)
+    assert TaskRun.objects.filter(state=State.QUEUED).count() == 1

@@ -165,7 +165,7 @@ def test_actor_that_keeps_failing_fails_for_good_and_whoever_waits_is_told(
             result_of(message)
     run = run_of(message)
     assert (run.state, run.attempts, run.last_words) == (State.FAILED, 2, "ValueError: two")
-    assert broker.client.zcard("dramatiq:default.XQ") == 1
+    assert broker.client.zcard("dramatiq:default.XQ") == 0  # The row is what staff look at.
 
 
 def test_error_that_an_actor_says_it_may_raise_is_not_tried_again(broker: WakingBroker) -> None:
@@ -189,13 +189,6 @@ def test_result_that_the_ledger_cannot_hold_fails_the_run(broker: WakingBroker) 
         message = unspeakable.send()
         run = wait_for(message, State.FAILED)
     assert "TypeError" in run.error
-
-
-def test_error_with_any_text_can_be_written(broker: WakingBroker) -> None:
-    troubles.extend([ValueError("a \0 and a \ud800"), Refused("end")])
-    with worker(broker):
-        run = wait_for(work.send(), State.PENDING)
-    assert run.last_words == "ValueError: a \\0 and a \\ud800"
 
 
 def test_finished_run_is_not_run_again_and_its_result_is_still_there(broker: WakingBroker) -> None:

@@ -165,6 +165,11 @@ def test_of_a_long_error_the_end_is_kept(db: None) -> None:
     assert error.endswith("the point")
 
 
+def test_error_of_any_text_can_be_written(db: None) -> None:
+    new_run().fail("a \0 and a \ud800")
+    assert TaskRun.objects.get().error == "a \\0 and a \\ud800"
+
+
 def test_row_cannot_be_saved_over(db: None) -> None:
     run = new_run()
     run.state = State.SUCCEEDED
