@@ -180,7 +180,7 @@ class Scheduler:
                 sleep(min(early, 1.0))
             self._claim(schedule_id)
             schedule = Schedule.objects.filter(pk=schedule_id, enabled=True).first()
-            if schedule:
+            if schedule and not self._stopped.is_set():
                 self._wake_at(self._next(schedule), schedule_id)
 
     def _claim(self, schedule_id: int) -> None:
@@ -212,4 +212,6 @@ class Scheduler:
     def _shut_down(self) -> None:
         while not self._clock.running:  # It was told to stop while it started.
             sleep(0.05)
-        self._clock.shutdown()
+        # Not waiting, with APScheduler's locks held, for a claim in hand that may need them to plan
+        # its next slot. The interpreter waits for it before it exits.
+        self._clock.shutdown(wait=False)

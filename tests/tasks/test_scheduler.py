@@ -141,6 +141,24 @@ def test_scheduler_that_is_stuck_ends_to_be_started_anew(tidy: Tidy) -> None:
 
 
 @pytest.mark.e2e
+def test_scheduler_told_to_stop_in_the_middle_of_a_claim_finishes_it_and_ends(
+    tidy: Tidy, database_of_tidy: psycopg.Connection
+) -> None:
+    edit(tidy.folder / "tasks/schedules.py", "every=60", "every=1")
+    edit(
+        tidy.folder / "tasks/scheduler.py",
+        "            self._claim(schedule_id)\n            schedule =",
+        "            logger.info('claiming'); __import__('time').sleep(2)\n"
+        "            self._claim(schedule_id)\n            schedule =",
+    )
+    with tidy.start("runscheduler") as scheduler:
+        scheduler.wait_for("claiming")
+        assert scheduler.stop(seconds=10) == 0
+    assert runs(database_of_tidy, "task = 'ping'") >= 1
+    assert "Traceback" not in scheduler.output()
+
+
+@pytest.mark.e2e
 def test_two_schedulers_on_sqlite_give_every_second_one_row(checkout: Path, tmp_path: Path) -> None:
     (tmp_path / "valkey").mkdir()
     with valkey_server(tmp_path / "valkey") as broker:
