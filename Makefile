@@ -31,6 +31,7 @@ chaos: .venv ## Kill processes and servers for ten minutes; nothing may be lost 
 bench: .venv ## Measure the sweep and the worker beside the alternatives; minutes long
 	$(RUN) python -m tests.benchmarks.sweep
 	$(RUN) python -m tests.benchmarks.latency
+	$(RUN) python -m tests.benchmarks.recovery
 
 lint: .venv ## Check style, types, migrations and the production settings
 	$(RUN) ruff check .
