@@ -45,9 +45,9 @@ STEPS = {
         "super().save(*args, **kwargs); dying.here()",
     ),
     "slot claimed and committed": (
-        "tasks/claims.py",
-        "    return Request(Trigger.SCHEDULE)",
-        "    transaction.on_commit(dying.here)\n    return Request(Trigger.SCHEDULE)",
+        "tasks/scheduler.py",
+        "run = claim(schedule_id)",
+        "run = claim(schedule_id); dying.here()",
     ),
     "slot claimed, message not sent": (
         "tasks/sending.py",
