@@ -171,6 +171,9 @@ DRAMATIQ_AUTODISCOVER_MODULES = ["actors"]
 # It brings a task of its own, for a table that we do not fill.
 DRAMATIQ_IGNORED_MODULES = ["django_dramatiq.tasks"]
 
+#: How long a result is kept for whoever asks (ms).
+RESULT_TTL = 24 * 60 * 60 * 1000
+
 DRAMATIQ_BROKER = {
     "BROKER": "tasks.broker.WakingBroker",
     "OPTIONS": {
@@ -197,7 +200,7 @@ DRAMATIQ_BROKER = {
                 # by default redis-py gives up after 5 seconds.
                 client=redis.Redis.from_url(REDIS_URL, socket_timeout=60)
             ),
-            result_ttl=24 * 60 * 60 * 1000,
+            result_ttl=RESULT_TTL,
         ),
         "tasks.middleware.RunLedger",
         "dramatiq.middleware.TimeLimit",

@@ -38,7 +38,7 @@ def claim(schedule_id: int) -> TaskRun | None:
     if schedule is None:
         return None
     now = database_now()
-    since = max(schedule.effective_since, schedule.last_slot or schedule.effective_since)
+    since = schedule.dealt_with_until
     slots = [*islice(takewhile(lambda slot: slot > since, schedule.times.until(now)), MOST_MISSED)]
     if not slots:
         return None

@@ -12,7 +12,7 @@ from uuid import UUID
 from django.utils import timezone
 from dramatiq.errors import Retry
 
-from tasks.models import UNFINISHED, TaskRun
+from tasks.models import TaskRun
 from tasks.transactions import short_transaction
 from todos.sweep import InMemory
 
@@ -69,12 +69,7 @@ class Execution:
             raise HandedOn
         with short_transaction():
             # Whoever else wants to take a step waits here.
-            progress = (
-                TaskRun.objects.select_for_update()
-                .filter(pk=self.run.pk, attempts=self.run.attempts, state__in=UNFINISHED)
-                .values_list("progress", flat=True)
-                .first()
-            )
+            progress = self.run.lock_progress()
             if progress is None:
                 raise RunTaken
             before = deepcopy(progress)

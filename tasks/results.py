@@ -4,6 +4,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, cast
 
+from django.conf import settings
 from dramatiq import Message
 from dramatiq.broker import get_broker
 from dramatiq.errors import ActorNotFound
@@ -11,9 +12,6 @@ from dramatiq.results import ResultBackend
 from redis.exceptions import RedisError
 
 from tasks.models import State, TaskRun
-
-#: How long a result is kept for whoever asks (ms).
-RESULT_TTL = 24 * 60 * 60 * 1000
 
 
 class RunFailed(Exception):  # noqa: N818  (named as the state is)
@@ -23,7 +21,10 @@ class RunFailed(Exception):  # noqa: N818  (named as the state is)
 def store_result(run: TaskRun) -> None:
     """Give the result of a finished run to whoever waits on its message."""
     if run.state == State.SUCCEEDED:
-        _store(run, lambda backend, message: backend.store_result(message, run.result, RESULT_TTL))
+        _store(
+            run,
+            lambda backend, message: backend.store_result(message, run.result, settings.RESULT_TTL),
+        )
     elif run.state == State.FAILED:
         store_exception(run, RunFailed(run.last_words))
 
@@ -32,7 +33,9 @@ def store_exception(run: TaskRun, exception: BaseException) -> None:
     """Tell whoever waits on the message of a run that failed why it did."""
     # Dramatiq takes any, whatever its annotation says: its own time limit is no Exception.
     reason = cast("Exception", exception)
-    _store(run, lambda backend, message: backend.store_exception(message, reason, RESULT_TTL))
+    _store(
+        run, lambda backend, message: backend.store_exception(message, reason, settings.RESULT_TTL)
+    )
 
 
 def _store(run: TaskRun, store: Callable[[ResultBackend, Message[Any]], None]) -> None:

@@ -13,7 +13,7 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from threading import Event, Thread
-from time import monotonic, sleep
+from time import sleep
 from types import FrameType
 
 import structlog
@@ -100,7 +100,7 @@ class Scheduler:
             redis.RedisError: the broker is away.
         """
         add_missing_schedules()
-        self._claim_what_is_due()
+        self._claim_what_is_due(database_now())
         relay()
 
     def tick(self) -> None:
@@ -108,14 +108,14 @@ class Scheduler:
         if not self._set_up:
             add_missing_schedules()
             self._set_up = True
-        self._ahead = database_now() - timezone.now()
-        self._plan(self._claim_what_is_due())
+        now = database_now()
+        self._ahead = now - timezone.now()
+        self._plan(self._claim_what_is_due(now))
         relay()
 
-    def _claim_what_is_due(self) -> list[Schedule]:
-        """Claim the slots that have come; return the enabled schedules that can be used."""
+    def _claim_what_is_due(self, now: datetime) -> list[Schedule]:
+        """Claim the slots that have come by now; return the enabled schedules that can be used."""
         usable = []
-        now = database_now()
         for schedule in Schedule.objects.filter(enabled=True):
             try:
                 get_broker().get_actor(schedule.task)
@@ -125,7 +125,7 @@ class Scheduler:
                 outages.report(f"schedule of {schedule.task}", error, how="unusable")
                 continue
             usable.append(schedule)
-            if latest and latest > (schedule.last_slot or schedule.effective_since):
+            if latest and latest > schedule.dealt_with_until:
                 self._claim(schedule.pk)
         return usable
 
@@ -195,12 +195,11 @@ class Scheduler:
         against it.
         """
         seen, seconds = self._ticks, 0
-        started = monotonic()
         while not self._stopped.wait(1):
             seconds = 0 if self._ticks != seen else seconds + 1
             seen = self._ticks
             if seconds >= STUCK:
-                logger.critical("scheduler stuck", seconds=round(monotonic() - started))
+                logger.critical("scheduler stuck", seconds=seconds)
                 faulthandler.dump_traceback()
                 os._exit(1)
 

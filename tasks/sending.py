@@ -98,7 +98,7 @@ def arguments(message: Message[Any] | MessageProxy) -> Mapping[str, Any]:
 
 
 def send(run: TaskRun, *, first: bool = True) -> bool:
-    """Hand a run to the broker that is not there.
+    """Hand over a run that the broker does not have.
 
     Args:
         run: as it was read.

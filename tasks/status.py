@@ -218,8 +218,7 @@ def schedule_status(
 def overdue(schedule: Schedule, times: Times, now: datetime) -> datetime | None:
     """Return the latest slot, if it should have been dealt with by now and has not been."""
     latest = next(times.until(now - SLOT_GRACE), None)
-    since = max(schedule.effective_since, schedule.last_slot or schedule.effective_since)
-    return latest if latest and latest > since else None
+    return latest if latest and latest > schedule.dealt_with_until else None
 
 
 def ended_run(run: TaskRun) -> EndedRun:

@@ -1,6 +1,6 @@
 """What runs when, as staff may change it."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
 from django.conf import settings
@@ -87,6 +87,11 @@ class Schedule(models.Model):
         return Times(
             crontab=self.crontab, every=self.every, timezone=self.timezone or settings.TIME_ZONE
         )
+
+    @property
+    def dealt_with_until(self) -> datetime:
+        """The moment after which slots are still to be dealt with."""
+        return max(self.effective_since, self.last_slot or self.effective_since)
 
     @property
     def catch_up(self) -> timedelta:

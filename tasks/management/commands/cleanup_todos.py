@@ -50,10 +50,11 @@ class Command(BaseCommand):
     def handle(self, **options: Any) -> None:
         """Check the options, sweep, print one line."""
         check(options)
+        user = find_user(options["user"])
         arguments = {
             "keep_days": options["keep_days"],
             "batch_size": options["batch_size"],
-            "user_id": find_user(options["user"]),
+            "user_id": user.pk if user else None,
         }
         if options["enqueue"]:
             run = COMMAND.enqueue(todo_cleanup, **arguments)
@@ -62,10 +63,12 @@ class Command(BaseCommand):
                 return
             report: SweepReport = wait_for(run, seconds=options["wait"])
         elif options["dry_run"]:
-            report = preview(arguments)
+            report = TodoService.preview_sweep(
+                as_of=timezone.now(), keep_days=options["keep_days"], user=user
+            ).report()
         else:
             try:
-                report = sweep(arguments, bar=not options["json"])
+                report = sweep(arguments, user=user, bar=not options["json"])
             except RunTaken as error:
                 raise CommandError(
                     "This process was held up for so long that a worker has taken the run over."
@@ -124,8 +127,8 @@ def check(options: dict[str, Any]) -> None:
         raise CommandError("--dry-run and --enqueue exclude each other.")
 
 
-def find_user(name: str | None) -> int | None:
-    """Return the id of the user of that name; None for no name.
+def find_user(name: str | None) -> User | None:
+    """Return the user of that name; None for no name.
 
     Raises:
         CommandError: there is no such user.
@@ -133,20 +136,12 @@ def find_user(name: str | None) -> int | None:
     if name is None:
         return None
     try:
-        return User.objects.get(username=name).pk
+        return User.objects.get(username=name)
     except User.DoesNotExist as error:
         raise CommandError(f"There is no user called {name!r}.") from error
 
 
-def preview(arguments: dict[str, Any]) -> SweepReport:
-    """Count what a sweep would take now."""
-    user = User.objects.filter(pk=arguments["user_id"]).first()
-    return TodoService.preview_sweep(
-        as_of=timezone.now(), keep_days=arguments["keep_days"], user=user
-    ).report()
-
-
-def sweep(arguments: dict[str, Any], *, bar: bool) -> SweepReport:
+def sweep(arguments: dict[str, Any], *, user: User | None, bar: bool) -> SweepReport:
     """Sweep in this process; `bar`: show a progress bar, where standard error is a terminal."""
     with (
         tqdm(unit=" ids", unit_scale=True, disable=None if bar else True) as progress_bar,
@@ -162,7 +157,7 @@ def sweep(arguments: dict[str, Any], *, bar: bool) -> SweepReport:
             as_of=execution.as_of,
             keep_days=arguments["keep_days"],
             batch_size=arguments["batch_size"],
-            user=User.objects.filter(pk=arguments["user_id"]).first(),
+            user=user,
             on_batch=on_batch,
             checkpoint=execution,
         ).report()
