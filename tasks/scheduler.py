@@ -76,7 +76,8 @@ class Scheduler:
         self._clock = BlockingScheduler(
             timezone="UTC",
             executors={"default": ThreadPoolExecutor(4)},
-            job_defaults={"misfire_grace_time": None},
+            # Two of a schedule: a tick may plan the slot that one is just waiting for.
+            job_defaults={"misfire_grace_time": None, "max_instances": 2},
         )
 
     def run(self) -> None:

@@ -48,6 +48,7 @@ def report(outcome: Outcome) -> str:
     ):
         lines += ["", f"{sum(counted.values()):>8}  {title}"]
         lines += [f"  {how_many:>6}  {name}" for name, how_many in counted.items()]
+    lines += [f"{name} ended with {code}" for name, code in outcome.ended_badly.items()]
     return "\n".join(lines) + "\n"
 
 

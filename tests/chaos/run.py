@@ -40,6 +40,7 @@ class Outcome:
     lost: dict[str, int] = field(default_factory=dict)
     doubled: dict[str, int] = field(default_factory=dict)
     stuck: dict[str, int] = field(default_factory=dict)
+    ended_badly: dict[str, int] = field(default_factory=dict)
 
     @property
     def kills(self) -> int:
@@ -125,12 +126,13 @@ def perform(folder: Path, *, seed: int, seconds: float) -> Outcome:
         sweeps = Sweeps(stage)
         disturbances = disturb(stage, sweeps, seconds)
         unsettled = settle(stage)
-        codes = stage.stop()
+        ended_badly = {name: code for name, code in stage.stop().items() if code != 0}
         outcome = Outcome(seed=seed, seconds=seconds, disturbances=disturbances)
         with stage.connect() as database:
             count(stage, database, sweeps.given, outcome)
         outcome.stuck["runs that never ended"] = unsettled
-        outcome.stuck["processes that ended badly"] = sum(code != 0 for code in codes.values())
+        outcome.stuck["processes that ended badly"] = len(ended_badly)
+        outcome.ended_badly = ended_badly
         return outcome
 
 
@@ -158,7 +160,8 @@ def settle(stage: Stage) -> int:
     stage.calm()
     ends = monotonic() + SETTLING
     unfinished = -1
-    while monotonic() < ends and unfinished:
+    everyone_is_there = False
+    while monotonic() < ends and (unfinished or not everyone_is_there):
         stage.look_after()
         sleep(0.5)
         try:
@@ -167,9 +170,9 @@ def settle(stage: Stage) -> int:
                 unfinished = number(
                     database, "SELECT count(*) FROM tasks_taskrun WHERE finished_at IS NULL"
                 )
+                everyone_is_there = stage.is_everyone_there(database)
         except psycopg.Error:
             continue
-    sleep(3)  # Whoever has just started gets as far as to be told to stop.
     return unfinished
 
 

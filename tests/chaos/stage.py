@@ -132,6 +132,22 @@ class Stage:
         """Connect to the database."""
         return psycopg.connect(self.tidy.settings["DATABASE_URL"], autocommit=True)
 
+    def is_everyone_there(self, database: "psycopg.Connection") -> bool:
+        """Whether each process that is kept running says that it is at work.
+
+        Not so a worker that was killed while it started: its master waits for it for 30 seconds,
+        and listens to nobody.
+        """
+        there = {
+            pid
+            for (pid,) in database.execute(
+                "SELECT pid FROM tasks_process"
+                " WHERE seen_at > clock_timestamp() - %s * interval '1 second'",
+                [LIVENESS / 2],
+            )
+        }
+        return all(there & set(kept.children()) for kept in self.kept)
+
     def stop(self) -> dict[str, int]:
         """End every process as an operator would; return their exit codes."""
         running = [kept for kept in self.kept if kept.popen]

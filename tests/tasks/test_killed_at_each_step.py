@@ -130,7 +130,8 @@ def test_slot_has_its_effect_once_whoever_dies(
         wait_until(died.exists, seconds=30, otherwise=output)
         wait_until(
             lambda: any(process.popen.poll() is not None for process in running.values()),
-            seconds=20,
+            # Dramatiq's master waits 30 s for a worker that died while it started.
+            seconds=45,
             otherwise=output,
         )
         for command in [name for name, process in running.items() if process.popen.poll()]:
