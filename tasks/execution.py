@@ -14,7 +14,7 @@ from dramatiq.errors import Retry
 
 from tasks.models import TaskRun
 from tasks.transactions import short_transaction
-from todos.sweep import InMemory
+from todos.walk import InMemory
 
 #: How long (seconds) one message of a run works before the next one goes on with the rest, so that
 #: a deploy never waits for it and it keeps nobody else waiting.
@@ -51,6 +51,12 @@ class Execution:
         self._process = process
         self._ends = monotonic() + SLICE if sliced else float("inf")
         self._got_on = False
+        self._progress: dict[str, Any] | None = None
+
+    @property
+    def run_id(self) -> int:
+        """The run's row."""
+        return self.run.pk
 
     @contextmanager
     def step(self) -> Iterator[dict[str, Any]]:
@@ -67,14 +73,19 @@ class Execution:
         # However short the time, each message gets on a little.
         if stopping.is_set() or (self._got_on and monotonic() >= self._ends):
             raise HandedOn
+        # While the run is ours, nobody else writes there. If this step ends badly, it is read anew:
+        # who knows whether it was kept.
+        known, self._progress = self._progress, None
         with short_transaction():
-            # Whoever else wants to take a step waits here.
-            progress = self.run.lock_progress()
-            if progress is None:
+            before = self.run.read_progress() if known is None else known
+            if before is None:
                 raise RunTaken
-            before = deepcopy(progress)
+            progress = deepcopy(before)
             yield progress
-            self.run.save_progress(progress, self._process)
+            # If others have taken the run up meanwhile, all of this step is undone.
+            if not self.run.save_progress(progress, self._process):
+                raise RunTaken
+        self._progress = progress
         self._got_on = self._got_on or progress != before
 
 

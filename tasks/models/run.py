@@ -249,12 +249,9 @@ class TaskRun(models.Model):
             self.attempts += 1
         return started
 
-    def lock_progress(self) -> dict[str, Any] | None:
-        """Return how far it has come, and hold the row until the transaction ends.
-
-        None if it has ended, or another attempt has begun.
-        """
-        row = TaskRun.objects.select_for_update().filter(pk=self.pk, **self._ours())
+    def read_progress(self) -> dict[str, Any] | None:
+        """Return how far it has come; None if it has ended, or another attempt has begun."""
+        row = TaskRun.objects.filter(pk=self.pk, **self._ours())
         return row.values_list("progress", flat=True).first()
 
     def save_progress(self, progress: Mapping[str, Any], process: UUID) -> bool:
