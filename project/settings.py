@@ -58,6 +58,8 @@ try:
     TODO_SWEEP_BATCH_SIZE = env.int(
         "TODO_SWEEP_BATCH_SIZE", None, validate=validate.Range(1, 1_000_000)
     )
+    TODO_SWEEP_PAUSE = env.float("TODO_SWEEP_PAUSE", None, validate=validate.Range(0, 10))
+    TODO_TRASH_DAYS = env.int("TODO_TRASH_DAYS", 30, validate=validate.Range(0, 3650))
     TASKS_LIVENESS_SECONDS = env.int("TASKS_LIVENESS_SECONDS", 60, validate=validate.Range(5, 3600))
 except ValueError as error:
     raise ImproperlyConfigured(complaint(error)) from error

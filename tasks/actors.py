@@ -15,8 +15,10 @@ from accounts.models import User
 from tasks.execution import current_run
 from tasks.names import TaskName
 from tasks.pruning import PruneReport, prune_runs
+from tasks.undo import NotRestorable, taken
 from todos.services import TodoService
 from todos.sweep import SweepReport
+from todos.trash import PurgeReport, RestoreReport
 
 logger = structlog.get_logger(__name__)
 
@@ -78,8 +80,67 @@ def todo_cleanup(
         batch_size=batch_size,
         user=None if user_id is None else User.objects.get(pk=user_id),
         checkpoint=run,
-    ).report()
+    )
     logger.info("todos swept", **report)
+    return report
+
+
+@dramatiq.actor(
+    actor_name=TaskName.TODO_PURGE,
+    queue_name="default",
+    max_retries=3,
+    min_backoff=15 * SECOND,
+    throws=User.DoesNotExist,
+    time_limit=30 * MINUTE,
+    store_results=True,
+)
+def todo_purge(*, days: int | None = None, user_id: int | None = None) -> PurgeReport:
+    """Delete for good what has been in the trash for long enough.
+
+    Args:
+        days: how long todos stay there, instead of TODO_TRASH_DAYS.
+        user_id: purge this person's trash alone.
+
+    Raises:
+        User.DoesNotExist: there is no such person (any more).
+    """
+    run = current_run()
+    report = TodoService.purge(
+        as_of=run.as_of,
+        days=days,
+        user=None if user_id is None else User.objects.get(pk=user_id),
+        checkpoint=run,
+    )
+    logger.info("trash purged", **report)
+    return report
+
+
+@dramatiq.actor(
+    actor_name=TaskName.TODO_RESTORE,
+    queue_name="default",
+    max_retries=3,
+    min_backoff=15 * SECOND,
+    throws=NotRestorable,
+    time_limit=30 * MINUTE,
+    store_results=True,
+)
+def todo_restore(
+    *, run_id: int | None = None, user_id: int | None = None, since: str | None = None
+) -> RestoreReport:
+    """Bring back from the trash what a run took, or what left a person's list since some time.
+
+    Args:
+        run_id: a cleanup.
+        user_id: this person's alone.
+        since: ISO 8601 with a zone.
+
+    Raises:
+        NotRestorable: there is nothing that this could mean.
+    """
+    report = TodoService.restore_selected(
+        todos=taken(run_id=run_id, user_id=user_id, since=since), checkpoint=current_run()
+    )
+    logger.info("todos restored", **report)
     return report
 
 

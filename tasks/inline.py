@@ -3,9 +3,10 @@
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from django.db.models.functions import Now
-from dramatiq import Actor
+from dramatiq import Message
 
 from tasks.execution import Execution
 from tasks.models import ProcessKind, State
@@ -14,10 +15,8 @@ from tasks.sending import Request
 
 
 @contextmanager
-def running_here[**P, R](
-    request: Request, actor: Actor[P, R], *args: P.args, **kwargs: P.kwargs
-) -> Iterator[Execution]:
-    """Record what the block does as a run of `actor` with these arguments.
+def running_here(request: Request, message: Message[Any]) -> Iterator[Execution]:
+    """Record what the block does as the run that this message asks for.
 
     The block leaves its result in the execution's `result`. If this process is killed meanwhile, a
     worker carries the run on, as with any other.
@@ -27,7 +26,7 @@ def running_here[**P, R](
     """
     with Presence(ProcessKind.COMMAND) as presence:
         run = request.record(
-            actor.message(*args, **kwargs),
+            message,
             state=State.RUNNING,
             started_at=Now(),
             held_by=presence.id,

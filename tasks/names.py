@@ -12,4 +12,6 @@ class TaskName(StrEnum):
 
     PING = "ping"
     TODO_CLEANUP = "todo.cleanup"
+    TODO_PURGE = "todo.purge"
+    TODO_RESTORE = "todo.restore"
     RUNS_PRUNE = "runs.prune"

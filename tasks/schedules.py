@@ -37,6 +37,7 @@ class Default:
 SCHEDULES = (
     Default(task=TaskName.PING, every=60, catch_up=timedelta(minutes=1)),
     Default(task=TaskName.TODO_CLEANUP, crontab="0 2 * * *"),
+    Default(task=TaskName.TODO_PURGE, crontab="0 3 * * *"),
     Default(task=TaskName.RUNS_PRUNE, crontab="30 3 * * *"),
 )
 

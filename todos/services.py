@@ -3,15 +3,26 @@
 Every verb on one todo names its owner, and somebody else's todo is simply not found.
 """
 
-from collections.abc import Callable
 from datetime import date, datetime
 from typing import Any
 
+from django.db import transaction
 from django.utils import timezone
 
 from accounts.models import User
-from todos.models import Todo, TodoQuerySet
-from todos.sweep import Checkpoint, Sweep, SweepProgress, SweepResult
+from todos.models import Todo, TodoQuerySet, TrashedTodo, TrashedTodoQuerySet
+from todos.rows import Rows
+from todos.sweep import Sweep, SweepReport
+from todos.trash import (
+    Deletion,
+    Purge,
+    PurgeReport,
+    Restore,
+    RestoreReport,
+    bring_back,
+    throw_away,
+)
+from todos.walk import Checkpoint, OnBatch
 
 
 class TodoError(Exception):
@@ -84,14 +95,19 @@ class TodoService:
         return todos.completed().update(completed_at=None)
 
     @staticmethod
-    def delete(*, user: User, todo_id: int) -> None:
-        """Delete a todo.
+    def delete(*, user: User, todo_id: int, by: User | None = None) -> None:
+        """Delete a todo: it goes to the trash.
+
+        Args:
+            user: whose todo it is.
+            todo_id: which one.
+            by: who deletes it, if not the owner.
 
         Raises:
             TodoNotFound: the person has no such todo.
         """
-        deleted, _ = Todo.objects.filter(pk=todo_id, user=user).delete()
-        if not deleted:
+        todo = Rows.of(Todo.objects.filter(pk=todo_id, user=user), key="id")
+        if not throw_away(todo, trashed_by=by or user):
             raise TodoNotFound
 
     @staticmethod
@@ -100,8 +116,99 @@ class TodoService:
 
         Keep times are no matter here: they are for the cleanup that nobody asked for.
         """
-        deleted, _ = Todo.objects.filter(user=user).completed().delete()
+        done = Rows.of(Todo.objects.filter(user=user).completed(), key="id")
+        return throw_away(done, trashed_by=user)
+
+    @staticmethod
+    def delete_selected(*, todos: TodoQuerySet, by: User) -> int:
+        """Delete a selection of anybody's todos, however large; return how many went.
+
+        Args:
+            todos: without joins.
+            by: who deletes them.
+        """
+        deleted: int = Deletion(todos, by=by).run()["rows"]
         return deleted
+
+    @staticmethod
+    def restore(*, user: User, todo_id: int) -> Todo:
+        """Bring a todo back from the trash, as it was; its keep time starts afresh.
+
+        Raises:
+            TodoNotFound: the person has no such todo in the trash.
+        """
+        trashed = Rows.of(TrashedTodo.objects.filter(pk=todo_id, user=user), key="id")
+        with transaction.atomic():
+            if not bring_back(trashed):
+                raise TodoNotFound
+            return _get(user=user, todo_id=todo_id)
+
+    @staticmethod
+    def restore_last_sweep(*, user: User) -> RestoreReport:
+        """Bring back what the last cleanup to take any of a person's todos took of theirs."""
+        mine = TrashedTodo.objects.filter(user=user)
+        return TodoService.restore_selected(todos=mine.filter(run_id=mine.last_run()).swept())
+
+    @staticmethod
+    def restore_selected(
+        *,
+        todos: TrashedTodoQuerySet,
+        batch_size: int | None = None,
+        on_batch: OnBatch | None = None,
+        checkpoint: Checkpoint | None = None,
+    ) -> RestoreReport:
+        """Bring a selection of anybody's todos back from the trash, such as a whole run's.
+
+        Args:
+            todos: what to bring back; without joins.
+            batch_size: todos in one transaction, instead of what suits the database.
+            on_batch: called after each batch with how far it has come.
+            checkpoint: keeps the account, so that it can be carried on; by default nothing does.
+
+        Returns:
+            How many came back, how many of those asked for did not, and why.
+        """
+        restore = Restore(todos)
+        account = restore.run(batch_size=batch_size, on_batch=on_batch, checkpoint=checkpoint)
+        return restore.report(account["rows"])
+
+    @staticmethod
+    def preview_restore(*, todos: TrashedTodoQuerySet) -> RestoreReport:
+        """Say what `restore_selected` would do now; touch nothing."""
+        restore = Restore(todos)
+        return restore.report(restore.count())
+
+    @staticmethod
+    def purge(
+        *,
+        as_of: datetime,
+        days: int | None = None,
+        user: User | None = None,
+        batch_size: int | None = None,
+        on_batch: OnBatch | None = None,
+        checkpoint: Checkpoint | None = None,
+    ) -> PurgeReport:
+        """Delete for good what has been in the trash for long enough.
+
+        Args:
+            as_of: the moment that the days are counted back from.
+            days: how long todos stay in the trash, instead of TODO_TRASH_DAYS.
+            user: purge this person's trash alone.
+            batch_size: todos in one transaction, instead of what suits the database.
+            on_batch: called after each batch with how far it has come.
+            checkpoint: keeps the account, so that it can be carried on; by default nothing does.
+        """
+        purge = Purge(as_of=as_of, days=days, user=user)
+        account = purge.run(batch_size=batch_size, on_batch=on_batch, checkpoint=checkpoint)
+        return purge.report(account["rows"])
+
+    @staticmethod
+    def preview_purge(
+        *, as_of: datetime, days: int | None = None, user: User | None = None
+    ) -> PurgeReport:
+        """Say what `purge` with these arguments would do now; touch nothing."""
+        purge = Purge(as_of=as_of, days=days, user=user)
+        return purge.report(purge.count())
 
     @staticmethod
     def sweep(
@@ -110,9 +217,9 @@ class TodoService:
         keep_days: int | None = None,
         batch_size: int | None = None,
         user: User | None = None,
-        on_batch: Callable[[SweepProgress], None] | None = None,
+        on_batch: OnBatch | None = None,
         checkpoint: Checkpoint | None = None,
-    ) -> SweepResult:
+    ) -> SweepReport:
         """Sweep away the completed todos of everyone who takes part, once their keep time is over.
 
         Args:
@@ -129,16 +236,17 @@ class TodoService:
         Returns:
             How many people took part, how many todos went, and whose could not be swept.
         """
-        return Sweep(as_of=as_of, keep_days=keep_days, user=user).run(
-            batch_size=batch_size, on_batch=on_batch, checkpoint=checkpoint
-        )
+        sweep = Sweep(as_of=as_of, keep_days=keep_days, user=user)
+        account = sweep.run(batch_size=batch_size, on_batch=on_batch, checkpoint=checkpoint)
+        return sweep.report(account["rows"], account["users_processed"])
 
     @staticmethod
     def preview_sweep(
         *, as_of: datetime, keep_days: int | None = None, user: User | None = None
-    ) -> SweepResult:
+    ) -> SweepReport:
         """Say what `sweep` with these arguments would do now; touch nothing."""
-        return Sweep(as_of=as_of, keep_days=keep_days, user=user).preview()
+        sweep = Sweep(as_of=as_of, keep_days=keep_days, user=user)
+        return sweep.report(sweep.count(), sweep.users_processed())
 
 
 def _cleaned(*, title: str, description: str, due_on: date | None) -> dict[str, Any]:

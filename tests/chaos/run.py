@@ -210,6 +210,7 @@ def count(stage: Stage, database: psycopg.Connection, given: int, outcome: Outco
             database, "SELECT sum(attempts) FROM tasks_taskrun WHERE task = 'todo.cleanup'"
         ),
         "todos swept": gone,
+        "todos in the trash": number(database, "SELECT count(*) FROM todos_trashedtodo"),
     }
     outcome.lost = {
         "slots without a row": slots_without_a_row(database),
@@ -217,11 +218,20 @@ def count(stage: Stage, database: psycopg.Connection, given: int, outcome: Outco
         "runs without their effect": runs_without_their_effect(database),
         "runs that failed": number(database, f"{runs} state = 'failed'"),
         "todos that went uncounted": max(0, gone - counted),
+        "todos that are nowhere": gone - number(database, "SELECT count(*) FROM todos_trashedtodo"),
         "todos that were left": left,
     }
     outcome.doubled = {
         "effects too many": effects_too_many(database),
         "todos counted twice": max(0, counted - gone),
+        "todos that are in two places": number(
+            database, "SELECT count(*) FROM todos_todo JOIN todos_trashedtodo USING (id)"
+        ),
+        "todos in the trash under no run": number(
+            database,
+            "SELECT count(*) FROM todos_trashedtodo WHERE run_id IS NULL"
+            " OR run_id NOT IN (SELECT id FROM tasks_taskrun WHERE task = 'todo.cleanup')",
+        ),
     }
 
 

@@ -6,14 +6,15 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from django.utils import timezone
 
 from accounts.models import User
 from tasks.execution import Execution, HandedOn, RunTaken, stopping
 from tasks.models import State, TaskRun, Trigger
 from tests.todos.test_sweep import AS_OF, give, refuse_to_delete
-from todos.models import Todo
+from todos.models import Todo, TrashedTodo
 from todos.services import TodoService
-from todos.sweep import SweepProgress
+from todos.walk import Progress
 
 #: Todos to sweep, two at a time.
 TODOS = 9
@@ -45,9 +46,9 @@ def take_up(run: TaskRun) -> Execution:
 
 
 def sweep(execution: Execution, **options: Any) -> int:
-    return TodoService.sweep(
-        as_of=execution.as_of, batch_size=2, checkpoint=execution, **options
-    ).todos_deleted
+    return TodoService.sweep(as_of=execution.as_of, batch_size=2, checkpoint=execution, **options)[
+        "todos_deleted"
+    ]
 
 
 def account(run: TaskRun) -> dict[str, Any]:
@@ -60,16 +61,16 @@ def test_sweep_killed_after_any_batch_goes_on_and_counts_each_todo_once(
     alice: User, run: TaskRun, batches: int
 ) -> None:
     give(alice, completed=TODOS, open_=2)
-    seen: list[SweepProgress] = []
+    seen: list[Progress] = []
 
-    def die(progress: SweepProgress) -> None:
+    def die(progress: Progress) -> None:
         seen.append(progress)
         if len(seen) == batches:
             raise Killed
 
     with pytest.raises(Killed):
         sweep(take_up(run), on_batch=die)
-    assert account(run)["todos_deleted"] == TODOS + 2 - Todo.objects.count()
+    assert account(run)["rows"] == TODOS + 2 - Todo.objects.count()
 
     assert sweep(take_up(run)) == TODOS
     assert Todo.objects.count() == Todo.objects.open().count() == 2
@@ -83,7 +84,7 @@ def test_sweep_killed_within_a_batch_takes_it_back_whole(
     with pytest.raises(Killed):
         sweep(take_up(run))
     monkeypatch.undo()
-    assert account(run)["todos_deleted"] == TODOS - Todo.objects.count() == 2
+    assert account(run)["rows"] == TODOS - Todo.objects.count() == 2
     assert sweep(take_up(run)) == TODOS
 
 
@@ -105,10 +106,10 @@ def test_of_two_who_hold_the_same_run_only_the_later_sweeps_on(
     alice: User, run: TaskRun, batches: int
 ) -> None:
     give(alice, completed=TODOS)
-    seen: list[SweepProgress] = []
+    seen: list[Progress] = []
     counts: list[int] = []
 
-    def meanwhile_another_takes_it_up(progress: SweepProgress) -> None:
+    def meanwhile_another_takes_it_up(progress: Progress) -> None:
         seen.append(progress)
         if len(seen) == batches:
             counts.append(sweep(take_up(run)))
@@ -121,7 +122,7 @@ def test_of_two_who_hold_the_same_run_only_the_later_sweeps_on(
         with pytest.raises(RunTaken):
             sweep(first, on_batch=meanwhile_another_takes_it_up)
     assert counts == [TODOS]
-    assert account(run)["todos_deleted"] == TODOS
+    assert account(run)["rows"] == TODOS
     assert not Todo.objects.exists()
 
 
@@ -165,4 +166,68 @@ def test_sweep_told_to_stop_stops_before_its_next_batch(alice: User, run: TaskRu
     with pytest.raises(HandedOn):
         sweep(take_up(run), on_batch=lambda _: stopping.set())
     stopping.clear()
-    assert account(run)["todos_deleted"] == TODOS - Todo.objects.count() == 2
+    assert account(run)["rows"] == TODOS - Todo.objects.count() == 2
+
+
+@pytest.mark.parametrize("batches", range(1, BATCHES + 1))
+def test_restoring_killed_after_any_batch_goes_on_and_counts_each_todo_once(
+    alice: User, run: TaskRun, batches: int
+) -> None:
+    give(alice, completed=TODOS, open_=2)
+    before = set(Todo.objects.values_list("pk", "completed_at"))
+    swept = TodoService.sweep(as_of=AS_OF, checkpoint=take_up(run))
+    assert swept["todos_deleted"] == TODOS
+    undo = TaskRun.objects.create(
+        task="todo.restore", trigger=Trigger.ADMIN, queue="default", state=State.QUEUED
+    )
+    seen: list[Progress] = []
+
+    def die(progress: Progress) -> None:
+        seen.append(progress)
+        if len(seen) == batches:
+            raise Killed
+
+    def restore(**options: Any) -> dict[str, Any]:
+        return dict(
+            TodoService.restore_selected(
+                todos=TrashedTodo.objects.swept_by(run.pk),
+                batch_size=2,
+                checkpoint=take_up(undo),
+                **options,
+            )
+        )
+
+    with pytest.raises(Killed):
+        restore(on_batch=die)
+    assert account(undo)["rows"] == Todo.objects.completed().count()
+
+    assert restore() == {"todos_restored": TODOS, "todos_left": 0, "errors": []}
+    assert set(Todo.objects.values_list("pk", "completed_at")) == before
+
+
+@pytest.mark.parametrize("batches", [1, 2, 4])
+def test_purge_killed_after_any_batch_goes_on_and_counts_each_todo_once(
+    alice: User, run: TaskRun, batches: int
+) -> None:
+    # Each has come to the trash at a moment of its own.
+    for _ in range(TODOS):
+        give(alice, completed=1)
+        TodoService.delete_completed_todos(user=alice)
+    seen: list[Progress] = []
+
+    def die(progress: Progress) -> None:
+        seen.append(progress)
+        if len(seen) == batches:
+            raise Killed
+
+    def purge(**options: Any) -> int:
+        report = TodoService.purge(
+            as_of=timezone.now(), days=0, batch_size=2, checkpoint=take_up(run), **options
+        )
+        return report["todos_purged"]
+
+    with pytest.raises(Killed):
+        purge(on_batch=die)
+    assert TrashedTodo.objects.count() == TODOS - 2 * batches
+    assert purge() == TODOS
+    assert not TrashedTodo.objects.exists()

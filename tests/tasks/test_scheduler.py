@@ -260,5 +260,6 @@ def test_schedule_that_cannot_be_used_keeps_no_other_away(
     Scheduler().run_once()
     assert set(TaskRun.objects.filter(state=State.QUEUED).values_list("task", flat=True)) == {
         TaskName.PING,
+        TaskName.TODO_PURGE,
         TaskName.RUNS_PRUNE,
     }

@@ -39,6 +39,7 @@ def test_what_staff_have_changed_stays_when_a_scheduler_starts(cleanup: Schedule
     assert set(Schedule.objects.values_list("task", "crontab")) == {
         (TaskName.PING, ""),
         (TaskName.TODO_CLEANUP, "0 5 * * *"),
+        (TaskName.TODO_PURGE, "0 3 * * *"),
         (TaskName.RUNS_PRUNE, "30 3 * * *"),
     }
 

@@ -25,7 +25,7 @@ from tasks.broker import WakingBroker
 from tasks.clock import database_now
 from tasks.models import Process, ProcessKind, Schedule, State, TaskRun
 from tasks.names import TaskName
-from tasks.schedules import add_missing_schedules
+from tasks.schedules import SCHEDULES, add_missing_schedules
 from tests.processes import Tidy, wait_until
 
 #: Ten seconds after a ping's slot, seven hours after the cleanup's.
@@ -57,6 +57,7 @@ def well(broker: WakingBroker, monkeypatch: pytest.MonkeyPatch) -> None:
     Schedule.objects.update(effective_since=NOW - 30 * DAY)
     dealt_with(TaskName.PING, NOW - 10 * SECOND)
     dealt_with(TaskName.TODO_CLEANUP, TWO)
+    dealt_with(TaskName.TODO_PURGE, TWO + 60 * MINUTE)
     dealt_with(TaskName.RUNS_PRUNE, TWO + 90 * MINUTE)
     Process.objects.create(kind=ProcessKind.SCHEDULER, host="clock", pid=1)
     Process.objects.create(kind=ProcessKind.WORKER, host="worker", pid=2, queues=["default"])
@@ -137,6 +138,13 @@ def test_people_read_tables(well: None, settings: Settings) -> None:
             "succeeded 7 h ago",
             "2026-03-11 02:00:00 CET",
         ],
+        [
+            "todo.purge",
+            "At 03:00 every day (Europe/Berlin)",
+            "2026-03-10 04:00:00 CET succeeded",
+            "succeeded 6 h ago",
+            "2026-03-11 03:00:00 CET",
+        ],
     ]
     assert section("Runs in hand") == [["none"]]
     assert "Last ping answered: 9 s ago\n" in printed
@@ -146,7 +154,7 @@ def test_people_read_tables(well: None, settings: Settings) -> None:
 def test_lines_of_a_table_are_aligned(well: None) -> None:
     header, *rows = tasks_status().split("\nSchedules\n")[1].split("\n\n")[0].splitlines()
     column = header.index("next slot")
-    assert [row[column - 2 : column + 5] for row in rows] == ["  2026-"] * 3
+    assert [row[column - 2 : column + 5] for row in rows] == ["  2026-"] * len(SCHEDULES)
 
 
 def test_json_keeps_its_keys(well: None) -> None:
@@ -464,7 +472,7 @@ def test_broker_that_is_away_is_a_problem_and_the_rest_is_still_told(
     assert problem.startswith("The broker cannot be asked: ")
     assert told["queues"] == []
     assert told["broker_error"]
-    assert len(told["schedules"]) == 3
+    assert len(told["schedules"]) == len(SCHEDULES)
     assert f"\nQueues: {told['broker_error']}\n" in printed
 
 

@@ -9,14 +9,17 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from time import monotonic, sleep
+from typing import Any
 
 import pytest
 from django.db import connection, transaction
+from pytest_django import Settings
 
 from accounts.models import User
 from todos.models import Todo
 from todos.services import TodoService
-from todos.sweep import SweepProgress, SweepResult
+from todos.sweep import SweepReport
+from todos.walk import Progress
 
 pytestmark = [pytest.mark.postgresql, pytest.mark.django_db(transaction=True)]
 
@@ -33,7 +36,7 @@ def in_another_connection[T](work: Callable[[], T]) -> T:
 
 
 @contextmanager
-def sweep_beside(*, batch_size: int = 1000) -> Iterator[Future[SweepResult]]:
+def sweep_beside(*, batch_size: int = 1000) -> Iterator[Future[SweepReport]]:
     """Run a sweep on another connection; wait for it when the block ends."""
     with ThreadPoolExecutor(1) as pool:
         yield pool.submit(
@@ -41,7 +44,7 @@ def sweep_beside(*, batch_size: int = 1000) -> Iterator[Future[SweepResult]]:
         )
 
 
-def wait_until_blocked(sweep: Future[SweepResult], seconds: float = 10) -> None:
+def wait_until_blocked(sweep: Future[Any], seconds: float = 10) -> None:
     """Return when another connection waits for a lock of this one."""
     deadline = monotonic() + seconds
     while monotonic() < deadline:
@@ -56,6 +59,12 @@ def wait_until_blocked(sweep: Future[SweepResult], seconds: float = 10) -> None:
         assert not sweep.done(), "the sweep did not wait for the row"
         sleep(0.01)
     raise AssertionError("the sweep never came to the row")
+
+
+@pytest.fixture(autouse=True, params=[0, 30], ids=["deleted", "moved"])
+def _trash(request: pytest.FixtureRequest, settings: Settings) -> None:
+    """Todos that are swept are deleted at once, or moved to the trash."""
+    settings.TODO_TRASH_DAYS = request.param
 
 
 @pytest.fixture
@@ -77,7 +86,7 @@ def test_todo_reopened_during_cleanup_survives(todos: list[Todo]) -> None:
         result = sweep.result(timeout=10)
 
     assert list(Todo.objects.all()) == [mine]
-    assert result.todos_deleted == len(todos) - 1
+    assert result["todos_deleted"] == len(todos) - 1
 
 
 def test_todo_completed_anew_during_cleanup_survives(todos: list[Todo]) -> None:
@@ -94,7 +103,7 @@ def test_todo_completed_anew_during_cleanup_survives(todos: list[Todo]) -> None:
     survivor = Todo.objects.get()
     assert survivor == mine
     assert survivor.is_completed
-    assert result.todos_deleted == len(todos) - 1
+    assert result["todos_deleted"] == len(todos) - 1
 
 
 def test_todo_whose_reopening_is_taken_back_is_swept(todos: list[Todo]) -> None:
@@ -107,7 +116,7 @@ def test_todo_whose_reopening_is_taken_back_is_swept(todos: list[Todo]) -> None:
         result = sweep.result(timeout=10)
 
     assert not Todo.objects.exists()
-    assert result.todos_deleted == len(todos)
+    assert result["todos_deleted"] == len(todos)
 
 
 def test_completed_todo_edited_during_cleanup_is_swept_all_the_same(todos: list[Todo]) -> None:
@@ -121,7 +130,7 @@ def test_completed_todo_edited_during_cleanup_is_swept_all_the_same(todos: list[
         result = sweep.result(timeout=10)
 
     assert not Todo.objects.exists()
-    assert result.todos_deleted == len(todos)
+    assert result["todos_deleted"] == len(todos)
 
 
 def test_todos_of_an_owner_deactivated_between_two_batches_survive(
@@ -129,10 +138,10 @@ def test_todos_of_an_owner_deactivated_between_two_batches_survive(
 ) -> None:
     swept_before = 0
 
-    def deactivate_bob(progress: SweepProgress) -> None:
+    def deactivate_bob(progress: Progress) -> None:
         nonlocal swept_before
         if not swept_before:
-            swept_before = progress.todos_deleted
+            swept_before = progress.rows
             with ThreadPoolExecutor(1) as pool:
                 pool.submit(
                     in_another_connection,
@@ -152,19 +161,19 @@ def test_owner_being_deactivated_neither_blocks_the_sweep_nor_is_blocked_by_it(
     with sweep_beside() as sweep, transaction.atomic():
         User.objects.filter(pk=bob.pk).update(is_active=False)
         # Not committed: to everyone else, Bob is still active.
-        assert sweep.result(timeout=10).todos_deleted == len(todos)
+        assert sweep.result(timeout=10)["todos_deleted"] == len(todos)
 
 
 def test_todo_created_and_completed_during_the_sweep_is_left_for_the_next(
     todos: list[Todo], alice: User
 ) -> None:
-    def complete_another(progress: SweepProgress) -> None:
+    def complete_another(progress: Progress) -> None:
         todo = TodoService.create(user=alice, title="New")
         TodoService.complete(user=alice, todo_id=todo.pk)
 
     result = TodoService.sweep(as_of=AS_OF, batch_size=5, on_batch=complete_another)
 
-    assert result.todos_deleted == len(todos)
+    assert result["todos_deleted"] == len(todos)
     assert Todo.objects.filter(title="New").count() == 2
 
 
@@ -173,7 +182,9 @@ def test_two_sweeps_at_once_count_every_todo_exactly_once(alice: User) -> None:
         Todo(user=alice, title="Done", completed_at=LONG_AGO) for _ in range(2_000)
     )
     with sweep_beside(batch_size=50) as first, sweep_beside(batch_size=70) as second:
-        swept = first.result(timeout=30).todos_deleted + second.result(timeout=30).todos_deleted
+        swept = (
+            first.result(timeout=30)["todos_deleted"] + second.result(timeout=30)["todos_deleted"]
+        )
 
     assert swept == 2_000
     assert not Todo.objects.exists()
@@ -182,7 +193,7 @@ def test_two_sweeps_at_once_count_every_todo_exactly_once(alice: User) -> None:
 def test_person_whose_keep_time_is_raised_between_two_batches_keeps_the_rest(
     todos: list[Todo], bob: User
 ) -> None:
-    def keep_for_a_year(progress: SweepProgress) -> None:
+    def keep_for_a_year(progress: Progress) -> None:
         User.objects.filter(pk=bob.pk).update(keep_completed_days=365)
 
     TodoService.sweep(as_of=AS_OF, batch_size=4, on_batch=keep_for_a_year)

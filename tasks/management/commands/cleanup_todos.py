@@ -6,17 +6,16 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
-from tqdm import tqdm
 
 from accounts.models import MAX_KEEP_COMPLETED_DAYS, User
 from tasks.actors import todo_cleanup
-from tasks.execution import RunTaken
-from tasks.inline import running_here
 from tasks.management.messages import wait_for
+from tasks.management.options import check_bounds, count, find_user, named
+from tasks.management.walks import walking_here
 from tasks.models import State, TaskRun, Trigger
 from tasks.sending import Request
 from todos.services import TodoService
-from todos.sweep import SweepProgress, SweepReport
+from todos.sweep import SweepReport
 
 MAX_BATCH_SIZE = 1_000_000
 
@@ -65,14 +64,9 @@ class Command(BaseCommand):
         elif options["dry_run"]:
             report = TodoService.preview_sweep(
                 as_of=timezone.now(), keep_days=options["keep_days"], user=user
-            ).report()
+            )
         else:
-            try:
-                report = sweep(arguments, user=user, bar=not options["json"])
-            except RunTaken as error:
-                raise CommandError(
-                    "This process was held up for so long that a worker has taken the run over."
-                ) from error
+            report = sweep(arguments, user=user, quiet=options["json"])
         self.print_report(report, dry_run=options["dry_run"], as_json=options["json"])
 
     def print_enqueued(self, run: TaskRun, *, as_json: bool) -> None:
@@ -100,9 +94,8 @@ class Command(BaseCommand):
                 f"of {count(users, 'person', 'people')} taking part."
             )
         if errors := report["errors"]:
-            named = ", ".join(f"user {error['user_id']}: {error['reason']}" for error in errors[:5])
-            more = f", and {len(errors) - 5} more" if len(errors) > 5 else ""  # noqa: PLR2004
-            raise CommandError(f"Not swept: {named}{more}.")
+            how_many = report.get("error_count", len(errors))
+            raise CommandError(f"Not swept: {named(errors, how_many)}.")
 
 
 def check(options: dict[str, Any]) -> None:
@@ -111,48 +104,19 @@ def check(options: dict[str, Any]) -> None:
     Raises:
         CommandError: naming the option.
     """
-    bounds = {
-        "keep_days": (0, MAX_KEEP_COMPLETED_DAYS),
-        "batch_size": (1, MAX_BATCH_SIZE),
-        "wait": (1, 24 * 60 * 60),
-    }
-    for name, (lowest, highest) in bounds.items():
-        value = options[name]
-        if value is not None and not lowest <= value <= highest:
-            option = name.replace("_", "-")
-            raise CommandError(f"--{option} must be from {lowest} to {highest:,}, not {value}.")
+    check_bounds("keep-days", options["keep_days"], 0, MAX_KEEP_COMPLETED_DAYS)
+    check_bounds("batch-size", options["batch_size"], 1, MAX_BATCH_SIZE)
+    check_bounds("wait", options["wait"], 1, 24 * 60 * 60)
     if options["wait"] is not None and not options["enqueue"]:
         raise CommandError("--wait goes with --enqueue.")
     if options["dry_run"] and options["enqueue"]:
         raise CommandError("--dry-run and --enqueue exclude each other.")
 
 
-def find_user(name: str | None) -> User | None:
-    """Return the user of that name; None for no name.
-
-    Raises:
-        CommandError: there is no such user.
-    """
-    if name is None:
-        return None
-    try:
-        return User.objects.get(username=name)
-    except User.DoesNotExist as error:
-        raise CommandError(f"There is no user called {name!r}.") from error
-
-
-def sweep(arguments: dict[str, Any], *, user: User | None, bar: bool) -> SweepReport:
-    """Sweep in this process; `bar`: show a progress bar, where standard error is a terminal."""
-    with (
-        tqdm(unit=" ids", unit_scale=True, disable=None if bar else True) as progress_bar,
-        running_here(COMMAND, todo_cleanup, **arguments) as execution,
-    ):
-
-        def on_batch(progress: SweepProgress) -> None:
-            progress_bar.total = progress.last_id
-            progress_bar.set_postfix_str(f"{progress.todos_deleted:,} swept", refresh=False)
-            progress_bar.update(progress.cursor - progress_bar.n)
-
+def sweep(arguments: dict[str, Any], *, user: User | None, quiet: bool) -> SweepReport:
+    """Sweep in this process."""
+    message = todo_cleanup.message(**arguments)
+    with walking_here(COMMAND, message, quiet=quiet, done="swept") as (execution, on_batch):
         report = TodoService.sweep(
             as_of=execution.as_of,
             keep_days=arguments["keep_days"],
@@ -160,11 +124,6 @@ def sweep(arguments: dict[str, Any], *, user: User | None, bar: bool) -> SweepRe
             user=user,
             on_batch=on_batch,
             checkpoint=execution,
-        ).report()
+        )
         execution.result = report
         return report
-
-
-def count(number: int, one: str, many: str | None = None) -> str:
-    """Return a number with its noun: `1 person`, `2,000 people`."""
-    return f"{number:,} {one if number == 1 else many or one + 's'}"

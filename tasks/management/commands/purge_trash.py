@@ -1,0 +1,68 @@
+"""`manage.py purge_trash`: empties the trash of what is old; a schedule does so every night."""
+
+import json
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.utils import timezone
+
+from accounts.models import User
+from tasks.actors import todo_purge
+from tasks.management.options import check_bounds, count, find_user, named
+from tasks.management.walks import walking_here
+from tasks.models import Trigger
+from tasks.sending import Request
+from todos.services import TodoService
+from todos.trash import PurgeReport
+
+COMMAND = Request(Trigger.COMMAND)
+
+MOST_DAYS = 3650
+
+
+class Command(BaseCommand):
+    """Purge the trash."""
+
+    help = "Deletes for good what has been in the trash for longer than TODO_TRASH_DAYS."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Add the options."""
+        add = parser.add_argument
+        add("--dry-run", action="store_true", help="count what would go; touch nothing")
+        add("--older-than", type=int, metavar="DAYS", help="instead of TODO_TRASH_DAYS")
+        add("--user", metavar="NAME", help="purge this person's trash alone")
+        add("--json", action="store_true", help="print one line of JSON, for machines")
+
+    def handle(self, **options: Any) -> None:
+        """Check the options, purge, print one line.
+
+        Raises:
+            CommandError: an option makes no sense, or somebody's trash could not be purged.
+        """
+        days, dry_run = options["older_than"], options["dry_run"]
+        check_bounds("older-than", days, 0, MOST_DAYS)
+        user = find_user(options["user"])
+        if dry_run:
+            report = TodoService.preview_purge(as_of=timezone.now(), days=days, user=user)
+        else:
+            report = purge(days, user, quiet=options["json"])
+        if options["json"]:
+            self.stdout.write(json.dumps(report))
+        else:
+            purged = count(report["todos_purged"], "todo")
+            self.stdout.write(f"{'Would purge' if dry_run else 'Purged'} {purged} from the trash.")
+        if errors := report["errors"]:
+            how_many = report.get("error_count", len(errors))
+            raise CommandError(f"Not purged: {named(errors, how_many)}.")
+
+
+def purge(days: int | None, user: User | None, *, quiet: bool) -> PurgeReport:
+    """Purge in this process."""
+    message = todo_purge.message(days=days, user_id=user.pk if user else None)
+    with walking_here(COMMAND, message, quiet=quiet, done="purged") as (execution, on_batch):
+        report = TodoService.purge(
+            as_of=execution.as_of, days=days, user=user, on_batch=on_batch, checkpoint=execution
+        )
+        execution.result = report
+        return report

@@ -1,0 +1,53 @@
+"""What commands share: options that are checked before anything is touched, and words."""
+
+from collections.abc import Sequence
+
+from django.core.management.base import CommandError
+
+from accounts.models import User
+from todos.walk import WalkError
+
+#: People named on the terminal; how many there are beyond is said.
+MOST_NAMED = 5
+
+
+def check_bounds(option: str, value: int | None, lowest: int, highest: int) -> None:
+    """Refuse a number out of bounds.
+
+    Raises:
+        CommandError: naming the option.
+    """
+    if value is not None and not lowest <= value <= highest:
+        raise CommandError(f"--{option} must be from {lowest} to {highest:,}, not {value}.")
+
+
+def find_user(name: str | None) -> User | None:
+    """Return the user of that name; None for no name.
+
+    Raises:
+        CommandError: there is no such user.
+    """
+    if name is None:
+        return None
+    try:
+        return User.objects.get(username=name)
+    except User.DoesNotExist as error:
+        raise CommandError(f"There is no user called {name!r}.") from error
+
+
+def count(number: int, one: str, many: str | None = None) -> str:
+    """Return a number with its noun: `1 person`, `2,000 people`."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def named(errors: Sequence[WalkError], how_many: int) -> str:
+    """Return who could not be dealt with, and why, in one line.
+
+    Args:
+        errors: some of them.
+        how_many: there are in all.
+    """
+    some = errors[:MOST_NAMED]
+    line = ", ".join(f"user {error['user_id']}: {error['reason']}" for error in some)
+    more = how_many - len(some)
+    return f"{line}, and {more:,} more" if more else line

@@ -1,0 +1,52 @@
+"""Walks that a command takes itself, with a progress bar."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from django.core.management.base import CommandError
+from dramatiq import Message
+from tqdm import tqdm
+
+from tasks.execution import Execution, RunTaken
+from tasks.inline import running_here
+from tasks.sending import Request
+from todos.walk import OnBatch, Progress
+
+BAR = "{percentage:3.0f}%|{bar}| {postfix} [{elapsed}<{remaining}]"
+
+
+@contextmanager
+def walking_here(
+    request: Request, message: Message[Any], *, quiet: bool, done: str
+) -> Iterator[tuple[Execution, OnBatch]]:
+    """Record what the block does as the run that a message asks for; show how far it has come.
+
+    Args:
+        request: who asks for it.
+        message: what a worker would be sent.
+        quiet: show no bar. There is none either where standard error is no terminal.
+        done: what has been done to the rows, for the bar.
+
+    Yields:
+        What keeps the account, and what to call after each batch. The block leaves its result in
+        the former's `result`.
+
+    Raises:
+        CommandError: a worker has taken the run over.
+    """
+    try:
+        with (
+            tqdm(total=100, bar_format=BAR, disable=True if quiet else None) as bar,
+            running_here(request, message) as execution,
+        ):
+
+            def on_batch(progress: Progress) -> None:
+                bar.set_postfix_str(f"{progress.rows:,} {done}", refresh=False)
+                bar.update(100 * progress.done - bar.n)
+
+            yield execution, on_batch
+    except RunTaken as error:
+        raise CommandError(
+            "This process was held up for so long that a worker has taken the run over."
+        ) from error

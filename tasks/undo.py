@@ -1,0 +1,54 @@
+"""What is brought back from the trash when a run is undone."""
+
+from datetime import datetime
+
+from tasks.models import TaskRun
+from tasks.names import TaskName
+from todos.models import TrashedTodo, TrashedTodoQuerySet
+
+
+class NotRestorable(Exception):  # noqa: N818  (it names the state, as Django's own do)
+    """What was asked for cannot be brought back; the text says why."""
+
+
+def taken(
+    *, run_id: int | None = None, user_id: int | None = None, since: str | None = None
+) -> TrashedTodoQuerySet:
+    """Return what a cleanup took, what left a person's list since some time, or both.
+
+    Args:
+        run_id: a cleanup that has ended.
+        user_id: this person's alone.
+        since: ISO 8601 with a zone.
+
+    Raises:
+        NotRestorable: there is no such cleanup, it has not ended, or nothing is asked for.
+    """
+    if run_id is None and (user_id is None or since is None):
+        raise NotRestorable("Name a run, or a person and a time.")
+    todos = TrashedTodo.objects.all()
+    if run_id is not None:
+        todos = todos.swept_by(run_id)
+        check_run(run_id, todos)
+    if user_id is not None:
+        todos = todos.filter(user_id=user_id)
+    if since is not None:
+        todos = todos.filter(trashed_at__gte=datetime.fromisoformat(since))
+    return todos
+
+
+def check_run(run_id: int, todos: TrashedTodoQuerySet) -> None:
+    """Check that a run can be undone.
+
+    Raises:
+        NotRestorable: it cannot.
+    """
+    run = TaskRun.objects.filter(pk=run_id).first()
+    if run is None:
+        # Its row may have been pruned, and what it took still be there.
+        if not todos.exists():
+            raise NotRestorable(f"There is no run {run_id}.")
+    elif run.task != TaskName.TODO_CLEANUP:
+        raise NotRestorable(f"Run {run_id} is no cleanup, but {run.task}.")
+    elif not run.is_finished:
+        raise NotRestorable(f"Run {run_id} has not ended yet.")

@@ -1,0 +1,80 @@
+"""`manage.py purge_trash` and the actor behind it."""
+
+import json
+from datetime import timedelta
+from io import StringIO
+
+import pytest
+from django.core.management import call_command
+from django.core.management.base import CommandError
+from django.utils import timezone
+
+from accounts.models import User
+from tasks.actors import todo_purge
+from tasks.models import State, TaskRun
+from todos.models import Todo, TrashedTodo
+from todos.services import TodoService
+
+
+def purge_trash(*arguments: str) -> str:
+    """Run the command; return what it prints."""
+    out = StringIO()
+    call_command("purge_trash", *arguments, stdout=out)
+    return out.getvalue()
+
+
+@pytest.fixture
+def trash(alice: User, bob: User) -> None:
+    """In the trash of each of two people: one todo of today, one of 20 and one of 40 days ago."""
+    for user in (alice, bob):
+        for days in (0, 20, 40):
+            todo = Todo.objects.create(user=user, title="Done")
+            TodoService.delete(user=user, todo_id=todo.pk)
+            trashed_at = timezone.now() - timedelta(days=days)
+            TrashedTodo.objects.filter(pk=todo.pk).update(trashed_at=trashed_at)
+
+
+def test_what_is_older_than_the_setting_goes_and_that_is_recorded(trash: None) -> None:
+    assert purge_trash() == "Purged 2 todos from the trash.\n"
+    assert TrashedTodo.objects.count() == 4
+    run = TaskRun.objects.get(task="todo.purge")
+    assert (run.state, run.result) == (State.SUCCEEDED, {"todos_purged": 2, "errors": []})
+
+
+def test_dry_run_says_what_would_go_and_touches_nothing(trash: None) -> None:
+    assert purge_trash("--dry-run") == "Would purge 2 todos from the trash.\n"
+    assert TrashedTodo.objects.count() == 6
+
+
+def test_age_and_person_can_be_chosen(trash: None, bob: User) -> None:
+    assert purge_trash("--older-than", "10", "--user", "alice").startswith("Purged 2 todos")
+    assert purge_trash("--older-than", "0", "--user", "alice").startswith("Purged 1 todo ")
+    assert {todo.user for todo in TrashedTodo.objects.all()} == {bob}
+
+
+def test_json_is_one_line_for_machines(trash: None) -> None:
+    printed = purge_trash("--json")
+    assert printed.count("\n") == 1
+    assert json.loads(printed) == {"todos_purged": 2, "errors": []}
+
+
+def test_actor_purges(trash: None, alice: User) -> None:
+    assert todo_purge.fn(days=10, user_id=alice.pk) == {"todos_purged": 2, "errors": []}
+    assert todo_purge.fn() == {"todos_purged": 1, "errors": []}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--older-than", "-1"], "--older-than must be from 0 to 3,650, not -1"),
+        (["--user", "nobody"], "no user called 'nobody'"),
+        (["--older-than", "old"], "invalid int value"),
+    ],
+)
+def test_wrong_option_is_one_clear_line_and_touches_nothing(
+    trash: None, arguments: list[str], complaint: str
+) -> None:
+    with pytest.raises(CommandError, match=complaint) as refused:
+        purge_trash(*arguments)
+    assert "\n" not in str(refused.value)
+    assert TrashedTodo.objects.count() == 6

@@ -1,0 +1,334 @@
+"""The trash: what goes there comes back as it was, or goes for good once its time is over."""
+
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.core.checks import Error
+from django.db import connection, models
+from django.test.utils import CaptureQueriesContext
+from pytest_django import Settings
+
+from accounts.models import User
+from tests.todos.test_sweep import AS_OF, LONG_AGO, give, refuse_to_delete
+from todos import trash, walk
+from todos.models import KEEP_RESTORED_DAYS, Todo, TrashedTodo
+from todos.services import TodoNotFound, TodoService
+from todos.walk import InMemory
+
+DAY = timedelta(days=1)
+
+
+class Run(InMemory):
+    """A run of the cleanup, as far as the trash knows of it."""
+
+    def __init__(self, run_id: int) -> None:
+        super().__init__()
+        self.run_id = run_id
+
+
+def rows(model: type[Todo] | type[TrashedTodo]) -> dict[int, dict[str, Any]]:
+    """Return what is kept of todos, by id, but for when they were restored."""
+    names = [field.attname for field in Todo.stored_fields() if field.attname != "restored_at"]
+    return {row["id"]: row for row in model.objects.values(*names)}
+
+
+def make(user: User, **fields: Any) -> Todo:
+    return Todo.objects.create(**{"user": user, "title": "Todo", "completed_at": LONG_AGO} | fields)
+
+
+def sweep(run_id: int | None = None, **options: Any) -> int:
+    checkpoint = None if run_id is None else Run(run_id)
+    return TodoService.sweep(as_of=AS_OF, checkpoint=checkpoint, **options)["todos_deleted"]
+
+
+def test_swept_todo_is_in_the_trash_with_all_it_had_and_the_run_that_took_it(alice: User) -> None:
+    todo = make(alice, description="Long text\nof two lines", due_on=date(2026, 1, 2))
+    before = rows(Todo)
+    before_it = datetime.now(UTC)
+
+    assert sweep(run_id=7) == 1
+
+    assert not Todo.objects.exists()
+    assert rows(TrashedTodo) == before
+    trashed = TrashedTodo.objects.get()
+    assert (trashed.pk, trashed.run_id, trashed.trashed_by) == (todo.pk, 7, None)
+    assert before_it <= trashed.trashed_at <= datetime.now(UTC)
+
+
+def test_deleted_todo_is_in_the_trash_with_who_deleted_it(alice: User, bob: User) -> None:
+    mine, hers = make(alice), make(alice, completed_at=None)
+
+    TodoService.delete(user=alice, todo_id=mine.pk)
+    TodoService.delete(user=alice, todo_id=hers.pk, by=bob)
+
+    trashed = {todo.pk: todo for todo in TrashedTodo.objects.all()}
+    assert {pk: todo.trashed_by for pk, todo in trashed.items()} == {mine.pk: alice, hers.pk: bob}
+    assert {todo.run_id for todo in trashed.values()} == {None}
+
+
+def test_cleared_list_is_in_the_trash(alice: User, bob: User) -> None:
+    give(alice, completed=3, open_=2)
+    theirs = make(bob)
+
+    assert TodoService.delete_completed_todos(user=alice) == 3
+
+    assert set(TrashedTodo.objects.values_list("user", "trashed_by")) == {(alice.pk, alice.pk)}
+    assert Todo.objects.open().count() == 2
+    assert Todo.objects.filter(pk=theirs.pk).exists()
+
+
+def test_selection_of_many_peoples_todos_is_deleted_in_batches(
+    alice: User, bob: User, settings: Settings
+) -> None:
+    give(alice, completed=5, open_=5)
+    give(bob, completed=4)
+    settings.TODO_SWEEP_BATCH_SIZE = 3
+
+    assert TodoService.delete_selected(todos=Todo.objects.completed(), by=bob) == 9
+
+    assert Todo.objects.count() == 5
+    assert TrashedTodo.objects.filter(trashed_by=bob, run_id=None).count() == 9
+
+
+def test_without_a_trash_todos_are_deleted_for_good(alice: User, settings: Settings) -> None:
+    settings.TODO_TRASH_DAYS = 0
+    give(alice, completed=3)
+    deleted = make(alice)
+
+    TodoService.delete(user=alice, todo_id=deleted.pk)
+    assert sweep() == 3
+
+    assert not Todo.objects.exists()
+    assert not TrashedTodo.objects.exists()
+
+
+def test_somebody_elses_todo_is_neither_deleted_nor_restored(alice: User, bob: User) -> None:
+    todo = make(alice)
+    with pytest.raises(TodoNotFound):
+        TodoService.delete(user=bob, todo_id=todo.pk)
+    TodoService.delete(user=alice, todo_id=todo.pk)
+    with pytest.raises(TodoNotFound):
+        TodoService.restore(user=bob, todo_id=todo.pk)
+    assert TrashedTodo.objects.get().pk == todo.pk
+
+
+@pytest.mark.parametrize("completed_at", [None, LONG_AGO])
+def test_restored_todo_comes_back_as_it_was_with_the_same_id(
+    alice: User, completed_at: datetime | None
+) -> None:
+    todo = make(alice, description="Text", due_on=date(2026, 1, 2), completed_at=completed_at)
+    before = rows(Todo)
+    TodoService.delete(user=alice, todo_id=todo.pk)
+
+    restored = TodoService.restore(user=alice, todo_id=todo.pk)
+
+    assert rows(Todo) == before
+    assert restored.pk == todo.pk
+    assert restored.is_completed == (completed_at is not None)
+    assert restored.restored_at is not None
+    assert not TrashedTodo.objects.exists()
+    with pytest.raises(TodoNotFound):
+        TodoService.restore(user=alice, todo_id=todo.pk)
+
+
+def test_whole_run_is_undone_row_for_row_and_nothing_else(alice: User, bob: User) -> None:
+    give(alice, completed=5, open_=2)
+    give(bob, completed=4)
+    before = rows(Todo)
+    other = make(alice, title="Of another run")
+    sweep(run_id=1, batch_size=2)
+    TrashedTodo.objects.filter(pk=other.pk).update(run_id=2)
+
+    todos = TrashedTodo.objects.swept_by(1)
+    assert TodoService.preview_restore(todos=todos)["todos_restored"] == 9
+    report = TodoService.restore_selected(todos=todos, batch_size=2)
+
+    assert report == {"todos_restored": 9, "todos_left": 0, "errors": []}
+    assert rows(Todo) == before
+    assert [todo.pk for todo in TrashedTodo.objects.all()] == [other.pk]
+    again = TodoService.restore_selected(todos=todos)
+    assert again == {"todos_restored": 0, "todos_left": 0, "errors": []}
+
+
+def test_last_sweep_of_one_person_is_undone_alone(alice: User, bob: User) -> None:
+    earlier = make(alice, title="Earlier")
+    sweep(run_id=1)
+    later = make(alice, title="Later")
+    deleted = make(alice, title="Deleted by hand")
+    TodoService.delete(user=alice, todo_id=deleted.pk)
+    make(bob)
+    sweep(run_id=2)
+    make(bob)
+    sweep(run_id=3)
+
+    assert TodoService.restore_last_sweep(user=alice)["todos_restored"] == 1
+
+    assert [todo.pk for todo in Todo.objects.all()] == [later.pk]
+    left = TrashedTodo.objects.filter(user=alice).values_list("pk", flat=True)
+    assert set(left) == {earlier.pk, deleted.pk}
+
+
+def test_last_sweep_of_somebody_whom_none_took_anything_from_is_nothing(alice: User) -> None:
+    TodoService.delete(user=alice, todo_id=make(alice).pk)
+    assert TodoService.restore_last_sweep(user=alice)["todos_restored"] == 0
+    assert TrashedTodo.objects.count() == 1
+
+
+@pytest.mark.parametrize("keep_days", [0, 3, 30])
+@pytest.mark.parametrize("own", [None, 0, 3, 30])
+def test_restored_todo_is_kept_for_its_keep_time_anew_and_a_week_at_least(
+    alice: User, keep_days: int, own: int | None
+) -> None:
+    alice.keep_completed_days = own
+    alice.save()
+    todo = make(alice)
+    kept = timedelta(days=max(KEEP_RESTORED_DAYS, keep_days if own is None else own))
+    Todo.objects.update(restored_at=AS_OF)
+
+    def taken_at(moment: datetime) -> int:
+        preview = TodoService.preview_sweep(as_of=moment, keep_days=keep_days)
+        return preview["todos_deleted"]
+
+    assert taken_at(AS_OF) == taken_at(AS_OF + kept) == 0
+    assert taken_at(AS_OF + kept + timedelta(microseconds=1)) == 1
+    assert TodoService.reopen(user=alice, todo_id=todo.pk).restored_at == AS_OF
+
+
+def test_todos_of_a_deleted_account_are_not_restored_and_said_so(alice: User, bob: User) -> None:
+    give(alice, completed=3)
+    give(bob, completed=2)
+    sweep(run_id=1)
+    # As nothing in Tidy does: past the code that takes the trash along.
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM accounts_user WHERE id = %s", [alice.pk])
+
+    todos = TrashedTodo.objects.swept_by(1)
+    expected = {
+        "todos_restored": 2,
+        "todos_left": 3,
+        "errors": [{"user_id": alice.pk, "reason": trash.OWNER_GONE}],
+    }
+    assert TodoService.preview_restore(todos=todos) == expected
+    assert TodoService.restore_selected(todos=todos, batch_size=2) == expected
+    assert {todo.user for todo in Todo.objects.all()} == {bob}
+
+
+def test_todo_whose_id_is_taken_stays_in_the_trash_and_everyone_elses_comes_back(
+    alice: User, bob: User
+) -> None:
+    mine = make(alice)
+    give(bob, completed=3)
+    sweep(run_id=1)
+    Todo.objects.create(pk=mine.pk, user=bob, title="An import with ids of its own")
+
+    report = TodoService.restore_selected(todos=TrashedTodo.objects.swept_by(1))
+
+    assert (report["todos_restored"], report["todos_left"]) == (3, 1)
+    assert [error["user_id"] for error in report["errors"]] == [alice.pk]
+    assert [todo.pk for todo in TrashedTodo.objects.all()] == [mine.pk]
+
+
+def test_purge_takes_what_is_older_than_the_trash_keeps(alice: User, settings: Settings) -> None:
+    settings.TODO_TRASH_DAYS = 10
+    give(alice, completed=4)
+    sweep(run_id=1)
+    ages = [10 * DAY + timedelta(microseconds=1), 10 * DAY, DAY, 400 * DAY]
+    for todo, age in zip(TrashedTodo.objects.order_by("pk"), ages, strict=True):
+        TrashedTodo.objects.filter(pk=todo.pk).update(trashed_at=AS_OF - age)
+
+    assert TodoService.preview_purge(as_of=AS_OF) == {"todos_purged": 2, "errors": []}
+    assert TodoService.purge(as_of=AS_OF, batch_size=1) == {"todos_purged": 2, "errors": []}
+
+    left = {AS_OF - todo.trashed_at for todo in TrashedTodo.objects.all()}
+    assert left == {10 * DAY, DAY}
+
+
+def test_purge_of_todos_that_came_at_the_same_moment_leaves_none(alice: User, bob: User) -> None:
+    give(alice, completed=7)
+    give(bob, completed=2)
+    sweep(run_id=1)
+    TrashedTodo.objects.update(trashed_at=LONG_AGO)
+
+    assert TodoService.purge(as_of=AS_OF, days=0, user=alice, batch_size=3)["todos_purged"] == 7
+    assert {todo.user for todo in TrashedTodo.objects.all()} == {bob}
+
+
+def test_todos_and_trash_go_with_their_owner_at_once_in_a_few_statements(
+    alice: User, bob: User
+) -> None:
+    make(bob, title="Stays")
+    give(bob, completed=1)
+    TodoService.delete_completed_todos(user=bob)
+
+    def statements(todos: int) -> int:
+        user = User.objects.create_user(f"with {todos}")
+        give(user, completed=todos, open_=todos)
+        TodoService.delete_completed_todos(user=user)
+        TrashedTodo.objects.filter(user=bob).update(trashed_by=user)
+        with CaptureQueriesContext(connection) as queries:
+            user.delete()
+        assert not any("SELECT" in q["sql"] and "todos_" in q["sql"] for q in queries)
+        return len(queries)
+
+    assert statements(2) == statements(200)
+
+    assert not Todo.objects.exclude(user=bob).exists()
+    assert {(todo.user, todo.trashed_by) for todo in TrashedTodo.objects.all()} == {(bob, None)}
+
+
+def test_field_added_later_moves_along(alice: User, transactional_db: None) -> None:
+    """A migration adds it to both tables, since it stands in `TodoFields`."""
+    # Of fields that are added while it runs, mypy cannot know.
+    tables: list[Any] = [Todo, TrashedTodo]
+    for table in tables:
+        models.CharField(max_length=20, default="").contribute_to_class(table, "priority")
+    try:
+        with connection.schema_editor() as editor:
+            for table in tables:
+                editor.add_field(table, table._meta.get_field("priority"))
+        todo = make(alice, priority="high")
+        sweep(run_id=1)
+        assert [found.priority for found in tables[1].objects.all()] == ["high"]
+        TodoService.restore_last_sweep(user=alice)
+        assert [(found.pk, found.priority) for found in tables[0].objects.all()] == [
+            (todo.pk, "high")
+        ]
+    finally:
+        with connection.schema_editor() as editor:
+            for table in tables:
+                editor.remove_field(table, table._meta.get_field("priority"))
+        for table in tables:
+            table._meta.local_fields.remove(table._meta.get_field("priority"))
+            table._meta._expire_cache()  # noqa: SLF001  (Django adds fields, and removes none)
+            del table.priority
+
+
+def test_field_that_the_trash_lacks_is_an_error_of_the_checks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lost = models.CharField(max_length=20)
+    lost.set_attributes_from_name("priority")
+    known = [*Todo.stored_fields(), lost]
+    monkeypatch.setattr(Todo, "stored_fields", classmethod(lambda _: known))
+    (error,) = [found for found in TrashedTodo.check() if isinstance(found, Error)]
+    assert error.id == "todos.E001"
+    assert "'priority'" in error.msg
+
+
+def test_no_more_people_are_named_than_a_report_has_room_for_and_all_are_counted(
+    db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(walk, "MOST_ERRORS", 3)
+    users = [User.objects.create(username=f"user{number}") for number in range(6)]
+    for user in users[:5] * 2:
+        make(user, title="Stuck")
+    make(users[5])
+    refuse_to_delete("Stuck")
+
+    report = TodoService.sweep(as_of=AS_OF, batch_size=4)
+
+    assert len(report["errors"]) == 3
+    assert report["error_count"] == 5
+    assert report["todos_deleted"] == 1
+    assert Todo.objects.count() == 10

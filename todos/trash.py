@@ -1,0 +1,180 @@
+"""The way into the trash, out of it again, and off for good."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any, TypedDict
+
+from django.conf import settings
+from django.db.models import Count
+from django.utils import timezone
+
+from accounts.models import User
+from todos.models import Todo, TodoQuerySet, TrashedTodo, TrashedTodoQuerySet
+from todos.rows import Rows
+from todos.walk import MOST_ERRORS, Errors, Walk, WalkError, default_batch_size
+
+#: Why a todo stays in the trash whose owner there is no longer.
+OWNER_GONE = "account deleted"
+
+
+def throw_away(rows: Rows, *, trashed_by: User | None = None, run_id: int | None = None) -> int:
+    """Move todos to the trash, or delete them if there is none; return how many went.
+
+    Args:
+        rows: of todos.
+        trashed_by: who deletes them.
+        run_id: the cleanup that takes them.
+    """
+    if not settings.TODO_TRASH_DAYS:
+        return rows.delete()
+    return rows.move(
+        TrashedTodo,
+        trashed_at=timezone.now(),
+        trashed_by=trashed_by and trashed_by.pk,
+        run_id=run_id,
+    )
+
+
+def act_of_throwing_away() -> str:
+    """Return what `throw_away` does to rows: `move` or `delete`."""
+    return "move" if settings.TODO_TRASH_DAYS else "delete"
+
+
+class Deletion(Walk):
+    """Throws away a selection of todos that somebody made."""
+
+    def __init__(self, todos: TodoQuerySet, *, by: User) -> None:
+        """Prepare it.
+
+        Args:
+            todos: what was selected.
+            by: who did.
+        """
+        super().__init__()
+        self._todos = todos
+        self._by = by
+
+    def candidates(self) -> TodoQuerySet:
+        """Return the selection."""
+        return self._todos
+
+    eligible = candidates
+
+    def act(self, rows: Rows) -> int:
+        """Throw a range away."""
+        return throw_away(rows, trashed_by=self._by)
+
+    def default_batch_size(self) -> int:
+        """Return how many go in one transaction."""
+        return default_batch_size(act_of_throwing_away())
+
+
+class RestoreReport(TypedDict):
+    """The result of a restoring, as plain data.
+
+    `todos_left` of those asked for are still in the trash, for the reasons in `errors`.
+    """
+
+    todos_restored: int
+    todos_left: int
+    errors: list[WalkError]
+
+
+class Restore(Walk):
+    """Brings todos back from the trash, as they were, with the same ids."""
+
+    def __init__(self, selection: TrashedTodoQuerySet) -> None:
+        """Prepare it.
+
+        Args:
+            selection: what to bring back.
+        """
+        super().__init__()
+        self._selection = selection
+
+    def candidates(self) -> TrashedTodoQuerySet:
+        """Return all that was asked for."""
+        return self._selection
+
+    def eligible(self) -> TrashedTodoQuerySet:
+        """Return those with somebody to give them back to."""
+        return self._selection.with_owner()
+
+    def act(self, rows: Rows) -> int:
+        """Move a range back to the list."""
+        return bring_back(rows)
+
+    def report(self, todos_restored: int) -> RestoreReport:
+        """Return the result: what was brought back, and what could not be, and why."""
+        orphans = self._selection.without_owner().values("user_id").annotate(todos=Count("pk"))
+        ownerless = {row["user_id"]: row["todos"] for row in orphans.order_by("user_id")}
+        failed = self._selection.filter(user_id__in=self.failed).count() if self.failed else 0
+        gone: list[WalkError] = [
+            {"user_id": user_id, "reason": OWNER_GONE} for user_id in ownerless
+        ]
+        return {
+            "todos_restored": todos_restored,
+            "todos_left": sum(ownerless.values()) + failed,
+            "errors": [*self.errors, *gone][:MOST_ERRORS],
+        }
+
+
+def bring_back(rows: Rows) -> int:
+    """Move rows of the trash back to the list; return how many.
+
+    Their keep time starts afresh.
+    """
+    return rows.move(Todo, restored_at=timezone.now())
+
+
+class PurgeReport(Errors):
+    """The result of a purge, as plain data."""
+
+    todos_purged: int
+
+
+class Purge(Walk):
+    """Deletes for good what has been in the trash for long enough."""
+
+    key = "trashed_at"
+
+    def __init__(self, *, as_of: datetime, days: int | None = None, user: User | None = None):
+        """Prepare it.
+
+        Args:
+            as_of: the moment that the days are counted back from.
+            days: how long todos stay in the trash; None for the site's TODO_TRASH_DAYS.
+            user: purge this person's trash alone.
+        """
+        super().__init__()
+        self._as_of = as_of
+        self._days: int = settings.TODO_TRASH_DAYS if days is None else days
+        self._user = user
+
+    def begin(self) -> dict[str, Any]:
+        """Return what stays the same for as long as this purge is carried on."""
+        return {"days": self._days}
+
+    def take_up(self, account: Mapping[str, Any]) -> None:
+        """Go on with the same days."""
+        super().take_up(account)
+        self._days = account["days"]
+
+    def candidates(self) -> TrashedTodoQuerySet:
+        """Return what has been in the trash for long enough."""
+        old = TrashedTodo.objects.trashed_before(self._as_of - timedelta(days=self._days))
+        return old.filter(user=self._user) if self._user else old
+
+    eligible = candidates
+
+    def act(self, rows: Rows) -> int:
+        """Delete a range."""
+        return rows.delete()
+
+    def default_batch_size(self) -> int:
+        """Return how many go in one transaction."""
+        return default_batch_size("delete")
+
+    def report(self, todos_purged: int) -> PurgeReport:
+        """Return the result."""
+        return {"todos_purged": todos_purged, **self.error_report()}
