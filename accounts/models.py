@@ -83,7 +83,10 @@ class User(auth.AbstractUser):
             ),
         ]
         indexes = [
+            # All that the cleanup asks of a person, so that it need not go to their row.
             models.Index(
-                name="accounts_user_cleanup_exc", fields=["id"], condition=CLEANUP_EXCEPTION
+                name="accounts_user_cleanup_rule",
+                fields=["id", "is_active", "auto_cleanup", "keep_completed_days"],
+                condition=CLEANUP_EXCEPTION,
             ),
         ]

@@ -16,7 +16,7 @@ SETTINGS = {
     # Compiling a statement that works on a short range takes longer than the statement.
     "jit": "off",
 }
-_CONFIGURE = f"SELECT {', '.join(f"set_config('{name}', %s, true)" for name in SETTINGS)}"
+_CONFIGURE = "; ".join(f"SET LOCAL {name} = {value}" for name, value in SETTINGS.items())
 
 
 @contextmanager
@@ -25,5 +25,5 @@ def short_transaction() -> Iterator[None]:
     with transaction.atomic(durable=True):
         if connection.vendor == "postgresql":
             with connection.cursor() as cursor:
-                cursor.execute(_CONFIGURE, [*SETTINGS.values()])
+                cursor.execute(_CONFIGURE)
         yield

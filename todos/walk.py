@@ -91,7 +91,7 @@ class Checkpoint(Protocol):
 
 
 class InMemory:
-    """A checkpoint for a walk that is not carried on."""
+    """A checkpoint for a walk that is not carried on, and may be part of a larger transaction."""
 
     run_id: int | None = None
 
@@ -102,7 +102,7 @@ class InMemory:
     def step(self) -> Iterator[dict[str, Any]]:
         """Open a transaction on the account."""
         account = dict(self._account)
-        with transaction.atomic(durable=True):
+        with transaction.atomic():
             yield account
         self._account = account
 
@@ -182,8 +182,11 @@ class Walk(ABC):
                 account.update(self._new_account())
         self.take_up(account)
         candidates = Rows.of(self.candidates(), key=self.key)
-        after, last = (candidates.key.to_python(account[name]) for name in ("cursor", "last"))
-        ranges = Ranges(candidates, last=last, size=batch_size or self.default_batch_size())
+        after, first, last = (
+            candidates.key.to_python(account[name]) for name in ("cursor", "first", "last")
+        )
+        size = batch_size or self.default_batch_size()
+        ranges = Ranges(candidates, after=after, first=first, last=last, size=size)
         while after != last:
             started, rows = monotonic(), account["rows"]
             through = ranges.end_after(after)
@@ -193,7 +196,8 @@ class Walk(ABC):
             took = monotonic() - started
             if on_batch:
                 on_batch(Progress(done=account["done"], rows=account["rows"]))
-            sleep(pause() * took)
+            if rest := pause() * took:
+                sleep(rest)
         return account
 
     def error_report(self) -> Errors:

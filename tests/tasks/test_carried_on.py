@@ -60,7 +60,8 @@ def account(run: TaskRun) -> dict[str, Any]:
 def test_sweep_killed_after_any_batch_goes_on_and_counts_each_todo_once(
     alice: User, run: TaskRun, batches: int
 ) -> None:
-    give(alice, completed=TODOS, open_=2)
+    give(alice, completed=TODOS)
+    give(alice, completed=0, open_=2)
     seen: list[Progress] = []
 
     def die(progress: Progress) -> None:
@@ -173,7 +174,8 @@ def test_sweep_told_to_stop_stops_before_its_next_batch(alice: User, run: TaskRu
 def test_restoring_killed_after_any_batch_goes_on_and_counts_each_todo_once(
     alice: User, run: TaskRun, batches: int
 ) -> None:
-    give(alice, completed=TODOS, open_=2)
+    give(alice, completed=TODOS)
+    give(alice, completed=0, open_=2)
     before = set(Todo.objects.values_list("pk", "completed_at"))
     swept = TodoService.sweep(as_of=AS_OF, checkpoint=take_up(run))
     assert swept["todos_deleted"] == TODOS

@@ -10,7 +10,7 @@ from django.test.utils import CaptureQueriesContext
 from pytest_django import Settings
 
 from accounts.models import User
-from todos import walk
+from todos import ranges, walk
 from todos.models import Todo
 from todos.rows import Rows
 from todos.services import TodoService
@@ -214,7 +214,7 @@ def test_sweep_reads_the_todos_and_people_it_needs_and_no_others(alice: User) ->
         plan = "\n".join(line for (line,) in cursor.fetchall())
     assert "Index Scan using todos_todo_completed_id on todos_todo" in plan
     assert "hashed SubPlan" in plan
-    assert "accounts_user_cleanup_exc" in plan
+    assert "accounts_user_cleanup_rule" in plan
     assert "Seq Scan" not in plan
 
 
@@ -259,9 +259,24 @@ def test_ranges_of_dense_todos_follow_each_other_without_counting(alice: User) -
     give(alice, completed=400, open_=400)
     with CaptureQueriesContext(connection) as queries:
         TodoService.sweep(as_of=AS_OF, batch_size=40)
-    # Those of the first two ranges: the first one's beginning is not known.
-    assert sum("OFFSET" in query["sql"] for query in queries) == 2
+    assert sum("OFFSET" in query["sql"] for query in queries) == 1, "that of the first range"
     assert Todo.objects.completed().count() == 0
+
+
+def test_large_ranges_are_as_wide_as_a_sample_says(
+    alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ranges, "SAMPLE", 10)
+    give(alice, completed=400, open_=400)
+    told = [0]
+    with CaptureQueriesContext(connection) as queries:
+        TodoService.sweep(
+            as_of=AS_OF, batch_size=40, on_batch=lambda told_: told.append(told_.rows)
+        )
+    offsets = [query["sql"] for query in queries if "OFFSET" in query["sql"]]
+    assert [sql[-8:] for sql in offsets] == ["OFFSET 9"]
+    assert Todo.objects.completed().count() == 0
+    assert max(later - earlier for earlier, later in pairwise(told)) <= 80
 
 
 @pytest.mark.parametrize("seed", range(5))
