@@ -14,7 +14,10 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 
-from accounts.models import User
+from accounts.deletion import LargeDeletion
+from accounts.models import User, UserQuerySet
+from accounts.services import UserService
+from accounts.staff import as_selection
 
 if TYPE_CHECKING:
     DjangoUserAdmin = auth.UserAdmin[User]
@@ -66,7 +69,7 @@ class PeopleList(ChangeList):
 
 
 @admin.register(User)
-class UserAdmin(DjangoUserAdmin):
+class UserAdmin(LargeDeletion, DjangoUserAdmin):
     """Django's own user admin, with preferences and todos."""
 
     list_display = (
@@ -93,8 +96,18 @@ class UserAdmin(DjangoUserAdmin):
     # table.
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
-    # A person's todos go with them, and there may be thousands.
-    delete_confirmation_max_display = 20
+
+    def delete_model(self, request: HttpRequest, obj: User) -> None:
+        """Delete a person through the service."""
+        UserService.delete(user=obj)
+
+    def delete_many(self, request: HttpRequest, queryset: UserQuerySet) -> int:
+        """Delete a selection through the service."""
+        return UserService.delete_selected(users=as_selection(User, queryset))
+
+    def fate(self) -> str:
+        """Say that nothing of theirs is left."""
+        return "All that is theirs goes with them, at once and for good."
 
     def get_changelist(self, request: HttpRequest, **kwargs: object) -> type[ChangeList]:
         """Return the list that counts todos."""

@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 
 from django.contrib.auth.password_validation import validate_password
+from django.db import transaction
 
-from accounts.models import User
+from accounts.models import User, UserQuerySet
 
 #: Users held in memory at once by `UserService.list_all_users`.
 CHUNK_SIZE = 2_000
@@ -56,3 +57,27 @@ class UserService:
         others = {field.name for field in User._meta.fields}.difference(preferences)
         user.clean_fields(exclude=others)
         user.save(update_fields=preferences)
+
+    @staticmethod
+    def delete(*, user: User) -> None:
+        """Delete a person with all that is theirs, at once.
+
+        Raises:
+            IntegrityError: something new of theirs has come about meanwhile, such as a todo that
+                somebody restored. Nothing is deleted; try again.
+        """
+        UserService.delete_selected(users=User.objects.get_queryset().filter(pk=user.pk))
+
+    @staticmethod
+    def delete_selected(*, users: UserQuerySet) -> int:
+        """Delete people with all that is theirs, at once; return how many people went.
+
+        What is theirs is not loaded, as long as it points at them by a foreign key that cascades,
+        and nobody listens to its deletion.
+
+        Raises:
+            IntegrityError: as for `delete`.
+        """
+        with transaction.atomic():
+            _, per_model = users.delete()
+        return per_model.get(User._meta.label, 0)

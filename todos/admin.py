@@ -6,61 +6,57 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 from django import forms
+from django.conf import settings
 from django.contrib import admin, messages
-from django.contrib.admin.actions import delete_selected
-from django.contrib.admin.models import CHANGE, LogEntry
-from django.contrib.contenttypes.models import ContentType
+from django.contrib.admin.models import CHANGE
+from django.contrib.admin.options import ActionLocation
 from django.db import transaction
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.text import Truncator
 from django.utils.translation import ngettext
 
+from accounts.deletion import LargeDeletion
 from accounts.models import User
-from todos.models import Todo, TodoQuerySet
+from accounts.staff import MOST_LOGGED, StaffRequest, as_selection, log, may
+from todos.models import Todo, TodoQuerySet, TrashedTodo, TrashedTodoQuerySet
 from todos.services import TodoNotFound, TodoService
 
 if TYPE_CHECKING:
-    ModelAdmin = admin.ModelAdmin[Todo]
     ModelForm = forms.ModelForm[Todo]
+    TrashModelAdmin = admin.ModelAdmin[TrashedTodo]
 else:
-    ModelAdmin = admin.ModelAdmin
     ModelForm = forms.ModelForm
-
-#: A selection larger than this is logged as a whole, and is not deleted: Django would load it.
-MAX_ONE_BY_ONE = 1_000
+    TrashModelAdmin = admin.ModelAdmin
 
 #: Characters of a title that a row of the list has room for.
 TITLE_LENGTH = 50
 
 
-class StaffRequest(HttpRequest):
-    """A request to the admin: somebody has logged in."""
-
-    user: User
-
-
-class TodoFilter(admin.SimpleListFilter):
-    """A filter of todos.
+class OptionFilter[Q: QuerySet[Any]](admin.SimpleListFilter):
+    """A filter with a few choices.
 
     Attributes:
-        options: for each value in the address, what to call it and which todos it leaves.
+        options: for each value in the address, what to call it and which rows it leaves.
     """
 
-    options: dict[str, tuple[str, Callable[[TodoQuerySet], TodoQuerySet]]]
+    options: dict[str, tuple[str, Callable[[Q], Q]]]
 
     def lookups(self, request: HttpRequest, model_admin: object) -> list[tuple[str, str]]:
         """Return the choices."""
         return [(value, label) for value, (label, _) in self.options.items()]
 
-    def queryset(self, request: HttpRequest, queryset: Any) -> TodoQuerySet:
-        """Return the todos that the choice leaves; all of them, if there is no such choice."""
-        _, chosen = self.options.get(self.value() or "", ("", TodoQuerySet.all))
-        return chosen(queryset)
+    def queryset(self, request: HttpRequest, queryset: Any) -> Q:
+        """Return the rows that the choice leaves; all of them, if there is no such choice."""
+        _, chosen = self.options.get(self.value() or "", ("", lambda rows: rows))
+        rows: Q = chosen(queryset)
+        return rows
 
 
-class StateFilter(TodoFilter):
+class StateFilter(OptionFilter[TodoQuerySet]):
     """Open or completed.
 
     Django's own filter for `is_completed` would first look through the table for its values.
@@ -74,7 +70,7 @@ class StateFilter(TodoFilter):
     }
 
 
-class DueFilter(TodoFilter):
+class DueFilter(OptionFilter[TodoQuerySet]):
     """When a todo is due: unlike Django's own filter for dates, it looks ahead."""
 
     title = "due"
@@ -109,7 +105,7 @@ class TodoForm(ModelForm):
 
 
 @admin.register(Todo)
-class TodoAdmin(ModelAdmin):
+class TodoAdmin(LargeDeletion):
     """Todos of all people."""
 
     list_display = ("id", "short_title", "user", "done", "due_on", "completed_at", "created_at")
@@ -125,7 +121,6 @@ class TodoAdmin(ModelAdmin):
     # ("facets") grow with the square of the table: PostgreSQL had not done them in 10 minutes.
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
-    delete_confirmation_max_display = 20
 
     form = TodoForm
     fieldsets = (
@@ -142,7 +137,7 @@ class TodoAdmin(ModelAdmin):
     @admin.display(description="title", ordering="title")
     def short_title(self, todo: Todo) -> str:
         """Show as much of the title as fits."""
-        return Truncator(todo.title).chars(TITLE_LENGTH)
+        return short(todo)
 
     @admin.display(ordering="completed_at", boolean=True)
     def done(self, todo: Todo) -> bool:
@@ -174,32 +169,27 @@ class TodoAdmin(ModelAdmin):
         # Django goes on with this object: its message and its log name it.
         obj.pk, obj.title = saved.pk, saved.title
 
-    def delete_model(self, request: HttpRequest, obj: Todo) -> None:
+    def delete_model(self, request: Any, obj: Todo) -> None:
         """Delete through the service. A todo that has gone meanwhile is as good as deleted."""
         with suppress(TodoNotFound):
-            TodoService.delete(user=obj.user, todo_id=obj.pk)
+            TodoService.delete(user=obj.user, todo_id=obj.pk, by=request.user)
 
-    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Todo]) -> None:
+    def delete_many(self, request: StaffRequest, queryset: TodoQuerySet) -> int:
         """Delete a selection through the service."""
-        for todo in queryset:
-            self.delete_model(request, todo)
+        return TodoService.delete_selected(todos=as_selection(Todo, queryset), by=request.user)
 
-    @admin.action(permissions=["delete"], description="Delete selected todos")
-    def delete_selected(self, request: HttpRequest, queryset: TodoQuerySet) -> HttpResponse | None:
-        """Delete a selection as Django does, unless it is too large to load."""
-        if queryset.count() <= MAX_ONE_BY_ONE:
-            return delete_selected(self, request, queryset)
-        text = f"Nothing was deleted: select at most {MAX_ONE_BY_ONE:,} todos at a time."
-        self.message_user(request, text, messages.ERROR)
-        return None
+    def fate(self) -> str:
+        """Say whether they can be brought back."""
+        days = settings.TODO_TRASH_DAYS
+        return f"They can be restored from the trash for {days} days." if days else ""
 
     @admin.action(permissions=["change"], description="Complete selected todos")
     def complete(self, request: StaffRequest, queryset: TodoQuerySet) -> None:
         """Mark the open ones of a selection as done."""
         with transaction.atomic():
             found = some(queryset.open())
-            changed = TodoService.complete_selected(todos=by_id(queryset))
-            log(request.user, found, changed, "Completed.")
+            changed = TodoService.complete_selected(todos=as_selection(Todo, queryset))
+            log(request.user, found, changed, CHANGE, "Completed.")
         text = ngettext("%s todo completed.", "%s todos completed.", changed)
         self.message_user(request, text % f"{changed:,}", level(changed))
 
@@ -208,38 +198,124 @@ class TodoAdmin(ModelAdmin):
         """Mark the completed ones of a selection as still to be done."""
         with transaction.atomic():
             found = some(queryset.completed())
-            changed = TodoService.reopen_selected(todos=by_id(queryset))
-            log(request.user, found, changed, "Reopened.")
+            changed = TodoService.reopen_selected(todos=as_selection(Todo, queryset))
+            log(request.user, found, changed, CHANGE, "Reopened.")
         text = ngettext("%s todo reopened.", "%s todos reopened.", changed)
         self.message_user(request, text % f"{changed:,}", level(changed))
 
 
-def by_id(selection: TodoQuerySet) -> TodoQuerySet:
-    """Return the same todos without the joins of a search, as an UPDATE needs it.
+class TakenByFilter(OptionFilter[TrashedTodoQuerySet]):
+    """Who took it off the list."""
 
-    Else its conditions would hold for the todos as they were found, not as they are once a
-    concurrent change is through.
-    """
-    return Todo.objects.filter(pk__in=selection.order_by().values("pk"))
+    title = "taken by"
+    parameter_name = "by"
+    options = {
+        "cleanup": ("The cleanup", TrashedTodoQuerySet.swept),
+        "person": ("A person", lambda todos: todos.filter(trashed_by__isnull=False)),
+    }
+
+
+@admin.register(TrashedTodo)
+class TrashedTodoAdmin(TrashModelAdmin):
+    """The trash: to look into, and to bring back from."""
+
+    list_display = (
+        *("id", "short_title", "owner", "completed_at", "trashed_at", "taken_by", "days_left"),
+    )
+    list_display_links = ("id", "short_title")
+    list_filter = (TakenByFilter, "trashed_at")
+    search_fields = ("title", "user__username", "run_id__exact")
+    search_help_text = "Title, username or the number of a run"
+    ordering = ("-id",)
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
+
+    fields = (
+        *("owner", "title", "description", "due_on", "completed_at", "created_at"),
+        *("trashed_at", "taken_by", "days_left"),
+    )
+    actions = ("restore",)
+
+    class Media:
+        css = {"all": ["todos/admin.css"]}
+
+    def get_queryset(self, request: HttpRequest) -> TrashedTodoQuerySet:
+        """Return the trash, those without an owner included: a join would leave them out."""
+        return TrashedTodo.objects.prefetch_related("user", "trashed_by")
+
+    @admin.display(description="title", ordering="title")
+    def short_title(self, todo: TrashedTodo) -> str:
+        """Show as much of the title as fits."""
+        return short(todo)
+
+    @admin.display(ordering="user")
+    def owner(self, todo: TrashedTodo) -> str:
+        """Show whose it is."""
+        try:
+            return todo.user.username
+        except User.DoesNotExist:
+            return f"user {todo.user_id}, deleted"
+
+    @admin.display
+    def taken_by(self, todo: TrashedTodo) -> str:
+        """Show who took it off the list."""
+        if todo.run_id is not None:
+            return f"cleanup, run {todo.run_id}"
+        return todo.trashed_by.username if todo.trashed_by else "a person, deleted"
+
+    @admin.display(description="days left", ordering="trashed_at")
+    def days_left(self, todo: TrashedTodo) -> str:
+        """Show for how long it can still be brought back."""
+        end = todo.trashed_at + timedelta(days=settings.TODO_TRASH_DAYS)
+        left = end - timezone.now()
+        return f"{left.days + 1}" if left > timedelta(0) else "until the next purge"
+
+    def has_restore_permission(self, request: HttpRequest) -> bool:
+        """Say whether who asks may bring todos back."""
+        return may(request, "restore", TrashedTodo)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Refuse: todos come here from the list."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: TrashedTodo | None = None) -> bool:
+        """Refuse: what comes back is to be as it was."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: TrashedTodo | None = None) -> bool:
+        """Refuse: that is for the purge."""
+        return False
+
+    @admin.action(
+        permissions=["restore"],
+        description="Restore",
+        description_plural="Restore selected todos",
+        location=[ActionLocation.CHANGE_LIST, ActionLocation.CHANGE_FORM],
+    )
+    def restore(self, request: StaffRequest, queryset: TrashedTodoQuerySet) -> HttpResponse | None:
+        """Bring a selection back."""
+        chosen = list(queryset.order_by("pk").values_list("pk", flat=True)[: MOST_LOGGED + 1])
+        report = TodoService.restore_selected(todos=as_selection(TrashedTodo, queryset))
+        restored = report["todos_restored"]
+        log(request.user, some(Todo.objects.filter(pk__in=chosen)), restored, CHANGE, "Restored.")
+        text = ngettext("%s todo restored.", "%s todos restored.", restored)
+        self.message_user(request, text % f"{restored:,}", level(restored))
+        if report["todos_left"]:
+            text = f"{report['todos_left']:,} not restored: {report['errors'][0]['reason']}."
+            self.message_user(request, text, messages.WARNING)
+        trash = reverse("admin:todos_trashedtodo_changelist")
+        # Asked for on its own page, which there is no longer.
+        return None if request.path == trash else redirect(trash)
+
+
+def short(todo: Todo | TrashedTodo) -> str:
+    """Return as much of a title as a row has room for."""
+    return Truncator(todo.title).chars(TITLE_LENGTH)
 
 
 def some(todos: TodoQuerySet) -> list[Todo]:
     """Return the todos, or one more than are logged one by one."""
-    return list(todos[: MAX_ONE_BY_ONE + 1])
-
-
-def log(user: User, todos: list[Todo], changed: int, message: str) -> None:
-    """Write to the admin's log what was done to a selection: a line each, or one for very many."""
-    if len(todos) <= MAX_ONE_BY_ONE:
-        LogEntry.objects.log_actions(user.pk, todos, CHANGE, message)
-        return
-    LogEntry.objects.create(
-        user=user,
-        content_type=ContentType.objects.get_for_model(Todo),
-        object_repr=f"{changed:,} todos",
-        action_flag=CHANGE,
-        change_message=message,
-    )
+    return list(todos[: MOST_LOGGED + 1])
 
 
 def level(changed: int) -> int:

@@ -202,6 +202,8 @@ class TrashedTodo(TodoFields):
     objects = TrashedTodoQuerySet.as_manager()
 
     class Meta:
+        # Nobody adds to the trash, edits it or deletes from it by hand.
+        default_permissions = ("view", "restore")
         indexes = [
             models.Index(name="todos_trash_run", fields=["run_id", "id"]),
             # The purge walks this one.

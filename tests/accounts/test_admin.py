@@ -9,7 +9,8 @@ from django.utils import timezone
 
 from accounts.models import User
 from tests.admin_pages import Page, log_in_staff
-from todos.models import Todo
+from todos.models import Todo, TrashedTodo
+from todos.services import TodoService
 
 LIST = "/admin/accounts/user/"
 
@@ -165,11 +166,61 @@ def test_person_is_deleted_with_their_todos_after_a_question(boss: Client, alice
 
     page = boss.get(address).content.decode()
     assert "Todos: 30" in page
-    assert "and 11 more objects" in page
+    assert "alice" in page
 
     boss.post(address, {"post": "yes"})
     assert not User.objects.filter(username="alice").exists()
     assert not Todo.objects.exists()
+
+
+def test_people_are_deleted_with_all_that_is_theirs_in_a_few_statements(boss: Client) -> None:
+    asked = []
+    for each in (3, 3, 300):  # The first time, it also asks what kinds of rows there are.
+        people = [User.objects.create_user(f"person{number}") for number in range(5)]
+        for person in people:
+            Todo.objects.bulk_create(Todo(user=person, title="x") for _ in range(2 * each))
+            some = Todo.objects.filter(user=person)[:each].values("pk")
+            TodoService.delete_selected(todos=Todo.objects.filter(pk__in=some), by=person)
+        data = {"action": "delete_selected", "_selected_action": [one.pk for one in people]}
+        with CaptureQueriesContext(connection) as queries:
+            question = boss.post(LIST, data).content.decode()
+            page = boss.post(LIST, {**data, "post": "yes"}, follow=True).content.decode()
+        asked.append(len(queries))
+        assert f"Todos: {5 * each}" in question
+        assert f"Trashed todos: {5 * each}" in question
+        assert "5 users deleted. All that is theirs goes with them" in page
+        assert not Todo.objects.exists()
+        assert not TrashedTodo.objects.exists()
+        assert User.objects.count() == 1
+    assert asked[1] == asked[2]
+
+
+def test_trash_of_others_stands_when_who_threw_it_away_is_deleted(
+    boss: Client, alice: User, bob: User
+) -> None:
+    todo = Todo.objects.create(user=alice, title="Alice's")
+    TodoService.delete(user=alice, todo_id=todo.pk, by=bob)
+
+    boss.post(reverse("admin:accounts_user_delete", args=[bob.pk]), {"post": "yes"})
+
+    assert TrashedTodo.objects.get(pk=todo.pk).trashed_by is None
+
+
+def test_staff_who_may_not_delete_todos_cannot_delete_a_person_who_has_some(
+    client: Client, alice: User
+) -> None:
+    log_in_staff(client, "view_user", "delete_user")
+    Todo.objects.create(user=alice, title="Alice's")
+    data = {"action": "delete_selected", "_selected_action": [alice.pk]}
+    address = reverse("admin:accounts_user_delete", args=[alice.pk])
+
+    assert "todo" in client.post(LIST, data).content.decode()
+    assert client.post(LIST, {**data, "post": "yes"}).status_code == 403
+    assert client.post(address, {"post": "yes"}).status_code == 403
+
+    Todo.objects.all().delete()
+    client.post(address, {"post": "yes"})
+    assert not User.objects.filter(pk=alice.pk).exists()
 
 
 def test_staff_who_may_only_look_cannot_change_anybody(client: Client, alice: User) -> None:

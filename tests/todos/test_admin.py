@@ -6,17 +6,19 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
-from django.contrib.admin.models import LogEntry
+from django.contrib.admin.models import DELETION, LogEntry
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
+from pytest_django import Settings
 
+from accounts import staff
 from accounts.models import User
 from tests.admin_pages import Page, log_in_staff
 from todos import admin
-from todos.models import Todo
+from todos.models import Todo, TrashedTodo
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 LIST = "/admin/todos/todo/"
@@ -179,7 +181,8 @@ def test_action_on_all_that_a_search_finds(boss: Client, alice: User, bob: User)
 def test_very_large_selection_is_logged_as_one(
     boss: Client, alice: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(admin, "MAX_ONE_BY_ONE", 3)
+    for module in (admin, staff):
+        monkeypatch.setattr(module, "MOST_LOGGED", 3)
     act(boss, "complete", make(alice, 4))
 
     (entry,) = LogEntry.objects.all()
@@ -200,13 +203,59 @@ def test_deleting_a_selection(boss: Client, alice: User) -> None:
     assert list(Todo.objects.all()) == todos[2:]
 
 
-def test_selection_too_large_to_load_is_not_deleted(
-    boss: Client, alice: User, monkeypatch: pytest.MonkeyPatch
+def test_deleted_todos_can_be_found_in_the_trash(boss: Client, alice: User) -> None:
+    first, second, third = make(alice, 3)
+    by = User.objects.get(username="admin")
+    assert "for 30 days" in act(boss, "delete_selected", [first])
+
+    page = act(boss, "delete_selected", [first, second], post="yes")
+    boss.post(reverse("admin:todos_todo_delete", args=[third.pk]), {"post": "yes"})
+
+    assert "2 todos deleted. They can be restored from the trash for 30 days." in page
+    trash = TrashedTodo.objects.order_by("pk").values_list("pk", "user", "trashed_by", "run_id")
+    assert list(trash) == [(todo.pk, alice.pk, by.pk, None) for todo in (first, second, third)]
+    logged = LogEntry.objects.filter(action_flag=DELETION).values_list("object_id", flat=True)
+    assert set(logged) == {str(todo.pk) for todo in (first, second, third)}
+
+
+def test_large_selection_is_deleted_without_being_loaded(boss: Client, alice: User) -> None:
+    asked = []
+    for count in (30, 3_000):
+        Todo.objects.all().delete()
+        make(alice, count)
+        everything = {"action": "delete_selected", "select_across": "1", "_selected_action": ["0"]}
+        with CaptureQueriesContext(connection) as queries:
+            confirmation = boss.post(LIST, everything).content.decode()
+            fields = dict(
+                re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)">', confirmation)
+            )
+            page = boss.post(LIST, fields, follow=True).content.decode()
+        asked.append(len(queries))
+        assert f"{count:,} todos deleted." in page
+        assert f"and {count - 20:,} more" in confirmation
+        assert confirmation.count("_selected_action") == 1
+        assert not Todo.objects.exists()
+    few, many = asked
+    assert many <= few + 4, "one statement for each range, not for each todo"
+
+
+def test_confirmation_names_the_todos_that_were_ticked(boss: Client, alice: User) -> None:
+    todos = make(alice, 3)
+    page = act(boss, "delete_selected", todos[:2])
+    assert [todo.title in page for todo in todos] == [True, True, False]
+    sent = re.findall(r'name="_selected_action" value="(\d+)"', page)
+    assert sorted(map(int, sent)) == [todo.pk for todo in todos[:2]]
+
+
+def test_without_a_trash_todos_are_gone_at_once(
+    boss: Client, alice: User, settings: Settings
 ) -> None:
-    monkeypatch.setattr(admin, "MAX_ONE_BY_ONE", 3)
-    page = act(boss, "delete_selected", make(alice, 4), post="yes")
-    assert "Nothing was deleted: select at most 3 todos at a time." in page
-    assert Todo.objects.count() == 4
+    settings.TODO_TRASH_DAYS = 0
+    todos = make(alice, 2)
+    assert "restored from the trash" not in act(boss, "delete_selected", todos)
+    assert "restored from the trash" not in act(boss, "delete_selected", todos, post="yes")
+    assert not Todo.objects.exists()
+    assert not TrashedTodo.objects.exists()
 
 
 @pytest.mark.parametrize("action", ["complete", "reopen", "delete_selected"])

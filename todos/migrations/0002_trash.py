@@ -83,6 +83,7 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
+                "default_permissions": ("view", "restore"),
                 "indexes": [
                     models.Index(fields=["run_id", "id"], name="todos_trash_run"),
                     models.Index(fields=["trashed_at"], name="todos_trash_trashed_at"),

@@ -1,0 +1,61 @@
+"""What the admin's pages share: who asks, what they may do, and the log of what they did."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.contrib.admin.models import LogEntry
+from django.contrib.contenttypes.models import ContentType
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest
+
+from accounts.models import User
+
+#: Rows of a selection that the admin's log names one by one. Of more, it says how many there are.
+MOST_LOGGED = 1_000
+
+
+class StaffRequest(HttpRequest):
+    """A request to the admin: somebody has logged in."""
+
+    user: User
+
+
+def as_selection(model: type[Any], objs: QuerySet[Any] | list[Any]) -> Any:
+    """Return rows that were selected as a queryset without the joins of a search.
+
+    Else the conditions of an UPDATE would hold for the rows as they were found, not as they are
+    once a concurrent change is through.
+    """
+    pks = objs.order_by().values("pk") if isinstance(objs, QuerySet) else [row.pk for row in objs]
+    return model._meta.default_manager.filter(pk__in=pks)
+
+
+def may(request: HttpRequest, verb: str, model: type[Model]) -> bool:
+    """Say whether who asks may do something with rows of a model, such as `view` them."""
+    opts = model._meta
+    return request.user.has_perm(f"{opts.app_label}.{verb}_{opts.model_name}")
+
+
+def log(user: User, rows: Sequence[Model], changed: int, action: int, message: str) -> None:
+    """Write to the admin's log what was done to a selection: a line each, or one for very many.
+
+    Args:
+        user: who did it.
+        rows: what was selected, or the first MOST_LOGGED + 1 of it.
+        changed: how many there were.
+        action: what was done, as the admin's log numbers it.
+        message: what was done, in words.
+    """
+    if not rows:
+        return
+    if len(rows) <= MOST_LOGGED:
+        LogEntry.objects.log_actions(user.pk, rows, action, message)
+        return
+    model = type(rows[0])
+    LogEntry.objects.create(
+        user=user,
+        content_type=ContentType.objects.get_for_model(model),
+        object_repr=f"{changed:,} {model._meta.verbose_name_plural}",
+        action_flag=action,
+        change_message=message,
+    )
