@@ -1,168 +1,91 @@
-"""What the sweep costs, beside other ways to delete the same todos, on PostgreSQL 18.
+"""What the sweep costs, beside other ways to do the same, and whether it keeps what it promises.
 
-    python -m tests.benchmarks.sweep --users 10000 --todos 1000000 --runs 3
+    python -m tests.benchmarks.sweep
+    python -m tests.benchmarks.sweep --only delete --only move --runs 9
+    python -m tests.benchmarks.sweep --small
 
-For each way: the seconds it takes, the ratio to the one raw DELETE of the same run, its longest
-transaction, and what it does to somebody who keeps editing a todo meanwhile (their 99th percentile,
-beside what it is when nothing else runs). Medians of the runs. `--json` prints one line instead.
+Each figure is the median of some runs, and most are ratios to a reference of the same run. Where
+there is a bar, a figure that misses it is marked, and the program ends with 1. The sweep runs as in
+a worker, on the run's row, on PostgreSQL (one case: on SQLite). In full it takes half an hour and
+10 GB of disk. `--small` only shows in a minute that everything works: its figures mean nothing.
 """
 
 import argparse
 import json
-import os
-import statistics
+import sys
 import tempfile
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from itertools import pairwise
+import traceback
 from pathlib import Path
-from time import perf_counter, sleep
+from time import monotonic
 
-import django
-import psycopg
-
-from tests.servers import postgresql_server
-
-FILL = """
-    TRUNCATE todos_todo RESTART IDENTITY;
-    INSERT INTO todos_todo (user_id, title, description, created_at, completed_at)
-    SELECT 1 + (random() * (%(users)s - 1))::int, 'Todo ' || number, '', now() - interval '90 days',
-           CASE WHEN number %% 2 = 0 THEN now() - interval '40 days' END
-    FROM generate_series(1, %(todos)s) AS number;
-"""
-PEOPLE = """
-    INSERT INTO accounts_user (username, password, is_superuser, first_name, last_name, email,
-        is_staff, is_active, date_joined, auto_cleanup, keep_completed_days)
-    SELECT 'user' || number, '', false, '', '', '', false, number %% 50 <> 1, now(),
-           number %% 30 <> 1, CASE WHEN number %% 40 = 1 THEN 7 END
-    FROM generate_series(1, %(users)s) AS number;
-"""
-
-
-@dataclass
-class Measurement:
-    """One run of one way."""
-
-    seconds: float
-    longest: float
-    deleted: int
-    p99: float
+from tests.benchmarks.figures import Figure, header
+from tests.benchmarks.postgresql import Server, server
+from tests.benchmarks.stage import Size, say
 
 
 def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    """Measure, print, and exit with 1 if a bar was missed or a case failed."""
+    options = arguments()
+    size = Size(users=options.users, todos=options.todos)
+    with (
+        tempfile.TemporaryDirectory(prefix="tidy-") as folder,
+        server(Path(folder), size, options.runs) as stage,
+    ):
+        well = measure(stage, options)
+    sys.exit(0 if well or options.small else 1)
+
+
+def arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--only", action="append", metavar="CASE", help="one case; repeatable")
     parser.add_argument("--users", type=int, default=10_000)
-    parser.add_argument("--todos", type=int, default=1_000_000)
-    parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--todos", type=int, default=1_000_000, help="half of them completed")
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--small", action="store_true", help="200 users, 20,000 todos, one run")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here as well")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="tidy-") as folder:
-        os.environ["XDG_RUNTIME_DIR"] = folder
-        with postgresql_server(Path(folder), durable=True) as host:
-            os.environ.update(
-                DJANGO_SETTINGS_MODULE="project.settings",
-                DJANGO_SECRET_KEY="benchmark",
-                DJANGO_ALLOWED_HOSTS="localhost",
-                DATABASE_URL=f"postgresql://postgres@/postgres?host={host}",
-                REDIS_URL="redis://localhost",
-            )
-            django.setup()
-            results = measure(host, options)
+    if options.small:
+        options.users, options.todos, options.runs = 200, 20_000, 1
+    return options
+
+
+def measure(stage: Server, options: argparse.Namespace) -> bool:
+    """Run the cases; return whether each ended and no bar was missed."""
+    from tests.benchmarks.cases import CASES  # noqa: PLC0415  (needs the settings)
+
+    unknown = set(options.only or ()).difference(CASES)
+    if unknown:
+        sys.exit(f"No such case: {', '.join(sorted(unknown))}. There are {', '.join(CASES)}.")
+    figures: list[Figure] = []
+    failed = []
+    for name in options.only or CASES:
+        say(f"{name}:")
+        started = monotonic()
+        try:
+            figures += CASES[name](stage)
+        except Exception:  # noqa: BLE001  (the other cases are worth the time they took)
+            traceback.print_exc()
+            failed.append(name)
+        say(f"  {monotonic() - started:.0f} s")
+    report(figures, failed, options)
+    return not failed and not any(figure.missed for figure in figures)
+
+
+def report(figures: list[Figure], failed: list[str], options: argparse.Namespace) -> None:
+    """Print the table and, if asked to, write the figures to a file."""
+    lines = [header(), *map(str, figures), *(f"{name}: FAILED" for name in failed)]
+    sys.stdout.write("\n".join(lines) + "\n")
     if options.json:
-        print(json.dumps(results))  # noqa: T201  (a program's output)
-    else:
-        print_table(results, options)
-
-
-def measure(host: Path, options: argparse.Namespace) -> dict[str, dict[str, float]]:
-    """Return the medians of each way, by its name."""
-    from django.core.management import call_command  # noqa: PLC0415  (needs the settings)
-
-    from tests.benchmarks.ways import WAYS  # noqa: PLC0415  (as above)
-
-    call_command("migrate", verbosity=0)
-    with psycopg.connect(host=str(host), user="postgres", autocommit=True) as database:
-        sizes = {"users": options.users, "todos": options.todos}
-        database.execute(psycopg.ClientCursor(database).mogrify(PEOPLE, sizes))
-        runs: dict[str, list[Measurement]] = {name: [] for name in WAYS}
-        for _ in range(options.runs):
-            for name, way in WAYS.items():
-                database.execute(psycopg.ClientCursor(database).mogrify(FILL, sizes))
-                database.execute("VACUUM ANALYZE")
-                database.execute("CHECKPOINT")
-                runs[name].append(measured(host, way))
-    return {name: medians(measurements, runs["one DELETE"]) for name, measurements in runs.items()}
-
-
-def measured(host: Path, way: Callable[[Callable[[], None]], int]) -> Measurement:
-    """Run one way, beside somebody who keeps editing."""
-    commits: list[float] = []
-    with editing(host) as waits:
-        started = perf_counter()
-        deleted = way(lambda: commits.append(perf_counter()))
-        seconds = perf_counter() - started
-    return Measurement(
-        seconds=seconds,
-        longest=max(after - before for before, after in pairwise([started, *commits])),
-        deleted=deleted,
-        # Of a few edits that all had to wait, the longest.
-        p99=statistics.quantiles(waits, n=100)[98] if len(waits) >= 100 else max(waits),
-    )
-
-
-@contextmanager
-def editing(host: Path) -> Iterator[list[float]]:
-    """Have somebody edit completed todos, one after another; yield how long each edit took."""
-    waits: list[float] = []
-    done = threading.Event()
-
-    def edit() -> None:
-        with psycopg.connect(host=str(host), user="postgres", autocommit=True) as database:
-            todo = 0
-            while not done.is_set():
-                todo += 1_000
-                started = perf_counter()
-                database.execute("UPDATE todos_todo SET title = 'edited' WHERE id = %s", [todo])
-                waits.append(perf_counter() - started)
-                sleep(0.001)
-
-    person = threading.Thread(target=edit)
-    person.start()
-    try:
-        yield waits
-    finally:
-        done.set()
-        person.join()
-
-
-def medians(measurements: list[Measurement], raw: list[Measurement]) -> dict[str, float]:
-    """Return the medians of the runs, and of their ratios to the raw DELETE of the same run."""
-    ratios = [one.seconds / other.seconds for one, other in zip(measurements, raw, strict=True)]
-    return {
-        "seconds": statistics.median(one.seconds for one in measurements),
-        "times_the_raw_delete": statistics.median(ratios),
-        "longest_transaction_ms": 1000 * statistics.median(one.longest for one in measurements),
-        "p99_of_an_edit_ms": 1000 * statistics.median(one.p99 for one in measurements),
-        "deleted": statistics.median(one.deleted for one in measurements),
-    }
-
-
-def print_table(results: dict[str, dict[str, float]], options: argparse.Namespace) -> None:
-    """Print the results for a person."""
-    print(  # noqa: T201  (a program's output)
-        f"{options.todos:,} todos of {options.users:,} users, half completed; "
-        f"medians of {options.runs} runs\n\n"
-        f"{'way':<16}{'seconds':>9}{'per raw':>9}{'longest tx':>13}{'p99 of an edit':>17}"
-    )
-    for name, row in results.items():
-        ratio = f"{row['times_the_raw_delete']:.2f}" if row["deleted"] else "-"
-        print(  # noqa: T201
-            f"{name:<16}{row['seconds']:>9.2f}{ratio:>9}"
-            f"{row['longest_transaction_ms']:>10.0f} ms{row['p99_of_an_edit_ms']:>14.1f} ms"
-        )
+        content = {
+            "users": options.users,
+            "todos": options.todos,
+            "figures": [figure.as_json() for figure in figures],
+            "failed": failed,
+        }
+        options.json.write_text(f"{json.dumps(content, indent=2)}\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
