@@ -1,7 +1,8 @@
-"""What the admin calls itself."""
+"""What the admin calls itself, and its front page."""
 
 from django.contrib import admin
 
 admin.site.site_header = "Tidy"
 admin.site.site_title = "Tidy"
 admin.site.index_title = "People and todos"
+admin.site.index_template = "project/admin_index.html"

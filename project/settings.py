@@ -74,6 +74,8 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
+    "django.contrib.humanize",
+    "django_htmx",
     # Before `tasks`: it builds the broker that the actors register with.
     "django_dramatiq",
     "accounts",

@@ -8,13 +8,15 @@ from zoneinfo import ZoneInfo
 from django import forms
 from django.contrib import admin
 from django.db.models import Model
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django_dramatiq.models import Task
 
 from tasks.models import Process, Schedule, TaskRun, TaskRunQuerySet
 from tasks.names import TaskName
+from tasks.operations import can_be_undone
+from tasks.status import WITHHELD
 
 if TYPE_CHECKING:
     ScheduleModelAdmin = admin.ModelAdmin[Schedule]
@@ -140,17 +142,18 @@ class TaskRunAdmin(ReadOnlyAdmin):
     """The run ledger."""
 
     list_display = (
-        *("id", "task", "state", "trigger", "scheduled_for", "created_at", "duration", "attempts"),
+        *("id", "task", "state", "trigger", "scheduled_for", "created_at", "duration", "summary"),
     )
     list_display_links = ("id", "task")
-    list_filter = ("state", TaskFilter, "trigger")
-    search_fields = ("message_id__exact",)
-    search_help_text = "Message id"
+    list_filter = ("state", TaskFilter, "trigger", "created_at")
+    search_fields = ("id__exact", "message_id__exact", "task__icontains", "worker__icontains")
+    search_help_text = "Number, task, worker or message id"
     # The newest first, by an index that is there anyway.
     ordering = ("-id",)
 
     fieldsets = (
-        (None, {"fields": ("task", "state", "reason", "duration", "result", "traceback")}),
+        (None, {"fields": ("task", "state", "reason", "duration", "summary", "result")}),
+        ("Error", {"fields": ("traceback",)}),
         (
             "Asked for",
             {"fields": ("trigger", "scheduled_for", "requested_by", "created_at", "arguments")},
@@ -160,7 +163,7 @@ class TaskRunAdmin(ReadOnlyAdmin):
             "At work",
             {
                 "fields": (
-                    *("started_at", "finished_at", "held_by", "attempts", "failures", "crashes"),
+                    *("started_at", "finished_at", "worker", "attempts", "failures", "crashes"),
                     "progress",
                 )
             },
@@ -174,10 +177,40 @@ class TaskRunAdmin(ReadOnlyAdmin):
             return None
         return run.finished_at - run.started_at
 
+    @admin.display
+    def summary(self, run: TaskRun) -> str:
+        """Show what it counted."""
+        return run.summary
+
     @admin.display(description="error")
     def traceback(self, run: TaskRun) -> str:
         """Show its error as it was written."""
-        return format_html("<pre>{}</pre>", run.error) if run.error else ""
+        return format_html('<pre class="copyable" tabindex="0">{}</pre>', run.error)
+
+    @admin.display(description="error")
+    def withheld(self, run: TaskRun) -> str:
+        """Show that there is one: its text may quote a todo."""
+        return WITHHELD
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Show a run's error, if it has one, to those who may see what it might quote."""
+        first, _, *others = super().get_fieldsets(request, obj)
+        if obj is None or not obj.error:
+            return [first, *others]
+        field = "traceback" if request.user.has_perm("todos.view_todo") else "withheld"
+        return [first, ("Error", {"fields": (field,)}), *others]
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """Show a run, and what can be done about it."""
+        run: Any = self.get_object(request, object_id)
+        can = {"can_cancel": run and run.can_be_cancelled, "can_undo": run and can_be_undone(run)}
+        return super().change_view(request, object_id, form_url, {**(extra_context or {}), **can})
 
 
 @admin.register(Process)

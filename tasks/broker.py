@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import redis
 from dramatiq import Message, MessageProxy
+from dramatiq.broker import get_broker
 from dramatiq.brokers.redis import RedisBroker, _RedisConsumer
 from dramatiq.errors import ConnectionClosed
 from redis.backoff import NoBackoff
@@ -35,6 +36,8 @@ class WakingBroker(RedisBroker):
             socket_timeout=PATIENCE,
             retry=Retry(NoBackoff(), 0),
         )
+        #: A client that gives up soon.
+        self.prompt_client: redis.Redis = client
         self._sender = RedisBroker(client=client, **{**options, "middleware": []})
 
     @property
@@ -151,3 +154,13 @@ class WakingConsumer(_RedisConsumer):
                 woken = self._subscription.get_message(timeout=0)
         except redis.ConnectionError as error:
             raise ConnectionClosed(error) from None
+
+
+def prompt_client() -> "redis.Redis":
+    """Return a client of this process's broker that gives up soon."""
+    return cast("WakingBroker", get_broker()).prompt_client
+
+
+def queue_key(name: str) -> str:
+    """Return what the broker calls a queue."""
+    return f"{cast('WakingBroker', get_broker()).namespace}:{name}"

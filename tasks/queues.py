@@ -4,13 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import batched
-from typing import cast
 
 from dramatiq import Message
-from dramatiq.broker import get_broker
-from dramatiq.brokers.redis import RedisBroker
 from dramatiq.errors import DecodeError
 from redis.exceptions import RedisError
+
+from tasks.broker import prompt_client, queue_key
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,10 +50,9 @@ def read_queues(names: Sequence[str], now: datetime) -> tuple[QueueStatus, ...]:
     Raises:
         redis.RedisError: it cannot be reached, or does not answer as Dramatiq's would.
     """
-    broker = cast("RedisBroker", get_broker())
-    keys = [f"{broker.namespace}:{name}" for name in names]
+    keys = [queue_key(name) for name in names]
     # At one moment, or a message that is fetched meanwhile would count twice or not at all.
-    with broker.client.pipeline(transaction=True) as pipe:
+    with prompt_client().pipeline(transaction=True) as pipe:
         for key in keys:
             pipe.llen(key)
             pipe.hlen(f"{key}.msgs")

@@ -1,19 +1,33 @@
 """How background work is doing; `tasks/problems.py` says what of it an operator must act on."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
+from typing import TYPE_CHECKING, TypedDict
 
-from django.db.models import Count, Min, OuterRef, Q, Subquery
+from django.conf import settings
+from django.db.models import Count, Min, OuterRef, Q, QuerySet, Subquery, Window
 from dramatiq.broker import get_broker
 from dramatiq.errors import ActorNotFound
 
 from tasks.clock import database_now
-from tasks.models import Process, Schedule, State, TaskRun, TaskRunQuerySet
+from tasks.models import Process, Schedule, State, TaskRun
 from tasks.names import TaskName
 from tasks.queues import QueueStatus, look_at_queues
 from tasks.times import Times
+
+if TYPE_CHECKING:
+    from django_stubs_ext import WithAnnotations
+
+    class Pointers(TypedDict):
+        """What `with_runs` adds to a schedule."""
+
+        last_run_id: int | None
+        last_success_id: int | None
+        last_slot_run_id: int | None
+
+    type PointingSchedule = WithAnnotations[Schedule, Pointers]
 
 #: How long after its time a slot may be without its row.
 SLOT_GRACE = timedelta(seconds=30)
@@ -30,12 +44,16 @@ MOST_FAILURES = 10
 #: Letters of an error that are told.
 LONGEST_ERROR = 200
 
+#: What stands in its place for those who may not see todos: it may quote one.
+WITHHELD = "its text may quote todos, which you may not see"
+
 
 @dataclass(frozen=True, kw_only=True)
 class EndedRun:
     """A run that has succeeded or failed.
 
     Attributes:
+        summary: what it counted, in words.
         error: the last line of its error.
     """
 
@@ -43,6 +61,7 @@ class EndedRun:
     task: str
     state: str
     finished_at: datetime | None
+    summary: str
     error: str
 
 
@@ -51,7 +70,9 @@ class ScheduleStatus:
     """A schedule, where it stands and what is wrong with it.
 
     Attributes:
+        id: its row.
         times: its times in words; empty if they make no sense.
+        timezone: where its hours are.
         fault: why it cannot be used; empty if it can.
         last_slot: the latest slot that has been dealt with.
         last_slot_state: what became of that; empty if there is no row of it (any more).
@@ -60,9 +81,11 @@ class ScheduleStatus:
         overdue_slot: one that has come and that nobody has dealt with.
     """
 
+    id: int
     task: str
     enabled: bool
     times: str
+    timezone: str
     fault: str
     last_slot: datetime | None
     last_slot_state: str
@@ -148,49 +171,49 @@ def gather() -> Status:
         OperationalError, InterfaceError: the database is away.
     """
     now = database_now()
-    schedules = list(Schedule.objects.order_by("task"))
+    schedules = list(with_runs(Schedule.objects.order_by("task")))
+    runs = TaskRun.objects.in_bulk({pk for schedule in schedules for pk in runs_of(schedule) if pk})
     processes = [*Process.objects.alive().order_by("kind", "host", "pid")]
     used = {actor.queue_name for actor in get_broker().actors.values()}
     served = {name for process in processes for name in process.queues}
+    in_hand, failed = runs_in_hand(now), failures(since=now - timedelta(days=1))
     queues, broker_error = look_at_queues(sorted(used | served), now)
     return Status(
         now=now,
-        schedules=look_at_schedules(schedules, now),
-        runs_in_hand=runs_in_hand(now),
-        failures=failures(since=now - timedelta(days=1)),
+        schedules=tuple(schedule_status(schedule, runs, now) for schedule in schedules),
+        runs_in_hand=in_hand,
+        failures=failed,
         processes=tuple(process_status(process) for process in processes),
         unserved_queues=tuple(sorted(used - served)),
         queues=queues,
         broker_error=broker_error,
-        pulse=pulse(schedules, now),
+        pulse=pulse(schedules, runs, now),
     )
 
 
-def look_at_schedules(schedules: Iterable[Schedule], now: datetime) -> tuple[ScheduleStatus, ...]:
-    """Return where schedules stand."""
-    ran = TaskRun.objects.filter(task=OuterRef("task"))
+def with_runs(schedules: "QuerySet[Schedule]") -> "QuerySet[PointingSchedule]":
+    """Have schedules say which runs their status tells of."""
+    ran = TaskRun.objects.filter(task=OuterRef("task")).values("pk")
     # By the index of finished_at: where it says so, SQLite may use it.
-    ended = ran.filter(state__in=[State.SUCCEEDED, State.FAILED], finished_at__isnull=False)
-    last_runs = {run.task: run for run in one_a_schedule(ended.order_by("-finished_at"))}
-    last_slots = {
-        run.task: run for run in one_a_schedule(ran.filter(scheduled_for=OuterRef("last_slot")))
-    }
-    return tuple(
-        schedule_status(schedule, last_runs.get(schedule.task), last_slots.get(schedule.task), now)
-        for schedule in schedules
+    ended = ran.filter(finished_at__isnull=False).order_by("-finished_at")
+    return schedules.annotate(
+        last_run_id=Subquery(ended.filter(state__in=[State.SUCCEEDED, State.FAILED])[:1]),
+        last_success_id=Subquery(ended.filter(state=State.SUCCEEDED)[:1]),
+        last_slot_run_id=Subquery(ran.filter(scheduled_for=OuterRef("last_slot"))[:1]),
     )
 
 
-def one_a_schedule(runs: TaskRunQuerySet) -> TaskRunQuerySet:
-    """Return, for each schedule, the first of some runs that refer to it as the outer query."""
-    first = Schedule.objects.annotate(first=Subquery(runs.values("pk")[:1]))
-    return TaskRun.objects.filter(pk__in=first.values("first"))
+def runs_of(schedule: "PointingSchedule") -> tuple[int | None, ...]:
+    """Return the ids of the runs that a schedule's status tells of."""
+    return schedule.last_run_id, schedule.last_success_id, schedule.last_slot_run_id
 
 
 def schedule_status(
-    schedule: Schedule, last_run: TaskRun | None, run_of_last_slot: TaskRun | None, now: datetime
+    schedule: "PointingSchedule", runs: Mapping[int, TaskRun], now: datetime
 ) -> ScheduleStatus:
     """Return where a schedule stands, however broken it is."""
+    last_run = runs.get(schedule.last_run_id or 0)
+    run_of_last_slot = runs.get(schedule.last_slot_run_id or 0)
     fault = ""
     times = next_slot = overdue_slot = None
     try:
@@ -203,9 +226,11 @@ def schedule_status(
     except ValueError as error:
         fault = str(error)
     return ScheduleStatus(
+        id=schedule.pk,
         task=schedule.task,
         enabled=schedule.enabled,
         times=times.describe() if times else "",
+        timezone=schedule.timezone or settings.TIME_ZONE,
         fault=fault,
         last_slot=schedule.last_slot,
         last_slot_state=run_of_last_slot.state if run_of_last_slot else "",
@@ -228,6 +253,7 @@ def ended_run(run: TaskRun) -> EndedRun:
         task=run.task,
         state=run.state,
         finished_at=run.finished_at,
+        summary=run.summary,
         error=run.last_words[:LONGEST_ERROR],
     )
 
@@ -263,8 +289,12 @@ def runs_in_hand(now: datetime) -> tuple[RunsInHand, ...]:
 def failures(*, since: datetime) -> Failures:
     """Return the runs that have failed since some moment."""
     runs = TaskRun.objects.filter(state=State.FAILED, finished_at__gte=since)
-    latest = runs.order_by("-finished_at", "-pk")[:MOST_FAILURES]
-    return Failures(count=runs.count(), latest=tuple(ended_run(run) for run in latest))
+    counted = runs.annotate(in_all=Window(Count("pk"))).order_by("-finished_at", "-pk")
+    latest = list(counted[:MOST_FAILURES])
+    return Failures(
+        count=vars(latest[0])["in_all"] if latest else 0,
+        latest=tuple(ended_run(run) for run in latest),
+    )
 
 
 def process_status(process: Process) -> ProcessStatus:
@@ -279,20 +309,17 @@ def process_status(process: Process) -> ProcessStatus:
     )
 
 
-def pulse(schedules: Iterable[Schedule], now: datetime) -> Pulse:
+def pulse(
+    schedules: "Iterable[PointingSchedule]", runs: Mapping[int, TaskRun], now: datetime
+) -> Pulse:
     """Return when a ping was last answered."""
-    answered = TaskRun.objects.filter(task=TaskName.PING, state=State.SUCCEEDED)
-    last_at = (
-        answered.filter(finished_at__isnull=False)
-        .order_by("-finished_at")
-        .values_list("finished_at", flat=True)
-        .first()
-    )
-    pings = [each for each in schedules if each.task == TaskName.PING and each.enabled]
+    pings = [schedule for schedule in schedules if schedule.task == TaskName.PING]
+    answered = [runs.get(ping.last_success_id or 0) for ping in pings]
+    last_at = next((run.finished_at for run in answered if run), None)
     return Pulse(
         last_at=last_at,
         age_seconds=seconds_since(last_at, now) if last_at else None,
-        stale=any(is_stale(last_at, ping, now) for ping in pings),
+        stale=any(is_stale(last_at, ping, now) for ping in pings if ping.enabled),
     )
 
 

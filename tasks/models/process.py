@@ -2,11 +2,12 @@
 
 from datetime import timedelta
 from typing import Self
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from django.conf import settings
 from django.db import models
-from django.db.models.functions import Now
+from django.db.models import Value
+from django.db.models.functions import Cast, Concat, Now
 
 
 class ProcessKind(models.TextChoices):
@@ -27,6 +28,12 @@ class ProcessQuerySet(models.QuerySet["Process"]):
     def dead(self) -> Self:
         """Those not heard of for so long that they count as gone."""
         return self.filter(seen_at__lt=Now() - liveness())
+
+    def named(self, process: UUID) -> "models.QuerySet[Process, str]":
+        """Return one's host and number, for a person to read."""
+        number = Cast("pid", models.CharField())
+        name = Concat("host", Value(", process "), number, output_field=models.CharField())
+        return self.filter(pk=process).values_list(name, flat=True)
 
 
 class Process(models.Model):

@@ -5,7 +5,10 @@ from, so a change that is not allowed touches no row, whoever else is at it:
 
     pending ──► queued ──► running ──► succeeded, failed
        ▲           │          │
-       └───────────┴──────────┘        a slot that is not run is skipped from the start
+       └───────────┴──────────┘
+
+A slot that is not run is skipped from the start; a run that no worker has taken up can be
+cancelled, and is then skipped as well.
 
 `attempts` counts how often a worker took the run up and is its fence: whoever took it up last may
 carry it on; whoever did so earlier, and was thought dead, finds that it is no longer theirs.
@@ -19,7 +22,7 @@ from uuid import UUID, uuid4
 
 from django.conf import settings
 from django.db import connection, models
-from django.db.models import Exists, F, OuterRef, Q
+from django.db.models import Exists, F, OuterRef, Q, Subquery, Value
 from django.db.models.functions import Coalesce, Now
 from dramatiq import Message
 
@@ -27,6 +30,7 @@ from tasks.models.process import Process
 
 #: The longest error that is kept: the end of a traceback says the most.
 LONGEST_ERROR = 20_000
+LONGEST_REASON = 200
 
 #: A sweep writes this some hundred times. To have Django put it together takes longer each time
 #: than the database needs for it.
@@ -121,6 +125,9 @@ class TaskRun(models.Model):
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
     held_by = models.UUIDField(null=True, help_text="The process that took it up last.")
+    worker = models.CharField(
+        max_length=300, blank=True, default="", help_text="That process's host and number."
+    )
     delivery = models.UUIDField(null=True, help_text="What the broker calls its latest message.")
 
     sends = models.PositiveIntegerField(default=0)
@@ -133,7 +140,9 @@ class TaskRun(models.Model):
     progress = models.JSONField(default=dict)
     result = models.JSONField(null=True)
     error = models.TextField(blank=True)
-    reason = models.CharField(max_length=200, blank=True, help_text="Why it was skipped.")
+    reason = models.CharField(
+        max_length=LONGEST_REASON, blank=True, help_text="Why it was skipped."
+    )
 
     objects = TaskRunQuerySet.as_manager()
 
@@ -147,6 +156,13 @@ class TaskRun(models.Model):
                 | (~Q(state__in=UNFINISHED) & Q(finished_at__isnull=False)),
             ),
         ]
+        permissions = [
+            ("start_taskrun", "Can start runs"),
+            ("cancel_taskrun", "Can cancel runs"),
+            ("undo_taskrun", "Can undo cleanups"),
+            ("retry_deadletter", "Can retry dead letters"),
+            ("discard_deadletter", "Can discard dead letters"),
+        ]
         indexes = [
             models.Index(
                 fields=["state", "task"],
@@ -156,6 +172,12 @@ class TaskRun(models.Model):
             models.Index(
                 fields=["finished_at"],
                 name="tasks_run_finished_at",
+                condition=Q(finished_at__isnull=False),
+            ),
+            # For the last run of each task: pings are many.
+            models.Index(
+                fields=["task", "finished_at"],
+                name="tasks_run_task_finished_at",
                 condition=Q(finished_at__isnull=False),
             ),
         ]
@@ -184,9 +206,26 @@ class TaskRun(models.Model):
         return self.state not in UNFINISHED
 
     @property
+    def can_be_cancelled(self) -> bool:
+        """Whether no worker had taken it up when it was last read."""
+        return self.attempts == 0 and self.state in {State.PENDING, State.QUEUED}
+
+    @property
     def last_words(self) -> str:
         """The last line of its error, without the traceback before it."""
         return (self.error.strip().splitlines() or [""])[-1]
+
+    @property
+    def summary(self) -> str:
+        """The counts of its result, or so far, in words: `1,234 todos deleted, 7 users processed`.
+
+        Empty if it counts nothing. Holds numbers alone, and the names that the code gives them.
+        """
+        counted = self.result if self.is_finished else {"rows": self.progress.get("rows")}
+        if not isinstance(counted, dict):
+            return ""
+        numbers = {name: value for name, value in counted.items() if type(value) is int}
+        return ", ".join(f"{n:,} {name.replace('_', ' ')}" for name, n in sorted(numbers.items()))
 
     def message(self) -> Message[Any]:
         """Return its message: always of the same id, under which its result is found."""
@@ -250,6 +289,7 @@ class TaskRun(models.Model):
             takeable,
             state=State.RUNNING,
             held_by=process,
+            worker=Coalesce(Subquery(Process.objects.named(process)), Value("")),
             attempts=self.attempts + 1,
             started_at=Coalesce("started_at", Now()),
         )
@@ -313,6 +353,15 @@ class TaskRun(models.Model):
         """End it in failure, whoever holds it: its attempt must still be the latest."""
         return self._move(
             self._ours(), state=State.FAILED, finished_at=Now(), error=storable(error)
+        )
+
+    def cancel(self, reason: str) -> bool:
+        """Have it never run, unless a worker has taken it up, now or ever."""
+        return self._move(
+            {"attempts": 0, "state__in": (State.PENDING, State.QUEUED)},
+            state=State.SKIPPED,
+            finished_at=Now(),
+            reason=reason[:LONGEST_REASON],
         )
 
     def _ours(self) -> dict[str, Any]:

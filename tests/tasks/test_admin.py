@@ -249,14 +249,16 @@ def test_staff_without_the_permission_do_not_see_the_list(
 
 def test_runs_are_listed_the_newest_first(boss: Client) -> None:
     make(1, scheduled_for=NOON, started_at=NOON, finished_at=NOON + timedelta(seconds=83))
-    make(1, state=State.RUNNING, trigger="api", started_at=NOON, finished_at=None, attempts=2)
+    counts = {"todos_deleted": 1200}
+    TaskRun.objects.update(result=counts)
+    make(1, state=State.RUNNING, trigger="api", finished_at=None, progress={"rows": 5})
     running, ended = rows(boss, RUNS)
     assert running[1:] == [
-        *("todo.cleanup", "Running", "code", "-", "March 1, 2026, noon", "-", "2")
+        *("todo.cleanup", "Running", "code", "-", "March 1, 2026, noon", "-", "5 rows")
     ]
     assert ended[1:] == [
         *("todo.cleanup", "Succeeded", "Schedule", "March 1, 2026, noon", "March 1, 2026, noon"),
-        *("0:01:23", "0"),
+        *("0:01:23", "1,200 todos deleted"),
     ]
     assert int(running[0]) > int(ended[0])
 
@@ -274,12 +276,15 @@ def test_filters_of_runs(boss: Client) -> None:
     assert all(f'href="?task={name}"' in page for name in TaskName)
 
 
-def test_run_is_found_by_the_whole_id_of_its_message_alone(boss: Client) -> None:
+def test_run_is_found_by_number_task_worker_and_the_whole_id_of_its_message(boss: Client) -> None:
     run, _ = make(2)
+    (other,) = make(task=TaskName.PING, worker="host, process none")
+    assert ids(boss, f"q={run.pk}") == {run.pk}
+    assert ids(boss, "q=ping") == ids(boss, "q=HOST") == {other.pk}
     assert ids(boss, f"q={run.message_id}") == {run.pk}
     assert ids(boss, f"q={run.message_id.hex}") == {run.pk}
     assert ids(boss, f"q={str(run.message_id)[:-1]}") == set()
-    assert ids(boss, "q=todo") == set()
+    assert ids(boss, "q=todx") == set()
     assert ids(boss, "q='%22") == set()
 
 
@@ -291,15 +296,15 @@ def test_page_of_a_run_tells_everything(boss: Client, alice: User) -> None:
         arguments={"kwargs": {"keep_days": 3}},
         result={"todos_deleted": 4},
         progress={"cursor": 5},
-        held_by=uuid4(),
+        worker="host-7, process 12",
         started_at=NOON,
         error="Traceback\n  line 1",
     )
     page = boss.get(change(run)).content.decode()
     for expected in (
         *("alice", "because", "&quot;keep_days&quot;: 3", "&quot;todos_deleted&quot;: 4"),
-        *("&quot;cursor&quot;: 5", str(run.held_by), str(run.message_id), "0:00:00"),
-        "<pre>Traceback\n  line 1</pre>",
+        *("&quot;cursor&quot;: 5", "host-7, process 12", str(run.message_id), "0:00:00"),
+        ">Traceback\n  line 1</pre>",
     ):
         assert expected in page
     fields = {
@@ -308,7 +313,7 @@ def test_page_of_a_run_tells_everything(boss: Client, alice: User) -> None:
         for name in fieldset[1]["fields"]
     }
     known = {field.name for field in TaskRun._meta.get_fields()} - {"id"}
-    assert known - {"error"} == fields - {"duration", "traceback"}
+    assert known - {"error", "held_by"} == fields - {"duration", "summary", "traceback"}
 
 
 def test_hostile_contents_of_a_run_are_shown_as_text(boss: Client) -> None:

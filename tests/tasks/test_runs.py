@@ -25,6 +25,7 @@ VERBS: dict[str, Callable[[TaskRun], bool]] = {
     "interrupt": lambda run: run.interrupt("cut off", after=NO_TIME),
     "release": TaskRun.release,
     "fail": lambda run: run.fail("it broke"),
+    "cancel": lambda run: run.cancel("not wanted"),
 }
 
 #: The state that each verb leads to, from each state that it may come from. A running run here
@@ -41,6 +42,7 @@ ALLOWED = {
     "interrupt": dict.fromkeys(UNFINISHED, State.PENDING),
     "release": {State.RUNNING: State.PENDING},
     "fail": dict.fromkeys(UNFINISHED, State.FAILED),
+    "cancel": dict.fromkeys((State.PENDING, State.QUEUED), State.SKIPPED),
 }
 
 
@@ -105,6 +107,40 @@ def test_who_was_taken_for_dead_goes_on_if_nobody_has_taken_the_run_up(db: None)
     assert run.save_progress({"cursor": 7}, new_process())
     assert state_of(run) == State.RUNNING
     assert run.succeed(None)
+
+
+def test_run_that_was_ever_taken_up_cannot_be_cancelled(db: None) -> None:
+    run = new_run()
+    assert run.start(new_process())
+    assert run.hand_on(after=NO_TIME)
+    assert not TaskRun.objects.get(pk=run.pk).cancel("not wanted")
+    assert state_of(run) == State.PENDING
+
+
+def test_run_keeps_the_name_of_the_worker_that_is_gone(db: None) -> None:
+    run, process = new_run(), new_process()
+    assert run.start(process)
+    Process.objects.all().delete()
+    assert TaskRun.objects.get(pk=run.pk).worker == "here, process 1"
+    unheard_of = new_run()
+    assert unheard_of.start(uuid4())
+    assert TaskRun.objects.get(pk=unheard_of.pk).worker == ""
+
+
+@pytest.mark.parametrize(
+    ("result", "summary"),
+    [
+        (
+            {"users_processed": 7, "todos_deleted": 1234, "errors": []},
+            "1,234 todos deleted, 7 users processed",
+        ),
+        ({"answered": True, "host": "a"}, ""),
+        ([1], ""),
+        (None, ""),
+    ],
+)
+def test_run_says_in_words_what_it_counted(db: None, result: object, summary: str) -> None:
+    assert new_run(State.SUCCEEDED, result=result).summary == summary
 
 
 def test_run_of_a_live_process_is_not_taken_from_it(db: None) -> None:

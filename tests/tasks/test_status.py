@@ -166,11 +166,11 @@ def test_json_keeps_its_keys(well: None) -> None:
         *("queues", "broker_error", "pulse", "problems"),
     ]
     assert list(told["schedules"][0]) == [
-        *("task", "enabled", "times", "fault", "last_slot", "last_slot_state", "last_run"),
-        *("next_slot", "overdue_slot"),
+        *("id", "task", "enabled", "times", "timezone", "fault"),
+        *("last_slot", "last_slot_state", "last_run", "next_slot", "overdue_slot"),
     ]
     assert list(told["schedules"][2]["last_run"]) == [
-        *("run", "task", "state", "finished_at", "error")
+        *("run", "task", "state", "finished_at", "summary", "error")
     ]
     assert list(told["runs_in_hand"][0]) == [
         *("task", "pending", "queued", "running", "overdue", "oldest_age_seconds")
@@ -465,7 +465,7 @@ def test_broker_that_is_away_is_a_problem_and_the_rest_is_still_told(
             listener.listen()
         url = f"unix://{tmp_path}/socket?socket_timeout=0.2"
         with monkeypatch.context() as away:
-            away.setattr(broker, "client", redis.Redis.from_url(url))
+            away.setattr(broker, "prompt_client", redis.Redis.from_url(url))
             (problem,) = problems()
             told = as_json()
             printed = tasks_status()

@@ -1,0 +1,242 @@
+"""Dead letters: messages that Dramatiq has given up, which the broker keeps for a week.
+
+Runs of recorded actors never become any: they end as failed, in their row. What is left are
+messages of actors that are not recorded, that this code does not know, or that came too late.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from itertools import batched
+from typing import Any, cast
+from uuid import UUID, uuid5
+
+from django.db import IntegrityError, transaction
+from dramatiq import Message
+from dramatiq.broker import get_broker
+from dramatiq.errors import ActorNotFound, DecodeError
+
+from accounts.models import User
+from tasks.broker import prompt_client, queue_key
+from tasks.models import TaskRun, Trigger
+from tasks.sending import Request, hand_over
+
+#: Dead letters that one exchange with the broker deals with.
+BATCH = 500
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeadLetter:
+    """One message that was given up.
+
+    Attributes:
+        id: what the broker calls it.
+        died_at: when it was given up.
+        message: None if it is none of Dramatiq's.
+    """
+
+    queue: str
+    id: str
+    died_at: datetime
+    message: Message[Any] | None
+
+    @property
+    def actor(self) -> str:
+        """The name of its actor; empty if that cannot be told."""
+        return str(self.message.actor_name) if self.message else ""
+
+    @property
+    def error(self) -> str:
+        """The traceback of its last failure; empty if it has none."""
+        return str(self.message.options.get("traceback", "")) if self.message else ""
+
+    @property
+    def arguments(self) -> str:
+        """Its arguments, as Python would write them."""
+        if self.message is None:
+            return ""
+        positional = [repr(value) for value in self.message.args]
+        named = [f"{name}={value!r}" for name, value in self.message.kwargs.items()]
+        return ", ".join([*positional, *named])
+
+    @property
+    def retry_id(self) -> UUID | None:
+        """The id of the message that it is retried as: always the same one."""
+        try:
+            return uuid5(UUID(self.message.message_id), "retry") if self.message else None
+        except ValueError:
+            return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What became of dead letters that were to be retried.
+
+    Attributes:
+        retried: runs that were started.
+        already: how many had been retried before.
+        refused: how many cannot be: they stay.
+    """
+
+    retried: tuple[TaskRun, ...]
+    already: int
+    refused: int
+
+
+def count(queues: Sequence[str]) -> int:
+    """Return how many there are.
+
+    Raises:
+        redis.RedisError: the broker cannot be asked.
+    """
+    with prompt_client().pipeline(transaction=False) as pipe:
+        for name in queues:
+            pipe.zcard(f"{queue_key(name)}.XQ")
+        return sum(pipe.execute())
+
+
+def read(queues: Sequence[str], *, limit: int) -> list[DeadLetter]:
+    """Return the latest dead letters of some queues, the latest first.
+
+    Raises:
+        redis.RedisError: the broker cannot be asked.
+    """
+    found = [letter for name in queues for letter in _letters(name, _ids(name, limit=limit))]
+    return sorted(found, key=lambda letter: letter.died_at, reverse=True)[:limit]
+
+
+def find(ids: Sequence[tuple[str, str]]) -> list[DeadLetter]:
+    """Return the dead letters of these queues and ids, as far as they are still there.
+
+    Raises:
+        redis.RedisError: the broker cannot be asked.
+    """
+    by_queue: dict[str, list[str]] = {}
+    for queue, letter in ids:
+        by_queue.setdefault(queue, []).append(letter)
+    return [letter for queue, its in by_queue.items() for letter in _letters(queue, its)]
+
+
+def all_of(queues: Sequence[str], *, actor: str = "") -> Iterator[list[DeadLetter]]:
+    """Yield all dead letters of some queues, in batches; those of one actor, if it is named.
+
+    Raises:
+        redis.RedisError: the broker cannot be asked.
+    """
+    for queue in queues:
+        for ids in batched(_ids(queue), BATCH):
+            batch = _letters(queue, ids)
+            yield [letter for letter in batch if not actor or letter.actor == actor]
+
+
+def retry(letters: Sequence[DeadLetter], *, by: User) -> Outcome:
+    """Send the messages again, then delete the dead letters.
+
+    A crash in between leaves a letter whose retry is there: it is not retried twice.
+
+    Raises:
+        redis.RedisError: the broker cannot be asked; what was retried has its row.
+    """
+    retried, already, refused = [], 0, 0
+    for letter in letters:
+        if not can_be_retried(letter):
+            refused += 1
+            continue
+        run = _send_again(letter, by)
+        if run is None:
+            already += 1
+        else:
+            retried.append(run)
+        discard([letter])
+    return Outcome(retried=tuple(retried), already=already, refused=refused)
+
+
+def can_be_retried(letter: DeadLetter) -> bool:
+    """Say whether this version of the code knows what to do with it."""
+    if letter.retry_id is None:
+        return False
+    try:
+        get_broker().get_actor(letter.actor)
+    except ActorNotFound:
+        return False
+    return True
+
+
+def retried_as(letters: Sequence[DeadLetter]) -> dict[str, int]:
+    """Return the runs that letters have been retried as, by the letters' ids, with one query."""
+    retries = {letter.retry_id: letter.id for letter in letters if letter.retry_id}
+    runs = TaskRun.objects.filter(message_id__in=retries).values_list("message_id", "pk")
+    return {retries[message_id]: pk for message_id, pk in runs}
+
+
+def discard(letters: Sequence[DeadLetter]) -> int:
+    """Delete dead letters; return how many went.
+
+    Raises:
+        redis.RedisError: the broker cannot be asked.
+    """
+    with prompt_client().pipeline(transaction=True) as pipe:
+        for letter in letters:
+            pipe.zrem(f"{queue_key(letter.queue)}.XQ", letter.id)
+            pipe.hdel(f"{queue_key(letter.queue)}.XQ.msgs", letter.id)
+        return sum(pipe.execute()[::2])
+
+
+def _send_again(letter: DeadLetter, by: User) -> TaskRun | None:
+    """Owe a run with the letter's message; None if that has been done before."""
+    assert letter.message  # noqa: S101  (`can_be_retried` says so; for the type checker)
+    message = Message[Any](
+        queue_name=letter.queue,
+        actor_name=letter.actor,
+        args=letter.message.args,
+        kwargs=letter.message.kwargs,
+        options={},
+        message_id=str(letter.retry_id),
+    )
+    try:
+        with transaction.atomic():
+            run = Request(Trigger.ADMIN, by).owe(message)
+    except IntegrityError:
+        return None
+    transaction.on_commit(partial(hand_over, run), robust=True)
+    return run
+
+
+def _ids(queue: str, *, limit: int | None = None) -> list[str]:
+    """Return the ids of dead letters, the latest first."""
+    last = -1 if limit is None else limit - 1
+    ids = cast("list[bytes]", prompt_client().zrevrange(f"{queue_key(queue)}.XQ", 0, last))
+    return [key.decode("utf-8", "backslashreplace") for key in ids]
+
+
+def _letters(queue: str, ids: Sequence[str]) -> list[DeadLetter]:
+    if not ids:
+        return []
+    with prompt_client().pipeline(transaction=True) as pipe:
+        pipe.hmget(f"{queue_key(queue)}.XQ.msgs", list(ids))
+        pipe.zmscore(f"{queue_key(queue)}.XQ", list(ids))
+        contents, scores = pipe.execute()
+    return [
+        DeadLetter(
+            queue=queue,
+            id=key,
+            died_at=datetime.fromtimestamp(score / 1000, tz=UTC),
+            message=_decoded(data),
+        )
+        for key, data, score in zip(ids, contents, scores, strict=True)
+        if score is not None
+    ]
+
+
+def _decoded(data: bytes | None) -> Message[Any] | None:
+    try:
+        message = Message.decode(data or b"")
+    except (DecodeError, TypeError, ValueError):
+        return None
+    # Whoever wrote it need not have been Dramatiq.
+    parts: tuple[tuple[object, Any], ...] = (
+        *((message.args, list | tuple), (message.kwargs, dict), (message.options, dict)),
+        *((message.actor_name, str), (message.message_id, str)),
+    )
+    return message if all(isinstance(part, kind) for part, kind in parts) else None

@@ -1,0 +1,155 @@
+"""Dead letters: seen, retried once, discarded."""
+
+import json
+from collections.abc import Iterator
+from time import time
+from uuid import uuid4
+
+import pytest
+from dramatiq import Message
+from dramatiq.broker import get_broker
+
+from accounts.models import User
+from tasks import deadletters
+from tasks.broker import WakingBroker
+from tasks.models import State, TaskRun, Trigger
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def broker(valkey: str) -> Iterator[WakingBroker]:
+    """The broker of the settings, empty."""
+    broker = get_broker()
+    assert isinstance(broker, WakingBroker)
+    broker.client.flushall()
+    yield broker
+    broker.client.flushall()
+
+
+@pytest.fixture
+def boss(transactional_db: None) -> User:
+    return User.objects.create_superuser("boss")
+
+
+def bury(
+    broker: WakingBroker, actor: str = "ping", *, data: bytes | None = None, **kwargs: object
+) -> str:
+    """Have the broker hold a dead letter, as Dramatiq leaves them; return its id."""
+    message = Message[object](
+        queue_name="default",
+        actor_name=actor,
+        args=(),
+        kwargs=kwargs,
+        options={"traceback": "Traceback (most recent call last):\nKeyError: 1"},
+    )
+    letter = str(uuid4())
+    encoded = message.encode() if data is None else data
+    broker.client.zadd(f"{broker.namespace}:default.XQ", {letter: time() * 1000})
+    broker.client.hset(f"{broker.namespace}:default.XQ.msgs", letter, encoded)
+    return letter
+
+
+def test_dead_letter_as_dramatiq_itself_leaves_it_is_read(broker: WakingBroker) -> None:
+    broker.declare_queue("default")
+    message = broker.enqueue(
+        Message(queue_name="default", actor_name="ping", args=(), kwargs={"a": 1}, options={})
+    )
+    consumer = broker.consume("default", prefetch=1, timeout=100)
+    fetched = next(consumer)
+    assert fetched
+    consumer.nack(fetched)
+    consumer.close()
+
+    (letter,) = deadletters.read(["default"], limit=10)
+
+    assert (letter.actor, letter.arguments, letter.queue) == ("ping", "a=1", "default")
+    assert letter.message
+    assert letter.message.message_id == message.message_id
+    assert deadletters.count(["default"]) == 1
+    assert deadletters.discard([letter]) == 1
+    assert deadletters.count(["default"]) == 0
+
+
+def test_latest_come_first(broker: WakingBroker) -> None:
+    ids = [bury(broker) for _ in range(3)]
+    assert [letter.id for letter in deadletters.read(["default"], limit=2)] == [ids[2], ids[1]]
+
+
+def test_retried_letter_is_a_run_of_its_own_and_gone(broker: WakingBroker, boss: User) -> None:
+    bury(broker)
+    outcome = deadletters.retry(deadletters.read(["default"], limit=1), by=boss)
+
+    (run,) = outcome.retried
+    stored = TaskRun.objects.get(pk=run.pk)
+    assert (stored.task, stored.state, stored.trigger) == ("ping", State.QUEUED, Trigger.ADMIN)
+    assert stored.requested_by == boss
+    assert broker.has("default", str(stored.delivery))
+    assert deadletters.read(["default"], limit=1) == []
+
+
+def test_crash_between_retry_and_deletion_duplicates_nothing(
+    broker: WakingBroker, boss: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bury(broker)
+    letters = deadletters.read(["default"], limit=1)
+
+    def die(_: object) -> int:
+        raise SystemExit
+
+    with monkeypatch.context() as dying:
+        dying.setattr(deadletters, "discard", die)
+        with pytest.raises(SystemExit):
+            deadletters.retry(letters, by=boss)
+
+    (left,) = deadletters.read(["default"], limit=1)
+    run = TaskRun.objects.get()
+    assert deadletters.retried_as([left]) == {left.id: run.pk}
+    outcome = deadletters.retry([left], by=boss)
+    assert (outcome.retried, outcome.already, outcome.refused) == ((), 1, 0)
+    assert deadletters.read(["default"], limit=1) == []
+    assert TaskRun.objects.count() == 1
+
+
+def test_letter_of_an_unknown_actor_stays(broker: WakingBroker, boss: User) -> None:
+    bury(broker, "of.another.version")
+    letters = deadletters.read(["default"], limit=1)
+    assert not deadletters.can_be_retried(letters[0])
+    outcome = deadletters.retry(letters, by=boss)
+    assert (outcome.retried, outcome.already, outcome.refused) == ((), 0, 1)
+    assert deadletters.read(["default"], limit=1) == letters
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\xff\xfe not text",
+        b"{}",
+        b"[]",
+        json.dumps({**Message("q", "a", (), {}, {}).asdict(), "args": 7}).encode(),
+        json.dumps({**Message("q", "a", (), {}, {}).asdict(), "actor_name": None}).encode(),
+    ],
+)
+def test_what_is_no_message_can_be_seen_and_discarded(broker: WakingBroker, data: bytes) -> None:
+    bury(broker, data=data)
+    (letter,) = deadletters.read(["default"], limit=1)
+    assert (letter.actor, letter.arguments, letter.error) == ("", "", "")
+    assert not deadletters.can_be_retried(letter)
+    assert deadletters.discard([letter]) == 1
+
+
+def test_all_of_one_actor_are_found_in_batches(
+    broker: WakingBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deadletters, "BATCH", 2)
+    mine = {bury(broker, "ping", number=number) for number in range(5)}
+    bury(broker, "todo.cleanup")
+    batches = list(deadletters.all_of(["default", "none"], actor="ping"))
+    assert {letter.id for batch in batches for letter in batch} == mine
+    assert len(batches) == 3
+
+
+def test_letters_that_are_gone_meanwhile_are_not_found(broker: WakingBroker) -> None:
+    letter = bury(broker)
+    found = deadletters.find([("default", letter), ("default", "gone"), ("none", "gone")])
+    assert [each.id for each in found] == [letter]
