@@ -13,7 +13,7 @@ for_production = DJANGO_DEBUG=false DATABASE_URL=sqlite://:memory: \
 	DJANGO_SECRET_KEY=only-for-the-check-0123456789-abcdefghijklmnopqrstuvwxyz
 
 .DEFAULT_GOAL := help
-.PHONY: help run test chaos bench lint format clean
+.PHONY: help run test chromium pictures chaos bench lint format clean
 
 help: ## Show these lines
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -21,9 +21,15 @@ help: ## Show these lines
 run: .venv ## Run all of Tidy on this machine: web, worker, scheduler and broker
 	@$(RUN) manage.py dev
 
-test: .venv ## Run the tests, on PostgreSQL and on SQLite
+test: chromium ## Run the tests, on PostgreSQL and on SQLite
 	TIDY_TEST_DATABASE=postgresql $(PYTEST)
 	TIDY_TEST_DATABASE=sqlite $(PYTEST)
+
+chromium: .venv ## See to it that there is a browser for the tests
+	$(RUN) python -m tests.browser.chromium
+
+pictures: chromium ## Take the documentation's pictures of the console anew
+	TIDY_PICTURES=docs/pictures TIDY_TEST_DATABASE=postgresql $(RUN) python -m pytest -q tests/browser/test_pages.py
 
 chaos: .venv ## Kill processes and servers for ten minutes; nothing may be lost or doubled
 	$(RUN) python -m tests.chaos --minutes 10

@@ -68,6 +68,8 @@ except ValueError as error:
 # Django
 
 INSTALLED_APPS = [
+    # First: its templates take the place of the admin's own.
+    "project",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -81,7 +83,6 @@ INSTALLED_APPS = [
     "accounts",
     "todos",
     "tasks",
-    "project",
 ]
 
 MIDDLEWARE = [

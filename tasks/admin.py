@@ -26,6 +26,8 @@ else:
     ScheduleModelAdmin = ReadOnlyModelAdmin = admin.ModelAdmin
     ScheduleModelForm = forms.ModelForm
 
+MINUTE = timedelta(minutes=1)
+
 #: Slots that a schedule's page shows in advance.
 NEXT_SLOTS = 5
 
@@ -175,7 +177,9 @@ class TaskRunAdmin(ReadOnlyAdmin):
         """Show how long it took, from its first start to its end."""
         if run.started_at is None or run.finished_at is None:
             return None
-        return run.finished_at - run.started_at
+        took = run.finished_at - run.started_at
+        # Nobody reads microseconds.
+        return timedelta(seconds=round(took.total_seconds(), 1 if took < MINUTE else 0))
 
     @admin.display
     def summary(self, run: TaskRun) -> str:

@@ -30,6 +30,7 @@ def running_here(request: Request, message: Message[Any]) -> Iterator[Execution]
             state=State.RUNNING,
             started_at=Now(),
             held_by=presence.id,
+            worker=presence.name,
             attempts=1,
         )
         run.refresh_from_db()

@@ -53,6 +53,11 @@ class Presence:
         """Be gone."""
         self.end()
 
+    @property
+    def name(self) -> str:
+        """This process's host and number, for a person to read (see `ProcessQuerySet.named`)."""
+        return f"{socket.gethostname()}, process {os.getpid()}"
+
     def begin(self) -> None:
         """Be there from now on."""
         self._try_to_beat()

@@ -130,9 +130,9 @@ def switched(request: StaffRequest, pk: int, *, on: bool) -> HttpResponse:
     state = "resumed" if on else "paused"
     if operations.switch(schedule, on=on):
         log(request, schedule, CHANGE, f"{state.capitalize()}.")
-        messages.success(request, f"{schedule.task} is {state}.")
+        messages.success(request, f"The schedule of {schedule.task} is {state}.")
     else:
-        messages.info(request, f"{schedule.task} was {state} already.")
+        messages.info(request, f"The schedule of {schedule.task} was {state} already.")
     return redirect(back(request))
 
 

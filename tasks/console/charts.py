@@ -173,19 +173,19 @@ def swept_chart(found: Sequence[Night]) -> Chart:
         found,
         *("swept", "Todos swept", summary if total else f"{span(found)}: no todo was swept."),
         value=lambda night: night.swept,
-        words=lambda value: f"{value:,.0f} todos",
+        words="{:,.0f}".format,
     )
 
 
 def failed_chart(found: Sequence[Night]) -> Chart:
     """Draw how many runs failed."""
     total, most = sum(night.failed for night in found), max(found, key=lambda night: night.failed)
-    summary = f"{span(found)}: {total:,} runs failed, most on {short(most.day)} ({most.failed:,})."
+    summary = f"{span(found)}: {total:,} failed, most on {short(most.day)} ({most.failed:,})."
     return chart(
         found,
         *("failed", "Failed runs", summary if total else f"{span(found)}: no run failed."),
         value=lambda night: night.failed,
-        words=lambda value: f"{value:,.0f} failed",
+        words="{:,.0f}".format,
     )
 
 

@@ -236,10 +236,10 @@ def test_run_now_leads_to_the_run_and_is_logged(boss: Client, well: None) -> Non
 
 def test_pause_and_resume(boss: Client, well: None) -> None:
     schedule = Schedule.objects.get(task=TaskName.TODO_CLEANUP)
-    assert answer(boss, "pause", schedule.pk) == "todo.cleanup is paused."
+    assert answer(boss, "pause", schedule.pk) == "The schedule of todo.cleanup is paused."
     assert "paused" in text(boss)
-    assert answer(boss, "pause", schedule.pk) == "todo.cleanup was paused already."
-    assert answer(boss, "resume", schedule.pk) == "todo.cleanup is resumed."
+    assert answer(boss, "pause", schedule.pk) == "The schedule of todo.cleanup was paused already."
+    assert answer(boss, "resume", schedule.pk) == "The schedule of todo.cleanup is resumed."
     assert [message for _, message in logged()] == ["Paused.", "Resumed."]
 
 

@@ -1,0 +1,81 @@
+"""Finds a Chromium for the browser tests, or gets one.
+
+    python -m tests.browser.chromium
+
+One that is on the machine serves; else Playwright's own download; else Debian's package, where this
+user may install it. Prints what is used, or in one line why there is none.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from playwright.sync_api import sync_playwright
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+#: How long (seconds) to wait for a download.
+PATIENCE = 600
+
+
+def candidates() -> Iterator[Path]:
+    """Yield where a Chromium might be."""
+    yield from (Path(found) for name in NAMES if (found := shutil.which(name)))
+    with sync_playwright() as playwright:
+        yield Path(playwright.chromium.executable_path)
+
+
+def find() -> Path | None:
+    """Return a Chromium that starts; None if there is none."""
+    return next((path for path in candidates() if starts(path)), None)
+
+
+def starts(path: Path) -> bool:
+    """Say whether a Chromium is there and runs."""
+    if not path.is_file():
+        return False
+    return run([str(path), "--version"], seconds=30)
+
+
+def get() -> None:
+    """Try to get one."""
+    if run([sys.executable, "-m", "playwright", "install", "chromium"]):
+        return
+    if os.geteuid() == 0 and shutil.which("apt-get"):
+        run(["apt-get", "update"])
+        packages = ("chromium", "fonts-liberation")
+        run(["apt-get", "install", "--yes", "--no-install-recommends", *packages])
+
+
+def run(command: Sequence[str], *, seconds: float = PATIENCE) -> bool:
+    """Run a command to its end, in silence; say whether it succeeded."""
+    try:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+            timeout=seconds,
+            env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return done.returncode == 0
+
+
+def main() -> None:
+    """Find one, get one if there is none, and say which."""
+    path = find()
+    if path is None:
+        get()
+        path = find()
+    if path is None:
+        sys.exit("No Chromium could be found or installed: install one for the browser tests.")
+    sys.stdout.write(f"The browser tests use {path}.\n")
+
+
+if __name__ == "__main__":
+    main()

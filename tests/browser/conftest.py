@@ -1,0 +1,201 @@
+"""A site as operators see it: real processes, and a real browser that notes what goes wrong."""
+
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from uuid import uuid4
+
+import psycopg
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, ConsoleMessage, Page, Response, sync_playwright
+
+from tests.browser import chromium
+from tests.checkout import copy_project
+from tests.processes import Tidy, wait_until
+from tests.running_dev import get
+from tests.servers import valkey_server
+
+FLAGS = (
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+)
+
+#: What axe checks: WCAG 2.2, levels A and AA.
+RULES = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa")
+
+#: Has the page itself tell of what its Content-Security-Policy keeps it from doing.
+TELL_OF_VIOLATIONS = """
+    document.addEventListener("securitypolicyviolation", (event) => {
+        console.error(`CSP: ${event.violatedDirective} ${event.blockedURI} ${event.sourceFile}`);
+    });
+"""
+
+PASSWORD = "c0rrect horse"
+
+#: boss may do everything; looker may see everything but todos, and do nothing.
+PEOPLE = f"""
+from django.contrib.auth.models import Permission
+from accounts.models import User
+User.objects.create_superuser("boss", password="{PASSWORD}")
+looker = User.objects.create_user("looker", password="{PASSWORD}", is_staff=True)
+looker.user_permissions.set(Permission.objects.filter(
+    codename__in=["view_taskrun", "view_schedule", "view_process", "view_user"]
+))
+"""
+
+
+@dataclass
+class Site:
+    """A site that is being served.
+
+    Attributes:
+        address: such as http://127.0.0.1:8000.
+        tidy: starts its other processes.
+    """
+
+    address: str
+    tidy: Tidy
+
+
+@dataclass
+class Visit:
+    """A browser's page, and what went wrong on it."""
+
+    page: Page
+    site: Site
+    wrong: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.page.on("console", self._hear)
+        self.page.on("pageerror", lambda error: self.wrong.append(f"script: {error}"))
+        self.page.on("response", self._look)
+
+    def go(self, path: str) -> None:
+        """Open a page of the site."""
+        self.page.goto(self.site.address + path)
+
+    def log_in(self, name: str) -> None:
+        """Log in by the form."""
+        self.go("/admin/login/?next=/admin/")
+        self.page.fill("#id_username", name)
+        self.page.fill("#id_password", PASSWORD)
+        self.page.click("text=Log in")
+        self.page.wait_for_selector("#user-tools")
+
+    def check_accessible(self) -> None:
+        """Note what axe finds against WCAG 2.2 AA."""
+        found = Axe().run(self.page, options={"runOnly": list(RULES)})
+        self.wrong += [
+            f"{self.page.url}: {rule['id']} ({rule['help']}): {[n['html'] for n in rule['nodes']]}"
+            for rule in found.response["violations"]
+        ]
+
+    def _hear(self, message: ConsoleMessage) -> None:
+        if message.type in {"error", "warning"}:
+            self.wrong.append(f"{self.page.url}: {message.text}")
+
+    def _look(self, response: Response) -> None:
+        if response.status >= 500:
+            self.wrong.append(f"{response.url}: {response.status}")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A Chromium. Without one, the tests fail."""
+    path = chromium.find()
+    assert path, "There is no Chromium: make chromium"
+    # It ends with the module: while it runs, Django refuses to use the database in this thread.
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def site(
+    tmp_path_factory: pytest.TempPathFactory, checkout: Path, postgresql: Path
+) -> Iterator[Site]:
+    """A site with demo data, and with nobody at work."""
+    folder = tmp_path_factory.mktemp("browser")
+    name = f"browser_{uuid4().hex}"
+    with ExitStack() as stack:
+        admin = stack.enter_context(
+            psycopg.connect(host=str(postgresql), user="postgres", autocommit=True)
+        )
+        admin.execute(f"CREATE DATABASE {name}")
+        stack.callback(admin.execute, f"DROP DATABASE {name} WITH (FORCE)")
+        (folder / "valkey").mkdir()
+        broker = stack.enter_context(valkey_server(folder / "valkey"))
+        tidy = Tidy(
+            copy_project(folder / "tidy", checkout),
+            {
+                "DJANGO_DEBUG": "true",
+                "DJANGO_SECRET_KEY": "browser",
+                "DATABASE_URL": f"postgresql://postgres@/{name}?host={postgresql}",
+                "REDIS_URL": broker,
+                "TASKS_LIVENESS_SECONDS": "5",
+                # So that there is progress to be seen.
+                "TODO_SWEEP_BATCH_SIZE": "10",
+                "TODO_SWEEP_PAUSE": "5",
+            },
+        )
+        for command in (
+            ("migrate", "-v0"),
+            ("seed_demo", "--users=20", "--todos=4000", "--seed=7"),
+            ("shell", "-v0", "-c", PEOPLE),
+        ):
+            done = tidy.manage(*command)
+            assert done.returncode == 0, done.stderr
+        port = free_port()
+        stack.enter_context(tidy.start("runserver", "--noreload", f"127.0.0.1:{port}"))
+        wait_until(lambda: answers(port), seconds=30, otherwise=lambda: "the site did not start")
+        yield Site(f"http://127.0.0.1:{port}", tidy)
+
+
+type Visitor = Callable[..., Visit]
+
+
+@pytest.fixture
+def visit(browser: Browser, site: Site) -> Iterator[Visitor]:
+    """Begin a visit; at the end of the test, nothing may have gone wrong on its pages."""
+    with ExitStack() as stack:
+
+        def begin(name: str = "boss", *, theme: str = "light") -> Visit:
+            return stack.enter_context(visiting(browser, site, name, theme))
+
+        yield begin
+
+
+@contextmanager
+def visiting(browser: Browser, site: Site, name: str, theme: str) -> Iterator[Visit]:
+    """Log in with a fresh browser in a colour scheme; check in the end that nothing went wrong."""
+    context = browser.new_context(
+        color_scheme="dark" if theme == "dark" else "light", viewport={"width": 1200, "height": 900}
+    )
+    context.add_init_script(TELL_OF_VIOLATIONS)
+    context.set_default_timeout(20_000)
+    visit = Visit(context.new_page(), site)
+    try:
+        visit.log_in(name)
+        yield visit
+        assert not visit.wrong, "\n".join(visit.wrong)
+    finally:
+        context.close()
+
+
+def free_port() -> int:
+    """Return a port that was free a moment ago."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        chosen: int = server.getsockname()[1]
+    return chosen
+
+
+def answers(port: int) -> bool:
+    """Say whether the site can be reached."""
+    try:
+        return get(port, "/admin/login/") == 200
+    except OSError:
+        return False

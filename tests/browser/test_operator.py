@@ -1,0 +1,152 @@
+"""The whole path of an operator, in a real browser, with real processes."""
+
+import os
+import re
+import signal
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import Site, Visitor
+from tests.browser.test_pages import bury
+from tests.processes import Process
+
+pytestmark = pytest.mark.e2e
+
+PAGE = "/admin/background/"
+
+
+def kill(worker: Process) -> None:
+    """Kill a worker's master and its processes, as a machine does that loses its power."""
+    os.killpg(worker.popen.pid, signal.SIGKILL)
+    worker.popen.wait(10)
+
+
+def test_operator_sees_trouble_and_puts_it_right(visit: Visitor, site: Site) -> None:
+    boss = visit()
+    page = boss.page
+    with site.tidy.start("runscheduler") as scheduler:
+        with site.tidy.start("rundramatiq", "--processes=1", "--threads=2") as worker:
+            boss.go("/admin/")
+            page.click("text=Background work: is all well?")
+            expect(page.locator(".verdict")).to_contain_text("All is well.", timeout=30_000)
+            # Trouble: a worker is killed. The page says so by itself, without being loaded again.
+            kill(worker)
+            expect(page.locator(".verdict")).to_contain_text("No worker is alive.", timeout=30_000)
+        with site.tidy.start("rundramatiq", "--processes=1", "--threads=2") as worker:
+            expect(page.locator(".verdict")).to_contain_text("All is well.", timeout=30_000)
+
+            run_cleanup_and_watch_it(page, site)
+            pause_edit_and_resume(page)
+            undo_the_cleanup(page)
+            retry_a_dead_letter(page, site)
+
+            page.click("text=Log out")
+            expect(page.locator("#content")).to_contain_text("Logged out")
+            assert worker.stop() == 0
+        assert scheduler.stop() == 0
+
+
+def run_cleanup_and_watch_it(page: Page, site: Site) -> None:
+    page.get_by_role("button", name="Run todo.cleanup now").click()
+    expect(page.locator(".messagelist")).to_contain_text("is on its way")
+    page.goto(site.address + PAGE)
+    expect(page.locator("progress").first).to_be_visible()
+    page.get_by_role("button", name="Run todo.cleanup now").click()
+    expect(page.locator(".messagelist")).to_contain_text("of todo.cleanup is unfinished")
+    row = page.get_by_role("row").filter(has=page.get_by_role("rowheader", name="todo.cleanup"))
+    expect(row).to_contain_text(re.compile(r"succeeded.*todos deleted", re.DOTALL), timeout=60_000)
+
+
+def pause_edit_and_resume(page: Page) -> None:
+    page.get_by_role("button", name="Pause todo.purge").click()
+    expect(page.locator(".messagelist")).to_contain_text("todo.purge is paused")
+    page.get_by_role("link", name="Edit the times of todo.purge").click()
+    page.fill("#id_crontab", "30 4 * * *")
+    expect(page.locator("#coming-times li")).to_have_count(5)
+    expect(page.locator("#coming-times")).to_contain_text("04:30:00")
+    page.fill("#id_crontab", "30 25 * * *")
+    expect(page.locator("#coming-times .errornote")).to_be_visible()
+    page.fill("#id_crontab", "30 4 * * *")
+    page.click("input[name=_save]")
+    page.goto(page.url.split("/admin/")[0] + PAGE)
+    page.get_by_role("button", name="Resume todo.purge").click()
+    expect(page.locator(".messagelist")).to_contain_text("todo.purge is resumed")
+    expect(page.locator("#live")).to_contain_text("At 04:30")
+
+
+def undo_the_cleanup(page: Page) -> None:
+    row = page.get_by_role("row").filter(has=page.get_by_role("rowheader", name="todo.cleanup"))
+    row.get_by_role("link", name="succeeded").click()
+    page.get_by_role("link", name="Undo").click()
+    expect(page.locator("#content")).to_contain_text("todos will come back")
+    page.get_by_role("button", name=re.compile("Yes, undo run")).click()
+    for _ in range(60):
+        if "todos restored" in page.locator("#content").inner_text():
+            break
+        page.wait_for_timeout(500)
+        page.reload()
+    expect(page.locator("#content")).to_contain_text("todos restored")
+
+
+def retry_a_dead_letter(page: Page, site: Site) -> None:
+    bury(site, "ping", 1)
+    page.goto(site.address + PAGE)
+    expect(page.locator(".verdict")).to_contain_text("has dead letters: 1")
+    page.get_by_role("link", name="Dead letters").click()
+    page.get_by_role("checkbox", name="Select dead letter 1").check()
+    page.get_by_role("button", name="Retry").click()
+    expect(page.locator(".messagelist")).to_contain_text("1 dead letter retried")
+    expect(page.locator("#content")).to_contain_text("There are none.")
+
+
+def test_all_of_it_goes_by_keyboard(visit: Visitor, site: Site) -> None:
+    boss = visit()
+    page = boss.page
+    assert site.tidy.manage("runscheduler", "--once").returncode == 0
+    boss.go(PAGE)
+    # A page that refreshes itself must not take the keyboard's place away.
+    press_tab_until(page, "Pause todo.cleanup")
+    page.wait_for_timeout(6_000)
+    assert focused(page) == "Pause todo.cleanup"
+    page.keyboard.press("Enter")
+    expect(page.locator(".messagelist")).to_contain_text("todo.cleanup is paused")
+    press_tab_until(page, "Resume todo.cleanup")
+    page.keyboard.press("Enter")
+    expect(page.locator(".messagelist")).to_contain_text("todo.cleanup is resumed")
+
+
+def focused(page: Page) -> str:
+    """Return what the element is called that the keyboard is at."""
+    at = "document.activeElement"
+    name: str = page.evaluate(f"{at}.getAttribute('aria-label') || {at}.innerText || ''")
+    return name
+
+
+def press_tab_until(page: Page, name: str) -> None:
+    for _ in range(100):
+        page.keyboard.press("Tab")
+        if focused(page) == name:
+            return
+    pytest.fail(f"{name!r} cannot be reached")
+
+
+def test_without_a_script_everything_works(visit: Visitor, site: Site) -> None:
+    boss = visit()
+    plain = boss.page.context.browser
+    assert plain
+    context = plain.new_context(java_script_enabled=False)
+    context.add_cookies([{**cookie} for cookie in boss.page.context.cookies()])  # type: ignore[typeddict-item]
+    try:
+        page = context.new_page()
+        page.goto(site.address + PAGE)
+        page.get_by_role("link", name="Edit the times of runs.prune").click()
+        page.fill("#id_crontab", "15 5 * * *")
+        page.click("text=Show the next times, without saving")
+        expect(page.locator("#content li")).to_have_count(5)
+        expect(page.locator("#content")).to_contain_text("05:15:00")
+        page.goto(site.address + PAGE)
+        page.get_by_role("button", name="Pause runs.prune").click()
+        expect(page.locator(".messagelist")).to_contain_text("runs.prune is paused")
+    finally:
+        context.close()

@@ -1,0 +1,121 @@
+"""Every page that staff see: nothing goes wrong on it, and everyone can use it."""
+
+import os
+from pathlib import Path
+
+import pytest
+import redis
+from dramatiq import Message
+
+from tests.browser.conftest import Site, Visit, Visitor
+
+pytestmark = pytest.mark.e2e
+
+#: Where to leave pictures of the pages; nowhere unless it is set.
+PICTURES = os.environ.get("TIDY_PICTURES")
+
+PAGES = {
+    "index": "/admin/",
+    "people": "/admin/accounts/user/",
+    "todos": "/admin/todos/todo/",
+    "todo": "/admin/todos/todo/{todo}/change/",
+    "trash": "/admin/todos/trashedtodo/",
+    "background": "/admin/background/",
+    "dead-letters": "/admin/background/dead-letters/",
+    "schedules": "/admin/tasks/schedule/",
+    "schedule": "/admin/tasks/schedule/{schedule}/change/",
+    "runs": "/admin/tasks/taskrun/",
+    "run": "/admin/tasks/taskrun/{run}/change/",
+    "failed-run": "/admin/tasks/taskrun/{failed}/change/",
+    "undo": "/admin/background/runs/{run}/undo/",
+    "processes": "/admin/tasks/process/",
+}
+
+#: A month of nights, as they would have been; the last one failed.
+HISTORY = """
+import random
+from datetime import timedelta
+from django.utils import timezone
+from tasks.models import Schedule, TaskRun
+from tasks.schedules import add_missing_schedules
+from todos.models import Todo
+add_missing_schedules()
+chance = random.Random(7)
+two = timezone.now().replace(hour=2, minute=0, second=0, microsecond=0)
+def night(number, **more):
+    slot = two - timedelta(days=number)
+    start = slot + timedelta(seconds=chance.uniform(0.01, 0.4))
+    values = dict(task="todo.cleanup", state="succeeded", trigger="schedule", queue="default",
+        scheduled_for=slot, created_at=slot, started_at=start, attempts=1, sends=1, sent_at=slot,
+        worker="worker-1, process 12",
+        finished_at=start + timedelta(seconds=chance.uniform(20, 90)),
+        result={"users_processed": 20, "todos_deleted": chance.randint(2000, 9000), "errors": []})
+    return TaskRun.objects.create(**{**values, **more})
+for number in range(2, 30):
+    night(number)
+failed = night(1, state="failed", result=None, error='''Traceback (most recent call last):
+  File "tasks/actors.py", line 54, in todo_cleanup
+    report = TodoService.sweep(
+ValueError: <b>an example</b>''')
+print(Todo.objects.first().pk, Schedule.objects.get(task="todo.cleanup").pk, failed.pk)
+"""
+
+
+@pytest.fixture(scope="module")
+def ids(site: Site) -> dict[str, int]:
+    """What the pages are about: a month of nights, a real cleanup, dead letters."""
+    told = site.tidy.manage("shell", "-v0", "-c", HISTORY)
+    assert told.returncode == 0, told.stderr
+    todo, schedule, failed = map(int, told.stdout.split())
+    assert site.tidy.manage("cleanup_todos", "--keep-days=60").returncode == 0
+    asked = site.tidy.manage(
+        *("shell", "-v0", "-c"),
+        "from tasks.models import TaskRun; print(TaskRun.objects.latest('pk').pk)",
+    )
+    bury(site, "ping", 2)
+    bury(site, "report.mail", 1)
+    return {"todo": todo, "schedule": schedule, "failed": failed, "run": int(asked.stdout)}
+
+
+def bury(site: Site, actor: str, count: int) -> None:
+    """Have the broker hold dead letters."""
+    with redis.Redis.from_url(site.tidy.settings["REDIS_URL"]) as client:
+        for number in range(count):
+            message = Message[object](
+                queue_name="default",
+                actor_name=actor,
+                args=(),
+                kwargs={"number": number},
+                options={"traceback": "Traceback (most recent call last):\nKeyError: <b>1</b>"},
+            )
+            client.zadd("dramatiq:default.XQ", {message.message_id: message.message_timestamp})
+            client.hset("dramatiq:default.XQ.msgs", message.message_id, message.encode())
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_every_page_is_accessible_and_nothing_goes_wrong_on_it(
+    visit: Visitor, ids: dict[str, int], theme: str
+) -> None:
+    boss = visit(theme=theme)
+    for name, path in PAGES.items():
+        boss.go(path.format(**ids))
+        boss.check_accessible()
+        picture(boss, f"{name}-{theme}")
+
+
+def test_who_may_only_look_finds_accessible_pages_without_buttons(
+    visit: Visitor, ids: dict[str, int]
+) -> None:
+    looker = visit("looker")
+    for name in ("index", "background", "dead-letters", "runs", "failed-run"):
+        looker.go(PAGES[name].format(**ids))
+        looker.check_accessible()
+        actions = looker.page.locator("main .actions button, main .actions a.button")
+        assert actions.count() == 0
+    assert "an example" not in looker.page.content()
+
+
+def picture(visit: Visit, name: str) -> None:
+    """Leave a picture of the page, if that is wanted."""
+    if PICTURES:
+        visit.page.screenshot(path=Path(PICTURES) / f"{name}.png", full_page=True)
