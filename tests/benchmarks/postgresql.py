@@ -10,6 +10,15 @@ import psycopg
 from tests.benchmarks.stage import Size, set_up
 from tests.servers import postgresql_server
 
+#: As a server of its own would have it: a quarter of the memory or so, not what fits any machine;
+#: and no vacuum or checkpoint at a time of their own choosing: each measurement begins with them.
+SETTINGS = {
+    "shared_buffers": "2GB",
+    "max_wal_size": "16GB",
+    "checkpoint_timeout": "1h",
+    "autovacuum": "off",
+}
+
 PEOPLE = """
     TRUNCATE accounts_user RESTART IDENTITY CASCADE;
     INSERT INTO accounts_user (username, password, is_superuser, first_name, last_name, email,
@@ -25,7 +34,8 @@ TODOS = """
     SET session_replication_role = replica;
     INSERT INTO todos_todo (user_id, title, description, created_at, completed_at)
     SELECT 1 + (random() * (%(users)s - 1))::int, 'Todo ' || number, '', now() - interval '90 days',
-           CASE WHEN number %% %(one_in)s = 0 THEN now() - interval '40 days' END
+           CASE WHEN number %% %(one_in)s = 0 AND number <= coalesce(%(within)s, number)
+                THEN now() - interval '40 days' END
     FROM generate_series(1, %(todos)s) AS number;
     RESET session_replication_role;
 """
@@ -45,9 +55,6 @@ class Server:
         self.runs = runs
         self.address = f"host={host} user=postgres"
         self.database = psycopg.connect(self.address, autocommit=True)
-        # It would come at any time. Each measurement begins with a VACUUM of its own.
-        self.execute("ALTER SYSTEM SET autovacuum = off")
-        self.execute("SELECT pg_reload_conf()")
         self._users = 0
 
     def fill(self, size: Size) -> None:
@@ -55,7 +62,9 @@ class Server:
         if size.users != self._users:
             self.execute(PEOPLE, users=size.users)
             self._users = size.users
-        self.execute(TODOS, users=size.users, todos=size.todos, one_in=size.one_in)
+        self.execute(
+            TODOS, users=size.users, todos=size.todos, one_in=size.one_in, within=size.within
+        )
         self.settle()
 
     def settle(self) -> None:
@@ -77,19 +86,28 @@ class Server:
 
 
 @contextmanager
-def server(folder: Path, size: Size, runs: int) -> Iterator[Server]:
-    """Run a server in `folder`, which waits for the disk, until the block ends; set Django up."""
+def server(
+    folder: Path, size: Size, runs: int, *, broker: str = "redis://localhost"
+) -> Iterator[Server]:
+    """Run a server in `folder`, which waits for the disk, until the block ends; set Django up.
+
+    Args:
+        folder: for its data.
+        size: see `Stage`.
+        runs: see `Stage`.
+        broker: its address, where one is used.
+    """
     os.environ["XDG_RUNTIME_DIR"] = str(folder)  # For its lock.
     # The settings do not depend on the shell that started this.
     for name in [name for name in os.environ if name.startswith(("DJANGO_", "TODO_"))]:
         del os.environ[name]
-    with postgresql_server(folder, durable=True) as host:
+    with postgresql_server(folder, durable=True, settings=SETTINGS) as host:
         os.environ.update(
             DJANGO_SETTINGS_MODULE="project.settings",
             DJANGO_SECRET_KEY="benchmark",
             DJANGO_ALLOWED_HOSTS="localhost",
             DATABASE_URL=f"postgresql://postgres@/postgres?host={host}",
-            REDIS_URL="redis://localhost",
+            REDIS_URL=broker,
         )
         set_up()
         yield Server(host, size, runs)

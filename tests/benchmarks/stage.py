@@ -20,11 +20,13 @@ class Size:
         users: how many people.
         todos: how many todos.
         one_in: every so-manieth todo is completed; None for none.
+        within: of the first so many todos alone; None for all.
     """
 
     users: int
     todos: int
     one_in: int | None = 2
+    within: int | None = None
 
 
 class Stage(Protocol):

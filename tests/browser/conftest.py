@@ -10,7 +10,14 @@ from uuid import uuid4
 import psycopg
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, ConsoleMessage, Page, Response, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    ConsoleMessage,
+    Page,
+    Response,
+    expect,
+    sync_playwright,
+)
 
 from tests.browser import chromium
 from tests.checkout import copy_project
@@ -32,6 +39,9 @@ TELL_OF_VIOLATIONS = """
         console.error(`CSP: ${event.violatedDirective} ${event.blockedURI} ${event.sourceFile}`);
     });
 """
+
+#: How long (ms) a page may take to show what is expected: this machine may be busy.
+expect.set_options(timeout=30_000)
 
 PASSWORD = "c0rrect horse"
 
@@ -138,7 +148,7 @@ def site(
                 "REDIS_URL": broker,
                 "TASKS_LIVENESS_SECONDS": "5",
                 # So that there is progress to be seen.
-                "TODO_SWEEP_BATCH_SIZE": "10",
+                "TODO_SWEEP_BATCH_SIZE": "5",
                 "TODO_SWEEP_PAUSE": "5",
             },
         )
