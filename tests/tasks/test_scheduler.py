@@ -15,7 +15,7 @@ from tasks import scheduler as module
 from tasks.models import Schedule, State, TaskRun
 from tasks.names import TaskName
 from tasks.scheduler import Scheduler
-from tasks.schedules import add_missing_schedules
+from tasks.schedules import SCHEDULES, add_missing_schedules
 from tests.checkout import copy_project, edit
 from tests.counting import number
 from tests.processes import Tidy, wait_until
@@ -38,8 +38,9 @@ def test_change_by_staff_is_taken_up_within_seconds(
 ) -> None:
     with tidy.start("runscheduler") as scheduler:
         scheduler.wait_for("scheduler started")
+        schedules = "SELECT count(*) FROM tasks_schedule"
         wait_until(
-            lambda: number(database_of_tidy, "SELECT count(*) FROM tasks_schedule") == 3,
+            lambda: number(database_of_tidy, schedules) == len(SCHEDULES),
             seconds=10,
             otherwise=scheduler.output,
         )
