@@ -1,4 +1,4 @@
-"""A copy of the project with a database and a broker of its own."""
+"""The broker of the settings; and a copy of the project with a database and a broker of its own."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,10 +6,22 @@ from uuid import uuid4
 
 import psycopg
 import pytest
+from dramatiq.broker import get_broker
 
+from tasks.broker import WakingBroker
 from tests.checkout import copy_project
 from tests.processes import Tidy
 from tests.servers import valkey_server
+
+
+@pytest.fixture
+def broker(valkey: str) -> Iterator[WakingBroker]:
+    """The broker of the settings, empty."""
+    broker = get_broker()
+    assert isinstance(broker, WakingBroker)
+    broker.client.flushall()
+    yield broker
+    broker.client.flushall()
 
 
 @pytest.fixture

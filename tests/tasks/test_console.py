@@ -1,7 +1,7 @@
 """The operator's console: what it says, who may do what, and that it always comes."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from html import unescape
 from unittest.mock import Mock
@@ -15,7 +15,6 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
-from dramatiq.broker import get_broker
 
 from accounts.models import User
 from tasks.broker import WakingBroker
@@ -29,7 +28,7 @@ from tests.admin_pages import Page, log_in_staff
 from tests.tasks.test_dead_letters import bury
 from tests.tasks.test_operations import new_run, swept_by
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
 
 PAGE = "/admin/background/"
 LETTERS = "/admin/background/dead-letters/"
@@ -39,16 +38,6 @@ ALL_RIGHTS = (
     *("start_taskrun", "cancel_taskrun", "undo_taskrun", "change_schedule"),
     *("retry_deadletter", "discard_deadletter"),
 )
-
-
-@pytest.fixture(autouse=True)
-def broker(valkey: str, transactional_db: None) -> Iterator[WakingBroker]:
-    """The broker of the settings, empty."""
-    broker = get_broker()
-    assert isinstance(broker, WakingBroker)
-    broker.client.flushall()
-    yield broker
-    broker.client.flushall()
 
 
 @pytest.fixture

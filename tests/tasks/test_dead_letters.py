@@ -1,30 +1,18 @@
 """Dead letters: seen, retried once, discarded."""
 
 import json
-from collections.abc import Iterator
 from time import time
 from uuid import uuid4
 
 import pytest
 from dramatiq import Message
-from dramatiq.broker import get_broker
 
 from accounts.models import User
 from tasks import deadletters
 from tasks.broker import WakingBroker
 from tasks.models import State, TaskRun, Trigger
 
-pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture(autouse=True)
-def broker(valkey: str) -> Iterator[WakingBroker]:
-    """The broker of the settings, empty."""
-    broker = get_broker()
-    assert isinstance(broker, WakingBroker)
-    broker.client.flushall()
-    yield broker
-    broker.client.flushall()
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
 
 
 @pytest.fixture

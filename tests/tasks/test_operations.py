@@ -4,7 +4,6 @@ from datetime import timedelta
 
 import pytest
 from django.db.models.functions import Now
-from dramatiq.broker import get_broker
 
 from accounts.models import User
 from tasks import operations
@@ -14,21 +13,12 @@ from tasks.names import TaskName
 from tasks.operations import Refused
 from todos.models import Todo, TrashedTodo
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
 
 
 @pytest.fixture
 def boss(transactional_db: None) -> User:
     return User.objects.create_superuser("boss")
-
-
-@pytest.fixture(autouse=True)
-def broker(valkey: str) -> WakingBroker:
-    """The broker of the settings, empty."""
-    broker = get_broker()
-    assert isinstance(broker, WakingBroker)
-    broker.client.flushall()
-    return broker
 
 
 @pytest.fixture

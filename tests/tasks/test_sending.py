@@ -1,7 +1,6 @@
 """What is owed is a row first, and reaches the broker once it is committed, sooner or later."""
 
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 from time import perf_counter
 from uuid import uuid4
@@ -11,7 +10,6 @@ import redis
 from django.db import connection, transaction
 from django.db.models.functions import Now
 from django.test.utils import CaptureQueriesContext
-from dramatiq.broker import get_broker
 
 from accounts.models import User
 from tasks.actors import todo_cleanup
@@ -20,17 +18,9 @@ from tasks.models import Process, ProcessKind, State, TaskRun, Trigger
 from tasks.relay import MOST_SENDS, relay
 from tasks.sending import Request, enqueue
 
+pytestmark = pytest.mark.django_db(transaction=True)
+
 LONG_AGO = "2026-01-01T00:00:00Z"
-
-
-@pytest.fixture
-def broker(valkey: str, transactional_db: None) -> Iterator[WakingBroker]:
-    """The broker of the settings, empty."""
-    broker = get_broker()
-    assert isinstance(broker, WakingBroker)
-    broker.client.flushall()
-    yield broker
-    broker.client.flushall()
 
 
 def use(monkeypatch: pytest.MonkeyPatch, url: str) -> WakingBroker:

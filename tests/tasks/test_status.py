@@ -2,7 +2,6 @@
 
 import json
 import socket
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 from pathlib import Path
@@ -16,7 +15,6 @@ from django.core.management.base import CommandError
 from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 from dramatiq import Message
-from dramatiq.broker import get_broker
 from pytest_django import Settings
 
 from tasks import status
@@ -27,6 +25,8 @@ from tasks.models import Process, ProcessKind, Schedule, State, TaskRun
 from tasks.names import TaskName
 from tasks.schedules import SCHEDULES, add_missing_schedules
 from tests.processes import Tidy, wait_until
+
+pytestmark = pytest.mark.django_db
 
 #: Ten seconds after a ping's slot, seven hours after the cleanup's.
 NOW = datetime(2026, 3, 10, 9, 0, 10, tzinfo=UTC)
@@ -40,17 +40,7 @@ HOSTILE = "\x1b[31mred\x07\u202etfel\x9b"
 
 
 @pytest.fixture
-def broker(valkey: str, db: None) -> Iterator[WakingBroker]:
-    """The broker of the settings, empty."""
-    broker = get_broker()
-    assert isinstance(broker, WakingBroker)
-    broker.client.flushall()
-    yield broker
-    broker.client.flushall()
-
-
-@pytest.fixture
-def well(broker: WakingBroker, monkeypatch: pytest.MonkeyPatch) -> None:
+def well(db: None, broker: WakingBroker, monkeypatch: pytest.MonkeyPatch) -> None:
     """All is well: who should be there is, every slot that has come is dealt with."""
     monkeypatch.setattr(status, "database_now", lambda: NOW)
     add_missing_schedules()
