@@ -13,6 +13,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_POST
 from redis.exceptions import RedisError
 
+from accounts import staff
 from accounts.staff import StaffRequest
 from tasks import deadletters, operations
 from tasks.console.views import for_staff, queue_names
@@ -89,8 +90,7 @@ def retry(request: StaffRequest) -> HttpResponse:
             refused += outcome.refused
     except RedisError as error:
         messages.error(request, f"The broker cannot be asked: {error}")
-    for run in runs:
-        log(request, run, ADDITION, "Retry of a dead letter.")
+    staff.log(request.user, runs, len(runs), ADDITION, "Retry of a dead letter.")
     tell(request, len(runs), "retried", ok=True)
     tell(request, already, "had been retried before, and were deleted", ok=True)
     tell(request, refused, "kept: this version of the code does not know their actor", ok=False)

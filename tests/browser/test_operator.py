@@ -116,6 +116,14 @@ def test_all_of_it_goes_by_keyboard(visit: Visitor, site: Site) -> None:
     expect(page.locator(".messagelist")).to_contain_text("todo.cleanup is resumed")
 
 
+def test_page_of_who_was_logged_out_meanwhile_asks_to_log_in(visit: Visitor, site: Site) -> None:
+    boss = visit()
+    boss.go(PAGE)
+    expect(boss.page.locator("#stale")).to_be_hidden()
+    boss.page.context.clear_cookies()
+    expect(boss.page.locator("#login-form")).to_be_visible()
+
+
 def focused(page: Page) -> str:
     """Return what the element is called that the keyboard is at."""
     at = "document.activeElement"

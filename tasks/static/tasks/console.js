@@ -6,6 +6,16 @@ document.addEventListener("htmx:beforeRequest", (event) => {
     const busy = event.target.id === "live" && event.target.contains(document.activeElement);
     if (document.hidden || busy) event.preventDefault();
 });
+// Who has been logged out meanwhile is asked to log in, and a page that grows old says so.
+document.addEventListener("htmx:beforeSwap", (event) => {
+    if (event.target.id !== "live" || !event.detail.xhr.responseURL.includes("/login/")) return;
+    event.detail.shouldSwap = false;
+    location.reload();
+});
+document.addEventListener("htmx:afterRequest", (event) => {
+    const stale = document.getElementById("stale");
+    if (stale && event.target.id === "live") stale.hidden = event.detail.successful;
+});
 document.addEventListener("visibilitychange", () => {
     const live = document.getElementById("live");
     if (live && !document.hidden) htmx.trigger(live, "refresh");
