@@ -1,6 +1,8 @@
 """Every page that staff see: nothing goes wrong on it, and everyone can use it."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -21,7 +23,6 @@ PAGES = {
     "todo": "/admin/todos/todo/{todo}/change/",
     "trash": "/admin/todos/trashedtodo/",
     "background": "/admin/background/",
-    "dead-letters": "/admin/background/dead-letters/",
     "schedules": "/admin/tasks/schedule/",
     "schedule": "/admin/tasks/schedule/{schedule}/change/",
     "runs": "/admin/tasks/taskrun/",
@@ -30,16 +31,19 @@ PAGES = {
     "undo": "/admin/background/runs/{run}/undo/",
     "processes": "/admin/tasks/process/",
 }
+#: Pages to look at once there are dead letters.
+TROUBLE = {"dead-letters": "/admin/background/dead-letters/", "trouble": "/admin/background/"}
 
 #: Pages of which the first screen says enough.
 LISTS = {"people", "runs", "todos", "trash"}
 
-#: A month of nights, as they would have been; the last one failed.
+#: A month of nights, as they would have been; the last one failed. Scheduler and worker seem to be
+#: alive for as long as these tests take, and one is at work.
 HISTORY = """
 import random
 from datetime import timedelta
 from django.utils import timezone
-from tasks.models import Schedule, TaskRun
+from tasks.models import Process, Schedule, TaskRun
 from tasks.schedules import add_missing_schedules
 from todos.models import Todo
 add_missing_schedules()
@@ -60,6 +64,13 @@ failed = night(1, state="failed", result=None, error='''Traceback (most recent c
   File "tasks/actors.py", line 54, in todo_cleanup
     report = TodoService.sweep(
 ValueError: <b>an example</b>''')
+now = timezone.now()
+for kind, host in (("scheduler", "scheduler-1"), ("worker", "worker-1"), ("worker", "worker-2")):
+    Process.objects.create(kind=kind, host=host, pid=12, queues=["default"][:kind == "worker"],
+        started_at=now - timedelta(days=3), seen_at=now + timedelta(hours=1))
+night(0, task="ping", started_at=now, finished_at=now, scheduled_for=now, result=None)
+night(0, task="todo.purge", state="running", scheduled_for=now, finished_at=None, result=None,
+    started_at=now - timedelta(seconds=40), progress={"rows": 123_456, "done": 0.42})
 print(Todo.objects.first().pk, Schedule.objects.get(task="todo.cleanup").pk, failed.pk)
 """
 
@@ -75,9 +86,17 @@ def ids(site: Site) -> dict[str, int]:
         *("shell", "-v0", "-c"),
         "from tasks.models import TaskRun; print(TaskRun.objects.latest('pk').pk)",
     )
+    return {"todo": todo, "schedule": schedule, "failed": failed, "run": int(asked.stdout)}
+
+
+@contextmanager
+def dead_letters(site: Site) -> Iterator[None]:
+    """Have the broker hold some dead letters."""
     bury(site, "ping", 2)
     bury(site, "report.mail", 1)
-    return {"todo": todo, "schedule": schedule, "failed": failed, "run": int(asked.stdout)}
+    yield
+    with redis.Redis.from_url(site.tidy.settings["REDIS_URL"]) as client:
+        client.delete("dramatiq:default.XQ", "dramatiq:default.XQ.msgs")
 
 
 def bury(site: Site, actor: str, count: int) -> None:
@@ -97,24 +116,34 @@ def bury(site: Site, actor: str, count: int) -> None:
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_every_page_is_accessible_and_nothing_goes_wrong_on_it(
-    visit: Visitor, ids: dict[str, int], theme: str
+    visit: Visitor, site: Site, ids: dict[str, int], theme: str
 ) -> None:
     boss = visit(theme=theme)
     for name, path in PAGES.items():
-        boss.go(path.format(**ids))
-        boss.check_accessible()
-        picture(boss, f"{name}-{theme}")
+        look(boss, path.format(**ids), f"{name}-{theme}")
+    with dead_letters(site):
+        for name, path in TROUBLE.items():
+            look(boss, path, f"{name}-{theme}")
+
+
+def look(visit: Visit, path: str, name: str) -> None:
+    """Open a page and check it."""
+    visit.go(path)
+    visit.check_accessible()
+    picture(visit, name)
 
 
 def test_who_may_only_look_finds_accessible_pages_without_buttons(
-    visit: Visitor, ids: dict[str, int]
+    visit: Visitor, site: Site, ids: dict[str, int]
 ) -> None:
     looker = visit("looker")
-    for name in ("index", "background", "dead-letters", "runs", "failed-run"):
-        looker.go(PAGES[name].format(**ids))
-        looker.check_accessible()
-        actions = looker.page.locator("main .console-actions button, main .console-actions a")
-        assert actions.count() == 0
+    pages = {**PAGES, **TROUBLE}
+    with dead_letters(site):
+        for name in ("index", "background", "dead-letters", "runs", "failed-run"):
+            looker.go(pages[name].format(**ids))
+            looker.check_accessible()
+            actions = looker.page.locator("main .console-actions button, main .console-actions a")
+            assert actions.count() == 0
     assert "an example" not in looker.page.content()
 
 
