@@ -3,7 +3,8 @@
     python -m tests.browser.chromium
 
 One that is on the machine serves; else Playwright's own download; else Debian's package, where this
-user may install it. Prints what is used, or in one line why there is none.
+user may install it. `TIDY_CHROMIUM` names one to use, and no other. Prints what is used, or in one
+line why there is none.
 """
 
 import os
@@ -17,15 +18,23 @@ from playwright.sync_api import sync_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
-#: How long (seconds) to wait for a download.
-PATIENCE = 600
+#: How long (seconds) to wait for Playwright's download, and for each step of Debian's package.
+PATIENCE = 240
 
 
 def candidates() -> Iterator[Path]:
-    """Yield where a Chromium might be."""
+    """Yield where a Chromium might be; only the one that the environment names, if it does."""
+    if named():
+        yield Path(named())
+        return
     yield from (Path(found) for name in NAMES if (found := shutil.which(name)))
     with sync_playwright() as playwright:
         yield Path(playwright.chromium.executable_path)
+
+
+def named() -> str:
+    """Return the one that the environment names; nothing if it names none."""
+    return os.environ.get("TIDY_CHROMIUM", "")
 
 
 def find() -> Path | None:
@@ -69,6 +78,8 @@ def run(command: Sequence[str], *, seconds: float = PATIENCE) -> bool:
 def main() -> None:
     """Find one, get one if there is none, and say which."""
     path = find()
+    if path is None and named():
+        sys.exit(f"TIDY_CHROMIUM names {named()}, which does not start as a Chromium.")
     if path is None:
         get()
         path = find()

@@ -99,8 +99,9 @@ class Visit:
         """Note what axe finds against WCAG 2.2 AA."""
         found = Axe().run(self.page, options={"runOnly": list(RULES)})
         self.wrong += [
-            f"{self.page.url}: {rule['id']} ({rule['help']}): {[n['html'] for n in rule['nodes']]}"
+            f"{self.page.url}: {rule['id']} ({rule['help']}) at {node['target']}: {node['html']}"
             for rule in found.response["violations"]
+            for node in rule["nodes"]
         ]
 
     def _hear(self, message: ConsoleMessage) -> None:
@@ -116,7 +117,8 @@ class Visit:
 def browser() -> Iterator[Browser]:
     """A Chromium. Without one, the tests fail."""
     path = chromium.find()
-    assert path, "There is no Chromium: make chromium"
+    if path is None:
+        pytest.fail("There is no Chromium for the browser tests: run make chromium", pytrace=False)
     # It ends with the module: while it runs, Django refuses to use the database in this thread.
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
@@ -173,15 +175,22 @@ def visit(browser: Browser, site: Site) -> Iterator[Visitor]:
     """Begin a visit; at the end of the test, nothing may have gone wrong on its pages."""
     with ExitStack() as stack:
 
-        def begin(name: str = "boss", *, theme: str = "light") -> Visit:
+        def begin(name: str | None = "boss", *, theme: str = "light") -> Visit:
             return stack.enter_context(visiting(browser, site, name, theme))
 
         yield begin
 
 
 @contextmanager
-def visiting(browser: Browser, site: Site, name: str, theme: str) -> Iterator[Visit]:
-    """Log in with a fresh browser in a colour scheme; check in the end that nothing went wrong."""
+def visiting(browser: Browser, site: Site, name: str | None, theme: str) -> Iterator[Visit]:
+    """Use a fresh browser in a colour scheme; check in the end that nothing went wrong.
+
+    Args:
+        browser: to open a window of.
+        site: to visit.
+        name: who is logged in; None for nobody.
+        theme: light or dark.
+    """
     context = browser.new_context(
         color_scheme="dark" if theme == "dark" else "light", viewport={"width": 1200, "height": 900}
     )
@@ -189,7 +198,8 @@ def visiting(browser: Browser, site: Site, name: str, theme: str) -> Iterator[Vi
     context.set_default_timeout(20_000)
     visit = Visit(context.new_page(), site)
     try:
-        visit.log_in(name)
+        if name is not None:
+            visit.log_in(name)
         yield visit
         assert not visit.wrong, "\n".join(visit.wrong)
     finally:

@@ -1,10 +1,14 @@
 """Finding a Chromium, or getting one."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.browser import chromium
+from tests.checkout import ROOT
 
 
 def executable(folder: Path, name: str, code: int = 0) -> Path:
@@ -19,6 +23,30 @@ def test_first_that_starts_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     broken, good = executable(tmp_path, "broken", 1), executable(tmp_path, "good")
     monkeypatch.setattr(chromium, "candidates", lambda: iter([tmp_path / "none", broken, good]))
     assert chromium.find() == good
+
+
+def test_one_that_the_environment_names_comes_before_all_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = executable(tmp_path, "good")
+    monkeypatch.setenv("TIDY_CHROMIUM", str(good))
+    assert list(chromium.candidates()) == [good]
+
+
+def test_one_that_is_named_and_does_not_start_is_one_clear_line() -> None:
+    refused = subprocess.run(
+        [sys.executable, "-m", "tests.browser.chromium"],
+        cwd=ROOT,
+        env={**os.environ, "TIDY_CHROMIUM": "/nonexistent/chromium"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert refused.stderr == (
+        "TIDY_CHROMIUM names /nonexistent/chromium, which does not start as a Chromium.\n"
+    )
 
 
 def test_one_that_is_there_is_not_fetched_again(
