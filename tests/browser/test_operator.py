@@ -90,7 +90,7 @@ def undo_the_cleanup(page: Page) -> None:
 
 
 def retry_a_dead_letter(page: Page, site: Site) -> None:
-    bury(site, "ping", 1)
+    bury(site, "ping")
     page.goto(site.address + PAGE)
     expect(page.locator(".verdict")).to_contain_text("has dead letters: 1")
     page.get_by_role("link", name="Dead letters").click()

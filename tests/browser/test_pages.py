@@ -92,26 +92,26 @@ def ids(site: Site) -> dict[str, int]:
 @contextmanager
 def dead_letters(site: Site) -> Iterator[None]:
     """Have the broker hold some dead letters."""
-    bury(site, "ping", 2)
-    bury(site, "report.mail", 1)
+    for number in range(2):
+        bury(site, "ping", number=number)
+    bury(site, "report.mail", to="everyone")
     yield
     with redis.Redis.from_url(site.tidy.settings["REDIS_URL"]) as client:
         client.delete("dramatiq:default.XQ", "dramatiq:default.XQ.msgs")
 
 
-def bury(site: Site, actor: str, count: int) -> None:
-    """Have the broker hold dead letters."""
+def bury(site: Site, actor: str, **kwargs: object) -> None:
+    """Have the broker hold a dead letter for an actor with these arguments."""
+    message = Message[object](
+        queue_name="default",
+        actor_name=actor,
+        args=(),
+        kwargs=kwargs,
+        options={"traceback": "Traceback (most recent call last):\nKeyError: <b>1</b>"},
+    )
     with redis.Redis.from_url(site.tidy.settings["REDIS_URL"]) as client:
-        for number in range(count):
-            message = Message[object](
-                queue_name="default",
-                actor_name=actor,
-                args=(),
-                kwargs={"number": number},
-                options={"traceback": "Traceback (most recent call last):\nKeyError: <b>1</b>"},
-            )
-            client.zadd("dramatiq:default.XQ", {message.message_id: message.message_timestamp})
-            client.hset("dramatiq:default.XQ.msgs", message.message_id, message.encode())
+        client.zadd("dramatiq:default.XQ", {message.message_id: message.message_timestamp})
+        client.hset("dramatiq:default.XQ.msgs", message.message_id, message.encode())
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
