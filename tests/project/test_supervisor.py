@@ -3,7 +3,7 @@
 import os
 import signal
 from pathlib import Path
-from time import monotonic, sleep
+from time import sleep
 
 import pytest
 
@@ -156,12 +156,10 @@ def test_another_signal_after_a_moment_kills_what_will_not_stop(tmp_path: Path) 
         supervisor.wait_for("one| ready")
         supervisor.popen.send_signal(signal.SIGINT)
         supervisor.wait_for("one| not yet")
-        started = monotonic()
-        while supervisor.popen.poll() is None:
-            assert monotonic() - started < 5
-            supervisor.popen.send_signal(signal.SIGINT)
-            sleep(0.1)
-        assert supervisor.popen.returncode == 0
+        # One more, not many: the last of them might come when the supervisor has all but ended.
+        sleep(1)
+        supervisor.popen.send_signal(signal.SIGINT)
+        assert supervisor.popen.wait(5) == 0
     assert "did not stop within" not in supervisor.output()
 
 
