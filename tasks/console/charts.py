@@ -16,12 +16,20 @@ from django.utils import timezone
 from tasks.models import State, TaskRun
 from tasks.names import TaskName
 
-#: The drawing, in units of its own: bars stand between the numbers on the left and the days below.
-WIDTH, HEIGHT = 640, 200
-LEFT, RIGHT, TOP, BOTTOM = 70, 10, 15, 25
+#: The drawing, in units of its own: bars stand between the axis's end above and the days below.
+WIDTH, HEIGHT = 640, 220
+LEFT, RIGHT, TOP, BOTTOM = 24, 10, 30, 30
 
 #: Axes end at one of these, times a power of ten.
 ROUND = (1, 2, 5, 10)
+
+MINUTE, HOUR = 60, 60 * 60
+
+#: Axes of seconds end at one of these, or at a round number of hours.
+ROUND_SECONDS = (
+    *(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, MINUTE),
+    *(2 * MINUTE, 5 * MINUTE, 10 * MINUTE, 20 * MINUTE, 30 * MINUTE, HOUR),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,9 +52,15 @@ class Night:
 
 @dataclass(frozen=True, kw_only=True)
 class Bar:
-    """A day's bar, in the drawing's units; and what it stands for, in words."""
+    """A day's bar, in the drawing's units.
+
+    Attributes:
+        amount: what it stands for: `90,000`.
+        label: the same, with its day and unit: `Nov 3: 90,000 todos`.
+    """
 
     day: date
+    amount: str
     label: str
     x: float
     y: float
@@ -77,20 +91,59 @@ class Chart:
     ceiling: int = TOP
     floor: int = HEIGHT - BOTTOM
 
+    @property
+    def first(self) -> str:
+        """The first day that is drawn; empty if none is."""
+        return short(self.bars[0].day) if self.bars else ""
+
+    @property
+    def last(self) -> str:
+        """The last day that is drawn; empty if none is."""
+        return short(self.bars[-1].day) if self.bars else ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measure:
+    """What a chart shows of each day.
+
+    Attributes:
+        value: a day's; None where there is none.
+        end: returns a round number for the end of the axis, not less than the largest value.
+        words: says a value.
+        thing: what is counted; empty where `words` says it.
+    """
+
+    value: Callable[[Night], float | None]
+    end: Callable[[float], float]
+    words: Callable[[float], str]
+    thing: str = ""
+
+    def amount(self, night: Night) -> str:
+        """Say a day's value."""
+        value = self.value(night)
+        return "none" if value is None else self.words(value)
+
+    def label(self, night: Night) -> str:
+        """Say a day's value, with the day and what it counts."""
+        value = self.value(night)
+        if value is None or not self.thing:
+            return f"{short(night.day)}: {self.amount(night)}"
+        return f"{short(night.day)}: {counted(value, self.thing)}"
+
 
 def nights(now: datetime, *, days: int = 30) -> list[Night]:
     """Count what happened on each of the last days, with one query.
 
     Args:
-        now: the last of them.
+        now: in the last of them.
         days: how many.
 
     Returns:
         All of them, the oldest first.
     """
-    today = timezone.localdate(now)
-    first = today - timedelta(days=days - 1)
-    since = datetime.combine(first, time.min, timezone.get_default_timezone())
+    zone = timezone.get_default_timezone()
+    first = timezone.localdate(now, zone) - timedelta(days=days - 1)
+    since = datetime.combine(first, time.min, zone)
     ended = Q(state=State.SUCCEEDED, task=TaskName.TODO_CLEANUP)
     late = Q(scheduled_for__isnull=False, started_at__isnull=False) & ~Q(task=TaskName.PING)
     # What is no whole number, a result of another version for instance, counts as none.
@@ -103,17 +156,13 @@ def nights(now: datetime, *, days: int = 30) -> list[Night]:
     found = (
         TaskRun.objects.filter(finished_at__gte=since)
         .exclude(task=TaskName.PING, state__in=[State.SUCCEEDED, State.SKIPPED])
-        .annotate(day=TruncDate("finished_at"))
+        .annotate(day=TruncDate("finished_at", tzinfo=zone))
         .values("day")
         .annotate(
             swept=Sum(deleted, filter=ended),
-            took=Max(
-                F("finished_at") - F("started_at"), filter=ended, output_field=DurationField()
-            ),
+            took=longest(F("finished_at") - F("started_at"), of=ended),
             failed=Count("pk", filter=Q(state=State.FAILED)),
-            delay=Max(
-                F("started_at") - F("scheduled_for"), filter=late, output_field=DurationField()
-            ),
+            delay=longest(F("started_at") - F("scheduled_for"), of=late),
         )
         .order_by("day")
     )
@@ -125,7 +174,7 @@ def nights(now: datetime, *, days: int = 30) -> list[Night]:
 
 
 def longest(span: CombinedExpression, *, of: Q) -> Max:
-    """Return the longest of a span of time."""
+    """Return the longest span of some runs."""
     return Max(span, filter=of, output_field=DurationField())
 
 
@@ -153,7 +202,7 @@ def charts(found: Sequence[Night]) -> list[Chart]:
             found,
             *("duration", "Duration of the cleanup", "the longest cleanup took"),
             value=lambda night: night.cleanup_seconds,
-            nothing="No cleanup ended",
+            nothing="No cleanup",
         ),
         failed_chart(found),
         seconds_chart(
@@ -168,25 +217,26 @@ def charts(found: Sequence[Night]) -> list[Chart]:
 def swept_chart(found: Sequence[Night]) -> Chart:
     """Draw how many todos were swept."""
     total, most = sum(night.swept for night in found), max(found, key=lambda night: night.swept)
-    summary = f"{span(found)}: {total:,} todos swept, most on {short(most.day)} ({most.swept:,})."
-    return chart(
-        found,
-        *("swept", "Todos swept", summary if total else f"{span(found)}: no todo was swept."),
-        value=lambda night: night.swept,
-        words="{:,.0f}".format,
-    )
+    if total:
+        todos = counted(total, "todo")
+        summary = f"{span(found)}: {todos} swept, most on {short(most.day)} ({most.swept:,})."
+    else:
+        idle = all(night.cleanup_seconds is None for night in found)
+        nothing = "No cleanup" if idle else "No todo was swept"
+        summary = f"{nothing} in these {len(found)} days."
+    measure = count_of("todo", lambda night: night.swept)
+    return chart(found, measure, name="swept", title="Todos swept", summary=summary)
 
 
 def failed_chart(found: Sequence[Night]) -> Chart:
     """Draw how many runs failed."""
     total, most = sum(night.failed for night in found), max(found, key=lambda night: night.failed)
-    summary = f"{span(found)}: {total:,} failed, most on {short(most.day)} ({most.failed:,})."
-    return chart(
-        found,
-        *("failed", "Failed runs", summary if total else f"{span(found)}: no run failed."),
-        value=lambda night: night.failed,
-        words="{:,.0f}".format,
-    )
+    summary = f"No run failed in these {len(found)} days."
+    if total:
+        runs = counted(total, "run")
+        summary = f"{span(found)}: {runs} failed, most on {short(most.day)} ({most.failed:,})."
+    measure = count_of("failed run", lambda night: night.failed)
+    return chart(found, measure, name="failed", title="Failed runs", summary=summary)
 
 
 def seconds_chart(
@@ -200,57 +250,50 @@ def seconds_chart(
 ) -> Chart:
     """Draw something that took time, on those days on which it happened."""
     days = [night for night in found if value(night) is not None]
-    longest = max(days, key=lambda night: value(night) or 0, default=None)
-    summary = f"{nothing} {span(found)[0].lower()}{span(found)[1:]}."
-    if longest:
-        took = spoken(value(longest) or 0)
-        summary = f"{span(found)}: {verb} {took}, on {short(longest.day)}."
-    return chart(found, name, title, summary, value=value, words=spoken)
+    slowest = max(days, key=lambda night: value(night) or 0, default=None)
+    summary = f"{nothing} in these {len(found)} days."
+    if slowest:
+        took = spoken(value(slowest) or 0)
+        summary = f"{span(found)}: {verb} {took}, on {short(slowest.day)}."
+    measure = Measure(value=value, end=seconds_axis_end, words=spoken)
+    return chart(found, measure, name=name, title=title, summary=summary)
 
 
 def chart(
-    found: Sequence[Night],
-    name: str,
-    title: str,
-    summary: str,
-    *,
-    value: Callable[[Night], float | None],
-    words: Callable[[float], str],
+    found: Sequence[Night], measure: Measure, *, name: str, title: str, summary: str
 ) -> Chart:
     """Draw one value a day.
 
     Args:
         found: the days.
+        measure: what to draw of them.
         name: what its parts are called by, in the page.
         title: for people.
         summary: what it shows, in a sentence.
-        value: a day's; None where there is none.
-        words: says a value.
     """
-    top = axis_end(max((value(night) or 0 for night in found), default=0))
-    step = (WIDTH - LEFT - RIGHT) / max(1, len(found))
+    values = [measure.value(night) or 0 for night in found]
+    top = measure.end(max(values))
+    step = (WIDTH - LEFT - RIGHT) / len(found)
     bars = []
-    for number, night in enumerate(found):
-        amount = value(night)
-        height = (amount or 0) / top * (HEIGHT - TOP - BOTTOM) if top else 0.0
-        said = "none" if amount is None else words(amount)
+    for number, night in enumerate(found if top else ()):
+        height = values[number] / top * (HEIGHT - TOP - BOTTOM)
         bars.append(
             Bar(
                 day=night.day,
-                label=said,
+                amount=measure.amount(night),
+                label=measure.label(night),
                 x=round(LEFT + number * step + 0.1 * step, 2),
                 y=round(HEIGHT - BOTTOM - height, 2),
                 width=round(0.8 * step, 2),
                 height=round(height, 2),
             )
         )
-    return Chart(
-        name=name,
-        title=title,
-        summary=summary,
-        top=words(top),
-        bars=tuple(bars) if top else (),
-    )
+    return Chart(name=name, title=title, summary=summary, top=measure.words(top), bars=tuple(bars))
+
+
+def count_of(thing: str, value: Callable[[Night], int]) -> Measure:
+    """Return how to draw what is counted."""
+    return Measure(value=value, end=axis_end, words="{:,.0f}".format, thing=thing)
 
 
 def axis_end(largest: float) -> float:
@@ -259,6 +302,15 @@ def axis_end(largest: float) -> float:
         return 0
     power = 10.0 ** floor(log10(largest))
     return float(next((r * power for r in ROUND if r * power >= largest), ceil(largest)))
+
+
+def seconds_axis_end(longest: float) -> float:
+    """Return so many seconds as are a round number of their unit; 0 for 0."""
+    if longest <= 0:
+        return 0
+    if longest > HOUR:
+        return HOUR * axis_end(longest / HOUR)
+    return next(end for end in ROUND_SECONDS if end >= longest)
 
 
 def span(found: Sequence[Night]) -> str:
@@ -271,10 +323,21 @@ def short(day: date) -> str:
     return f"{day:%b} {day.day}"
 
 
+def counted(number: float, thing: str) -> str:
+    """Return so many things, for a person to read."""
+    return f"{number:,.0f} {thing}" if number == 1 else f"{number:,.0f} {thing}s"
+
+
 def spoken(amount: float) -> str:
     """Return so many seconds, for a person to read."""
-    if amount >= 2 * 60 * 60:
-        return f"{amount / 3600:,.1f} h"
-    if amount >= 2 * 60:
-        return f"{amount / 60:.1f} min"
-    return f"{amount:.0f} s" if amount == 0 or amount >= 1 else f"{1000 * amount:.0f} ms"
+    if 0 < amount < 1:
+        return f"{1000 * amount:.0f} ms"
+    for size, unit in ((HOUR, "h"), (MINUTE, "min")):
+        if amount >= 2 * size:
+            return f"{tenths(amount / size)} {unit}"
+    return f"{tenths(amount)} s"
+
+
+def tenths(amount: float) -> str:
+    """Return a number with one decimal, unless that is 0."""
+    return f"{amount:,.1f}".removesuffix(".0")
