@@ -44,6 +44,11 @@ class Process(models.Model):
     host = models.CharField(max_length=255)
     pid = models.PositiveIntegerField()
     queues = models.JSONField(default=list)
+    tasks = models.JSONField(
+        default=list,
+        db_default=Value([], models.JSONField()),
+        help_text="Those that a worker has actors for.",
+    )
     started_at = models.DateTimeField(db_default=Now())
     seen_at = models.DateTimeField(db_default=Now())
 

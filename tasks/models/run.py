@@ -3,12 +3,12 @@
 A row changes through the verbs below alone. Each is one UPDATE that names the states it may come
 from, so a change that is not allowed touches no row, whoever else is at it:
 
-    pending ──► queued ──► running ──► succeeded, failed
+    pending ──► queued ──► running ──► succeeded, failed, cancelled
        ▲           │          │
        └───────────┴──────────┘
 
-A slot that is not run is skipped from the start; a run that no worker has taken up can be
-cancelled, and is then skipped as well.
+A slot that is not run is skipped from the start. A run that waits can be cancelled at once; one at
+work is asked to stop, and is cancelled at its next step.
 
 `attempts` counts how often a worker took the run up and is its fence: whoever took it up last may
 carry it on; whoever did so earlier, and was thought dead, finds that it is no longer theirs.
@@ -22,7 +22,7 @@ from uuid import UUID, uuid4
 
 from django.conf import settings
 from django.db import connection, models
-from django.db.models import Exists, F, OuterRef, Q, Subquery, Value
+from django.db.models import Case, Exists, F, OuterRef, Q, Subquery, Value, When
 from django.db.models.functions import Coalesce, Now
 from dramatiq import Message
 
@@ -35,9 +35,14 @@ LONGEST_REASON = 200
 #: A sweep writes this some hundred times. To have Django put it together takes longer each time
 #: than the database needs for it.
 SAVE_PROGRESS = """
-    UPDATE tasks_taskrun SET state = 'running', held_by = %s, progress = %s, crashes = 0
+    UPDATE tasks_taskrun
+    SET state = 'running', held_by = %s, progress = %s,
+        crashes = 0, losses = 0, progressed_at = {now}
     WHERE id = %s AND attempts = %s AND state IN ('pending', 'queued', 'running')
+    AND stop_requested_at IS NULL
 """
+#: The database's clock, as Django writes a moment.
+NOW = {"postgresql": "clock_timestamp()", "sqlite": "strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now')"}
 
 
 class State(models.TextChoices):
@@ -48,6 +53,7 @@ class State(models.TextChoices):
     RUNNING = "running"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
+    CANCELLED = "cancelled"
     SKIPPED = "skipped"
 
 
@@ -56,6 +62,9 @@ UNFINISHED = (State.PENDING, State.QUEUED, State.RUNNING)
 #: Interruptions, one after the other without getting any further, that a run is given: its worker
 #: died, or the database gave up on it. Then it is the run itself that is at fault.
 MOST_CRASHES = 5
+
+#: From so many interruptions on it is suspected of killing its process, and handed out alone.
+SUSPECT_CRASHES = 2
 
 
 class Trigger(models.TextChoices):
@@ -84,16 +93,32 @@ class TaskRunQuerySet(models.QuerySet["TaskRun"]):
 
     def due(self) -> Self:
         """Those to be handed to the broker now."""
-        return self.filter(state=State.PENDING, due_at__lte=Now())
+        return self.filter(state=State.PENDING, due_at__lte=Now(), stop_requested_at__isnull=True)
+
+    def suspect(self) -> Self:
+        """Those that may be what kills their process."""
+        return self.filter(crashes__gte=SUSPECT_CRASHES)
+
+    def to_be_ended(self) -> Self:
+        """Those that were to stop, and that nobody is at any more."""
+        return self.filter(state__in=(State.PENDING, State.QUEUED), stop_requested_at__isnull=False)
+
+    def unacknowledged(self) -> Self:
+        """Those that failed, or named errors, and that no operator has said they know of."""
+        return self.filter(
+            Q(state=State.FAILED) | Q(has_errors=True),
+            finished_at__isnull=False,
+            acknowledged_at__isnull=True,
+        )
 
     def waiting(self, *, longer_than: timedelta) -> Self:
         """Those handed to the broker a while ago, and not taken up."""
         return self.filter(state=State.QUEUED, sent_at__lt=Now() - longer_than)
 
     def orphaned(self) -> Self:
-        """Those whose process is gone."""
-        alive = Process.objects.alive().filter(pk=OuterRef("held_by"))
-        return self.filter(~Exists(alive), state=State.RUNNING)
+        """Those whose process is gone: it has left, or others have taken it for dead."""
+        holder = Process.objects.filter(pk=OuterRef("held_by"))
+        return self.filter(~Exists(holder), state=State.RUNNING)
 
     def record_pulse(self, message_id: UUID, result: object) -> bool:
         """Close the run of a message whose actor is not recorded, if it has one."""
@@ -123,14 +148,27 @@ class TaskRun(models.Model):
     due_at = models.DateTimeField(db_default=Now(), help_text="Not to be sent before.")
     sent_at = models.DateTimeField(null=True)
     started_at = models.DateTimeField(null=True)
+    progressed_at = models.DateTimeField(
+        null=True, help_text="When it was last taken up, or last got any further."
+    )
+    stop_requested_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
     held_by = models.UUIDField(null=True, help_text="The process that took it up last.")
     worker = models.CharField(
-        max_length=300, blank=True, default="", help_text="That process's host and number."
+        max_length=300,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="That process's host and number.",
     )
     delivery = models.UUIDField(null=True, help_text="What the broker calls its latest message.")
 
     sends = models.PositiveIntegerField(default=0)
+    losses = models.PositiveIntegerField(
+        default=0,
+        db_default=0,
+        help_text="Messages that the broker has lost since it last got any further.",
+    )
     attempts = models.PositiveIntegerField(default=0)
     failures = models.PositiveIntegerField(default=0)
     crashes = models.PositiveIntegerField(
@@ -140,8 +178,17 @@ class TaskRun(models.Model):
     progress = models.JSONField(default=dict)
     result = models.JSONField(null=True)
     error = models.TextField(blank=True)
+    has_errors = models.BooleanField(
+        default=False, db_default=False, help_text="It succeeded, but its result names errors."
+    )
     reason = models.CharField(
-        max_length=LONGEST_REASON, blank=True, help_text="Why it was skipped."
+        max_length=LONGEST_REASON, blank=True, help_text="Why it was skipped or cancelled."
+    )
+    acknowledged_at = models.DateTimeField(
+        null=True, help_text="When an operator said that they know of its failure or errors."
+    )
+    acknowledged_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
     )
 
     objects = TaskRunQuerySet.as_manager()
@@ -159,6 +206,8 @@ class TaskRun(models.Model):
         permissions = [
             ("start_taskrun", "Can start runs"),
             ("cancel_taskrun", "Can cancel runs"),
+            ("stop_taskrun", "Can stop runs at work"),
+            ("acknowledge_taskrun", "Can acknowledge failures"),
             ("undo_taskrun", "Can undo cleanups"),
             ("retry_deadletter", "Can retry dead letters"),
             ("discard_deadletter", "Can discard dead letters"),
@@ -179,6 +228,18 @@ class TaskRun(models.Model):
                 fields=["task", "finished_at"],
                 name="tasks_run_task_finished_at",
                 condition=Q(finished_at__isnull=False),
+            ),
+            models.Index(
+                fields=["finished_at"],
+                name="tasks_run_unacknowledged",
+                condition=Q(acknowledged_at__isnull=True)
+                & (Q(state=State.FAILED) | Q(has_errors=True)),
+            ),
+            # For the last success of a schedule's own.
+            models.Index(
+                fields=["task", "scheduled_for"],
+                name="tasks_run_task_succeeded_slot",
+                condition=Q(state=State.SUCCEEDED, scheduled_for__isnull=False),
             ),
         ]
 
@@ -207,8 +268,13 @@ class TaskRun(models.Model):
 
     @property
     def can_be_cancelled(self) -> bool:
-        """Whether no worker had taken it up when it was last read."""
-        return self.attempts == 0 and self.state in {State.PENDING, State.QUEUED}
+        """Whether it waited, and nobody was at it, when it was last read."""
+        return self.state in {State.PENDING, State.QUEUED}
+
+    @property
+    def can_be_stopped(self) -> bool:
+        """Whether it was at work, and not yet asked to stop, when it was last read."""
+        return self.state == State.RUNNING and self.stop_requested_at is None
 
     @property
     def last_words(self) -> str:
@@ -219,9 +285,10 @@ class TaskRun(models.Model):
     def summary(self) -> str:
         """The counts of its result, or so far, in words: `1,234 todos deleted, 7 users processed`.
 
-        Empty if it counts nothing. Holds numbers alone, and the names that the code gives them.
+        Empty if it counts nothing. Of a run that was cancelled it is what was done until then.
+        Holds numbers alone, and the names that the code gives them.
         """
-        counted = self.result if self.is_finished else {"rows": self.progress.get("rows")}
+        counted = {"rows": self.progress.get("rows")} if self.result is None else self.result
         if not isinstance(counted, dict):
             return ""
         numbers = {name: value for name, value in counted.items() if type(value) is int}
@@ -240,11 +307,12 @@ class TaskRun(models.Model):
 
     # Between the database and the broker.
 
-    def mark_sent(self, *, first: bool = True) -> bool:
+    def mark_sent(self, *, first: bool = True, lost: bool = False) -> bool:
         """Take it upon oneself to hand it to the broker, under a new `delivery`.
 
         Args:
-            first: it is pending; otherwise the broker has lost it, and it is sent once more.
+            first: it is pending; otherwise it is queued, and sent once more.
+            lost: the broker has lost the message that was sent before.
 
         Returns:
             Whether it was still to be sent, and nobody else did so at this moment.
@@ -252,11 +320,12 @@ class TaskRun(models.Model):
         was = Q(state=State.PENDING, due_at__lte=Now()) if first else Q(state=State.QUEUED)
         delivery = uuid4()
         taken = self._move(
-            {"delivery": self.delivery},
+            {"delivery": self.delivery, "stop_requested_at": None},
             was,
             state=State.QUEUED,
             delivery=delivery,
             sends=F("sends") + 1,
+            losses=F("losses") + lost,
             sent_at=Now(),
         )
         if taken:
@@ -274,102 +343,151 @@ class TaskRun(models.Model):
 
     # At work.
 
-    def start(self, process: UUID) -> bool:
-        """Take it up for a process, unless it is finished, held by another, or not yet due.
+    def start(self, process: UUID, *, delivery: UUID | None = None) -> bool:
+        """Take it up for a process, if it is handed to the workers and nobody else is at it.
 
-        On success `attempts` holds this attempt's number.
+        Args:
+            process: one that others can see to be alive; else the run stays as it is.
+            delivery: what the broker calls the message that asks for it. A run is handed to the
+                workers when it is queued; or pending, when this message did get through though its
+                sender had no answer. A late copy of an earlier message starts nothing before time.
+
+        Returns:
+            Whether it was taken up. Then `attempts` holds this attempt's number.
         """
-        takeable = (
-            Q(state=State.QUEUED)
-            | Q(state=State.PENDING, due_at__lte=Now())
-            | Q(state=State.RUNNING, pk__in=TaskRun.objects.filter(pk=self.pk).orphaned())
-        )
+        handed_over = Q(state=State.QUEUED)
+        if delivery is not None:
+            handed_over |= Q(state=State.PENDING, delivery=delivery)
         started = self._move(
-            {"attempts": self.attempts},
-            takeable,
+            {"attempts": self.attempts, "stop_requested_at": None},
+            handed_over,
+            Exists(Process.objects.alive().filter(pk=process)),
             state=State.RUNNING,
             held_by=process,
             worker=Coalesce(Subquery(Process.objects.named(process)), Value("")),
             attempts=self.attempts + 1,
+            losses=0,
             started_at=Coalesce("started_at", Now()),
+            progressed_at=Now(),
         )
         if started:
             self.attempts += 1
         return started
 
     def read_progress(self) -> dict[str, Any] | None:
-        """Return how far it has come; None if it has ended, or another attempt has begun."""
-        row = TaskRun.objects.filter(pk=self.pk, **self._ours())
+        """Return how far it has come; None if it has ended, is to stop, or is another's by now."""
+        row = TaskRun.objects.filter(pk=self.pk, stop_requested_at=None, **self._ours())
         return row.values_list("progress", flat=True).first()
 
     def save_progress(self, progress: Mapping[str, Any], process: UUID) -> bool:
         """Keep how far it has come. If it was thought dead and nobody took it up, it goes on."""
         holder = TaskRun._meta.get_field("held_by").get_db_prep_value(process, connection)
         with connection.cursor() as cursor:
-            cursor.execute(SAVE_PROGRESS, [holder, json.dumps(progress), self.pk, self.attempts])
+            cursor.execute(
+                SAVE_PROGRESS.format(now=NOW[connection.vendor]),
+                [holder, json.dumps(progress), self.pk, self.attempts],
+            )
             return bool(cursor.rowcount)
 
     def hand_on(self, *, after: timedelta) -> bool:
         """Leave the rest to the next message, which is due after some time."""
-        return self._move(self._ours(), state=State.PENDING, due_at=Now() + after)
+        return self._put_back(after=after)
+
+    def give_back(self, *, after: timedelta, delivery: UUID) -> bool:
+        """Leave it to a worker that knows its task: whoever got its message does not."""
+        return self._put_back({"delivery": delivery, "state": State.QUEUED}, after=after)
 
     def succeed(self, result: object) -> bool:
-        """End it well."""
-        return self._move(
-            self._ours(), state=State.SUCCEEDED, finished_at=Now(), result=result, error=""
+        """End it well; `errors` in its result are what it could not do."""
+        return self._end(
+            self._ours(), State.SUCCEEDED, result=result, error="", has_errors=names_errors(result)
         )
 
     def retry(self, error: str, *, after: timedelta) -> bool:
         """Have it tried again after a failure of its own."""
-        return self._move(
-            self._ours(),
-            state=State.PENDING,
-            due_at=Now() + after,
-            failures=F("failures") + 1,
-            error=storable(error),
-        )
+        return self._put_back(after=after, failures=F("failures") + 1, error=storable(error))
 
     def interrupt(self, error: str, *, after: timedelta) -> bool:
         """Have it tried again after something that is no failure of its own."""
-        return self._move(
-            self._ours(),
-            state=State.PENDING,
-            due_at=Now() + after,
-            crashes=F("crashes") + 1,
-            error=storable(error),
-        )
+        return self._put_back(after=after, crashes=F("crashes") + 1, error=storable(error))
 
     def release(self) -> bool:
         """Take it from a process that is gone, to have it tried again."""
-        return self._move(
-            {"attempts": self.attempts},
-            Q(pk__in=TaskRun.objects.filter(pk=self.pk).orphaned()),
-            state=State.PENDING,
-            due_at=Now(),
-            crashes=F("crashes") + 1,
-        )
+        orphaned = Q(pk__in=TaskRun.objects.filter(pk=self.pk).orphaned())
+        return self._put_back({}, orphaned, crashes=F("crashes") + 1)
 
-    def fail(self, error: str) -> bool:
-        """End it in failure, whoever holds it: its attempt must still be the latest."""
-        return self._move(
-            self._ours(), state=State.FAILED, finished_at=Now(), error=storable(error)
-        )
+    def fail(self, error: str, *conditions: Q) -> bool:
+        """End it in failure, whoever holds it: its attempt must still be the latest.
+
+        Args:
+            error: why; the end of it is kept.
+            conditions: what else must hold of its row.
+        """
+        return self._end(self._ours(), State.FAILED, *conditions, error=storable(error))
+
+    # What operators ask for.
 
     def cancel(self, reason: str) -> bool:
-        """Have it never run, unless a worker has taken it up, now or ever."""
+        """End a run that waits, whether or not it has been at work before."""
+        waiting = {"state__in": (State.PENDING, State.QUEUED)}
+        return self._end(waiting, State.CANCELLED, reason=reason[:LONGEST_REASON])
+
+    def request_stop(self, reason: str) -> bool:
+        """Ask a run at work to end at its next step; return whether it is at work.
+
+        Who asks again changes nothing.
+        """
         return self._move(
-            {"attempts": 0, "state__in": (State.PENDING, State.QUEUED)},
-            state=State.SKIPPED,
-            finished_at=Now(),
-            reason=reason[:LONGEST_REASON],
+            {"state": State.RUNNING},
+            stop_requested_at=Coalesce("stop_requested_at", Now()),
+            reason=Case(
+                When(stop_requested_at=None, then=Value(reason[:LONGEST_REASON])), default="reason"
+            ),
+        )
+
+    def end_stopped(self) -> bool:
+        """End a run that was asked to stop, and has."""
+        return self._end(self._ours(), State.CANCELLED, Q(stop_requested_at__isnull=False))
+
+    def acknowledge(self, by: Any) -> bool:
+        """Note that an operator knows of its failure or errors; return whether nobody had yet."""
+        return bool(
+            TaskRun.objects.unacknowledged()
+            .filter(pk=self.pk)
+            .update(acknowledged_at=Now(), acknowledged_by=by)
         )
 
     def _ours(self) -> dict[str, Any]:
         return {"attempts": self.attempts, "state__in": UNFINISHED}
 
-    def _move(self, was: Mapping[str, Any], *conditions: Q, **values: Any) -> bool:
+    def _put_back(
+        self,
+        was: Mapping[str, Any] | None = None,
+        *conditions: Q,
+        after: timedelta = timedelta(),
+        **values: Any,
+    ) -> bool:
+        """Leave it to the relay, to be sent when it is due: no earlier message can start it."""
+        return self._move(
+            {**self._ours(), **(was or {})},
+            *conditions,
+            state=State.PENDING,
+            delivery=None,
+            due_at=Now() + after,
+            **values,
+        )
+
+    def _end(self, was: Mapping[str, Any], state: State, *conditions: Q, **values: Any) -> bool:
+        return self._move(was, *conditions, state=state, finished_at=Now(), **values)
+
+    def _move(self, was: Mapping[str, Any], *conditions: Q | Exists, **values: Any) -> bool:
         """Change the row if it is as it was; return whether it did."""
         return bool(TaskRun.objects.filter(*conditions, pk=self.pk, **was).update(**values))
+
+
+def names_errors(result: object) -> bool:
+    """Say whether a result is a mapping with something in its `errors`."""
+    return isinstance(result, Mapping) and bool(result.get("errors"))
 
 
 def storable(error: str) -> str:
