@@ -6,7 +6,9 @@ wakes them. They still look once every `dramatiq_worker_timeout`, should a wake-
 the sake of messages that somebody else's program enqueued.
 """
 
+from collections.abc import Sequence
 from contextlib import suppress
+from enum import Enum, auto
 from threading import Event
 from typing import Any, cast
 
@@ -21,6 +23,14 @@ from redis.retry import Retry
 
 #: Whoever enqueues waits no longer than this for the connection, and again for the answer (s).
 PATIENCE = 0.4
+
+
+class Whereabouts(Enum):
+    """Where the broker has a message."""
+
+    NOWHERE = auto()
+    WAITING = auto()
+    IN_HAND = auto()
 
 
 class WakingBroker(RedisBroker):
@@ -91,6 +101,13 @@ class WakingBroker(RedisBroker):
             for worker in workers:
                 pipe.sismember(acks.format(worker.decode()), delivery)
             return any(pipe.execute())
+
+    def where(self, queue_name: str, deliveries: Sequence[str]) -> dict[str, Whereabouts]:
+        """Say where messages are."""
+        return {
+            delivery: Whereabouts.WAITING if self.has(queue_name, delivery) else Whereabouts.NOWHERE
+            for delivery in deliveries
+        }
 
     def _wake(self, queue_name: str) -> None:
         # They look by themselves, too, if only every so often.

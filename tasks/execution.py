@@ -1,18 +1,19 @@
 """What an actor sees of its run: how far it has come, and when to stop for now."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from datetime import datetime
 from threading import Event, local
 from time import monotonic
 from typing import Any
-from uuid import UUID
 
-from django.utils import timezone
 from dramatiq.errors import Retry
 
+from tasks.clock import database_now
 from tasks.models import TaskRun
+from tasks.outages import check_connection, outages
+from tasks.presence import Presence
 from tasks.transactions import short_transaction
 from todos.walk import InMemory
 
@@ -34,21 +35,26 @@ class RunTaken(Retry):
     """Others have taken this process for dead, and the run is theirs."""
 
 
+class Stopped(Retry):
+    """Somebody has asked for this run to stop."""
+
+
 class Execution:
     """One attempt at a run, in this process."""
 
-    def __init__(self, run: TaskRun, process: UUID, *, sliced: bool = True) -> None:
+    def __init__(self, run: TaskRun, presence: Presence, *, sliced: bool = True) -> None:
         """Begin.
 
         Args:
-            run: taken up by `process` just now.
-            process: who that is.
+            run: taken up by this process just now.
+            presence: how others know of this process.
             sliced: hand on after a while; otherwise it runs to its end.
         """
         self.run = run
         self.as_of: datetime = run.as_of
         self.result: object = None
-        self._process = process
+        self.to_stop = Event()
+        self._presence = presence
         self._ends = monotonic() + SLICE if sliced else float("inf")
         self._got_on = False
         self._progress: dict[str, Any] | None = None
@@ -62,31 +68,60 @@ class Execution:
     def step(self) -> Iterator[dict[str, Any]]:
         """Do a part of the work in one transaction with the account of it.
 
+        A database that is away is waited for before the transaction is opened. What goes wrong
+        within it is the caller's: a step may be tried again.
+
         Yields:
             What earlier steps have written there, to be read and changed. It is kept if the block
             ends well, and with it whatever the block did to the database; otherwise neither is.
 
         Raises:
             HandedOn: enough for now; the rest is for the next message.
+            Stopped: somebody has asked for the run to stop.
             RunTaken: this process was taken for dead, and the run is somebody else's.
         """
+        if self.to_stop.is_set():
+            raise Stopped
         # However short the time, each message gets on a little.
         if stopping.is_set() or (self._got_on and monotonic() >= self._ends):
             raise HandedOn
         # While the run is ours, nobody else writes there. If this step ends badly, it is read anew:
         # who knows whether it was kept.
         known, self._progress = self._progress, None
+        self.read(check_connection)
         with short_transaction():
             before = self.run.read_progress() if known is None else known
             if before is None:
-                raise RunTaken
+                raise self._lost()
             progress = deepcopy(before)
             yield progress
             # If others have taken the run up meanwhile, all of this step is undone.
-            if not self.run.save_progress(progress, self._process):
-                raise RunTaken
+            if not self.run.save_progress(progress, self._presence.id):
+                raise self._lost()
         self._progress = progress
         self._got_on = self._got_on or progress != before
+
+    def read[R](self, do: Callable[[], R]) -> R:
+        """Read from the database outside of any step; wait while it is away.
+
+        The time that this takes is no part of the slice: the run goes on afterwards.
+
+        Raises:
+            OperationalError, InterfaceError: it is away, and this process is to stop.
+        """
+        started = monotonic()
+        done = outages.insist(lambda: self._among_the_living(do), until=stopping)
+        self._ends += monotonic() - started
+        return done
+
+    def _among_the_living[R](self, do: Callable[[], R]) -> R:
+        # A process that was frozen says first that it is there, or the run would be taken from it.
+        self._presence.see_to_it()
+        return do()
+
+    def _lost(self) -> Retry:
+        """Return why the run may not be worked on any longer."""
+        return Stopped() if self.run.is_to_stop() else RunTaken()
 
 
 class Unrecorded(InMemory):
@@ -94,7 +129,7 @@ class Unrecorded(InMemory):
 
     def __init__(self) -> None:
         super().__init__()
-        self.as_of: datetime = timezone.now()
+        self.as_of: datetime = database_now()
 
 
 def current_run() -> Execution | Unrecorded:
@@ -103,6 +138,8 @@ def current_run() -> Execution | Unrecorded:
     return execution or Unrecorded()
 
 
-def set_current(execution: Execution | None) -> None:
-    """Have `current_run` in this thread return this."""
+def set_current(execution: Execution | None) -> Execution | None:
+    """Have `current_run` in this thread return this; return what it returned before."""
+    before: Execution | None = getattr(_current, "execution", None)
     _current.execution = execution
+    return before

@@ -1,19 +1,21 @@
 """Keeps the run ledger in a worker, so that actors hold no bookkeeping."""
 
 import traceback
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import structlog
+from django.db import connections
 from dramatiq import Broker, MessageProxy
 from dramatiq.middleware import Shutdown, SkipMessage
 from redis.exceptions import RedisError
 
-from tasks.execution import Execution, HandedOn, RunTaken, set_current, stopping
-from tasks.models import MOST_CRASHES, ProcessKind, State, TaskRun, Trigger
-from tasks.outages import DATABASE_AWAY, drop_connection, outages
+from tasks.clock import database_now
+from tasks.execution import Execution, HandedOn, RunTaken, Stopped, set_current, stopping
+from tasks.models import MOST_CRASHES, Process, ProcessKind, State, TaskRun, Trigger
+from tasks.outages import DATABASE_AWAY, outages
 from tasks.presence import Presence
 from tasks.results import store_exception, store_result
 from tasks.sending import arguments, send
@@ -34,20 +36,23 @@ MOST_RETRIES = 3
 SHORTEST_BACKOFF = 15_000
 LONGEST_BACKOFF = 60 * 60 * 1000
 
-#: Between two looks for a database that is away (seconds).
-LOOK_AGAIN = 1.0
+#: Before a run is sent again whose task the worker that got it does not know.
+LEAVE_TO_THOSE_WHO_KNOW = timedelta(seconds=5)
 
 
 class WorkerLedger:
-    """Opens and closes runs in one worker process."""
+    """Opens and closes runs in one worker process.
+
+    Which run a thread is at is the thread's to know (`tasks/execution.py`): the same message may be
+    at work twice in one process, once for each attempt, and each attempt closes itself alone.
+    """
 
     def __init__(self) -> None:
         self._presence: Presence | None = None
-        self._executions: dict[str, Execution] = {}
 
-    def enter(self, *, queues: Collection[str]) -> None:
-        """Say that this worker is there, and which queues it serves."""
-        self._presence = Presence(ProcessKind.WORKER, queues=queues)
+    def enter(self, *, queues: Collection[str], tasks: Collection[str]) -> None:
+        """Say that this worker is there, which queues it serves and which tasks it knows."""
+        self._presence = Presence(ProcessKind.WORKER, queues=queues, tasks=tasks)
         self._presence.begin()
 
     def stop(self) -> None:
@@ -65,8 +70,9 @@ class WorkerLedger:
         Raises:
             SkipMessage: it is finished, or another process is at it.
         """
+        set_current(None)
         try:
-            execution = insist(lambda: self._open(message))
+            execution = outages.insist(lambda: self._open(message), until=stopping)
         except Exception as error:
             # Without its run it must not be worked on. The relay will find it missing.
             message.options["store_results"] = False
@@ -75,7 +81,6 @@ class WorkerLedger:
         if execution is None:
             message.options["store_results"] = False
             raise SkipMessage(f"{message.actor_name} is done, or being done elsewhere")
-        self._executions[message.message_id] = execution
         set_current(execution)
 
     def close(
@@ -86,54 +91,108 @@ class WorkerLedger:
         result: object,
         exception: BaseException | None,
     ) -> None:
-        """Write how a message's run ended, if it was taken up."""
-        set_current(None)
-        execution = self._executions.pop(message.message_id, None)
+        """Write how the attempt that this thread is at ended, if it is at one."""
+        execution = set_current(None)
         if execution is None:
             return
         run = execution.run
         try:
-            insist(lambda: self._close(broker, message, run, result, exception))
+            outages.insist(
+                lambda: self._close(broker, message, run, result, exception), until=stopping
+            )
         except DATABASE_AWAY:
             raise  # And this process is to stop: the relay takes the run from it.
         except Exception:
             # Such as a result that the database cannot hold. Nobody else would end this run.
             error = traceback.format_exc()
             logger.exception("run not closed", task=run.task, run=run.pk)
-            insist(lambda: run.fail(error))
+            outages.insist(lambda: run.fail(error), until=stopping)
             message.options["store_results"] = False
 
-    def record_pulse(self, message: MessageProxy, result: object) -> None:
-        """Close the run of an actor that is not recorded, if a schedule asked for it."""
+    def close_unrecorded(
+        self, message: MessageProxy, *, result: object, exception: BaseException | None
+    ) -> None:
+        """Close the run of an actor that is not recorded, if somebody asked for it by a run."""
+        message_id = uuid_from(message.message_id)
+        if message_id is None:
+            return
         with outages.tolerate():
-            TaskRun.objects.record_pulse(UUID(message.message_id), result)
+            if exception is None:
+                TaskRun.objects.record_pulse(message_id, result)
+            else:
+                error = "".join(traceback.format_exception(exception))
+                TaskRun.objects.record_missing_pulse(message_id, error)
+
+    def give_back(self, message: MessageProxy) -> None:
+        """Leave a run whose actor this process does not know to one that does.
+
+        Called by the thread that fetches messages, which uses no database otherwise.
+        """
+        message_id, delivery = (
+            uuid_from(text) for text in (message.message_id, message.options.get("delivery"))
+        )
+        if message_id is None or delivery is None:
+            return
+        try:
+            with outages.tolerate():
+                for run in TaskRun.objects.filter(message_id=message_id):
+                    if run.give_back(after=LEAVE_TO_THOSE_WHO_KNOW, delivery=delivery):
+                        logger.warning("unknown task given back", task=run.task, run=run.pk)
+        finally:
+            connections.close_all()
 
     def _open(self, message: MessageProxy) -> Execution | None:
         """Take the message's run up; None where that is not to be."""
         if self._presence is None:
             raise RuntimeError("a message came before the worker had booted")
-        message_id = UUID(message.message_id)
-        run = TaskRun.objects.filter(message_id=message_id).first()
-        if run is None:  # Sent by hand.
-            run, _ = TaskRun.objects.get_or_create(
-                message_id=message_id,
-                defaults={
-                    "task": message.actor_name,
-                    "trigger": Trigger.API,
-                    "queue": message.queue_name,
-                    "arguments": arguments(message),
-                    "state": State.QUEUED,
-                    "sends": 1,
-                    "created_at": sent_at(message),
-                    "sent_at": sent_at(message),
-                },
-            )
+        delivery = uuid_from(message.options.get("delivery"))
+        run = self._run_of(message, delivery)
+        if run is None:
+            return None
         if run.is_finished:
             store_result(run)
             return None
-        if not run.start(self._presence.id):
+        if not run.start(self._presence.id, delivery=delivery):
+            # Others may have taken this process for dead; whoever takes a run up must be alive.
+            if Process.objects.alive().filter(pk=self._presence.id).exists():
+                return None
+            self._presence.beat()
+            if not run.start(self._presence.id, delivery=delivery):
+                return None
+        return Execution(run, self._presence)
+
+    def _run_of(self, message: MessageProxy, delivery: UUID | None) -> TaskRun | None:
+        """Return a message's run; None where there should be one and is none."""
+        message_id = uuid_from(message.message_id)
+        if message_id is None:
+            logger.error("message without a proper id dropped", task=message.actor_name)
             return None
-        return Execution(run, self._presence.id)
+        run = TaskRun.objects.filter(message_id=message_id).first()
+        if run or delivery is None:
+            return run or self._record(message, message_id)
+        # Its row was committed before it was sent, and is gone: the database has lost its last
+        # moments. The slot is claimed again, or whoever asked for the run knows that it failed.
+        logger.error("message without its run dropped", task=message.actor_name, id=str(message_id))
+        return None
+
+    def _record(self, message: MessageProxy, message_id: UUID) -> TaskRun:
+        """Write the row of a message that was sent by hand."""
+        # By the clock of whoever sent it: what is still to come is not to be touched.
+        sent = min(sent_at(message), database_now())
+        run, _ = TaskRun.objects.get_or_create(
+            message_id=message_id,
+            defaults={
+                "task": message.actor_name,
+                "trigger": Trigger.API,
+                "queue": message.queue_name,
+                "arguments": arguments(message),
+                "state": State.QUEUED,
+                "sends": 1,
+                "created_at": sent,
+                "sent_at": sent,
+            },
+        )
+        return run
 
     def _close(
         self,
@@ -151,6 +210,10 @@ class WorkerLedger:
             if run.hand_on(after=LEAVE_TO_OTHERS if stopping.is_set() else timedelta()):
                 run.refresh_from_db()
                 send(run)
+        elif isinstance(exception, Stopped):
+            if run.end_stopped():
+                run.refresh_from_db()
+                store_result(run)
         elif isinstance(exception, RunTaken):
             logger.warning("run taken by another process", task=run.task, run=run.pk)
         else:
@@ -178,25 +241,6 @@ class WorkerLedger:
             store_exception(run, exception)
 
 
-def insist[R](do: Callable[[], R]) -> R:
-    """Do something with the database; while it is away, wait, unless this process is to stop.
-
-    Raises:
-        OperationalError, InterfaceError: it is away, and this process is to stop.
-    """
-    while True:
-        try:
-            done = do()
-        except DATABASE_AWAY as error:
-            outages.report("database", error)
-            drop_connection()
-            if stopping.wait(LOOK_AGAIN):
-                raise
-        else:
-            outages.over("database")
-            return done
-
-
 def ended_here(run: TaskRun) -> bool:
     """Say whether the run has been ended by this attempt: the answer got lost on its way here."""
     return TaskRun.objects.filter(pk=run.pk, attempts=run.attempts).finished().exists()
@@ -212,3 +256,11 @@ def backoff(options: Mapping[str, Any], failures: int) -> timedelta:
 def sent_at(message: MessageProxy) -> datetime:
     """Return when a message was first sent."""
     return datetime.fromtimestamp(message.message_timestamp / 1000, tz=UTC)
+
+
+def uuid_from(text: object) -> UUID | None:
+    """Return the UUID that a text is; None if it is none."""
+    try:
+        return UUID(str(text))
+    except ValueError:
+        return None

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 def is_recorded(broker: Broker, actor_name: str) -> bool:
     """Say whether an actor's runs are recorded; one that this process does not know has none.
 
-    An actor with `recorded=False` has no attempts, retries or errors kept: if a schedule asked for
-    it, its run is closed when it has returned. That is the system's pulse.
+    An actor with `recorded=False` has no attempts or retries kept: if a schedule asked for it, its
+    run is closed when it has returned or failed. That is the system's pulse.
     """
     try:
         return bool(broker.get_actor(actor_name).options.get("recorded", True))
@@ -32,8 +32,12 @@ class RunLedger(Middleware):
 
     @property
     def actor_options(self) -> set[str]:
-        """The options that actors may have for us."""
-        return {"recorded"}
+        """The options that actors may have for us.
+
+        `recorded`: see `is_recorded`. `check`: called with the arguments of a run before it is
+        owed, it raises ValueError where one is out of bounds.
+        """
+        return {"recorded", "check"}
 
     @cached_property
     def _ledger(self) -> "WorkerLedger":
@@ -43,7 +47,10 @@ class RunLedger(Middleware):
 
     def before_worker_boot(self, broker: Broker, worker: Worker) -> None:
         """Say that this worker is there."""
-        self._ledger.enter(queues=worker.consumer_whitelist or broker.get_declared_queues())
+        self._ledger.enter(
+            queues=worker.consumer_whitelist or broker.get_declared_queues(),
+            tasks=broker.get_declared_actors(),
+        )
 
     def before_worker_shutdown(self, broker: Broker, worker: Worker) -> None:  # noqa: ARG002
         """Have runs stop at their next step."""
@@ -73,8 +80,13 @@ class RunLedger(Middleware):
         """Write how it ended."""
         if is_recorded(broker, message.actor_name):
             self._ledger.close(broker, message, result=result, exception=exception)
-        elif exception is None and not message.failed:
-            self._ledger.record_pulse(message, result)
+        elif not message.failed:
+            self._ledger.close_unrecorded(message, result=result, exception=exception)
+
+    def before_nack(self, broker: Broker, message: MessageProxy) -> None:
+        """Leave a message that this process has no actor for to one that has."""
+        if message.actor_name not in broker.get_declared_actors():
+            self._ledger.give_back(message)
 
 
 class UnrecordedRetries(Retries):

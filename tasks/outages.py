@@ -1,8 +1,8 @@
-"""Says once that something is away, and once that it is back."""
+"""What it means that database or broker are away: said once, waited out, and over."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from threading import Lock
+from threading import Event, Lock
 
 import structlog
 from django.db import DatabaseError, InterfaceError, InternalError, OperationalError, connection
@@ -12,6 +12,12 @@ logger = structlog.get_logger(__name__)
 
 #: What the database raises when it is away, or gives up on a lock, a connection or a transaction.
 DATABASE_AWAY = (OperationalError, InterfaceError, InternalError)
+
+#: SQLSTATE of a statement that PostgreSQL gave up: a lock that somebody else holds, a time-out.
+LOCKED = {"55P03", "57014"}
+
+#: Between two looks for a database that is away (seconds).
+LOOK_AGAIN = 1.0
 
 
 class Outages:
@@ -54,6 +60,58 @@ class Outages:
             self.report("broker", error)
         else:
             self.over("database")
+
+    @contextmanager
+    def pass_over_locked(self, what: str) -> Iterator[None]:
+        """Do something with a row; when somebody holds a lock on it, say so and do without."""
+        try:
+            yield
+        except OperationalError as error:
+            if not is_locked(error):
+                raise
+            self.report(what, error, how="locked")
+        else:
+            self.over(what)
+
+    def insist[R](self, do: Callable[[], R], *, until: Event) -> R:
+        """Do something with the database; wait while it is away.
+
+        Args:
+            do: outside of any transaction; may be called many times.
+            until: when this is set, it is not waited for any longer.
+
+        Raises:
+            OperationalError, InterfaceError, InternalError: it is away, and `until` is set.
+        """
+        while True:
+            try:
+                done = do()
+            except DATABASE_AWAY as error:
+                self.report("database", error)
+                drop_connection()
+                if until.wait(LOOK_AGAIN):
+                    raise
+            else:
+                self.over("database")
+                return done
+
+
+def is_locked(error: OperationalError) -> bool:
+    """Say whether the database is there, and gave up on a lock that somebody else holds."""
+    return getattr(error.__cause__, "sqlstate", None) in LOCKED
+
+
+def check_connection() -> None:
+    """Have this thread's connection work before a transaction is opened on it.
+
+    A server that has been restarted since the last one left a dead connection behind.
+
+    Raises:
+        OperationalError, InterfaceError: the database is away.
+    """
+    connection.close_if_unusable_or_obsolete()
+    connection.close_if_health_check_failed()
+    connection.ensure_connection()
 
 
 def drop_connection() -> None:

@@ -5,6 +5,7 @@ import socket
 from collections.abc import Collection
 from contextlib import suppress
 from threading import Event, Thread
+from time import monotonic
 from types import TracebackType
 from typing import Self
 from uuid import uuid4
@@ -14,6 +15,8 @@ from django.conf import settings
 from django.db import connections
 from django.db.models.functions import Now
 
+from tasks.clock import database_now
+from tasks.contact import Contact
 from tasks.models import Process, ProcessKind
 from tasks.outages import DATABASE_AWAY, outages
 
@@ -22,20 +25,30 @@ logger = structlog.get_logger(__name__)
 #: Signs of life in the time after which a process counts as gone.
 BEATS = 6
 
+#: While the database is away, the next one is tried this soon (seconds): whoever is back first must
+#: not find everyone silent.
+TRY_AGAIN = 1.0
+
 
 class Presence:
     """This process's row, kept fresh by a thread: a context manager around the process's work."""
 
-    def __init__(self, kind: ProcessKind, *, queues: Collection[str] = ()) -> None:
+    def __init__(
+        self, kind: ProcessKind, *, queues: Collection[str] = (), tasks: Collection[str] = ()
+    ) -> None:
         """Prepare it.
 
         Args:
             kind: what the process does.
             queues: those that a worker serves.
+            tasks: those that a worker has actors for.
         """
         self.id = uuid4()
+        self.contact = Contact()
         self._kind = kind
         self._queues = sorted(queues)
+        self._tasks = sorted(tasks)
+        self._beaten_at = float("-inf")
         self._ended = Event()
         self._thread = Thread(target=self._beat_on, name="presence", daemon=True)
 
@@ -63,6 +76,15 @@ class Presence:
         self._try_to_beat()
         self._thread.start()
 
+    def see_to_it(self) -> None:
+        """Give a sign of life unless there was one lately: this process may have been frozen.
+
+        Raises:
+            OperationalError, InterfaceError: the database is away.
+        """
+        if monotonic() - self._beaten_at > 2 * interval():
+            self.beat()
+
     def end(self) -> None:
         """Be gone."""
         self._ended.set()
@@ -71,26 +93,45 @@ class Presence:
             Process.objects.filter(pk=self.id).delete()
 
     def beat(self) -> None:
-        """Give a sign of life."""
-        if Process.objects.filter(pk=self.id).update(seen_at=Now()):
-            return
-        # The first one, or others have taken this process for dead.
-        Process.objects.create(
+        """Give a sign of life.
+
+        Raises:
+            OperationalError, InterfaceError: the database is away.
+        """
+        begun = monotonic()
+        if not Process.objects.filter(pk=self.id).update(seen_at=Now()):
+            # The first one, or others have taken this process for dead. Another thread of this
+            # process may find so at the same time.
+            Process.objects.bulk_create([self._row()], ignore_conflicts=True)
+        self.contact.note(database_now())
+        self._beaten_at = begun
+
+    def _row(self) -> Process:
+        return Process(
             pk=self.id,
             kind=self._kind,
             host=socket.gethostname(),
             pid=os.getpid(),
             queues=self._queues,
+            tasks=self._tasks,
         )
 
     def _beat_on(self) -> None:
-        while not self._ended.wait(settings.TASKS_LIVENESS_SECONDS / BEATS):
-            self._try_to_beat()
+        pause = interval()
+        while not self._ended.wait(pause):
+            pause = interval() if self._try_to_beat() else min(TRY_AGAIN, interval())
         connections.close_all()
 
-    def _try_to_beat(self) -> None:
+    def _try_to_beat(self) -> bool:
+        beaten_at = self._beaten_at
         try:
             with outages.tolerate():
                 self.beat()
         except Exception:
             logger.exception("no sign of life")  # The next one may do better.
+        return self._beaten_at != beaten_at
+
+
+def interval() -> float:
+    """Return the seconds from one sign of life to the next."""
+    return settings.TASKS_LIVENESS_SECONDS / BEATS

@@ -15,7 +15,7 @@ from tasks.models import State, TaskRun
 
 
 class RunFailed(Exception):  # noqa: N818  (named as the state is)
-    """What a run that failed leaves as its result: the last line of its error."""
+    """What a run that failed or was cancelled leaves as its result: why, in a line."""
 
 
 def store_result(run: TaskRun) -> None:
@@ -27,6 +27,8 @@ def store_result(run: TaskRun) -> None:
         )
     elif run.state == State.FAILED:
         store_exception(run, RunFailed(run.last_words))
+    elif run.state == State.CANCELLED:
+        store_exception(run, RunFailed(run.reason))
 
 
 def store_exception(run: TaskRun, exception: BaseException) -> None:

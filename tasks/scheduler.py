@@ -27,10 +27,10 @@ from dramatiq.errors import ActorNotFound
 
 from tasks.claims import claim
 from tasks.clock import database_now
-from tasks.models import ProcessKind, Schedule
+from tasks.models import ProcessKind, Schedule, TaskRun
 from tasks.outages import outages
 from tasks.presence import Presence
-from tasks.relay import relay
+from tasks.relay import Relay
 from tasks.schedules import SCHEDULES, add_missing_schedules
 from tasks.sending import hand_over
 
@@ -67,6 +67,8 @@ class Scheduler:
         for default in SCHEDULES:
             get_broker().get_actor(default.task)
         self._alive_file = alive_file
+        self._presence = Presence(ProcessKind.SCHEDULER)
+        self._relay = Relay(self._presence.contact)
         self._stopped = Event()
         self._ticks = 0
         self._set_up = False
@@ -85,7 +87,7 @@ class Scheduler:
         signal.signal(signal.SIGTERM, self._stop)
         signal.signal(signal.SIGINT, self._stop)
         ticking = Thread(target=self._tick_on, name="tick", daemon=True)
-        with Presence(ProcessKind.SCHEDULER):
+        with self._presence:
             ticking.start()
             Thread(target=self._watch, name="watchdog", daemon=True).start()
             logger.info("scheduler started")
@@ -102,7 +104,16 @@ class Scheduler:
         """
         add_missing_schedules()
         self._claim_what_is_due(database_now())
-        relay()
+        self._relay.run()
+        if TaskRun.objects.held_by_silent().exists():
+            self._listen()
+            self._relay.run()
+
+    def _listen(self) -> None:
+        """Stay until it is known who is gone: whoever is there is heard of within a liveness."""
+        while self._presence.contact.heard_all_since() is None:
+            self._presence.contact.note(database_now())
+            sleep(1)
 
     def tick(self) -> None:
         """Do what is to be done every so often; see the module."""
@@ -110,9 +121,10 @@ class Scheduler:
             add_missing_schedules()
             self._set_up = True
         now = database_now()
+        self._presence.contact.note(now)
         self._ahead = now - timezone.now()
         self._plan(self._claim_what_is_due(now))
-        relay()
+        self._relay.run()
 
     def _claim_what_is_due(self, now: datetime) -> list[Schedule]:
         """Claim the slots that have come by now; return the enabled schedules that can be used."""
@@ -127,7 +139,8 @@ class Scheduler:
                 continue
             usable.append(schedule)
             if latest and latest > schedule.dealt_with_until:
-                self._claim(schedule.pk)
+                with outages.pass_over_locked(f"schedule {schedule.pk}"):
+                    self._claim(schedule.pk)
         return usable
 
     def _tick_on(self) -> None:
@@ -179,7 +192,8 @@ class Scheduler:
             early = (moment + self._ahead - database_now()).total_seconds()
             if early > 0:
                 sleep(min(early, 1.0))
-            self._claim(schedule_id)
+            with outages.pass_over_locked(f"schedule {schedule_id}"):
+                self._claim(schedule_id)
             schedule = Schedule.objects.filter(pk=schedule_id, enabled=True).first()
             if schedule and not self._stopped.is_set():
                 self._wake_at(self._next(schedule), schedule_id)

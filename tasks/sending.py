@@ -5,6 +5,7 @@ committed. If the broker is away it turns pending; if the process dies in betwee
 not have it. The relay sends both (`tasks/relay.py`).
 """
 
+import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -38,7 +39,7 @@ class Request:
     trigger: Trigger
     by: User | None = None
 
-    def enqueue[**P, R](self, actor: Actor[P, R], *args: P.args, **kwargs: P.kwargs) -> TaskRun:
+    def enqueue[**P, R](self, actor: Actor[P, R], /, *args: P.args, **kwargs: P.kwargs) -> TaskRun:
         """Owe a run of `actor` with these arguments, and send it once that is committed.
 
         A rollback leaves nothing. A broker that is down costs no error and less than a second: the
@@ -48,7 +49,8 @@ class Request:
             The run; its `message()` waits for the result.
 
         Raises:
-            TypeError: an argument cannot be written as JSON.
+            TypeError: the actor takes no such arguments, or one cannot be written as JSON.
+            ValueError: an argument is out of the bounds that the actor's `check` knows.
         """
         run = self.owe(actor.message(*args, **kwargs))
         transaction.on_commit(partial(hand_over, run), robust=True)
@@ -73,8 +75,10 @@ class Request:
         """Write a message's row and do no more; `values` are further fields of it.
 
         Raises:
-            TypeError: an argument cannot be written as JSON.
+            TypeError: the actor takes no such arguments, or one cannot be written as JSON.
+            ValueError: an argument is out of the bounds that the actor's `check` knows.
         """
+        check_arguments(message)
         message.encode()
         return TaskRun.objects.create(
             task=message.actor_name,
@@ -87,9 +91,27 @@ class Request:
         )
 
 
-def enqueue[**P, R](actor: Actor[P, R], *args: P.args, **kwargs: P.kwargs) -> TaskRun:
+def enqueue[**P, R](actor: Actor[P, R], /, *args: P.args, **kwargs: P.kwargs) -> TaskRun:
     """Owe a run of `actor`, asked for by code; see `Request.enqueue`."""
     return Request(Trigger.API).enqueue(actor, *args, **kwargs)
+
+
+def check_arguments(message: Message[Any]) -> None:
+    """Refuse a message that its actor could do nothing with, if this process knows the actor.
+
+    Raises:
+        TypeError: the actor takes no such arguments.
+        ValueError: an argument is out of the bounds that the actor's `check` knows.
+    """
+    actor = get_broker().actors.get(message.actor_name)
+    if actor is None:
+        return
+    try:
+        inspect.signature(actor.fn).bind(*message.args, **message.kwargs)
+    except TypeError as error:
+        raise TypeError(f"{message.actor_name}: {error}") from error
+    if check := actor.options.get("check"):
+        check(*message.args, **message.kwargs)
 
 
 def arguments(message: Message[Any] | MessageProxy) -> Mapping[str, Any]:
@@ -97,12 +119,13 @@ def arguments(message: Message[Any] | MessageProxy) -> Mapping[str, Any]:
     return {"args": list(message.args), "kwargs": message.kwargs}
 
 
-def send(run: TaskRun, *, first: bool = True) -> bool:
-    """Hand over a run that the broker does not have.
+def send(run: TaskRun, *, first: bool = True, lost: bool = False) -> bool:
+    """Hand over a run.
 
     Args:
         run: as it was read.
-        first: it is pending; otherwise the broker has lost its message.
+        first: it is pending; otherwise it is queued, and sent once more.
+        lost: the broker has lost the message that was sent before.
 
     Returns:
         Whether it was sent now; otherwise somebody else did, or the broker is away and it goes
@@ -111,7 +134,7 @@ def send(run: TaskRun, *, first: bool = True) -> bool:
     Raises:
         OperationalError, InterfaceError: the database is away.
     """
-    return run.mark_sent(first=first) and hand_over(run)
+    return run.mark_sent(first=first, lost=lost) and hand_over(run)
 
 
 def hand_over(run: TaskRun) -> bool:

@@ -27,3 +27,18 @@ def short_transaction() -> Iterator[None]:
             with connection.cursor() as cursor:
                 cursor.execute(_CONFIGURE)
         yield
+
+
+@contextmanager
+def one_at_a_time(what: str) -> Iterator[None]:
+    """Open a transaction that no other of the same name is open beside, in any process.
+
+    Args:
+        what: a name, for whatever has no row of its own to lock.
+    """
+    with transaction.atomic():
+        # SQLite has one writer at a time anyway.
+        if connection.vendor == "postgresql":
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [what])
+        yield

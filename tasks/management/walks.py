@@ -8,17 +8,20 @@ from django.core.management.base import CommandError
 from dramatiq import Message
 from tqdm import tqdm
 
-from tasks.execution import Execution, RunTaken
+from tasks.execution import Execution, RunTaken, Stopped
 from tasks.inline import running_here
 from tasks.sending import Request
 from todos.walk import OnBatch, Progress
 
 BAR = "{percentage:3.0f}%|{bar}| {postfix} [{elapsed}<{remaining}]"
 
+#: Exit code of a command that was told to stop, as of one that Ctrl-C has ended.
+STOPPED = 130
+
 
 @contextmanager
 def walking_here(
-    request: Request, message: Message[Any], *, quiet: bool, done: str
+    request: Request, message: Message[Any], *, quiet: bool, done: str, undo: str = ""
 ) -> Iterator[tuple[Execution, OnBatch]]:
     """Record what the block does as the run that a message asks for; show how far it has come.
 
@@ -27,25 +30,38 @@ def walking_here(
         message: what a worker would be sent.
         quiet: show no bar. There is none either where standard error is no terminal.
         done: what has been done to the rows, for the bar.
+        undo: the command that takes back what has been done, less the run's number; empty if none
+            does.
 
     Yields:
         What keeps the account, and what to call after each batch. The block leaves its result in
         the former's `result`.
 
     Raises:
-        CommandError: a worker has taken the run over.
+        CommandError: the run was told to stop, or a worker has taken it over.
     """
+    rows, run_id = 0, None
     try:
         with (
             tqdm(total=100, bar_format=BAR, disable=True if quiet else None) as bar,
             running_here(request, message) as execution,
         ):
+            run_id = execution.run_id
 
             def on_batch(progress: Progress) -> None:
+                nonlocal rows
+                rows = progress.rows
                 bar.set_postfix_str(f"{progress.rows:,} {done}", refresh=False)
                 bar.update(100 * progress.done - bar.n)
 
             yield execution, on_batch
+    except Stopped as error:
+        how = f" {undo} {run_id} takes that back." if undo and rows else ""
+        raise CommandError(
+            f"Stopped: {rows:,} {done}, and run {run_id} is cancelled. "
+            f"The same command goes on with the rest.{how}",
+            returncode=STOPPED,
+        ) from error
     except RunTaken as error:
         raise CommandError(
             "This process was held up for so long that a worker has taken the run over."

@@ -1,12 +1,12 @@
 """Who is there: each worker process, scheduler and command says so every few seconds."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Self
 from uuid import UUID, uuid4
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Value
+from django.db.models import Q, Value
 from django.db.models.functions import Cast, Concat, Now
 
 
@@ -25,9 +25,9 @@ class ProcessQuerySet(models.QuerySet["Process"]):
         """Those heard of lately."""
         return self.filter(seen_at__gte=Now() - liveness())
 
-    def dead(self) -> Self:
-        """Those not heard of for so long that they count as gone."""
-        return self.filter(seen_at__lt=Now() - liveness())
+    def silent_since(self, moment: datetime) -> Self:
+        """Those not heard of since `moment`, or only by a clock that has been set back since."""
+        return self.filter(Q(seen_at__lt=moment) | Q(seen_at__gt=Now() + liveness()))
 
     def named(self, process: UUID) -> "models.QuerySet[Process, str]":
         """Return one's host and number, for a person to read."""

@@ -120,13 +120,25 @@ class TaskRunQuerySet(models.QuerySet["TaskRun"]):
         holder = Process.objects.filter(pk=OuterRef("held_by"))
         return self.filter(~Exists(holder), state=State.RUNNING)
 
+    def held_by_silent(self) -> Self:
+        """Those whose process is gone, or has not been heard of for so long that it may be."""
+        alive = Process.objects.alive().filter(pk=OuterRef("held_by"))
+        return self.filter(~Exists(alive), state=State.RUNNING)
+
     def record_pulse(self, message_id: UUID, result: object) -> bool:
-        """Close the run of a message whose actor is not recorded, if it has one."""
+        """Close the run of a message whose actor is not recorded, if it has one.
+
+        Dramatiq may have had it tried again after a failure.
+        """
+        open_ones = self.filter(message_id=message_id, state__in=(*UNFINISHED, State.FAILED))
         return bool(
-            self.filter(message_id=message_id, state__in=UNFINISHED).update(
-                state=State.SUCCEEDED, finished_at=Now(), result=result
-            )
+            open_ones.update(state=State.SUCCEEDED, finished_at=Now(), result=result, error="")
         )
+
+    def record_missing_pulse(self, message_id: UUID, error: str) -> bool:
+        """Fail the run of a message whose actor is not recorded, if it has one."""
+        open_ones = self.filter(message_id=message_id, state__in=UNFINISHED)
+        return bool(open_ones.update(state=State.FAILED, finished_at=Now(), error=storable(error)))
 
 
 class TaskRun(models.Model):
@@ -325,7 +337,7 @@ class TaskRun(models.Model):
             state=State.QUEUED,
             delivery=delivery,
             sends=F("sends") + 1,
-            losses=F("losses") + lost,
+            losses=F("losses") + int(lost),
             sent_at=Now(),
         )
         if taken:
@@ -388,6 +400,11 @@ class TaskRun(models.Model):
                 [holder, json.dumps(progress), self.pk, self.attempts],
             )
             return bool(cursor.rowcount)
+
+    def is_to_stop(self) -> bool:
+        """Say whether this attempt has been asked to stop."""
+        asked = TaskRun.objects.filter(pk=self.pk, stop_requested_at__isnull=False)
+        return asked.filter(**self._ours()).exists()
 
     def hand_on(self, *, after: timedelta) -> bool:
         """Leave the rest to the next message, which is due after some time."""

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from time import perf_counter
 from typing import Any
-from uuid import uuid4
 
 from django.db import connection, transaction
 from dramatiq import Actor
 
 from tasks.execution import Execution, HandedOn, set_current
-from tasks.models import State, TaskRun, Trigger
+from tasks.models import ProcessKind, State, TaskRun, Trigger
+from tasks.presence import Presence
 
 
 @dataclass
@@ -70,20 +70,22 @@ def perform[**P, R](
     Returns:
         The run's row, and its result.
     """
-    process = uuid4()
+    presence = Presence(ProcessKind.WORKER)
+    presence.beat()
     row = TaskRun.objects.create(
         task=actor.actor_name, trigger=Trigger.API, queue=actor.queue_name, state=State.QUEUED
     )
     run = TaskRun.objects.get(pk=row.pk)
     while True:
-        assert run.start(process)
-        execution = WatchedExecution(run, process)
+        assert run.start(presence.id)
+        execution = WatchedExecution(run, presence)
         execution.watch = watch
         set_current(execution)
         try:
             result = actor.fn(*args, **kwargs)
         except HandedOn:
-            run.hand_on(after=timedelta(0))
+            assert run.hand_on(after=timedelta(0))
+            assert run.mark_sent()
         else:
             run.succeed(result)
             return run, result

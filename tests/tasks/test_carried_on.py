@@ -3,14 +3,14 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
-from uuid import uuid4
 
 import pytest
 from django.utils import timezone
 
 from accounts.models import User
 from tasks.execution import Execution, HandedOn, RunTaken, stopping
-from tasks.models import State, TaskRun, Trigger
+from tasks.models import Process, ProcessKind, State, TaskRun, Trigger
+from tasks.presence import Presence
 from tests.todos.test_sweep import AS_OF, give, refuse_to_delete
 from todos.models import Todo, TrashedTodo
 from todos.services import TodoService
@@ -38,11 +38,16 @@ def run(transactional_db: None) -> TaskRun:
 
 
 def take_up(run: TaskRun) -> Execution:
-    """Take the run up for a new process, as if the one before were gone (none is heard of)."""
+    """Take the run up for a new process, as if the one before were gone."""
+    Process.objects.all().delete()
     taken = TaskRun.objects.get(pk=run.pk)
-    process = uuid4()
-    assert taken.start(process)
-    return Execution(taken, process)
+    if taken.state == State.RUNNING:
+        assert taken.release()
+        assert taken.mark_sent()
+    presence = Presence(ProcessKind.WORKER)
+    presence.beat()
+    assert taken.start(presence.id)
+    return Execution(taken, presence)
 
 
 def sweep(execution: Execution, **options: Any) -> int:

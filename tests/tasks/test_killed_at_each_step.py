@@ -61,13 +61,13 @@ STEPS = {
     ),
     "message fetched": (
         "tasks/ledger.py",
-        "execution = insist(lambda: self._open(message))",
-        "dying.here(); execution = insist(lambda: self._open(message))",
+        "execution = outages.insist(lambda: self._open(message), until=stopping)",
+        "dying.here(); execution = outages.insist(lambda: self._open(message), until=stopping)",
     ),
     "run taken up": (
         "tasks/ledger.py",
-        "self._executions[message.message_id] = execution",
-        "dying.here(); self._executions[message.message_id] = execution",
+        "        set_current(execution)\n",
+        "        dying.here(); set_current(execution)\n",
     ),
     "step done, not committed": ("tasks/actors.py", "# in the first step", "dying.here()"),
     "step committed": ("tasks/actors.py", "# between two steps", "dying.here()"),

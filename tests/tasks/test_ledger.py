@@ -19,9 +19,9 @@ from tasks.actors import ping, todo_cleanup
 from tasks.broker import WakingBroker
 from tasks.execution import current_run, stopping
 from tasks.models import Process, State, TaskRun, Trigger
-from tasks.relay import relay
 from tasks.sending import enqueue
 from tests.processes import wait_until
+from tests.tasks.relaying import relay
 from tests.todos.test_sweep import AS_OF, LONG_AGO
 from todos.models import Todo
 

@@ -8,6 +8,7 @@ import pytest
 from django.db import IntegrityError, transaction
 from django.db.models.functions import Now
 
+from accounts.models import User
 from tasks.models import UNFINISHED, Process, ProcessKind, State, TaskRun, Trigger
 from tasks.models.run import LONGEST_ERROR
 
@@ -17,7 +18,7 @@ VERBS: dict[str, Callable[[TaskRun], bool]] = {
     "mark_sent": TaskRun.mark_sent,
     "send_again": lambda run: run.mark_sent(first=False),
     "mark_unsent": lambda run: run.mark_unsent(retry_in=NO_TIME),
-    "start": lambda run: run.start(uuid4()),
+    "start": lambda run: run.start(new_process()),
     "save_progress": lambda run: run.save_progress({"cursor": 1}, uuid4()),
     "hand_on": lambda run: run.hand_on(after=NO_TIME),
     "succeed": lambda run: run.succeed({"done": 1}),
@@ -25,7 +26,9 @@ VERBS: dict[str, Callable[[TaskRun], bool]] = {
     "interrupt": lambda run: run.interrupt("cut off", after=NO_TIME),
     "release": TaskRun.release,
     "fail": lambda run: run.fail("it broke"),
+    "give_back": lambda run: run.give_back(after=NO_TIME, delivery=run.delivery or uuid4()),
     "cancel": lambda run: run.cancel("not wanted"),
+    "request_stop": lambda run: run.request_stop("not wanted"),
 }
 
 #: The state that each verb leads to, from each state that it may come from. A running run here
@@ -34,7 +37,7 @@ ALLOWED = {
     "mark_sent": {State.PENDING: State.QUEUED},
     "send_again": {State.QUEUED: State.QUEUED},
     "mark_unsent": {State.QUEUED: State.PENDING},
-    "start": dict.fromkeys(UNFINISHED, State.RUNNING),
+    "start": {State.QUEUED: State.RUNNING},
     "save_progress": dict.fromkeys(UNFINISHED, State.RUNNING),
     "hand_on": dict.fromkeys(UNFINISHED, State.PENDING),
     "succeed": dict.fromkeys(UNFINISHED, State.SUCCEEDED),
@@ -42,7 +45,9 @@ ALLOWED = {
     "interrupt": dict.fromkeys(UNFINISHED, State.PENDING),
     "release": {State.RUNNING: State.PENDING},
     "fail": dict.fromkeys(UNFINISHED, State.FAILED),
-    "cancel": dict.fromkeys((State.PENDING, State.QUEUED), State.SKIPPED),
+    "give_back": {State.QUEUED: State.PENDING},
+    "cancel": dict.fromkeys((State.PENDING, State.QUEUED), State.CANCELLED),
+    "request_stop": {State.RUNNING: State.RUNNING},
 }
 
 
@@ -53,6 +58,7 @@ def new_run(state: State = State.QUEUED, **values: object) -> TaskRun:
         "trigger": Trigger.API,
         "queue": "default",
         "sends": 1,
+        "delivery": uuid4(),
         "finished_at": None if state in UNFINISHED else Now(),
     }
     run = TaskRun.objects.create(state=state, **{**defaults, **values})
@@ -64,6 +70,14 @@ def new_process(*, silent_for: int = 0) -> UUID:
     process = Process.objects.create(kind=ProcessKind.WORKER, host="here", pid=1)
     Process.objects.filter(pk=process.pk).update(seen_at=Now() - timedelta(seconds=silent_for))
     return process.pk
+
+
+def take_up_and_lose(run: TaskRun) -> None:
+    """Take a run up for a process, and release it from that as one that is gone."""
+    process = new_process()
+    assert run.start(process)
+    Process.objects.filter(pk=process).delete()
+    assert TaskRun.objects.get(pk=run.pk).release()
 
 
 def state_of(run: TaskRun) -> str:
@@ -90,8 +104,9 @@ def test_verb_changes_a_run_from_the_states_it_may_come_from_and_no_other(
 @pytest.mark.parametrize("verb", ["save_progress", "hand_on", "succeed", "retry", "interrupt"])
 def test_who_was_taken_for_dead_finds_the_run_no_longer_theirs(db: None, verb: str) -> None:
     earlier = new_run()
-    assert earlier.start(new_process(silent_for=3600))
+    take_up_and_lose(earlier)
     later = TaskRun.objects.get(pk=earlier.pk)
+    assert later.mark_sent()
     assert later.start(new_process())
 
     assert VERBS[verb](earlier) is False
@@ -100,8 +115,7 @@ def test_who_was_taken_for_dead_finds_the_run_no_longer_theirs(db: None, verb: s
 
 def test_who_was_taken_for_dead_goes_on_if_nobody_has_taken_the_run_up(db: None) -> None:
     run = new_run()
-    assert run.start(new_process(silent_for=3600))
-    assert TaskRun.objects.get(pk=run.pk).release()
+    take_up_and_lose(run)
     assert state_of(run) == State.PENDING
 
     assert run.save_progress({"cursor": 7}, new_process())
@@ -109,12 +123,65 @@ def test_who_was_taken_for_dead_goes_on_if_nobody_has_taken_the_run_up(db: None)
     assert run.succeed(None)
 
 
-def test_run_that_was_ever_taken_up_cannot_be_cancelled(db: None) -> None:
+def test_run_that_waits_can_be_cancelled_though_it_has_been_at_work(db: None) -> None:
     run = new_run()
     assert run.start(new_process())
-    assert run.hand_on(after=NO_TIME)
     assert not TaskRun.objects.get(pk=run.pk).cancel("not wanted")
-    assert state_of(run) == State.PENDING
+    assert run.hand_on(after=NO_TIME)
+    assert TaskRun.objects.get(pk=run.pk).cancel("not wanted")
+    assert state_of(run) == State.CANCELLED
+
+
+def test_run_that_is_to_stop_gets_no_further_and_ends_as_cancelled(db: None) -> None:
+    run = new_run()
+    assert run.start(new_process())
+    assert run.save_progress({"rows": 3}, new_process())
+    assert not run.end_stopped()
+    assert run.request_stop("Enough.")
+    assert run.request_stop("Enough, again.")
+
+    assert run.read_progress() is None
+    assert not run.save_progress({"rows": 4}, new_process())
+    assert run.is_to_stop()
+    assert run.end_stopped()
+    stopped = TaskRun.objects.get(pk=run.pk)
+    assert (stopped.state, stopped.reason) == (State.CANCELLED, "Enough.")
+    assert stopped.summary == "3 rows"
+    assert not run.is_to_stop()
+
+
+def test_run_that_is_to_stop_is_neither_sent_nor_taken_up_again(db: None) -> None:
+    run, process = new_run(), new_process()
+    assert run.start(process)
+    assert run.request_stop("Enough.")
+    Process.objects.filter(pk=process).delete()
+    assert TaskRun.objects.get().release()
+
+    waiting = TaskRun.objects.to_be_ended().get()
+    assert not TaskRun.objects.due().exists()
+    assert not waiting.mark_sent()
+    assert not waiting.start(new_process(), delivery=run.delivery)
+    assert waiting.cancel(waiting.reason)
+    assert TaskRun.objects.get().reason == "Enough."
+
+
+def test_failure_is_acknowledged_once_and_says_by_whom(db: None, alice: User, bob: User) -> None:
+    run = new_run(State.FAILED)
+    assert run.acknowledge(alice)
+    assert not run.acknowledge(bob)
+    assert TaskRun.objects.get().acknowledged_by == alice
+    assert not new_run(State.SUCCEEDED).acknowledge(alice)
+    assert new_run(State.SUCCEEDED, has_errors=True).acknowledge(alice)
+
+
+@pytest.mark.parametrize(
+    ("result", "has_errors"),
+    [({"errors": []}, False), ({"errors": [{"user_id": 1}]}, True), (["errors"], False)],
+)
+def test_success_that_names_errors_is_marked(db: None, result: object, has_errors: bool) -> None:  # noqa: FBT001
+    run = new_run()
+    assert run.succeed(result)
+    assert TaskRun.objects.get().has_errors is has_errors
 
 
 def test_run_keeps_the_name_of_the_worker_that_is_gone(db: None) -> None:
@@ -122,9 +189,16 @@ def test_run_keeps_the_name_of_the_worker_that_is_gone(db: None) -> None:
     assert run.start(process)
     Process.objects.all().delete()
     assert TaskRun.objects.get(pk=run.pk).worker == "here, process 1"
-    unheard_of = new_run()
-    assert unheard_of.start(uuid4())
-    assert TaskRun.objects.get(pk=unheard_of.pk).worker == ""
+
+
+@pytest.mark.parametrize("silent_for", [None, 3600])
+def test_process_that_others_cannot_see_alive_takes_no_run(
+    db: None, silent_for: int | None
+) -> None:
+    process = uuid4() if silent_for is None else new_process(silent_for=silent_for)
+    run = new_run()
+    assert not run.start(process)
+    assert state_of(run) == State.QUEUED
 
 
 @pytest.mark.parametrize(
@@ -149,7 +223,7 @@ def test_run_of_a_live_process_is_not_taken_from_it(db: None) -> None:
     other = TaskRun.objects.get(pk=run.pk)
 
     assert not TaskRun.objects.orphaned().exists()
-    assert not other.start(uuid4())
+    assert not other.start(new_process())
     assert not other.release()
     assert run.succeed(None)
 
@@ -179,11 +253,21 @@ def test_run_that_is_to_wait_is_neither_due_nor_taken_up(db: None) -> None:
     run.retry("it broke", after=timedelta(hours=1))
     waiting = TaskRun.objects.get()
     assert not TaskRun.objects.due().exists()
+    # Nor by a late copy of the message that it was taken up by before.
     assert not waiting.start(new_process())
+    assert not waiting.start(new_process(), delivery=run.delivery)
 
     TaskRun.objects.update(due_at=Now() - timedelta(seconds=1))
     assert TaskRun.objects.due().get() == waiting
-    assert waiting.start(new_process())
+    assert waiting.mark_sent()
+    assert waiting.start(new_process(), delivery=waiting.delivery)
+
+
+def test_message_that_got_through_though_nobody_said_so_starts_its_run(db: None) -> None:
+    run = new_run(State.PENDING)
+    assert run.mark_sent()
+    assert run.mark_unsent(retry_in=timedelta(hours=1))
+    assert run.start(new_process(), delivery=run.delivery)
 
 
 def test_progress_clears_the_count_of_crashes(db: None) -> None:

@@ -14,6 +14,7 @@ from django.utils import timezone
 from tasks import scheduler as module
 from tasks.models import Schedule, State, TaskRun
 from tasks.names import TaskName
+from tasks.relay import Relay
 from tasks.scheduler import Scheduler
 from tasks.schedules import SCHEDULES, add_missing_schedules
 from tests.checkout import copy_project, edit
@@ -132,8 +133,8 @@ def test_scheduler_that_is_stuck_ends_to_be_started_anew(tidy: Tidy) -> None:
     edit(tidy.folder / "tasks/scheduler.py", "STUCK = 60", "STUCK = 3")
     edit(
         tidy.folder / "tasks/relay.py",
-        "    Process.objects.dead().delete()\n",
-        "    __import__('time').sleep(60)\n",
+        "        self._take_from_the_dead()\n",
+        "        __import__('time').sleep(60)\n",
     )
     with tidy.start("runscheduler") as scheduler:
         assert scheduler.popen.wait(20) == 1
@@ -148,9 +149,9 @@ def test_scheduler_told_to_stop_in_the_middle_of_a_claim_finishes_it_and_ends(
     edit(tidy.folder / "tasks/schedules.py", "every=60", "every=1")
     edit(
         tidy.folder / "tasks/scheduler.py",
-        "            self._claim(schedule_id)\n            schedule =",
+        '            with outages.pass_over_locked(f"schedule {schedule_id}"):\n',
         "            logger.info('claiming'); __import__('time').sleep(2)\n"
-        "            self._claim(schedule_id)\n            schedule =",
+        '            with outages.pass_over_locked(f"schedule {schedule_id}"):\n',
     )
     with tidy.start("runscheduler") as scheduler:
         scheduler.wait_for("claiming")
@@ -230,7 +231,7 @@ def test_worker_that_takes_longer_than_it_takes_to_be_thought_dead_keeps_its_run
 def test_slot_is_planned_anew_when_the_machines_clock_is_set_back(
     db: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "relay", lambda: None)
+    monkeypatch.setattr(Relay, "run", lambda _: None)
     clock = BackgroundScheduler(timezone="UTC")
     clock.start(paused=True)
     scheduler = Scheduler()

@@ -116,7 +116,11 @@ def check(options: dict[str, Any]) -> None:
 def sweep(arguments: dict[str, Any], *, user: User | None, quiet: bool) -> SweepReport:
     """Sweep in this process."""
     message = todo_cleanup.message(**arguments)
-    with walking_here(COMMAND, message, quiet=quiet, done="swept") as (execution, on_batch):
+    undo = "manage.py restore_todos --run"
+    with walking_here(COMMAND, message, quiet=quiet, done="swept", undo=undo) as (
+        execution,
+        on_batch,
+    ):
         report = TodoService.sweep(
             as_of=execution.as_of,
             keep_days=arguments["keep_days"],

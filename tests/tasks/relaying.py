@@ -1,0 +1,20 @@
+"""One pass of a relay that has been in contact with the database for a long time."""
+
+from tasks.clock import database_now
+from tasks.contact import Contact
+from tasks.models.process import liveness
+from tasks.relay import Relay
+
+
+def long_contact() -> Contact:
+    """Return a contact that has been there for a long time, without a break until just now."""
+    contact = Contact()
+    now = database_now()
+    contact.note(now)
+    contact._since = now - 100 * liveness()  # noqa: SLF001
+    return contact
+
+
+def relay() -> None:
+    """Make one pass."""
+    Relay(long_contact()).run()
