@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from threading import Event, Thread
 from typing import Any
 from uuid import UUID
@@ -17,9 +18,10 @@ from accounts.models import User
 from tasks import execution
 from tasks.actors import ping, todo_cleanup
 from tasks.broker import WakingBroker
+from tasks.clock import database_now
 from tasks.execution import current_run, stopping
 from tasks.models import Process, State, TaskRun, Trigger
-from tasks.sending import enqueue
+from tasks.sending import enqueue, send
 from tests.processes import wait_until
 from tests.tasks.relaying import relay
 from tests.todos.test_sweep import AS_OF, LONG_AGO
@@ -66,6 +68,20 @@ def steps(number: int) -> int:
         if taken + 2 == number:
             done.append("waiting")
             go_on.wait(10)
+
+
+@dramatiq.actor(
+    actor_name="test.pulse",
+    recorded=False,
+    max_retries=0,
+    time_limit=20_000,
+    store_results=True,
+)
+def pulse() -> str:
+    """Beat, or run into trouble; nobody keeps an account."""
+    if troubles:
+        raise troubles.pop(0)
+    return "beat"
 
 
 @pytest.fixture
@@ -299,3 +315,104 @@ def test_actor_can_be_called_without_any_run(alice: User) -> None:
     actor: Actor[..., Any] = todo_cleanup
     assert actor()["todos_deleted"] == 1
     assert not TaskRun.objects.exists()
+
+
+def test_message_that_was_sent_for_a_run_and_finds_none_is_dropped(
+    broker: WakingBroker, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The database has lost its last moments: what asked for the run knows that, or asks again."""
+    lost = enqueue(work, "lost")
+    TaskRun.objects.all().delete()
+    with worker(broker):
+        assert result_of(work.send("kept")) == {"said": "kept"}
+        wait_until(
+            lambda: broker.client.hlen("dramatiq:default.msgs") == 0,
+            seconds=15,
+            otherwise=lambda: "the message is still there",
+        )
+    assert done == ["kept"]
+    assert not TaskRun.objects.filter(message_id=lost.message_id).exists()
+    assert "message without its run dropped" in caplog.text
+
+
+def test_message_by_hand_means_no_time_to_come_whatever_its_senders_clock_says(
+    broker: WakingBroker,
+) -> None:
+    early = work.message("early")
+    ahead = replace(early, message_timestamp=early.message_timestamp + 30 * 24 * 3600 * 1000)
+    with worker(broker):
+        broker.enqueue(ahead)
+        run = wait_for(ahead, State.SUCCEEDED)
+    assert run.as_of <= database_now()
+
+
+def test_failure_of_an_actor_that_is_not_recorded_closes_its_run_with_the_reason(
+    broker: WakingBroker,
+) -> None:
+    troubles.append(ValueError("no beat"))
+    with worker(broker):
+        run = enqueue(pulse)
+        failed = wait_for(run.message(), State.FAILED)
+        wait_until(
+            lambda: broker.client.zcard("dramatiq:default.XQ") == 1,
+            seconds=15,
+            otherwise=lambda: "no dead letter",
+        )
+    assert failed.last_words == "ValueError: no beat"
+    TaskRun.objects.update(sent_at=LONG_AGO)
+    relay()
+    assert TaskRun.objects.get().sends == 1
+
+
+def test_run_of_a_task_that_the_worker_does_not_know_is_given_back_and_leaves_no_dead_letter(
+    broker: WakingBroker,
+) -> None:
+    row = TaskRun.objects.create(
+        task="test.unknown", trigger=Trigger.API, queue="default", state=State.PENDING
+    )
+    run = TaskRun.objects.get(pk=row.pk)
+    with worker(broker):
+        assert send(run)
+        given_back = wait_for(run.message(), State.PENDING)
+        wait_until(
+            lambda: broker.client.hlen("dramatiq:default.msgs") == 0,
+            seconds=15,
+            otherwise=lambda: "the message is still there",
+        )
+    assert broker.client.zcard("dramatiq:default.XQ") == 0
+    assert given_back.due_at > database_now()
+    assert (given_back.attempts, given_back.losses) == (0, 0)
+
+
+def test_each_of_two_attempts_in_one_process_closes_itself_and_nothing_else(
+    broker: WakingBroker,
+) -> None:
+    """The process was frozen, taken for dead, and thawed: it is given its own run once more."""
+    with worker(broker):
+        message = steps.send(2)
+        wait_until(lambda: "waiting" in done, seconds=15, otherwise=lambda: str(done))
+        Process.objects.all().delete()
+        relay()  # Its process is silent, as far as can be told; the run is sent to it again.
+        run = run_of(message)
+        wait_until(
+            lambda: run_of(message).attempts == 2, seconds=15, otherwise=lambda: str(vars(run))
+        )
+        go_on.set()
+        assert result_of(message) == 2
+        ended = wait_for(message, State.SUCCEEDED)
+    assert ended.attempts == 2
+    assert ended.result == 2
+    assert ended.progress == {"taken": 2}
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"bogus": 3}, {"keep_days": -1}, {"keep_days": "seven"}, {"batch_size": 0}]
+)
+def test_bad_argument_is_refused_where_it_is_given(
+    broker: WakingBroker, arguments: dict[str, Any]
+) -> None:
+    for give in (enqueue, lambda actor, **given: actor.send(**given)):
+        with pytest.raises((TypeError, ValueError), match=next(iter(arguments))):
+            give(todo_cleanup, **arguments)
+    assert not TaskRun.objects.exists()
+    assert broker.client.llen("dramatiq:default") == 0
