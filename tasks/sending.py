@@ -5,7 +5,6 @@ committed. If the broker is away it turns pending; if the process dies in betwee
 not have it. The relay sends both (`tasks/relay.py`).
 """
 
-import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -20,6 +19,7 @@ from dramatiq.broker import get_broker
 from redis.exceptions import RedisError
 
 from accounts.models import User
+from tasks.broker import check_arguments
 from tasks.models import State, TaskRun, Trigger
 from tasks.outages import outages
 
@@ -78,7 +78,7 @@ class Request:
             TypeError: the actor takes no such arguments, or one cannot be written as JSON.
             ValueError: an argument is out of the bounds that the actor's `check` knows.
         """
-        check_arguments(message)
+        check_arguments(get_broker(), message)
         message.encode()
         return TaskRun.objects.create(
             task=message.actor_name,
@@ -94,24 +94,6 @@ class Request:
 def enqueue[**P, R](actor: Actor[P, R], /, *args: P.args, **kwargs: P.kwargs) -> TaskRun:
     """Owe a run of `actor`, asked for by code; see `Request.enqueue`."""
     return Request(Trigger.API).enqueue(actor, *args, **kwargs)
-
-
-def check_arguments(message: Message[Any]) -> None:
-    """Refuse a message that its actor could do nothing with, if this process knows the actor.
-
-    Raises:
-        TypeError: the actor takes no such arguments.
-        ValueError: an argument is out of the bounds that the actor's `check` knows.
-    """
-    actor = get_broker().actors.get(message.actor_name)
-    if actor is None:
-        return
-    try:
-        inspect.signature(actor.fn).bind(*message.args, **message.kwargs)
-    except TypeError as error:
-        raise TypeError(f"{message.actor_name}: {error}") from error
-    if check := actor.options.get("check"):
-        check(*message.args, **message.kwargs)
 
 
 def arguments(message: Message[Any] | MessageProxy) -> Mapping[str, Any]:

@@ -9,7 +9,7 @@ from dramatiq import Message
 
 from accounts.models import User
 from tasks import deadletters
-from tasks.broker import WakingBroker
+from tasks.broker import WakingBroker, Whereabouts
 from tasks.models import State, TaskRun, Trigger
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
@@ -72,7 +72,9 @@ def test_retried_letter_is_a_run_of_its_own_and_gone(broker: WakingBroker, boss:
     stored = TaskRun.objects.get(pk=run.pk)
     assert (stored.task, stored.state, stored.trigger) == ("ping", State.QUEUED, Trigger.ADMIN)
     assert stored.requested_by == boss
-    assert broker.has("default", str(stored.delivery))
+    assert broker.where("default", [str(stored.delivery)]) == {
+        str(stored.delivery): Whereabouts.WAITING
+    }
     assert deadletters.read(["default"], limit=1) == []
 
 

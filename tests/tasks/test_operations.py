@@ -7,7 +7,7 @@ from django.db.models.functions import Now
 
 from accounts.models import User
 from tasks import operations
-from tasks.broker import WakingBroker
+from tasks.broker import WakingBroker, Whereabouts
 from tasks.models import Schedule, State, TaskRun, Trigger
 from tasks.names import TaskName
 from tasks.operations import Refused
@@ -57,7 +57,9 @@ def test_run_now_is_asked_for_by_staff_and_sent_at_once(
         *(TaskName.TODO_CLEANUP, Trigger.ADMIN, boss),
     )
     assert (stored.state, stored.scheduled_for) == (State.QUEUED, None)
-    assert broker.has("default", str(stored.delivery))
+    assert broker.where("default", [str(stored.delivery)]) == {
+        str(stored.delivery): Whereabouts.WAITING
+    }
 
 
 @pytest.mark.parametrize("state", [State.PENDING, State.QUEUED, State.RUNNING])

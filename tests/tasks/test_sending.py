@@ -1,6 +1,7 @@
 """What is owed is a row first, and reaches the broker once it is committed, sooner or later."""
 
 import socket
+from datetime import timedelta
 from pathlib import Path
 from time import perf_counter
 from uuid import uuid4
@@ -13,7 +14,7 @@ from django.test.utils import CaptureQueriesContext
 
 from accounts.models import User
 from tasks.actors import todo_cleanup
-from tasks.broker import WakingBroker
+from tasks.broker import WakingBroker, Whereabouts
 from tasks.models import Process, ProcessKind, State, TaskRun, Trigger
 from tasks.relay import MOST_LOSSES
 from tasks.sending import Request, enqueue
@@ -37,6 +38,10 @@ def waiting(broker: WakingBroker) -> int:
     return length
 
 
+def where(broker: WakingBroker, run: TaskRun) -> Whereabouts:
+    return broker.where("default", [str(run.delivery)])[str(run.delivery)]
+
+
 def make_old() -> None:
     """Have what was sent just now have been sent long ago."""
     TaskRun.objects.update(sent_at=LONG_AGO, due_at=LONG_AGO)
@@ -52,7 +57,7 @@ def test_run_is_sent_when_the_callers_transaction_commits_and_not_before(
     stored = TaskRun.objects.get()
     assert (stored.state, stored.trigger, stored.requested_by) == (State.QUEUED, "admin", alice)
     assert stored.arguments == {"args": [], "kwargs": {"keep_days": 3}}
-    assert broker.has("default", str(run.delivery))
+    assert where(broker, run) is Whereabouts.WAITING
 
 
 def test_rollback_leaves_nothing(broker: WakingBroker) -> None:
@@ -110,14 +115,36 @@ def test_message_that_the_broker_has_is_not_sent_again(broker: WakingBroker) -> 
     assert TaskRun.objects.get().sends == 1
 
 
-def test_message_that_a_worker_has_fetched_is_not_sent_again(broker: WakingBroker) -> None:
+def test_message_that_a_worker_has_fetched_is_not_sent_again_soon(broker: WakingBroker) -> None:
     run = enqueue(todo_cleanup)
     assert broker.do_fetch("default", 1)
     assert waiting(broker) == 0
+    TaskRun.objects.update(sent_at=Now() - timedelta(seconds=30))
+    relay()
+    assert where(broker, run) is Whereabouts.IN_HAND
+    assert TaskRun.objects.get().sends == 1
+
+
+def test_message_that_a_worker_has_had_for_long_is_sent_again_and_is_not_lost(
+    broker: WakingBroker,
+) -> None:
+    """It may be behind other work there, or the worker knows nothing of it."""
+    enqueue(todo_cleanup)
+    assert broker.do_fetch("default", 1)
     make_old()
     relay()
-    assert broker.has("default", str(run.delivery))
-    assert TaskRun.objects.get().sends == 1
+    run = TaskRun.objects.get()
+    assert where(broker, run) is Whereabouts.WAITING
+    assert (run.sends, run.losses) == (2, 0)
+
+
+def test_message_that_only_a_worker_has_which_is_gone_is_sent_again(broker: WakingBroker) -> None:
+    enqueue(todo_cleanup)
+    assert broker.do_fetch("default", 1)
+    broker.client.zadd("dramatiq:__heartbeats__", {broker.broker_id: 1})
+    TaskRun.objects.update(sent_at=Now() - timedelta(seconds=30))
+    relay()
+    assert TaskRun.objects.get().losses == 1
 
 
 @pytest.mark.parametrize(
@@ -134,7 +161,7 @@ def test_message_that_the_broker_has_lost_is_sent_again(
     assert again.sends == 2
     assert again.delivery != run.delivery
     assert again.message_id == run.message_id
-    assert broker.has("default", str(again.delivery))
+    assert where(broker, again) is Whereabouts.WAITING
 
 
 def test_message_that_the_broker_keeps_losing_fails_in_the_end_and_says_why(
@@ -159,7 +186,7 @@ def test_argument_that_no_message_can_hold_is_refused_at_once(broker: WakingBrok
 def test_broker_without_a_server_says_so_to_whoever_asks_it() -> None:
     broker = WakingBroker(url="unix:///nonexistent/valkey.sock", middleware=[])
     with pytest.raises(redis.ConnectionError):
-        broker.has("default", "x")
+        broker.where("default", ["x"])
 
 
 def test_dead_process_is_struck_off_and_its_run_started_again(broker: WakingBroker) -> None:
