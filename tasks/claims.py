@@ -23,7 +23,7 @@ MISSED = "Missed: nobody started it before the next slot came."
 TOO_LATE = "Missed, and too late to catch up."
 
 
-@short_transaction()
+@short_transaction(wait_for_disk=True)
 def claim(schedule_id: int) -> TaskRun | None:
     """Deal with the slots of a schedule that have come.
 

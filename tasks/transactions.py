@@ -6,26 +6,41 @@ from contextlib import contextmanager
 from django.db import connection, transaction
 
 SETTINGS = {
+    # How long (ms) to wait for a lock that somebody else holds. Whoever forgets to end their
+    # transaction must not stop a run: it passes over their rows, and comes back to them.
+    "lock_timeout": "2000",
+    # How long (ms) one statement may take. None comes near it on a database that is well.
+    "statement_timeout": "30000",
     # How long (ms) it may stand still before PostgreSQL takes it back. Only a process that is
     # frozen, or cut off, comes near that; nobody else should have to wait for its locks.
     "idle_in_transaction_session_timeout": "10000",
-    # Not to wait for the disk at its end is safe: if the server's machine dies at once, what the
-    # run did and its account of it are both as they were before, and it goes on from there. The end
-    # of the run, a transaction that does wait, makes all of them safe.
-    "synchronous_commit": "off",
     # Compiling a statement that works on a short range takes longer than the statement.
     "jit": "off",
 }
-_CONFIGURE = "; ".join(f"SET LOCAL {name} = {value}" for name, value in SETTINGS.items())
+#: Not to wait for the disk at its end is safe for a step of a run: if the server's machine dies at
+#: once, what the run did and its account of it are both as they were before, and it goes on from
+#: there. The end of the run, a transaction that does wait, makes all of them safe.
+NOT_WAITING = {"synchronous_commit": "off"}
 
 
 @contextmanager
-def short_transaction() -> Iterator[None]:
-    """Open a transaction that ends by itself, undone, if this process is held up in it."""
+def short_transaction(*, wait_for_disk: bool = False) -> Iterator[None]:
+    """Open a transaction that ends by itself, undone, if this process is held up in it.
+
+    Args:
+        wait_for_disk: what it writes must outlast the server's machine, as something outside the
+            database is to follow from it.
+
+    Raises:
+        OperationalError: a lock was not to be had within 2 s, or a statement took 30 s.
+    """
+    settings = SETTINGS if wait_for_disk else SETTINGS | NOT_WAITING
     with transaction.atomic(durable=True):
         if connection.vendor == "postgresql":
             with connection.cursor() as cursor:
-                cursor.execute(_CONFIGURE)
+                cursor.execute(
+                    "; ".join(f"SET LOCAL {name} = {settings[name]}" for name in settings)
+                )
         yield
 
 
