@@ -1,6 +1,7 @@
 """What workers do: each actor unpacks a message, calls one service and returns plain data.
 
-Any of them may run twice, die anywhere, and run beside itself.
+Any of them may run twice, die anywhere, and run beside itself. `permission` is what starting it by
+hand takes, in place of `tasks.start_taskrun`.
 """
 
 import os
@@ -88,6 +89,7 @@ def todo_cleanup(
 @dramatiq.actor(
     actor_name=TaskName.TODO_PURGE,
     queue_name="default",
+    permission="todos.purge_trashedtodo",
     max_retries=3,
     min_backoff=15 * SECOND,
     throws=User.DoesNotExist,
@@ -118,6 +120,7 @@ def todo_purge(*, days: int | None = None, user_id: int | None = None) -> PurgeR
 @dramatiq.actor(
     actor_name=TaskName.TODO_RESTORE,
     queue_name="default",
+    permission="tasks.undo_taskrun",
     max_retries=3,
     min_backoff=15 * SECOND,
     throws=NotRestorable,

@@ -1,5 +1,6 @@
 """The admin of background work: schedules to change, runs and processes to look at."""
 
+import re
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -7,15 +8,17 @@ from zoneinfo import ZoneInfo
 
 from django import forms
 from django.contrib import admin
+from django.contrib.admin.views.main import ERROR_FLAG
 from django.db.models import Model
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django_dramatiq.models import Task
 
-from tasks.models import Process, Schedule, TaskRun, TaskRunQuerySet
+from accounts.models import User
+from tasks.models import Process, Schedule, State, TaskRun, TaskRunQuerySet
 from tasks.names import TaskName
-from tasks.operations import can_be_undone
+from tasks.operations import can_be_stopped, can_be_undone, may_start
 from tasks.status import WITHHELD
 
 if TYPE_CHECKING:
@@ -139,6 +142,15 @@ class TaskFilter(admin.SimpleListFilter):
         return runs.filter(task=self.value()) if self.value() else None
 
 
+#: Fields that may quote a todo, and what stands in their place for those who may not see any.
+WITHHELD_FIELDS = {
+    "traceback": "withheld",
+    "arguments": "withheld_arguments",
+    "result": "withheld_result",
+    "progress": "withheld_progress",
+}
+
+
 @admin.register(TaskRun)
 class TaskRunAdmin(ReadOnlyAdmin):
     """The run ledger."""
@@ -160,16 +172,20 @@ class TaskRunAdmin(ReadOnlyAdmin):
             "Asked for",
             {"fields": ("trigger", "scheduled_for", "requested_by", "created_at", "arguments")},
         ),
-        ("Sent", {"fields": ("message_id", "queue", "due_at", "sent_at", "sends", "delivery")}),
+        (
+            "Sent",
+            {"fields": ("message_id", "queue", "due_at", "sent_at", "sends", "losses", "delivery")},
+        ),
         (
             "At work",
             {
                 "fields": (
-                    *("started_at", "finished_at", "worker", "attempts", "failures", "crashes"),
-                    "progress",
+                    *("started_at", "progressed_at", "stop_requested_at", "finished_at", "worker"),
+                    *("attempts", "failures", "crashes", "progress"),
                 )
             },
         ),
+        ("Acknowledged", {"fields": ("has_errors", "acknowledged_at", "acknowledged_by")}),
     )
 
     @admin.display
@@ -196,13 +212,31 @@ class TaskRunAdmin(ReadOnlyAdmin):
         """Show that there is one: its text may quote a todo."""
         return WITHHELD
 
+    @admin.display(description="arguments")
+    def withheld_arguments(self, run: TaskRun) -> str:
+        """Show that there are some."""
+        return WITHHELD if any(run.arguments.values()) else ""
+
+    @admin.display(description="result")
+    def withheld_result(self, run: TaskRun) -> str:
+        """Show that there is one; what it counted is in the summary."""
+        return WITHHELD if run.result is not None else ""
+
+    @admin.display(description="progress")
+    def withheld_progress(self, run: TaskRun) -> str:
+        """Show that there is some; what it counted is in the summary."""
+        return WITHHELD if run.progress else ""
+
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Show a run's error, if it has one, to those who may see what it might quote."""
-        first, _, *others = super().get_fieldsets(request, obj)
-        if obj is None or not obj.error:
-            return [first, *others]
-        field = "traceback" if request.user.has_perm("todos.view_todo") else "withheld"
-        return [first, ("Error", {"fields": (field,)}), *others]
+        """Show a run's error, if it has one, and what else might quote a todo, to those who may."""
+        first, error, *others = super().get_fieldsets(request, obj)
+        shown: list[Any] = [first, error, *others] if obj and obj.error else [first, *others]
+        if request.user.has_perm("todos.view_todo"):
+            return shown
+        return [
+            (title, {"fields": tuple(WITHHELD_FIELDS.get(name, name) for name in of["fields"])})
+            for title, of in shown
+        ]
 
     def change_view(
         self,
@@ -213,8 +247,41 @@ class TaskRunAdmin(ReadOnlyAdmin):
     ) -> HttpResponse:
         """Show a run, and what can be done about it."""
         run: Any = self.get_object(request, object_id)
-        can = {"can_cancel": run and run.can_be_cancelled, "can_undo": run and can_be_undone(run)}
-        return super().change_view(request, object_id, form_url, {**(extra_context or {}), **can})
+        more = self.context(request.user, run) if run else {}
+        return super().change_view(request, object_id, form_url, {**(extra_context or {}), **more})
+
+    def context(self, user: Any, run: TaskRun) -> dict[str, Any]:
+        """Return what somebody can do about a run, and why it was ended."""
+        can_stop = user.has_perm("tasks.stop_taskrun") and can_be_stopped(run)
+        failed = run.state == State.FAILED or run.has_errors
+        return {
+            "reason": with_name(run.reason),
+            "can_run_again": run.is_finished and may_start(user, run.task),
+            "can_acknowledge": failed
+            and run.acknowledged_at is None
+            and user.has_perm("tasks.acknowledge_taskrun"),
+            "can_stop": can_stop,
+            # Of one that waits for its next turn, the two are the same.
+            "can_cancel": run.can_be_cancelled
+            and not can_stop
+            and user.has_perm("tasks.cancel_taskrun"),
+            "can_undo": may_start(user, TaskName.TODO_RESTORE) and can_be_undone(run),
+        }
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Show the list; leave out a filter that no database can look for, as the admin does."""
+        if any("\0" in value for values in request.GET.lists() for value in values[1]):
+            return HttpResponseRedirect(f"{request.path}?{ERROR_FLAG}=1")
+        return super().changelist_view(request, extra_context)
+
+
+def with_name(reason: str) -> str:
+    """Return a reason that names a user by number with their name, if there still is one."""
+    found = re.search(r"\buser (\d{1,18})\.$", reason)
+    user = User.objects.filter(pk=int(found[1])).first() if found else None
+    return f"{reason[:-1]} ({user.get_username()})." if user else reason
 
 
 @admin.register(Process)

@@ -20,6 +20,7 @@ from dramatiq.errors import ActorNotFound, DecodeError
 from accounts.models import User
 from tasks.broker import prompt_client, queue_key
 from tasks.models import TaskRun, Trigger
+from tasks.operations import may_start
 from tasks.sending import Request, hand_over
 
 #: Dead letters that one exchange with the broker deals with.
@@ -77,11 +78,13 @@ class Outcome:
         retried: runs that were started.
         already: how many had been retried before.
         refused: how many cannot be: they stay.
+        forbidden: how many are of tasks that whoever asked may not start: they stay.
     """
 
     retried: tuple[TaskRun, ...]
     already: int
     refused: int
+    forbidden: int
 
 
 def count(queues: Sequence[str]) -> int:
@@ -118,16 +121,27 @@ def find(ids: Sequence[tuple[str, str]]) -> list[DeadLetter]:
     return [letter for queue, its in by_queue.items() for letter in _letters(queue, its)]
 
 
-def all_of(queues: Sequence[str], *, actor: str = "") -> Iterator[list[DeadLetter]]:
-    """Yield all dead letters of some queues, in batches; those of one actor, if it is named.
+def all_of(
+    queues: Sequence[str], *, actor: str = "", until: datetime | None = None
+) -> Iterator[list[DeadLetter]]:
+    """Yield all dead letters of some queues, in batches.
+
+    Args:
+        queues: which.
+        actor: those of this one; of all if it is empty.
+        until: those that were given up by then.
 
     Raises:
         redis.RedisError: the broker cannot be asked.
     """
     for queue in queues:
         for ids in batched(_ids(queue), BATCH):
-            batch = _letters(queue, ids)
-            yield [letter for letter in batch if not actor or letter.actor == actor]
+            yield [
+                letter
+                for letter in _letters(queue, ids)
+                if not actor or letter.actor == actor
+                if until is None or letter.died_at <= until
+            ]
 
 
 def retry(letters: Sequence[DeadLetter], *, by: User) -> Outcome:
@@ -138,10 +152,13 @@ def retry(letters: Sequence[DeadLetter], *, by: User) -> Outcome:
     Raises:
         redis.RedisError: the broker cannot be asked; what was retried has its row.
     """
-    retried, already, refused = [], 0, 0
+    retried, already, refused, forbidden = [], 0, 0, 0
     for letter in letters:
         if not can_be_retried(letter):
             refused += 1
+            continue
+        if not may_start(by, letter.actor):
+            forbidden += 1
             continue
         run = _send_again(letter, by)
         if run is None:
@@ -149,7 +166,7 @@ def retry(letters: Sequence[DeadLetter], *, by: User) -> Outcome:
         else:
             retried.append(run)
         discard([letter])
-    return Outcome(retried=tuple(retried), already=already, refused=refused)
+    return Outcome(retried=tuple(retried), already=already, refused=refused, forbidden=forbidden)
 
 
 def can_be_retried(letter: DeadLetter) -> bool:

@@ -35,9 +35,10 @@ class RunLedger(Middleware):
         """The options that actors may have for us.
 
         `recorded`: see `is_recorded`. `check`: called with the arguments of a run before it is
-        owed, it raises ValueError where one is out of bounds.
+        owed, it raises ValueError where one is out of bounds. `permission`: what staff need to
+        start it (`tasks/operations.py`).
         """
-        return {"recorded", "check"}
+        return {"recorded", "check", "permission"}
 
     @cached_property
     def _ledger(self) -> "WorkerLedger":

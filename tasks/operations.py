@@ -1,49 +1,122 @@
-"""What operators do by hand: start runs, cancel and undo them, pause schedules."""
+"""What operators do by hand: start, stop and undo runs, pause schedules, acknowledge failures.
 
-from django.db import transaction
+Starting a run takes the permission that its task names (`permission` in `tasks/actors.py`), and no
+other, whichever the door: run now, run again, undo. Retrying a dead letter takes the permission to
+do that as well.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from django.core.exceptions import PermissionDenied
+from django.db import connection, transaction
+from django.db.models.functions import Now
+from dramatiq import Actor
 from dramatiq.broker import get_broker
 from dramatiq.errors import ActorNotFound
 
 from accounts.models import User
+from tasks.clock import database_now
 from tasks.models import Schedule, TaskRun, Trigger
 from tasks.names import TaskName
-from tasks.sending import Request
+from tasks.sending import Request, hand_over
 from tasks.undo import NotRestorable, taken
 from todos.services import TodoService
 from todos.trash import RestoreReport
 
+#: What starting a task takes that names no permission of its own.
+START = "tasks.start_taskrun"
+
+
+#: Has whoever starts the same task wait until this is committed. The first number is for nothing
+#: else to use the same lock.
+LOCK_TASK = "SELECT pg_advisory_xact_lock(hashtext('tasks.start'), hashtext(%s))"
+
 
 class Refused(Exception):  # noqa: N818  (it says what became of it, as Django's own do)
-    """What was asked for was not done; the text says why."""
+    """What was asked for was not done; the text says why.
+
+    Attributes:
+        run_id: the run that stands in the way; None if none does.
+    """
+
+    def __init__(self, text: str, *, run_id: int | None = None) -> None:
+        super().__init__(text)
+        self.run_id = run_id
 
 
-def run_now(schedule: Schedule, *, by: User) -> TaskRun:
+class Unconfirmed(Refused):
+    """A purge by hand was asked for, and nobody has confirmed how much would go.
+
+    Attributes:
+        todos: how many would be deleted for good.
+    """
+
+    def __init__(self, todos: int) -> None:
+        super().__init__(f"This would delete {todos:,} todos for good: that is to be confirmed.")
+        self.todos = todos
+
+
+# Starting runs.
+
+
+def permission_to_start(task: str) -> str:
+    """Return the permission that starting a task takes, such as `tasks.start_taskrun`."""
+    try:
+        actor = get_broker().get_actor(task)
+    except ActorNotFound:
+        return START
+    return str(actor.options.get("permission", START))
+
+
+def may_start(user: User, task: str) -> bool:
+    """Say whether somebody may start runs of a task."""
+    return user.has_perm(permission_to_start(task))
+
+
+def check_may_start(user: User, task: str) -> None:
+    """Check that somebody may start runs of a task.
+
+    Raises:
+        PermissionDenied: they may not.
+    """
+    if not may_start(user, task):
+        raise PermissionDenied
+
+
+def run_now(schedule: Schedule, *, by: User, confirmed: bool = False) -> TaskRun:
     """Start what a schedule starts, now.
 
+    Args:
+        schedule: which.
+        by: who asks.
+        confirmed: they know how many todos a purge would delete for good.
+
     Raises:
+        PermissionDenied: they may not start that task.
+        Unconfirmed: it is a purge.
         Refused: a run of it is unfinished, or this version of the code has no actor for it.
     """
-    return _start(schedule.task, by=by)
+    return _start(schedule.task, {}, by=by, confirmed=confirmed)
 
 
-def run_again(run: TaskRun, *, by: User) -> TaskRun:
+def run_again(run: TaskRun, *, by: User, confirmed: bool = False) -> TaskRun:
     """Start a run with the same arguments as one that has ended.
 
-    Raises:
-        Refused: it, or another of its task, is unfinished; or there is no actor for it.
-    """
-    arguments = run.arguments
-    return _start(run.task, *arguments.get("args", ()), by=by, **arguments.get("kwargs", {}))
-
-
-def cancel(run: TaskRun, *, by: User) -> None:
-    """Have a run that no worker has taken up never start.
+    Args:
+        run: which.
+        by: who asks.
+        confirmed: they know how many todos a purge would delete for good.
 
     Raises:
-        Refused: one has.
+        PermissionDenied: they may not start that task.
+        Unconfirmed: it is a purge.
+        Refused: it, or another of its task, is unfinished; or there is no actor for it, or not for
+            such arguments.
     """
-    if not run.cancel(f"Cancelled by {by.get_username()}."):
-        raise Refused(f"Run {run.pk} has started or ended meanwhile.")
+    return _start(run.task, run.arguments, by=by, confirmed=confirmed)
 
 
 def undo(run: TaskRun, *, by: User) -> TaskRun:
@@ -53,10 +126,22 @@ def undo(run: TaskRun, *, by: User) -> TaskRun:
         The run that does so.
 
     Raises:
+        PermissionDenied: they who ask may not start that.
         Refused: it cannot be undone, or is being undone.
     """
+    arguments = {"kwargs": {"run_id": run.pk}}
+    check_may_start(by, TaskName.TODO_RESTORE)
     check_undoable(run)
-    return _start(TaskName.TODO_RESTORE, by=by, run_id=run.pk)
+    with transaction.atomic():
+        _one_at_a_time(TaskName.TODO_RESTORE)
+        for undoing in _unfinished(TaskName.TODO_RESTORE):
+            if undoing.arguments.get("kwargs", {}).get("run_id") == run.pk:
+                raise Refused(
+                    f"Run {run.pk} is being undone by run {undoing.pk}.", run_id=undoing.pk
+                )
+        # Whoever was before us may be through already.
+        check_undoable(run)
+        return _start(TaskName.TODO_RESTORE, arguments, by=by)
 
 
 def check_undoable(run: TaskRun) -> RestoreReport:
@@ -81,6 +166,169 @@ def can_be_undone(run: TaskRun) -> bool:
     return ended and taken(run_id=run.pk).exists()
 
 
+def todos_to_purge(task: str, arguments: Mapping[str, Any]) -> int | None:
+    """Say how many todos a run would delete for good if it were started now.
+
+    Args:
+        task: its task.
+        arguments: its `args` and `kwargs`.
+
+    Returns:
+        How many; None if it is no purge.
+
+    Raises:
+        Refused: nobody can purge with such arguments.
+    """
+    if task != TaskName.TODO_PURGE:
+        return None
+    try:
+        return _preview_purge(*arguments.get("args", ()), **arguments.get("kwargs", {}))
+    except User.DoesNotExist as error:
+        raise Refused("There is no such person (any more).") from error
+    except (TypeError, ValueError, OverflowError) as error:
+        raise Refused(f"No purge can have these arguments: {error}") from error
+
+
+def _preview_purge(*, days: int | None = None, user_id: int | None = None) -> int:
+    user = None if user_id is None else User.objects.get(pk=user_id)
+    report = TodoService.preview_purge(as_of=database_now(), days=days, user=user)
+    return report["todos_purged"]
+
+
+def _start(
+    task: str, arguments: Mapping[str, Any], *, by: User, confirmed: bool = False
+) -> TaskRun:
+    check_may_start(by, task)
+    actor = _actor(task)
+    todos = None if confirmed else todos_to_purge(task, arguments)
+    if todos is not None:
+        raise Unconfirmed(todos)
+    with transaction.atomic():
+        _one_at_a_time(task)
+        for unfinished in _unfinished(task)[:1]:
+            raise Refused(f"Run {unfinished.pk} of {task} is unfinished.", run_id=unfinished.pk)
+        try:
+            # Not by `message()`: an actor's parameters may be called what they like.
+            message = actor.message_with_options(
+                args=tuple(arguments.get("args", ())), kwargs=dict(arguments.get("kwargs", {}))
+            )
+            run = Request(Trigger.ADMIN, by).owe(message)
+        except (TypeError, ValueError) as error:
+            raise Refused(f"{task} cannot have these arguments: {error}") from error
+        transaction.on_commit(partial(hand_over, run), robust=True)
+    return run
+
+
+def _actor(task: str) -> Actor[Any, Any]:
+    try:
+        return get_broker().get_actor(task)
+    except ActorNotFound as error:
+        raise Refused(f"This version of the code has no actor for {task}.") from error
+
+
+def _unfinished(task: str) -> Any:
+    return TaskRun.objects.unfinished().filter(task=task).order_by("pk")
+
+
+def _one_at_a_time(task: str) -> None:
+    """Have those who start a task by hand at once wait for each other, until this is committed.
+
+    Whoever comes second finds the first one's run. SQLite has one writer at a time anyway.
+    """
+    if connection.vendor == "postgresql":
+        # Not every task has a schedule whose row could be locked.
+        with connection.cursor() as cursor:
+            cursor.execute(LOCK_TASK, [task])
+    # For a scheduler's claim.
+    list(Schedule.objects.select_for_update().filter(task=task))
+
+
+# Ending them.
+
+
+def cancel(run: TaskRun, *, by: User) -> None:
+    """Have a run that no worker has taken up never start.
+
+    Raises:
+        Refused: one has.
+    """
+    if not run.cancel(f"Cancelled by user {by.pk}."):
+        raise Refused(f"Run {run.pk} has started or ended meanwhile.")
+
+
+def stop(run: TaskRun, *, by: User | None = None) -> bool:
+    """End a run: at once if it waits, at its next step if it is at work.
+
+    Who stops it again changes nothing.
+
+    Args:
+        run: brought up to date.
+        by: who asks; None for the command.
+
+    Returns:
+        Whether it has ended; otherwise it has been asked to.
+
+    Raises:
+        Refused: it had ended before.
+    """
+    reason = f"Stopped by user {by.pk}." if by else "Stopped by the command stop_run."
+    while True:
+        # Between the two it may be taken up, or put back to wait: then neither finds it.
+        ended = run.cancel(reason)
+        asked = ended or run.request_stop(reason)
+        run.refresh_from_db()
+        if asked:
+            return ended
+        if run.is_finished:
+            raise Refused(f"Run {run.pk} of {run.task} has ended already: {run.state}.")
+
+
+def can_be_stopped(run: TaskRun) -> bool:
+    """Say whether it can be stopped: it has been at work, though it may wait for its next turn."""
+    return bool(run.started_at) and not run.is_finished and run.stop_requested_at is None
+
+
+# Failures.
+
+
+def acknowledge(run: TaskRun, *, by: User) -> None:
+    """Note that an operator knows of a run's failure or errors.
+
+    Raises:
+        Refused: it has none, or somebody has acknowledged it before.
+    """
+    if not run.acknowledge(by):
+        raise Refused(f"Run {run.pk} has nothing to acknowledge, or has been acknowledged.")
+
+
+def acknowledge_all(*, until: datetime, count: int, by: User) -> list[TaskRun]:
+    """Note that an operator knows of all failures and errors up to some moment.
+
+    Args:
+        until: when the newest ended that they have seen.
+        count: how many they were told there are.
+        by: who.
+
+    Returns:
+        What they have acknowledged.
+
+    Raises:
+        Refused: there are more than that.
+    """
+    with transaction.atomic():
+        known = TaskRun.objects.unacknowledged().filter(finished_at__lte=until)
+        runs = list(known.select_for_update().order_by("pk"))
+        if len(runs) > count:
+            raise Refused(f"There are {len(runs):,} by now, not {count:,}: look again.")
+        TaskRun.objects.filter(pk__in=[run.pk for run in runs]).update(
+            acknowledged_at=Now(), acknowledged_by=by
+        )
+    return runs
+
+
+# Schedules.
+
+
 def switch(schedule: Schedule, *, on: bool) -> bool:
     """Pause a schedule or resume it; return whether it was otherwise before.
 
@@ -93,16 +341,3 @@ def switch(schedule: Schedule, *, on: bool) -> bool:
         current.enabled = on
         current.save()
     return True
-
-
-def _start(task: str, *args: object, by: User, **kwargs: object) -> TaskRun:
-    try:
-        actor = get_broker().get_actor(task)
-    except ActorNotFound as error:
-        raise Refused(f"This version of the code has no actor for {task}.") from error
-    with transaction.atomic():
-        # Two who ask at once wait here for each other, and for a scheduler's claim.
-        list(Schedule.objects.select_for_update().filter(task=task))
-        for unfinished in TaskRun.objects.unfinished().filter(task=task).order_by()[:1]:
-            raise Refused(f"Run {unfinished.pk} of {task} is unfinished.")
-        return Request(Trigger.ADMIN, by).enqueue(actor, *args, **kwargs)

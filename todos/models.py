@@ -202,8 +202,9 @@ class TrashedTodo(TodoFields):
     objects = TrashedTodoQuerySet.as_manager()
 
     class Meta:
-        # Nobody adds to the trash, edits it or deletes from it by hand.
-        default_permissions = ("view", "restore")
+        # Nobody adds to the trash, edits it or deletes single rows from it by hand. To start a
+        # purge is a permission of its own: nothing brings back what it takes.
+        default_permissions = ("view", "restore", "purge")
         indexes = [
             models.Index(name="todos_trash_run", fields=["run_id", "id"]),
             # The purge walks this one.

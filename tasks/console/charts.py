@@ -32,13 +32,17 @@ ROUND_SECONDS = (
 )
 
 
+#: What a count must look like, in JSON, to be added up.
+WHOLE_NUMBER = r"^[0-9]{1,15}$"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Night:
     """A day by the site's clock.
 
     Attributes:
-        swept: todos that its cleanups took.
-        cleanup_seconds: how long the longest of them took; None if there was none.
+        swept: todos that its cleanups took, until they ended or were stopped.
+        cleanup_seconds: how long the longest that was not stopped took; None if there was none.
         failed: runs that failed, of any task.
         delay_seconds: the longest that a run started after its slot, pings aside; None if none did.
     """
@@ -144,14 +148,23 @@ def nights(now: datetime, *, days: int = 30) -> list[Night]:
     zone = timezone.get_default_timezone()
     first = timezone.localdate(now, zone) - timedelta(days=days - 1)
     since = datetime.combine(first, time.min, zone)
-    ended = Q(state=State.SUCCEEDED, task=TaskName.TODO_CLEANUP)
+    cleanup = Q(task=TaskName.TODO_CLEANUP)
+    ended = cleanup & Q(state=State.SUCCEEDED)
+    swept = cleanup & Q(state__in=[State.SUCCEEDED, State.CANCELLED])
     late = Q(scheduled_for__isnull=False, started_at__isnull=False) & ~Q(task=TaskName.PING)
     # What is no whole number, a result of another version for instance, counts as none.
     deleted = Case(
         When(
-            result__todos_deleted__regex=r"^[0-9]{1,15}$",
+            state=State.SUCCEEDED,
+            result__todos_deleted__regex=WHOLE_NUMBER,
             then=Cast(KT("result__todos_deleted"), models.BigIntegerField()),
-        )
+        ),
+        # Of one that was stopped there is no result, but the account of what it did until then.
+        When(
+            state=State.CANCELLED,
+            progress__rows__regex=WHOLE_NUMBER,
+            then=Cast(KT("progress__rows"), models.BigIntegerField()),
+        ),
     )
     found = (
         TaskRun.objects.filter(finished_at__gte=since)
@@ -159,7 +172,7 @@ def nights(now: datetime, *, days: int = 30) -> list[Night]:
         .annotate(day=TruncDate("finished_at", tzinfo=zone))
         .values("day")
         .annotate(
-            swept=Sum(deleted, filter=ended),
+            swept=Sum(deleted, filter=swept),
             took=longest(F("finished_at") - F("started_at"), of=ended),
             failed=Count("pk", filter=Q(state=State.FAILED)),
             delay=longest(F("started_at") - F("scheduled_for"), of=late),

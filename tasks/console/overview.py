@@ -6,11 +6,21 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from django.db import DatabaseError, connection, transaction
+from django.db.models import Count, Window
 
 from tasks.console.charts import Chart, charts, nights
 from tasks.models import State, TaskRun
+from tasks.operations import can_be_stopped
 from tasks.problems import problems
-from tasks.status import WITHHELD, EndedRun, Status, gather, seconds_since
+from tasks.status import (
+    MOST_FAILURES,
+    WITHHELD,
+    EndedRun,
+    Status,
+    ended_run,
+    gather,
+    seconds_since,
+)
 
 #: How long (ms) PostgreSQL may take for one statement of a page.
 PATIENCE = 3_000
@@ -33,6 +43,8 @@ class RunInHand:
         done: how much of its way, from 0 to 1; None if it does not say.
         rate: rows a second; None if that cannot be told.
         seconds_left: an estimate; None if that cannot be told.
+        can_be_stopped: it has been at work, and nobody has asked it to stop.
+        stop_requested_at: when somebody did.
     """
 
     pk: int
@@ -45,11 +57,32 @@ class RunInHand:
     done: float | None
     rate: float | None
     seconds_left: float | None
+    can_be_stopped: bool
+    stop_requested_at: datetime | None
 
     @property
     def percent(self) -> int:
         """How much of its way, in whole per cent."""
         return int(100 * (self.done or 0))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unacknowledged:
+    """The failures, and runs that ended with errors, that no operator has acknowledged.
+
+    Attributes:
+        count: how many there are.
+        latest: some of them, the latest first.
+    """
+
+    count: int
+    latest: tuple[EndedRun, ...]
+
+    @property
+    def until(self) -> str:
+        """When the newest of them ended, as a form sends it back."""
+        newest = self.latest[0].finished_at if self.latest else None
+        return newest.isoformat() if newest else ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +95,7 @@ class Overview:
             well.
         status: None if it could not be read.
         more_in_hand: unfinished runs beyond those in `in_hand`.
+        unacknowledged: None if they could not be read.
     """
 
     problems: tuple[str, ...]
@@ -69,6 +103,7 @@ class Overview:
     status: Status | None
     in_hand: tuple[RunInHand, ...]
     more_in_hand: int
+    unacknowledged: Unacknowledged | None
     charts: tuple[Chart, ...]
 
     @property
@@ -91,6 +126,10 @@ def read_overview(*, with_errors: bool, with_charts: bool = True) -> Overview:
     status = reading.status
     if status and not with_errors:
         status = withhold(status)
+    unacknowledged = reading.unacknowledged
+    if unacknowledged and not with_errors:
+        latest = tuple(without_error(run) for run in unacknowledged.latest)
+        unacknowledged = replace(unacknowledged, latest=latest)
     in_hand = status.runs_in_hand if status else ()
     total = sum(runs.pending + runs.queued + runs.running for runs in in_hand)
     return Overview(
@@ -99,6 +138,7 @@ def read_overview(*, with_errors: bool, with_charts: bool = True) -> Overview:
         status=status,
         in_hand=reading.in_hand,
         more_in_hand=max(0, total - len(reading.in_hand)),
+        unacknowledged=unacknowledged,
         charts=reading.charts,
     )
 
@@ -109,11 +149,16 @@ class Reading:
     def __init__(self) -> None:
         self.status: Status | None = None
         self.in_hand: tuple[RunInHand, ...] = ()
+        self.unacknowledged: Unacknowledged | None = None
         self.charts: tuple[Chart, ...] = ()
 
     def attempt(self, *, with_charts: bool) -> list[str]:
         """Read all parts; return those that could not be read, and why."""
-        parts = {"the status": self._read_status, "the runs in hand": self._read_runs_in_hand}
+        parts = {
+            "the status": self._read_status,
+            "the runs in hand": self._read_runs_in_hand,
+            "the failures": self._read_unacknowledged,
+        }
         if with_charts:
             parts["the charts"] = self._read_charts
         waiting, unread = list(parts.items()), []
@@ -134,6 +179,9 @@ class Reading:
     def _read_runs_in_hand(self) -> None:
         if self.status:
             self.in_hand = runs_in_hand(self.status.now)
+
+    def _read_unacknowledged(self) -> None:
+        self.unacknowledged = read_unacknowledged()
 
     def _read_charts(self) -> None:
         if self.status:
@@ -175,6 +223,18 @@ def run_in_hand(run: TaskRun, now: datetime) -> RunInHand:
         done=done,
         rate=rows / elapsed if moving and rows is not None else None,
         seconds_left=left,
+        can_be_stopped=can_be_stopped(run),
+        stop_requested_at=run.stop_requested_at,
+    )
+
+
+def read_unacknowledged() -> Unacknowledged:
+    """Return the failures and errors that no operator has acknowledged, with one query."""
+    runs = TaskRun.objects.unacknowledged().annotate(in_all=Window(Count("pk")))
+    latest = list(runs.order_by("-finished_at", "-pk")[:MOST_FAILURES])
+    return Unacknowledged(
+        count=vars(latest[0])["in_all"] if latest else 0,
+        latest=tuple(ended_run(run) for run in latest),
     )
 
 

@@ -1,6 +1,7 @@
 """The console's pages: background work, under the admin's logins and permissions."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import wraps
 from itertools import islice
 from zoneinfo import ZoneInfo
@@ -11,6 +12,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
+from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 from dramatiq.broker import get_broker
@@ -20,7 +22,8 @@ from accounts.staff import StaffRequest
 from tasks import deadletters
 from tasks.console.overview import read_overview
 from tasks.models import Process, TaskRun
-from tasks.operations import Refused, check_undoable
+from tasks.names import TaskName
+from tasks.operations import Refused, check_may_start, check_undoable, may_start
 from tasks.status import WITHHELD
 from tasks.times import Times
 
@@ -36,17 +39,19 @@ LONGEST_SHOWN = 2_000
 type View = Callable[..., HttpResponse]
 
 
-def for_staff(permission: str) -> Callable[[View], View]:
-    """Have a view ask for a login to the admin, and for a permission such as `tasks.view_taskrun`.
+def for_staff(*permissions: str) -> Callable[[View], View]:
+    """Have a view ask for a login to the admin, and for permissions such as `tasks.view_taskrun`.
+
+    Views that start runs name none: what that takes is for the run's task to say.
 
     Raises:
-        PermissionDenied: from the view, for staff without the permission.
+        PermissionDenied: from the view, for staff without one of the permissions.
     """
 
     def decorate(view: View) -> View:
         @wraps(view)
         def allowed(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
-            if not request.user.has_perm(permission):
+            if not request.user.has_perms(permissions):
                 raise PermissionDenied
             return view(request, *args, **kwargs)
 
@@ -58,6 +63,11 @@ def for_staff(permission: str) -> Callable[[View], View]:
 def may_see_todos(request: HttpRequest) -> bool:
     """Say whether who asks may see what an error's text might quote."""
     return request.user.has_perm("todos.view_todo")
+
+
+def withheld(text: str, *, unless: bool) -> str:
+    """Return a text, or that it is withheld; nothing if there is none."""
+    return text if unless or not text else WITHHELD
 
 
 def is_live(request: HttpRequest) -> bool:
@@ -79,10 +89,13 @@ def queue_names() -> list[str]:
 def overview(request: StaffRequest) -> HttpResponse:
     """Show how background work is doing; to HTMX, the part of the page that changes."""
     live = is_live(request)
+    shown = read_overview(with_errors=may_see_todos(request), with_charts=not live)
+    schedules = shown.status.schedules if shown.status else ()
     context = {
         **({} if live else admin.site.each_context(request)),
         "title": "Background work",
-        "overview": read_overview(with_errors=may_see_todos(request), with_charts=not live),
+        "overview": shown,
+        "startable": {each.task for each in schedules if may_start(request.user, each.task)},
     }
     template = "tasks/console/live.html" if live else "tasks/console/overview.html"
     return TemplateResponse(request, template, context)
@@ -106,8 +119,8 @@ def dead_letters(request: StaffRequest) -> HttpResponse:
             "letter": letter,
             "run": retried.get(letter.id),
             "known": deadletters.can_be_retried(letter),
-            "error": letter.error[-LONGEST_SHOWN:] if see or not letter.error else WITHHELD,
-            "arguments": letter.arguments[:LONGEST_SHOWN],
+            "error": withheld(letter.error[-LONGEST_SHOWN:], unless=see),
+            "arguments": withheld(letter.arguments[:LONGEST_SHOWN], unless=see),
         }
         for letter in letters
         if not actor or letter.actor == actor
@@ -124,24 +137,72 @@ def dead_letters(request: StaffRequest) -> HttpResponse:
     return TemplateResponse(request, "tasks/console/dead_letters.html", context)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """What is asked before something is done that cannot be taken back, or that is large.
+
+    Attributes:
+        title: what would be done.
+        lines: what that would mean.
+        yes: the button that does it.
+        action: where it posts to.
+        fields: what it posts, besides `confirmed`.
+        no: the page to go back to.
+    """
+
+    title: str
+    lines: tuple[str, ...]
+    yes: str
+    action: str
+    no: str
+    fields: tuple[tuple[str, str], ...] = ()
+
+
+def ask(request: HttpRequest, question: Question) -> HttpResponse:
+    """Ask whether to go on."""
+    context = {
+        **admin.site.each_context(request),
+        "title": question.title,
+        "question": question,
+    }
+    return TemplateResponse(request, "tasks/console/confirm.html", context)
+
+
 @require_safe
-@for_staff("tasks.undo_taskrun")
+@for_staff()
 def confirm_undo(request: StaffRequest, pk: int) -> HttpResponse:
     """Say how many todos would come back, and ask whether to go on."""
+    check_may_start(request.user, TaskName.TODO_RESTORE)
     run = get_object_or_404(TaskRun, pk=pk)
-    refusal, preview = "", None
+    page = reverse("admin:tasks_taskrun_change", args=[pk])
+    yes = ""
     try:
         preview = check_undoable(run)
     except Refused as error:
-        refusal = str(error)
-    context = {
-        **admin.site.each_context(request),
-        "title": f"Undo run {run.pk}",
-        "run": run,
-        "preview": preview,
-        "refusal": refusal,
-    }
-    return TemplateResponse(request, "tasks/console/confirm_undo.html", context)
+        lines = [str(error)]
+    else:
+        yes = f"Yes, undo run {pk}"
+        back = todos(preview["todos_restored"])
+        lines = [f"{back} will come back, as they were, and be kept for a week at least."]
+        if preview["todos_left"]:
+            lines.append(
+                f"{preview['todos_left']:,} cannot: their owner's account has been deleted."
+            )
+    return ask(
+        request,
+        Question(
+            title=f"Undo run {pk}",
+            lines=tuple(lines),
+            yes=yes,
+            action=reverse("background:undo", args=[pk]),
+            no=page,
+        ),
+    )
+
+
+def todos(number: int) -> str:
+    """Say how many todos."""
+    return "1 todo" if number == 1 else f"{number:,} todos"
 
 
 @require_POST

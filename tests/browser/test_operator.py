@@ -116,6 +116,67 @@ def test_all_of_it_goes_by_keyboard(visit: Visitor, site: Site) -> None:
     expect(page.locator(".messagelist")).to_contain_text("todo.cleanup is resumed")
 
 
+#: A run at work and two that failed, as nobody is there to do or change anything.
+TROUBLE = """
+from django.utils import timezone
+from tasks.models import TaskRun
+now = timezone.now()
+def run(state, **more):
+    return TaskRun.objects.create(task="runs.prune", state=state, trigger="schedule", queue="default",
+        started_at=now, attempts=1, **more).pk
+failed = [run("failed", error="ValueError: x", finished_at=now) for _ in range(2)]
+print(run("running"), *failed)
+"""
+
+
+def test_stopping_acknowledging_and_discarding_go_by_keyboard(visit: Visitor, site: Site) -> None:
+    boss = visit()
+    page = boss.page
+    told = site.tidy.manage("shell", "-v0", "-c", TROUBLE)
+    assert told.returncode == 0, told.stderr
+    running, first, _ = told.stdout.split()
+    bury(site, "ping")
+    boss.go(PAGE)
+    boss.check_accessible()
+
+    press_tab_until(page, f"Stop run {running}")
+    page.keyboard.press("Enter")
+    expect(page.locator(".messagelist")).to_contain_text(f"Run {running} was asked to stop")
+    expect(page.locator("#live")).to_contain_text("running, asked to stop")
+    page.goto(f"{site.address}/admin/tasks/taskrun/{running}/change/")
+    expect(page.locator(".life")).to_contain_text("it ends at its next step")
+    boss.check_accessible()
+
+    boss.go(PAGE)
+    press_tab_until(page, f"Acknowledge run {first}")
+    page.keyboard.press("Enter")
+    expect(page.locator(".messagelist")).to_contain_text(f"Run {first} is acknowledged")
+    page.goto(f"{site.address}/admin/tasks/taskrun/{first}/change/")
+    expect(page.locator(".life")).to_contain_text("acknowledged by boss")
+
+    boss.go(f"{PAGE}dead-letters/")
+    page.get_by_role("checkbox", name="All that match").check()
+    press_tab_until(page, "Discard")
+    page.keyboard.press("Enter")
+    expect(page.locator("#content")).to_contain_text("1 dead letter would be deleted for good.")
+    boss.check_accessible()
+    press_tab_until(page, "Yes, discard 1 dead letter")
+    page.keyboard.press("Enter")
+    expect(page.locator(".messagelist")).to_contain_text("1 dead letter discarded")
+
+
+def test_purge_by_hand_asks_first(visit: Visitor, site: Site) -> None:
+    boss = visit()
+    page = boss.page
+    assert site.tidy.manage("runscheduler", "--once").returncode == 0
+    boss.go(PAGE)
+    page.get_by_role("button", name="Run todo.purge now").click()
+    expect(page.locator("#content")).to_contain_text("would be deleted for good")
+    boss.check_accessible()
+    page.get_by_role("link", name="No, take me back").click()
+    expect(page).to_have_url(site.address + PAGE)
+
+
 def test_page_of_who_was_logged_out_meanwhile_asks_to_log_in(visit: Visitor, site: Site) -> None:
     boss = visit()
     boss.go(PAGE)

@@ -28,6 +28,7 @@ PAGES = {
     "runs": "/admin/tasks/taskrun/",
     "run": "/admin/tasks/taskrun/{run}/change/",
     "failed-run": "/admin/tasks/taskrun/{failed}/change/",
+    "running-run": "/admin/tasks/taskrun/{running}/change/",
     "undo": "/admin/background/runs/{run}/undo/",
     "processes": "/admin/tasks/process/",
 }
@@ -69,9 +70,10 @@ for kind, host in (("scheduler", "scheduler-1"), ("worker", "worker-1"), ("worke
     Process.objects.create(kind=kind, host=host, pid=12, queues=["default"][:kind == "worker"],
         started_at=now - timedelta(days=3), seen_at=now + timedelta(hours=1))
 night(0, task="ping", started_at=now, finished_at=now, scheduled_for=now, result=None)
-night(0, task="todo.purge", state="running", scheduled_for=now, finished_at=None, result=None,
+running = night(0, task="todo.purge", state="running", scheduled_for=now, finished_at=None, result=None,
     started_at=now - timedelta(seconds=40), progress={"rows": 123_456, "done": 0.42})
-print(Todo.objects.first().pk, Schedule.objects.get(task="todo.cleanup").pk, failed.pk)
+print(Todo.objects.first().pk, Schedule.objects.get(task="todo.cleanup").pk, failed.pk,
+    running.pk)
 """
 
 
@@ -80,13 +82,14 @@ def ids(site: Site) -> dict[str, int]:
     """What the pages are about: a month of nights, a real cleanup, dead letters."""
     told = site.tidy.manage("shell", "-v0", "-c", HISTORY)
     assert told.returncode == 0, told.stderr
-    todo, schedule, failed = map(int, told.stdout.split())
+    todo, schedule, failed, running = map(int, told.stdout.split())
     assert site.tidy.manage("cleanup_todos", "--keep-days=60").returncode == 0
     asked = site.tidy.manage(
         *("shell", "-v0", "-c"),
         "from tasks.models import TaskRun; print(TaskRun.objects.latest('pk').pk)",
     )
-    return {"todo": todo, "schedule": schedule, "failed": failed, "run": int(asked.stdout)}
+    run = int(asked.stdout)
+    return {"todo": todo, "schedule": schedule, "failed": failed, "running": running, "run": run}
 
 
 @contextmanager

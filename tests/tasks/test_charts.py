@@ -82,6 +82,16 @@ def test_each_night_is_added_up(db: None) -> None:
     assert (night.cleanup_seconds, night.delay_seconds) == (300, 120)
 
 
+def test_cleanup_that_was_stopped_counts_what_it_took_until_then_and_no_duration(db: None) -> None:
+    two = datetime(2026, 11, 20, 2, tzinfo=UTC)
+    values = {"state": State.CANCELLED, "started_at": two - timedelta(hours=1)}
+    make(two, **values, progress={"rows": 40})
+    make(two, state=State.CANCELLED)
+    make(two, **values, task="todo.purge", progress={"rows": 100})
+    make(two, **values, progress={"rows": "many"})
+    assert by_day()["11-20"] == Night(day=two.date(), swept=40)
+
+
 def test_days_without_runs_are_there_too(db: None) -> None:
     found = nights(NOW, days=30)
     assert [night.day for night in found] == [

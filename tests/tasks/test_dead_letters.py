@@ -21,9 +21,22 @@ def boss(transactional_db: None) -> User:
 
 
 def bury(
-    broker: WakingBroker, actor: str = "ping", *, data: bytes | None = None, **kwargs: object
+    broker: WakingBroker,
+    actor: str = "ping",
+    *,
+    data: bytes | None = None,
+    at: float | None = None,
+    **kwargs: object,
 ) -> str:
-    """Have the broker hold a dead letter, as Dramatiq leaves them; return its id."""
+    """Have the broker hold a dead letter, as Dramatiq leaves them; return its id.
+
+    Args:
+        broker: which.
+        actor: whose message it is.
+        data: what it holds instead of a message.
+        at: when it was given up, in seconds since the epoch; now by default.
+        kwargs: the message's arguments.
+    """
     message = Message[object](
         queue_name="default",
         actor_name=actor,
@@ -33,7 +46,9 @@ def bury(
     )
     letter = str(uuid4())
     encoded = message.encode() if data is None else data
-    broker.client.zadd(f"{broker.namespace}:default.XQ", {letter: time() * 1000})
+    broker.client.zadd(
+        f"{broker.namespace}:default.XQ", {letter: (time() if at is None else at) * 1000}
+    )
     broker.client.hset(f"{broker.namespace}:default.XQ.msgs", letter, encoded)
     return letter
 
@@ -126,6 +141,15 @@ def test_what_is_no_message_can_be_seen_and_discarded(broker: WakingBroker, data
     assert (letter.actor, letter.arguments, letter.error) == ("", "", "")
     assert not deadletters.can_be_retried(letter)
     assert deadletters.discard([letter]) == 1
+
+
+def test_letter_of_a_task_that_one_may_not_start_stays(broker: WakingBroker) -> None:
+    bury(broker, "todo.purge", days=0)
+    letters = deadletters.read(["default"], limit=1)
+    outcome = deadletters.retry(letters, by=User.objects.create_user("nobody"))
+    assert (outcome.retried, outcome.forbidden) == ((), 1)
+    assert deadletters.read(["default"], limit=1) == letters
+    assert not TaskRun.objects.exists()
 
 
 def test_all_of_one_actor_are_found_in_batches(
