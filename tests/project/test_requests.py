@@ -1,0 +1,130 @@
+"""Whatever is sent, nobody gets a server error: on both databases."""
+
+from urllib.parse import quote, urlencode
+
+import pytest
+from django.test import Client
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from accounts.models import User
+from tasks.models import Schedule
+from todos.models import Todo
+
+ADDRESSES = (
+    *("/admin/", "/admin/login/", "/admin/background/", "/admin/background/dead-letters/"),
+    *("/admin/accounts/user/", "/admin/auth/group/", "/admin/todos/todo/"),
+    *("/admin/todos/trashedtodo/", "/admin/tasks/taskrun/", "/admin/tasks/schedule/"),
+    *("/admin/tasks/process/", "/admin/autocomplete/", "/admin/accounts/user/add/"),
+    *("/admin/todos/todo/add/", "/admin/todos/todo/1/change/", "/admin/accounts/user/1/change/"),
+    *("/admin/accounts/user/1/password/", "/admin/todos/todo/1/history/", "/admin/jsi18n/"),
+)
+
+#: What addresses of the admin and the console can be given.
+NAMES = (
+    *("q", "p", "o", "e", "all", "_facets", "_popup", "_to_field", "_changelist_filters", "next"),
+    *("task", "state", "by", "due", "trigger", "actor", "queue", "page", "term", "app_label"),
+    *("model_name", "field_name", "user__id__exact", "user__id__in", "id__exact", "id__gte"),
+    *("created_at__gte", "created_at__lt", "completed_at__isnull", "trashed_at__year"),
+    *("is_active__exact", "keep_completed_days__isempty", "keep_completed_days__gte"),
+    *("date_joined__gte", "date_joined__year", "state__exact", "user__username", "run_id__exact"),
+    *("title__regex", "user__password__startswith", "pk", "id", "user", "title", "username"),
+    *("action", "_selected_action", "select_across", "post", "back", "letter", "_saveasnew"),
+)
+HOSTILE = (
+    *("\0", "a\0b", "", "0", "-1", "1", "99999999999999999999999", "-99999999999999999999999"),
+    *("1e999", "nan", "1,2,x", "1.2.3", "-0.-9", "true", "None", "2026-01-01", "9999-12-31"),
+    *("0000-00-00", "2026-13-45", "10000-01-01T00:00:00+99:99", "[", "(?", "\\", "%", "%00"),
+    *("\ud7ff\U0010ffff", "\x1b[2J", "'; DROP TABLE todos_todo; --", "x" * 5_000, "accounts"),
+    *("complete", "reopen", "restore", "delete_selected", "yes"),
+)
+
+texts = st.sampled_from(HOSTILE) | st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+forms = st.dictionaries(st.sampled_from(NAMES) | texts, texts, max_size=4)
+fuzz = settings(
+    max_examples=150,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+
+
+@pytest.fixture
+def boss(admin_client: Client, alice: User) -> Client:
+    """A client that may do everything, on a site with a little in it."""
+    Todo.objects.create(user=alice, title="Water the plants")
+    Schedule.objects.create(task="ping", every=60)
+    return admin_client
+
+
+@pytest.mark.parametrize(
+    "query", [f"{name}=%00" for name in ("task", "q", "state", "p", "o", "user__id__exact")]
+)
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_nul_in_an_address_is_refused_in_one_line(boss: Client, address: str, query: str) -> None:
+    for headers in ({}, {"HX-Request": "true"}):
+        response = boss.get(f"{address}?{query}", headers=headers)
+        assert response.status_code == 400
+        assert response.content.decode().count("\n") == 1
+        assert "NUL character" in response.content.decode()
+
+
+def test_nul_in_a_path_or_a_cookie_is_refused(client: Client, db: None) -> None:
+    assert client.get("/admin/todos/todo/%00/change/").status_code == 400
+    # A cookie may be quoted, as this one is.
+    client.cookies.load('sessionid="a\\000b"')
+    assert client.get("/admin/login/").status_code == 400
+
+
+def test_nul_in_a_form_is_an_error_of_its_field_or_refused(boss: Client) -> None:
+    page = Client().post("/admin/login/", {"username": "a\0", "password": "x"})
+    assert "Null characters are not allowed." in page.content.decode()
+
+    for action in ("complete", "delete_selected"):
+        for row in ("\0", "abc", "1.5", ""):
+            chosen = {"action": action, "_selected_action": row, "post": "yes"}
+            response = boss.post("/admin/todos/todo/", chosen)
+            assert response.status_code == 400
+            assert response.content.decode().startswith("This request is malformed")
+    assert Todo.objects.get().completed_at is None
+
+
+@fuzz
+@given(address=st.sampled_from(ADDRESSES), query=forms)
+def test_no_query_is_a_server_error(boss: Client, address: str, query: dict[str, str]) -> None:
+    response = boss.get(f"{address}?{urlencode(query)}")
+    assert response.status_code < 500
+    if address != "/admin/login/":
+        assert "/login/" not in response.headers.get("Location", ""), "they are logged in"
+
+
+@fuzz
+@given(address=st.sampled_from(ADDRESSES), form=forms)
+def test_no_form_is_a_server_error(boss: Client, address: str, form: dict[str, str]) -> None:
+    assert boss.post(address, form).status_code < 500
+
+
+@fuzz
+@given(
+    address=st.sampled_from(
+        [
+            "/admin/todos/todo/{}/change/",
+            "/admin/todos/trashedtodo/{}/change/",
+            "/admin/accounts/user/{}/password/",
+            "/admin/accounts/user/{}/delete/",
+            "/admin/tasks/taskrun/{}/history/",
+            "/admin/background/runs/{}/undo/",
+        ]
+    ),
+    which=texts,
+)
+def test_no_path_is_a_server_error(boss: Client, address: str, which: str) -> None:
+    assert boss.get(address.format(quote(which, safe=""))).status_code < 500
+
+
+@fuzz
+@given(username=texts, password=texts, next_page=texts)
+def test_no_login_is_a_server_error(
+    client: Client, db: None, username: str, password: str, next_page: str
+) -> None:
+    form = {"username": username, "password": password, "next": next_page}
+    assert client.post("/admin/login/", form).status_code < 500
