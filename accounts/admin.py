@@ -4,25 +4,30 @@ It knows of todos what their relation to a person and their own list in the admi
 code of todos builds on people, not the other way round.
 """
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.admin.views.main import ChangeList
 from django.contrib.auth import admin as auth
+from django.contrib.auth.models import Group
 from django.db.models import Count, Q
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.html import format_html
 
-from accounts.deletion import LargeDeletion
+from accounts.deletion import Deleted, LargeDeletion
 from accounts.models import User, UserQuerySet
-from accounts.services import UserService
-from accounts.staff import as_selection
+from accounts.rights import RIGHTS, may_manage
+from accounts.services import AccountKept, UserService
+from accounts.staff import StaffRequest, as_selection
 
 if TYPE_CHECKING:
     DjangoUserAdmin = auth.UserAdmin[User]
+    DjangoGroupAdmin = auth.GroupAdmin
 else:
     DjangoUserAdmin = auth.UserAdmin
+    DjangoGroupAdmin = auth.GroupAdmin
 
 PREFERENCES = ("auto_cleanup", "keep_completed_days")
 
@@ -87,7 +92,7 @@ class UserAdmin(LargeDeletion, DjangoUserAdmin):
         ("Cleanup", {"fields": PREFERENCES}),
         (
             "Permissions",
-            {"fields": ("is_active", "is_staff", "is_superuser", "groups", "user_permissions")},
+            {"fields": ("is_active", *RIGHTS)},
         ),
         ("Important dates", {"fields": ("last_login", "date_joined")}),
     )
@@ -96,6 +101,47 @@ class UserAdmin(LargeDeletion, DjangoUserAdmin):
     # table.
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
+
+    def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> Any:
+        """Keep people's rights as they are, unless a superuser asks."""
+        fields = super().get_readonly_fields(request, obj)
+        return fields if request.user.is_superuser else (*fields, *RIGHTS)
+
+    def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        """Refuse to have staff changed, or their passwords set, by whoever may not manage them."""
+        return super().has_change_permission(request, obj) and managed(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        """Refuse to have staff deleted by whoever may not manage them."""
+        return super().has_delete_permission(request, obj) and managed(request, obj)
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Deleted:
+        """Say what a deletion would take.
+
+        Raises:
+            AccountKept: somebody has to stay.
+        """
+        UserService.check_deletable(users=as_selection(User, objs))
+        return super().get_deleted_objects(objs, request)
+
+    def delete_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Ask whether to delete a person; say why not, if they have to stay."""
+        try:
+            return super().delete_view(request, object_id, extra_context)
+        except AccountKept as error:
+            self.message_user(request, str(error), messages.ERROR)
+            return redirect("admin:accounts_user_change", object_id)
+
+    @admin.action(permissions=["delete"], description="Delete selected %(verbose_name_plural)s")
+    def delete_selected(self, request: StaffRequest, queryset: Any) -> HttpResponse | None:
+        """Ask whether to delete a selection; say why not, if somebody has to stay."""
+        try:
+            return super().delete_selected(request, queryset)
+        except AccountKept as error:
+            self.message_user(request, str(error), messages.ERROR)
+            return None
 
     def delete_model(self, request: HttpRequest, obj: User) -> None:
         """Delete a person through the service."""
@@ -122,6 +168,31 @@ class UserAdmin(LargeDeletion, DjangoUserAdmin):
     def completed_todos(self, person: ListedPerson) -> str:
         """Show how many todos of the person are done, with a link to them."""
         return linked(person, person.completed_todos, "completed")
+
+
+def managed(request: HttpRequest, person: User | None) -> bool:
+    """Say whether who asks may manage a person; or people at all, where nobody is named."""
+    return person is None or may_manage(request, person)
+
+
+admin.site.unregister(Group)
+
+
+@admin.register(Group)
+class GroupAdmin(DjangoGroupAdmin):
+    """Groups hand out rights, so superusers alone change them."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Refuse anybody else."""
+        return bool(request.user.is_superuser)
+
+    def has_change_permission(self, request: HttpRequest, obj: Group | None = None) -> bool:
+        """Refuse anybody else."""
+        return bool(request.user.is_superuser)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Group | None = None) -> bool:
+        """Refuse anybody else."""
+        return bool(request.user.is_superuser)
 
 
 def linked(person: ListedPerson, count: int, state: str) -> str:

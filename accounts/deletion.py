@@ -1,7 +1,7 @@
 """Deleting in the admin by the thousand: counted and deleted in a few statements, never loaded."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.admin.actions import delete_selected
@@ -12,12 +12,7 @@ from django.db.models import CASCADE, Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
-from accounts.staff import MOST_LOGGED, StaffRequest, as_selection, log, may
-
-if TYPE_CHECKING:
-    ModelAdmin = admin.ModelAdmin[Any]
-else:
-    ModelAdmin = admin.ModelAdmin
+from accounts.staff import MOST_LOGGED, LoggedById, StaffRequest, as_selection, log, may
 
 #: Rows that a page names one by one. Of more, it says how many there are.
 MOST_NAMED = 20
@@ -25,7 +20,7 @@ MOST_NAMED = 20
 type Deleted = tuple[list[str], dict[str, int], set[str], list[str]]
 
 
-class LargeDeletion(ModelAdmin):
+class LargeDeletion(LoggedById):
     """A model's admin whose deletions may be large.
 
     Django's own pages would load every row, and everything that goes with it, to list it.

@@ -7,6 +7,10 @@ from django.core.validators import MaxValueValidator
 from django.db import models
 from django.db.models import Q
 
+from accounts.sessions import Session
+
+__all__ = ["MAX_KEEP_COMPLETED_DAYS", "Session", "User", "UserQuerySet"]
+
 #: The longest keep time that can be asked for, in days: ten years.
 MAX_KEEP_COMPLETED_DAYS = 3650
 

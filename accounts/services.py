@@ -2,13 +2,23 @@
 
 from collections.abc import Iterator
 
+from django.contrib.admin.models import LogEntry
 from django.contrib.auth.password_validation import validate_password
 from django.db import transaction
+from django.db.models import Exists, OuterRef, Q
 
 from accounts.models import User, UserQuerySet
 
 #: Users held in memory at once by `UserService.list_all_users`.
 CHUNK_SIZE = 2_000
+
+
+#: People named in an error.
+MOST_NAMED = 5
+
+
+class AccountKept(Exception):  # noqa: N818  (it says what became of it, as Django's own do)
+    """Somebody is not to be deleted: what they did as staff would go from the log with them."""
 
 
 class UserService:
@@ -63,6 +73,7 @@ class UserService:
         """Delete a person with all that is theirs, at once.
 
         Raises:
+            AccountKept: they are staff, or the admin's log says what they did.
             IntegrityError: something new of theirs has come about meanwhile, such as a todo that
                 somebody restored. Nothing is deleted; try again.
         """
@@ -76,8 +87,31 @@ class UserService:
         and nobody listens to its deletion.
 
         Raises:
+            AccountKept: one of them is staff, or the admin's log says what they did; nobody is
+                deleted.
             IntegrityError: as for `delete`.
         """
         with transaction.atomic():
+            # Held, nobody among them can do anything that would be logged.
+            list(users.order_by("pk").select_for_update().values_list("pk"))
+            UserService.check_deletable(users=users)
             _, per_model = users.delete()
         return per_model.get(User._meta.label, 0)
+
+    @staticmethod
+    def check_deletable(*, users: UserQuerySet) -> None:
+        """Check that nobody of a selection has to stay.
+
+        Raises:
+            AccountKept: naming some who have to.
+        """
+        traces = LogEntry.objects.filter(user=OuterRef("pk"))
+        kept = users.filter(Q(is_staff=True) | Q(is_superuser=True) | Exists(traces))
+        names = list(kept.order_by("pk").values_list("username", flat=True)[: MOST_NAMED + 1])
+        if names:
+            more = [] if len(names) <= MOST_NAMED else ["others"]
+            raise AccountKept(
+                f"Nobody was deleted: {', '.join([*names[:MOST_NAMED], *more])} must stay, being "
+                "staff or named in the log of what staff did. Deactivate such an account instead: "
+                "take away its “Active”."
+            )

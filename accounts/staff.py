@@ -1,14 +1,21 @@
 """What the admin's pages share: who asks, what they may do, and the log of what they did."""
 
-from collections.abc import Sequence
-from typing import Any
+import json
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
-from django.contrib.admin.models import LogEntry
+from django.contrib import admin
+from django.contrib.admin.models import ADDITION, CHANGE, DELETION, LogEntry
 from django.contrib.contenttypes.models import ContentType
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 
 from accounts.models import User
+
+if TYPE_CHECKING:
+    ModelAdmin = admin.ModelAdmin[Any]
+else:
+    ModelAdmin = admin.ModelAdmin
 
 #: Rows of a selection that the admin's log names one by one. Of more, it says how many there are.
 MOST_LOGGED = 1_000
@@ -49,7 +56,7 @@ def log(user: User, rows: Sequence[Model], changed: int, action: int, message: s
     if not rows:
         return
     if len(rows) <= MOST_LOGGED:
-        LogEntry.objects.log_actions(user.pk, rows, action, message)
+        log_by_id(user, rows, action, message)
         return
     model = type(rows[0])
     LogEntry.objects.create(
@@ -59,3 +66,46 @@ def log(user: User, rows: Sequence[Model], changed: int, action: int, message: s
         action_flag=action,
         change_message=message,
     )
+
+
+def log_by_id(
+    user: User, rows: Iterable[Model], action: int, message: str | list[Any]
+) -> list[LogEntry]:
+    """Write to the admin's log what was done to rows, which it names by kind and number alone.
+
+    The log outlives what it is about: what people wrote, and what they are called, has no place
+    there.
+
+    Args:
+        user: who did it.
+        rows: what it was done to.
+        action: what was done, as the admin's log numbers it.
+        message: what was done, in words, or as the admin puts together what a form has changed.
+    """
+    return LogEntry.objects.bulk_create(
+        LogEntry(
+            user=user,
+            content_type=ContentType.objects.get_for_model(row),
+            object_id=row.pk,
+            object_repr=f"{row._meta.verbose_name} {row.pk}",
+            action_flag=action,
+            change_message=message if isinstance(message, str) else json.dumps(message),
+        )
+        for row in rows
+    )
+
+
+class LoggedById(ModelAdmin):
+    """A model's admin whose log entries hold nothing that people wrote."""
+
+    def log_addition(self, request: Any, obj: Model, message: Any) -> LogEntry:
+        """Log that a row was added."""
+        return log_by_id(request.user, [obj], ADDITION, message)[0]
+
+    def log_change(self, request: Any, obj: Model, message: Any) -> LogEntry:
+        """Log what was changed about a row."""
+        return log_by_id(request.user, [obj], CHANGE, message)[0]
+
+    def log_deletions(self, request: Any, queryset: Iterable[Model]) -> list[LogEntry]:
+        """Log that rows will be deleted."""
+        return log_by_id(request.user, queryset, DELETION, "")

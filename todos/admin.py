@@ -21,16 +21,14 @@ from django.utils.translation import ngettext
 
 from accounts.deletion import LargeDeletion
 from accounts.models import User
-from accounts.staff import MOST_LOGGED, StaffRequest, as_selection, log, may
+from accounts.staff import MOST_LOGGED, LoggedById, StaffRequest, as_selection, log, may
 from todos.models import Todo, TodoQuerySet, TrashedTodo, TrashedTodoQuerySet
 from todos.services import TodoNotFound, TodoService
 
 if TYPE_CHECKING:
     ModelForm = forms.ModelForm[Todo]
-    TrashModelAdmin = admin.ModelAdmin[TrashedTodo]
 else:
     ModelForm = forms.ModelForm
-    TrashModelAdmin = admin.ModelAdmin
 
 #: Characters of a title that a row of the list has room for.
 TITLE_LENGTH = 50
@@ -216,7 +214,7 @@ class TakenByFilter(OptionFilter[TrashedTodoQuerySet]):
 
 
 @admin.register(TrashedTodo)
-class TrashedTodoAdmin(TrashModelAdmin):
+class TrashedTodoAdmin(LoggedById):
     """The trash: to look into, and to bring back from."""
 
     list_display = (

@@ -126,8 +126,8 @@ def test_selection_is_restored_as_it_was_and_logged(boss: Client, alice: User) -
     assert TrashedTodo.objects.get().pk == third
     logged = LogEntry.objects.values_list("object_id", "object_repr", "change_message")
     assert set(logged) == {
-        (str(first), "One", "Restored."),
-        (str(second), "Two", "Restored."),
+        (str(first), f"todo {first}", "Restored."),
+        (str(second), f"todo {second}", "Restored."),
     }
 
 

@@ -1,0 +1,52 @@
+"""Where sessions are kept: in the database, each with the person who is logged in by it.
+
+Django's own table names them inside a packed text alone: to end the sessions of somebody who is
+deleted, every session there is would have to be unpacked.
+"""
+
+from typing import Any, cast
+
+from django.conf import settings
+from django.contrib.auth import SESSION_KEY
+from django.contrib.sessions.backends import db
+from django.contrib.sessions.base_session import AbstractBaseSession
+from django.db import models
+
+
+class Session(AbstractBaseSession):
+    """A session; it goes with the person whose it is."""
+
+    # The database does not check it: a login at the very moment in which the account is deleted
+    # would fail again and again, as Django takes it for a key that is in use.
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        null=True,
+        on_delete=models.CASCADE,
+        db_constraint=False,
+        related_name="+",
+        help_text="Empty if nobody is logged in.",
+    )
+
+    class Meta(AbstractBaseSession.Meta):
+        # Nobody has a page for these.
+        default_permissions = ()
+
+    @classmethod
+    def get_session_store_class(cls) -> type["SessionStore"]:
+        """Return the store that reads and writes them."""
+        return SessionStore
+
+
+class SessionStore(db.SessionStore):
+    """Django's own store, on our table; `SESSION_ENGINE` names this module."""
+
+    @classmethod
+    def get_model_class(cls) -> type[Session]:
+        """Return the table."""
+        return Session
+
+    def create_model_instance(self, data: dict[str, Any]) -> Session:
+        """Return the row for a session, with who is logged in by it."""
+        row = cast("Session", super().create_model_instance(data))
+        row.user_id = int(data[SESSION_KEY]) if SESSION_KEY in data else None
+        return row
