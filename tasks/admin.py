@@ -9,9 +9,11 @@ from zoneinfo import ZoneInfo
 from django import forms
 from django.contrib import admin
 from django.contrib.admin.views.main import ERROR_FLAG
+from django.core.exceptions import ValidationError
 from django.db.models import Model
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils import timezone
+from django.utils.functional import cached_property
 from django.utils.html import format_html, format_html_join
 from django_dramatiq.models import Task
 
@@ -39,7 +41,51 @@ admin.site.unregister(Task)
 
 
 class ScheduleForm(ScheduleModelForm):
-    """What staff may change about a schedule."""
+    """What staff may change about a schedule: those fields alone that they did change.
+
+    Each is compared with what the form showed, not with the row: whoever saves a form that was
+    opened before somebody paused the schedule does not resume it.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for field in self.fields.values():
+            field.show_hidden_initial = True
+
+    @cached_property
+    def changed_data(self) -> list[str]:
+        """The fields that differ from what the form showed."""
+        return [
+            name
+            for name, field in self.fields.items()
+            if field.has_changed(self._shown(name), self[name].data)
+        ]
+
+    def clean(self) -> dict[str, Any]:
+        """Keep the row's values of fields left alone; refuse a change that crosses another.
+
+        Raises:
+            ValidationError: of a field that somebody else has changed meanwhile.
+        """
+        cleaned = {**self.cleaned_data, **(super().clean() or {})}
+        for name, wanted in list(cleaned.items()):
+            now = self.initial[name]
+            if name not in self.changed_data:
+                cleaned[name] = now
+            elif now not in (wanted, self._shown(name)):
+                text = "Somebody else has changed this meanwhile: it is now %s. Open the page anew."
+                self.add_error(name, text % ("empty" if now in ("", None) else now))
+        return cleaned
+
+    def _shown(self, name: str) -> Any:
+        """Return the value that the form showed; the row's, if the form does not say."""
+        field, hidden = self.fields[name], self[name].html_initial_name
+        if hidden not in self.data:
+            return self.initial[name]
+        try:
+            return field.to_python(self.data[hidden])
+        except ValidationError:
+            return self.initial[name]
 
     def validate_constraints(self) -> None:
         """Leave the database's constraint alone where the times were refused already."""
@@ -64,6 +110,15 @@ class ScheduleAdmin(ScheduleModelAdmin):
         ),
     )
     readonly_fields = ("task", "in_words", "next_times", "effective_since", "last_slot")
+
+    def get_object(
+        self, request: HttpRequest, object_id: str, from_field: str | None = None
+    ) -> Schedule | None:
+        """Return a schedule; one that is about to be saved is held until it is."""
+        found = super().get_object(request, object_id, from_field)
+        if found is None or request.method != "POST":
+            return found
+        return Schedule.objects.select_for_update().filter(pk=found.pk).first()
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Refuse: what can be scheduled stands in the code."""

@@ -166,6 +166,86 @@ def test_saving_a_form_changes_neither_the_task_nor_what_the_scheduler_wrote(
     assert (nightly.effective_since, nightly.catch_up_seconds) == (effective_since, 5)
 
 
+def opened(client: Client, schedule: Schedule) -> dict[str, str]:
+    """Return what a browser would send back if the page of a schedule were saved as it came."""
+    html = client.get(change(schedule)).content.decode()
+    sent = {}
+    for tag in re.findall(r"<input [^>]+>", html):
+        given = dict(re.findall(r'([-\w]+)="([^"]*)"', tag))
+        box = given.get("type") == "checkbox"
+        if "name" in given and (not box or re.search(r"\schecked\b", tag)):
+            sent[given["name"]] = given.get("value", "on" if box else "")
+    return sent
+
+
+def test_form_opened_before_a_pause_does_not_resume_the_schedule(
+    boss: Client, nightly: Schedule
+) -> None:
+    sent = opened(boss, nightly)
+    assert sent["enabled"] == "on"
+    Schedule.objects.update(enabled=False)
+
+    boss.post(change(nightly), {**sent, "catch_up_seconds": "60"})
+
+    nightly.refresh_from_db()
+    assert (nightly.enabled, nightly.catch_up_seconds) == (False, 60)
+    assert LogEntry.objects.get().get_change_message() == "Changed Catch up (seconds)."
+
+
+def test_form_opened_before_new_times_does_not_bring_the_old_ones_back(
+    boss: Client, nightly: Schedule
+) -> None:
+    sent = opened(boss, nightly)
+    Schedule.objects.update(crontab="", every=300, timezone="Asia/Tokyo")
+    del sent["enabled"]
+
+    boss.post(change(nightly), sent)
+
+    nightly.refresh_from_db()
+    assert (nightly.crontab, nightly.every, nightly.timezone) == ("", 300, "Asia/Tokyo")
+    assert not nightly.enabled
+
+
+def test_change_that_crosses_another_is_refused_and_says_so(
+    boss: Client, nightly: Schedule
+) -> None:
+    sent = opened(boss, nightly)
+    Schedule.objects.update(crontab="0 4 * * *")
+
+    crossed = {**sent, "crontab": "0 3 * * *"}
+    for _ in range(2):  # Sending it again does not help.
+        response = boss.post(change(nightly), crossed)
+        assert response.status_code == 200
+        errors = response.context["adminform"].form.errors
+        assert errors == {
+            "crontab": [
+                "Somebody else has changed this meanwhile: it is now 0 4 * * *. Open the page anew."
+            ]
+        }
+    nightly.refresh_from_db()
+    assert nightly.crontab == "0 4 * * *"
+
+    assert boss.post(change(nightly), {**sent, "crontab": "0 4 * * *"}).status_code == 302
+    fresh = opened(boss, nightly)
+    assert boss.post(change(nightly), {**fresh, "crontab": "0 3 * * *"}).status_code == 302
+    nightly.refresh_from_db()
+    assert nightly.crontab == "0 3 * * *"
+
+
+def test_form_opened_during_a_pause_does_not_pause_the_schedule_again(
+    boss: Client, nightly: Schedule
+) -> None:
+    Schedule.objects.update(enabled=False)
+    sent = opened(boss, nightly)
+    assert "enabled" not in sent
+    Schedule.objects.update(enabled=True)
+
+    boss.post(change(nightly), {**sent, "timezone": "Europe/Berlin"})
+
+    nightly.refresh_from_db()
+    assert (nightly.enabled, nightly.timezone) == (True, "Europe/Berlin")
+
+
 @pytest.mark.parametrize(
     ("fields", "complaint"),
     [
