@@ -5,13 +5,14 @@ other, whichever the door: run now, run again, undo. Retrying a dead letter take
 do that as well.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models.functions import Now
 from dramatiq import Actor
 from dramatiq.broker import get_broker
@@ -22,17 +23,13 @@ from tasks.clock import database_now
 from tasks.models import Schedule, TaskRun, Trigger
 from tasks.names import TaskName
 from tasks.sending import Request, hand_over
+from tasks.transactions import one_at_a_time
 from tasks.undo import NotRestorable, taken
 from todos.services import TodoService
 from todos.trash import RestoreReport
 
 #: What starting a task takes that names no permission of its own.
 START = "tasks.start_taskrun"
-
-
-#: Has whoever starts the same task wait until this is committed. The first number is for nothing
-#: else to use the same lock.
-LOCK_TASK = "SELECT pg_advisory_xact_lock(hashtext('tasks.start'), hashtext(%s))"
 
 
 class Refused(Exception):  # noqa: N818  (it says what became of it, as Django's own do)
@@ -132,8 +129,7 @@ def undo(run: TaskRun, *, by: User) -> TaskRun:
     arguments = {"kwargs": {"run_id": run.pk}}
     check_may_start(by, TaskName.TODO_RESTORE)
     check_undoable(run)
-    with transaction.atomic():
-        _one_at_a_time(TaskName.TODO_RESTORE)
+    with starting(TaskName.TODO_RESTORE):
         for undoing in _unfinished(TaskName.TODO_RESTORE):
             if undoing.arguments.get("kwargs", {}).get("run_id") == run.pk:
                 raise Refused(
@@ -203,8 +199,7 @@ def _start(
     todos = None if confirmed else todos_to_purge(task, arguments)
     if todos is not None:
         raise Unconfirmed(todos)
-    with transaction.atomic():
-        _one_at_a_time(task)
+    with starting(task):
         for unfinished in _unfinished(task)[:1]:
             raise Refused(f"Run {unfinished.pk} of {task} is unfinished.", run_id=unfinished.pk)
         try:
@@ -230,17 +225,16 @@ def _unfinished(task: str) -> Any:
     return TaskRun.objects.unfinished().filter(task=task).order_by("pk")
 
 
-def _one_at_a_time(task: str) -> None:
-    """Have those who start a task by hand at once wait for each other, until this is committed.
+@contextmanager
+def starting(task: str) -> Iterator[None]:
+    """Have those who start a task by hand at once wait for each other, and for a scheduler's claim.
 
-    Whoever comes second finds the first one's run. SQLite has one writer at a time anyway.
+    Whoever comes second finds the first one's run.
     """
-    if connection.vendor == "postgresql":
-        # Not every task has a schedule whose row could be locked.
-        with connection.cursor() as cursor:
-            cursor.execute(LOCK_TASK, [task])
-    # For a scheduler's claim.
-    list(Schedule.objects.select_for_update().filter(task=task))
+    # Not every task has a schedule whose row could be locked.
+    with one_at_a_time(f"start {task}"):
+        list(Schedule.objects.select_for_update().filter(task=task))
+        yield
 
 
 # Ending them.

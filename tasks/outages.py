@@ -109,6 +109,8 @@ def check_connection() -> None:
     Raises:
         OperationalError, InterfaceError: the database is away.
     """
+    if connection.in_atomic_block:  # It is in use.
+        return
     connection.close_if_unusable_or_obsolete()
     connection.close_if_health_check_failed()
     connection.ensure_connection()

@@ -6,19 +6,28 @@ from datetime import datetime
 from django.utils import timezone
 
 from tasks.models import ProcessKind, State
-from tasks.status import ScheduleStatus, Status
+from tasks.status import CLOCK_TOLERANCE, WAIT_GRACE, RunsInHand, ScheduleStatus, Status
+
+#: Failures that are told one by one.
+MOST_TOLD = 3
 
 
 def problems(status: Status) -> Iterator[str]:
     """Yield what is wrong, in a line each; nothing if all is well."""
     yield from problems_of_processes(status)
+    yield from problems_of_clocks(status)
     yield from problems_of_broker(status)
+    for task in status.unknown_tasks:
+        yield (
+            f"{task}: no live worker knows this task. Its runs wait for one, and fail after a"
+            " while; deploy workers that do."
+        )
     for runs in status.runs_in_hand:
-        if runs.overdue:
-            yield f"{runs.task}: runs due for more than a minute and not sent: {runs.overdue:,}."
+        yield from problems_of_runs(runs)
     for schedule in status.schedules:
         if schedule.enabled:
             yield from problems_of_schedule(schedule)
+    yield from problems_of_failures(status)
 
 
 def problems_of_processes(status: Status) -> Iterator[str]:
@@ -31,6 +40,15 @@ def problems_of_processes(status: Status) -> Iterator[str]:
     else:
         for name in status.unserved_queues:
             yield f"No live worker serves the queue {name}."
+    for process in status.silent_processes:
+        who = f"{process.kind}, process {process.pid} on {process.host}"
+        if process.seen_at > status.now:
+            yield f"The {who} was heard of later than now: the database's clock was set back."
+        else:
+            yield (
+                f"The {who} has not been heard of since {shown(process.seen_at)}. Look whether it"
+                " is held up or cut off; its runs are taken from it before long."
+            )
     if status.pulse.stale:
         last_at = status.pulse.last_at
         yield f"The pulse is stale: last ping answered {shown(last_at) if last_at else 'never'}."
@@ -43,6 +61,53 @@ def problems_of_broker(status: Status) -> Iterator[str]:
     for queue in status.queues:
         if queue.dead:
             yield f"The queue {queue.name} has dead letters: {queue.dead:,}."
+        age = queue.oldest_age_seconds
+        if age is not None and age > WAIT_GRACE.total_seconds():
+            yield f"The queue {queue.name} has a message that nobody has fetched for {age:,.0f} s."
+
+
+def problems_of_clocks(status: Status) -> Iterator[str]:
+    """Yield how this host's clock differs from the database's."""
+    ahead = status.clock_ahead_seconds
+    if abs(ahead) > CLOCK_TOLERANCE.total_seconds():
+        yield (
+            f"The clocks of this host and of the database are {abs(ahead):,.0f} s apart: here it is"
+            f" {'later' if ahead > 0 else 'earlier'}. Set them right; nothing is purged while they"
+            " are more than an hour apart."
+        )
+
+
+def problems_of_runs(runs: RunsInHand) -> Iterator[str]:
+    """Yield what is wrong with the unfinished runs of a task."""
+    if runs.overdue:
+        yield f"{runs.task}: runs that are due and have not been sent: {runs.overdue:,}."
+    for stuck, what in (
+        (runs.waiting, "has waited for a worker since {since}: are there enough of them?"),
+        (runs.stalled, "is running and has not got on since {since}. To end it: {stop}"),
+        (runs.orphaned, "belongs to a process that is gone, since {since}: is a scheduler alive?"),
+        (runs.stopping, "was asked to stop at {since}, and is still running."),
+    ):
+        if stuck.run is not None and stuck.since is not None:
+            stop = f"manage.py stop_run {stuck.run}"
+            more = f" And {stuck.count - 1:,} more like it." if stuck.count > 1 else ""
+            told = what.format(since=shown(stuck.since), stop=stop)
+            yield f"{runs.task}: run {stuck.run} {told}{more}"
+
+
+def problems_of_failures(status: Status) -> Iterator[str]:
+    """Yield the failures and errors that no operator has acknowledged."""
+    failures = status.unacknowledged
+    for run in failures.latest[:MOST_TOLD]:
+        if run.state == State.FAILED:
+            yield f"{run.task}: run {run.run} failed, and nobody has acknowledged it: {run.error}"
+        else:
+            yield (
+                f"{run.task}: run {run.run} ended with errors, and nobody has acknowledged them:"
+                f" {run.summary}."
+            )
+    more = failures.count - min(MOST_TOLD, len(failures.latest))
+    if more:
+        yield f"And {more:,} more failures or errors that nobody has acknowledged."
 
 
 def problems_of_schedule(schedule: ScheduleStatus) -> Iterator[str]:
@@ -51,9 +116,11 @@ def problems_of_schedule(schedule: ScheduleStatus) -> Iterator[str]:
         yield f"{schedule.task}: its schedule cannot be used: {schedule.fault}"
     if schedule.overdue_slot:
         yield f"{schedule.task}: nobody has claimed its slot of {shown(schedule.overdue_slot)}."
-    run = schedule.last_run
-    if run and run.state == State.FAILED:
-        yield f"{schedule.task}: its last run ({run.run}) failed: {run.error}"
+    if schedule.unsuccessful_since:
+        yield (
+            f"{schedule.task}: none of its slots since {shown(schedule.unsuccessful_since)} has"
+            " succeeded."
+        )
 
 
 def shown(moment: datetime) -> str:

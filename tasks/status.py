@@ -1,18 +1,22 @@
 """How background work is doing; `tasks/problems.py` says what of it an operator must act on."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import islice
-from typing import TYPE_CHECKING, TypedDict
+from itertools import islice, takewhile
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from django.conf import settings
-from django.db.models import Count, Min, OuterRef, Q, QuerySet, Subquery, Window
+from django.db.models import Count, Exists, Min, OuterRef, Q, QuerySet, Subquery, Window
+from django.db.models.functions import Coalesce
+from django.utils import timezone
 from dramatiq.broker import get_broker
 from dramatiq.errors import ActorNotFound
 
 from tasks.clock import database_now
-from tasks.models import Process, Schedule, State, TaskRun
+from tasks.middleware import is_recorded
+from tasks.models import Process, ProcessKind, Schedule, State, TaskRun, TaskRunQuerySet
+from tasks.models.process import liveness
 from tasks.names import TaskName
 from tasks.queues import QueueStatus, look_at_queues
 from tasks.times import Times
@@ -26,14 +30,35 @@ if TYPE_CHECKING:
         last_run_id: int | None
         last_success_id: int | None
         last_slot_run_id: int | None
+        last_success_slot: datetime | None
 
     type PointingSchedule = WithAnnotations[Schedule, Pointers]
 
 #: How long after its time a slot may be without its row.
 SLOT_GRACE = timedelta(seconds=30)
 
-#: How long after its time a run may be without having been sent.
-SEND_GRACE = timedelta(minutes=1)
+#: How long after its time a run may be without having been sent, or then without a worker. With the
+#: time that a look takes, an operator knows within a minute.
+WAIT_GRACE = timedelta(seconds=45)
+
+#: How long a run that works in steps may take for one.
+STEP_GRACE = timedelta(minutes=2)
+
+#: How long a run without steps may go beyond its actor's time limit.
+LIMIT_GRACE = timedelta(minutes=1)
+
+#: The time limit (ms) of an actor that names none: Dramatiq's own.
+TIME_LIMIT = 10 * 60 * 1000
+
+#: Slots in a row, none of which has succeeded, that are a problem; and how long one may take.
+MOST_SLOTS_WITHOUT_SUCCESS = 2
+SUCCESS_GRACE = timedelta(minutes=1)
+
+#: The part of the liveness after which a process's silence is told, before it counts as gone.
+SILENCE = 0.5
+
+#: By how much clocks may differ before that is told.
+CLOCK_TOLERANCE = timedelta(minutes=1)
 
 #: Pings in a row, without an answer to any, that make the pulse stale.
 MOST_PINGS_LOST = 3
@@ -79,6 +104,9 @@ class ScheduleStatus:
         last_run: the task's run that ended last, whoever asked for it.
         next_slot: None if it is switched off.
         overdue_slot: one that has come and that nobody has dealt with.
+        last_success_slot: the latest slot whose run succeeded.
+        unsuccessful_since: the first of its last MOST_SLOTS_WITHOUT_SUCCESS slots, if none of them
+            has succeeded.
     """
 
     id: int
@@ -92,6 +120,8 @@ class ScheduleStatus:
     last_run: EndedRun | None
     next_slot: datetime | None
     overdue_slot: datetime | None
+    last_success_slot: datetime | None
+    unsuccessful_since: datetime | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,6 +131,11 @@ class RunsInHand:
     Attributes:
         overdue: those of the pending ones that should have been sent by now.
         oldest_age_seconds: how long the oldest has been owed.
+        waiting: those of the queued ones that a worker should have taken up by now, the first of
+            them, and since when.
+        stalled: those of the running ones that should have got on by now, likewise.
+        orphaned: those whose process is gone, and that nobody has taken from it, likewise.
+        stopping: those that were asked to stop and should have by now, likewise.
     """
 
     task: str
@@ -109,11 +144,30 @@ class RunsInHand:
     running: int
     overdue: int
     oldest_age_seconds: float
+    waiting: "Stuck"
+    stalled: "Stuck"
+    orphaned: "Stuck"
+    stopping: "Stuck"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stuck:
+    """Runs of one kind that should have got on.
+
+    Attributes:
+        run: the first of them; None if there is none.
+        since: the longest time that one of them has not.
+    """
+
+    count: int
+    run: int | None
+    since: datetime | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Failures:
-    """The runs that failed within the last day.
+    """Runs that failed within the last day; or that nobody has acknowledged, those that succeeded
+    with errors among them.
 
     Attributes:
         latest: some of them, the latest first.
@@ -121,6 +175,12 @@ class Failures:
 
     count: int
     latest: tuple[EndedRun, ...]
+
+    @property
+    def until(self) -> str:
+        """When the newest of them ended, as a form sends it back."""
+        newest = self.latest[0].finished_at if self.latest else None
+        return newest.isoformat() if newest else ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,6 +211,10 @@ class Status:
     Attributes:
         unserved_queues: those that an actor uses and no live worker serves.
         broker_error: why the broker could not be asked; then there is nothing in `queues`.
+        unacknowledged: failures and errors that no operator has said they know of.
+        silent_processes: those not heard of lately, or last by a clock that has been set back.
+        unknown_tasks: those of unfinished runs that no live worker has an actor for.
+        clock_ahead_seconds: by how much this host's clock is ahead of the database's.
     """
 
     now: datetime
@@ -162,6 +226,10 @@ class Status:
     queues: tuple[QueueStatus, ...]
     broker_error: str
     pulse: Pulse
+    unacknowledged: Failures
+    silent_processes: tuple[ProcessStatus, ...]
+    unknown_tasks: tuple[str, ...]
+    clock_ahead_seconds: float
 
 
 def gather() -> Status:
@@ -171,11 +239,14 @@ def gather() -> Status:
         OperationalError, InterfaceError: the database is away.
     """
     now = database_now()
+    ahead = clock_ahead(now)
     schedules = list(with_runs(Schedule.objects.order_by("task")))
     runs = TaskRun.objects.in_bulk({pk for schedule in schedules for pk in runs_of(schedule) if pk})
-    processes = [*Process.objects.alive().order_by("kind", "host", "pid")]
+    everyone = [*Process.objects.order_by("kind", "host", "pid")]
+    alive = [process for process in everyone if abs(now - process.seen_at) <= liveness()]
+    silent = [process for process in everyone if is_silent(process, now)]
     used = {actor.queue_name for actor in get_broker().actors.values()}
-    served = {name for process in processes for name in process.queues}
+    served = {name for process in alive for name in process.queues}
     in_hand, failed = runs_in_hand(now), failures(since=now - timedelta(days=1))
     queues, broker_error = look_at_queues(sorted(used | served), now)
     return Status(
@@ -183,12 +254,39 @@ def gather() -> Status:
         schedules=tuple(schedule_status(schedule, runs, now) for schedule in schedules),
         runs_in_hand=in_hand,
         failures=failed,
-        processes=tuple(process_status(process) for process in processes),
+        processes=tuple(process_status(process) for process in alive),
         unserved_queues=tuple(sorted(used - served)),
         queues=queues,
         broker_error=broker_error,
         pulse=pulse(schedules, runs, now),
+        unacknowledged=unacknowledged(),
+        silent_processes=tuple(process_status(process) for process in silent),
+        unknown_tasks=unknown_tasks({runs.task for runs in in_hand}, alive),
+        clock_ahead_seconds=ahead,
     )
+
+
+def clock_ahead(now: datetime) -> float:
+    """Return by how many seconds this host's clock is ahead of the database's.
+
+    Args:
+        now: what the database's says.
+    """
+    return (timezone.now() - now).total_seconds()
+
+
+def is_silent(process: Process, now: datetime) -> bool:
+    """Say whether a process should have been heard of since, or was by a clock set back since."""
+    ago = now - process.seen_at
+    return ago > liveness() * SILENCE or ago < -CLOCK_TOLERANCE
+
+
+def unknown_tasks(tasks: Collection[str], alive: Iterable[Process]) -> tuple[str, ...]:
+    """Return those of some tasks that no live worker has an actor for, as far as all say so."""
+    known = [process.tasks for process in alive if process.kind == ProcessKind.WORKER]
+    if not known or not all(known):  # A worker of an earlier version does not say.
+        return ()
+    return tuple(sorted(set(tasks).difference(*known)))
 
 
 def with_runs(schedules: "QuerySet[Schedule]") -> "QuerySet[PointingSchedule]":
@@ -200,6 +298,11 @@ def with_runs(schedules: "QuerySet[Schedule]") -> "QuerySet[PointingSchedule]":
         last_run_id=Subquery(ended.filter(state__in=[State.SUCCEEDED, State.FAILED])[:1]),
         last_success_id=Subquery(ended.filter(state=State.SUCCEEDED)[:1]),
         last_slot_run_id=Subquery(ran.filter(scheduled_for=OuterRef("last_slot"))[:1]),
+        last_success_slot=Subquery(
+            ran.filter(state=State.SUCCEEDED, scheduled_for__isnull=False)
+            .order_by("-scheduled_for")
+            .values("scheduled_for")[:1]
+        ),
     )
 
 
@@ -215,12 +318,14 @@ def schedule_status(
     last_run = runs.get(schedule.last_run_id or 0)
     run_of_last_slot = runs.get(schedule.last_slot_run_id or 0)
     fault = ""
-    times = next_slot = overdue_slot = None
+    times = next_slot = overdue_slot = unsuccessful_since = None
     try:
         times = schedule.times
         get_broker().get_actor(schedule.task)
         next_slot = next(times.after(now), None) if schedule.enabled else None
         overdue_slot = overdue(schedule, times, now) if schedule.enabled else None
+        at_work = run_of_last_slot is not None and not run_of_last_slot.is_finished
+        unsuccessful_since = unsuccessful(schedule, times, now, at_work=at_work)
     except ActorNotFound:
         fault = "No actor does this task."
     except ValueError as error:
@@ -237,6 +342,8 @@ def schedule_status(
         last_run=ended_run(last_run) if last_run else None,
         next_slot=next_slot,
         overdue_slot=overdue_slot,
+        last_success_slot=schedule.last_success_slot,
+        unsuccessful_since=unsuccessful_since,
     )
 
 
@@ -244,6 +351,34 @@ def overdue(schedule: Schedule, times: Times, now: datetime) -> datetime | None:
     """Return the latest slot, if it should have been dealt with by now and has not been."""
     latest = next(times.until(now - SLOT_GRACE), None)
     return latest if latest and latest > schedule.dealt_with_until else None
+
+
+def unsuccessful(
+    schedule: "PointingSchedule", times: Times, now: datetime, *, at_work: bool
+) -> datetime | None:
+    """Return the first of a schedule's last slots if none of them has succeeded.
+
+    Only its own runs count: that somebody has run the task by hand, for one person perhaps, is no
+    success of the night. A cancelled or skipped slot has not succeeded either; one alone is nothing
+    to act on. The pulse, which is not recorded, has a rule of its own.
+
+    Args:
+        schedule: which.
+        times: when it is due.
+        now: by the database's clock.
+        at_work: the run of its latest slot has not ended: that slot is not counted yet.
+    """
+    if not schedule.enabled or not is_recorded(get_broker(), schedule.task):
+        return None
+    slots = takewhile(
+        lambda slot: slot > schedule.effective_since, times.until(now - SUCCESS_GRACE)
+    )
+    counted = (slot for slot in slots if not (at_work and slot == schedule.last_slot))
+    latest = list(islice(counted, MOST_SLOTS_WITHOUT_SUCCESS))
+    if len(latest) < MOST_SLOTS_WITHOUT_SUCCESS:
+        return None
+    success = schedule.last_success_slot
+    return latest[-1] if success is None or success < latest[-1] else None
 
 
 def ended_run(run: TaskRun) -> EndedRun:
@@ -260,9 +395,34 @@ def ended_run(run: TaskRun) -> EndedRun:
 
 def runs_in_hand(now: datetime) -> tuple[RunsInHand, ...]:
     """Return the unfinished runs, by task."""
-    late = Q(state=State.PENDING, due_at__lt=now - SEND_GRACE)
+    late = Q(state=State.PENDING, due_at__lt=now - WAIT_GRACE)
+    kinds = {
+        "waiting": ("due_at", Q(state=State.QUEUED, due_at__lt=now - WAIT_GRACE)),
+        "stalled": ("got_on_at", stalled(now)),
+        "orphaned": (
+            "got_on_at",
+            Q(state=State.RUNNING, holder_is_there=False, got_on_at__lt=now - WAIT_GRACE),
+        ),
+        "stopping": (
+            "stop_requested_at",
+            Q(state=State.RUNNING, stop_requested_at__lt=now - WAIT_GRACE),
+        ),
+    }
+    stuck = {
+        f"{kind}_{what}": aggregate
+        for kind, (moment, condition) in kinds.items()
+        for what, aggregate in {
+            "count": Count("pk", filter=condition),
+            "run": Min("pk", filter=condition),
+            "since": Min(moment, filter=condition),
+        }.items()
+    }
     tasks = (
         TaskRun.objects.unfinished()
+        .annotate(
+            got_on_at=Coalesce("progressed_at", "started_at", "created_at"),
+            holder_is_there=Exists(Process.objects.filter(pk=OuterRef("held_by"))),
+        )
         .values("task")
         .annotate(
             pending=Count("pk", filter=Q(state=State.PENDING)),
@@ -270,6 +430,7 @@ def runs_in_hand(now: datetime) -> tuple[RunsInHand, ...]:
             running=Count("pk", filter=Q(state=State.RUNNING)),
             overdue=Count("pk", filter=late),
             oldest=Min("created_at"),
+            **stuck,
         )
         .order_by("task")
     )
@@ -281,14 +442,48 @@ def runs_in_hand(now: datetime) -> tuple[RunsInHand, ...]:
             running=row["running"],
             overdue=row["overdue"],
             oldest_age_seconds=seconds_since(row["oldest"], now),
+            **{kind: stuck_in(row, kind) for kind in kinds},
         )
         for row in tasks
     )
 
 
+def stuck_in(row: Mapping[str, Any], kind: str) -> Stuck:
+    """Return the runs of one kind that a row of figures tells of."""
+    return Stuck(count=row[f"{kind}_count"], run=row[f"{kind}_run"], since=row[f"{kind}_since"])
+
+
+def stalled(now: datetime) -> Q:
+    """Say of a run at work that it should have got on by now.
+
+    One that works in steps takes each within seconds. Of one that does not, nothing is known until
+    its actor's time limit has passed.
+    """
+    limits = {
+        name: timedelta(milliseconds=actor.options.get("time_limit") or TIME_LIMIT) + LIMIT_GRACE
+        for name, actor in get_broker().actors.items()
+    }
+    beyond = Q(got_on_at__lt=now - timedelta(milliseconds=TIME_LIMIT) - LIMIT_GRACE)
+    over_limit = beyond & ~Q(task__in=limits)
+    for name, limit in limits.items():
+        over_limit |= Q(task=name, got_on_at__lt=now - limit)
+    no_steps = Q(progress={})
+    between_steps = ~no_steps & Q(got_on_at__lt=now - STEP_GRACE)
+    return Q(state=State.RUNNING) & (between_steps | (no_steps & over_limit))
+
+
 def failures(*, since: datetime) -> Failures:
     """Return the runs that have failed since some moment."""
-    runs = TaskRun.objects.filter(state=State.FAILED, finished_at__gte=since)
+    return latest_of(TaskRun.objects.filter(state=State.FAILED, finished_at__gte=since))
+
+
+def unacknowledged() -> Failures:
+    """Return the failures and errors that no operator has acknowledged."""
+    return latest_of(TaskRun.objects.unacknowledged())
+
+
+def latest_of(runs: TaskRunQuerySet) -> Failures:
+    """Count runs that have ended, and return the latest, with one query."""
     counted = runs.annotate(in_all=Window(Count("pk"))).order_by("-finished_at", "-pk")
     latest = list(counted[:MOST_FAILURES])
     return Failures(

@@ -6,18 +6,15 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from django.db import DatabaseError, connection, transaction
-from django.db.models import Count, Window
 
 from tasks.console.charts import Chart, charts, nights
 from tasks.models import State, TaskRun
 from tasks.operations import can_be_stopped
 from tasks.problems import problems
 from tasks.status import (
-    MOST_FAILURES,
     WITHHELD,
     EndedRun,
     Status,
-    ended_run,
     gather,
     seconds_since,
 )
@@ -67,25 +64,6 @@ class RunInHand:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Unacknowledged:
-    """The failures, and runs that ended with errors, that no operator has acknowledged.
-
-    Attributes:
-        count: how many there are.
-        latest: some of them, the latest first.
-    """
-
-    count: int
-    latest: tuple[EndedRun, ...]
-
-    @property
-    def until(self) -> str:
-        """When the newest of them ended, as a form sends it back."""
-        newest = self.latest[0].finished_at if self.latest else None
-        return newest.isoformat() if newest else ""
-
-
-@dataclass(frozen=True, kw_only=True)
 class Overview:
     """The page's content.
 
@@ -95,7 +73,6 @@ class Overview:
             well.
         status: None if it could not be read.
         more_in_hand: unfinished runs beyond those in `in_hand`.
-        unacknowledged: None if they could not be read.
     """
 
     problems: tuple[str, ...]
@@ -103,7 +80,6 @@ class Overview:
     status: Status | None
     in_hand: tuple[RunInHand, ...]
     more_in_hand: int
-    unacknowledged: Unacknowledged | None
     charts: tuple[Chart, ...]
 
     @property
@@ -126,10 +102,6 @@ def read_overview(*, with_errors: bool, with_charts: bool = True) -> Overview:
     status = reading.status
     if status and not with_errors:
         status = withhold(status)
-    unacknowledged = reading.unacknowledged
-    if unacknowledged and not with_errors:
-        latest = tuple(without_error(run) for run in unacknowledged.latest)
-        unacknowledged = replace(unacknowledged, latest=latest)
     in_hand = status.runs_in_hand if status else ()
     total = sum(runs.pending + runs.queued + runs.running for runs in in_hand)
     return Overview(
@@ -138,7 +110,6 @@ def read_overview(*, with_errors: bool, with_charts: bool = True) -> Overview:
         status=status,
         in_hand=reading.in_hand,
         more_in_hand=max(0, total - len(reading.in_hand)),
-        unacknowledged=unacknowledged,
         charts=reading.charts,
     )
 
@@ -149,7 +120,6 @@ class Reading:
     def __init__(self) -> None:
         self.status: Status | None = None
         self.in_hand: tuple[RunInHand, ...] = ()
-        self.unacknowledged: Unacknowledged | None = None
         self.charts: tuple[Chart, ...] = ()
 
     def attempt(self, *, with_charts: bool) -> list[str]:
@@ -157,7 +127,6 @@ class Reading:
         parts = {
             "the status": self._read_status,
             "the runs in hand": self._read_runs_in_hand,
-            "the failures": self._read_unacknowledged,
         }
         if with_charts:
             parts["the charts"] = self._read_charts
@@ -179,9 +148,6 @@ class Reading:
     def _read_runs_in_hand(self) -> None:
         if self.status:
             self.in_hand = runs_in_hand(self.status.now)
-
-    def _read_unacknowledged(self) -> None:
-        self.unacknowledged = read_unacknowledged()
 
     def _read_charts(self) -> None:
         if self.status:
@@ -228,16 +194,6 @@ def run_in_hand(run: TaskRun, now: datetime) -> RunInHand:
     )
 
 
-def read_unacknowledged() -> Unacknowledged:
-    """Return the failures and errors that no operator has acknowledged, with one query."""
-    runs = TaskRun.objects.unacknowledged().annotate(in_all=Window(Count("pk")))
-    latest = list(runs.order_by("-finished_at", "-pk")[:MOST_FAILURES])
-    return Unacknowledged(
-        count=vars(latest[0])["in_all"] if latest else 0,
-        latest=tuple(ended_run(run) for run in latest),
-    )
-
-
 def number(progress: object, name: str) -> float | None:
     """Return a number of a run's account; None if there is none of that name."""
     value = progress.get(name) if isinstance(progress, dict) else None
@@ -250,8 +206,11 @@ def withhold(status: Status) -> Status:
         replace(schedule, last_run=without_error(schedule.last_run) if schedule.last_run else None)
         for schedule in status.schedules
     )
-    latest = tuple(without_error(run) for run in status.failures.latest)
-    return replace(status, schedules=schedules, failures=replace(status.failures, latest=latest))
+    failures, unacknowledged = (
+        replace(runs, latest=tuple(without_error(run) for run in runs.latest))
+        for runs in (status.failures, status.unacknowledged)
+    )
+    return replace(status, schedules=schedules, failures=failures, unacknowledged=unacknowledged)
 
 
 def without_error(run: EndedRun) -> EndedRun:

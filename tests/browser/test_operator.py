@@ -122,8 +122,8 @@ from django.utils import timezone
 from tasks.models import TaskRun
 now = timezone.now()
 def run(state, **more):
-    return TaskRun.objects.create(task="runs.prune", state=state, trigger="schedule", queue="default",
-        started_at=now, attempts=1, **more).pk
+    return TaskRun.objects.create(task="runs.prune", state=state, trigger="schedule",
+        queue="default", started_at=now, attempts=1, **more).pk
 failed = [run("failed", error="ValueError: x", finished_at=now) for _ in range(2)]
 print(run("running"), *failed)
 """

@@ -70,8 +70,8 @@ for kind, host in (("scheduler", "scheduler-1"), ("worker", "worker-1"), ("worke
     Process.objects.create(kind=kind, host=host, pid=12, queues=["default"][:kind == "worker"],
         started_at=now - timedelta(days=3), seen_at=now + timedelta(hours=1))
 night(0, task="ping", started_at=now, finished_at=now, scheduled_for=now, result=None)
-running = night(0, task="todo.purge", state="running", scheduled_for=now, finished_at=None, result=None,
-    started_at=now - timedelta(seconds=40), progress={"rows": 123_456, "done": 0.42})
+running = night(0, task="todo.purge", state="running", scheduled_for=now, finished_at=None,
+    result=None, started_at=now - timedelta(seconds=40), progress={"rows": 123_456, "done": 0.42})
 print(Todo.objects.first().pk, Schedule.objects.get(task="todo.cleanup").pk, failed.pk,
     running.pk)
 """
