@@ -7,10 +7,12 @@ from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import execute_from_command_line
-from django.db import OperationalError
+from django.core.management.base import CommandError
+from django.db import DatabaseError, InterfaceError, OperationalError
 from dotenv import load_dotenv
 
 from project.environment import write_development_env
+from tasks.management.migrated import check_migrated, check_usable
 
 ENV_FILE = Path(__file__).resolve().parent / ".env"
 
@@ -29,10 +31,24 @@ def main() -> None:
         sys.exit(
             f"manage.py: {reason}. .env.example explains every setting; `make run` needs none."
         )
-    except OperationalError as error:
+    except (DatabaseError, InterfaceError) as error:
         if "--traceback" in sys.argv:
             raise
-        sys.exit(f"manage.py: the database failed: {' '.join(str(error).split())}")
+        if (explanation := explained(error)) is None:
+            raise
+        sys.exit(f"manage.py: {explanation}")
+
+
+def explained(error: Exception) -> str | None:
+    """Return in one line why the database failed; None if that may be a fault of the code."""
+    try:
+        check_usable(error)
+        check_migrated()
+    except CommandError as why:
+        return str(why)
+    if isinstance(error, OperationalError | InterfaceError):
+        return f"the database failed: {' '.join(str(error).split())}"
+    return None
 
 
 if __name__ == "__main__":

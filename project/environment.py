@@ -56,7 +56,8 @@ def database_from(url: str) -> dj_database_url.DBConfig:
     except ValueError as error:
         raise ValidationError("is not an address that can be read.") from error
     if database["ENGINE"].endswith("sqlite3"):
-        return {**database, "OPTIONS": {**SQLITE_OPTIONS, **database.get("OPTIONS", {})}}
+        options = {**SQLITE_OPTIONS, **database.get("OPTIONS", {})}
+        return {**database, "ENGINE": "project.sqlite", "OPTIONS": options}
     # A worker or web thread keeps its connection for a minute; it is checked before it is used
     # again, so a restarted database costs no failed request.
     options = {"connect_timeout": 5, **database.get("OPTIONS", {})}

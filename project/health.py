@@ -9,11 +9,24 @@ from collections.abc import Callable
 import redis
 import structlog
 from django.conf import settings
+from django.core.management.base import CommandError
 from django.db import DatabaseError, connection
 from django.http import HttpRequest, HttpResponse
 from redis.exceptions import RedisError
 
+from tasks.management.migrated import check_migrated
+
 logger = structlog.get_logger(__name__)
+
+
+def is_migrated() -> bool:
+    """Say whether all migrations that this version brings have been applied."""
+    try:
+        check_migrated()
+    except CommandError as error:
+        logger.warning("not ready", failing="database", reason=str(error))
+        return False
+    return True
 
 
 class HealthMiddleware:
@@ -21,6 +34,7 @@ class HealthMiddleware:
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
+        self.migrated = False
         self.broker = redis.Redis.from_url(
             settings.REDIS_URL, socket_connect_timeout=2, socket_timeout=2
         )
@@ -42,6 +56,9 @@ class HealthMiddleware:
             connection.ensure_connection()
             with connection.cursor() as cursor:
                 cursor.execute("SELECT 1")
+            self.migrated = self.migrated or is_migrated()
+            if not self.migrated:
+                failing.append("database: lacks migrations")
         except DatabaseError as error:
             logger.warning("not ready", failing="database", reason=str(error))
             failing.append("database: cannot be reached")

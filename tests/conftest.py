@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import uuid4
 
+import psycopg
 import pytest
 from django.db import connections
 from pytest_django import Settings
@@ -24,6 +26,16 @@ def postgresql() -> Iterator[Path]:
     """A PostgreSQL server: the folder of its socket, which is the host to connect to."""
     with postgresql_server(RUNTIME) as host:
         yield host
+
+
+@pytest.fixture
+def database(postgresql: Path) -> Iterator[str]:
+    """An empty PostgreSQL database: its address."""
+    name = f"e2e_{uuid4().hex}"
+    with psycopg.connect(host=str(postgresql), user="postgres", autocommit=True) as admin:
+        admin.execute(f"CREATE DATABASE {name}")
+        yield f"postgresql://postgres@/{name}?host={postgresql}"
+        admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture(scope="session")

@@ -31,6 +31,9 @@ DONE, DUE, DESCRIBED = 0.52, 0.4, 0.25
 #: How long it takes on average to get a todo done, in days.
 DAYS_TO_DO = 20
 
+#: The most that are made at a time. The people are held in memory by their ids.
+MOST_USERS, MOST_TODOS = 10_000_000, 1_000_000_000
+
 #: Rows in one transaction.
 PEOPLE_BATCH, TODO_BATCH = 1_000, 10_000
 
@@ -93,11 +96,15 @@ def seed_demo(
         on_progress: called after each batch with the number of todos in it.
 
     Raises:
-        ValueError: a number is negative, or there are todos but nobody to have them.
+        ValueError: a number is negative, or beyond MOST_USERS or MOST_TODOS; or there are todos
+            but nobody to have them.
     """
     for name, number in (("users", users), ("todos", todos), ("seed", seed)):
         if number < 0:
             raise ValueError(f"{name} must not be negative, and is {number}")
+    for name, number, most in (("users", users, MOST_USERS), ("todos", todos, MOST_TODOS)):
+        if number > most:
+            raise ValueError(f"{name} must not be more than {most:,}, and is {number:,}")
     if todos and not users:
         raise ValueError("todos need at least one user to have them")
     now = now or timezone.now()

@@ -1,6 +1,8 @@
 """What commands share: options that are checked before anything is touched, and words."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from django.core.management.base import CommandError
 
@@ -31,13 +33,18 @@ def find_user(name: str | None) -> User | None:
         return None
     try:
         return User.objects.get(username=name)
-    except User.DoesNotExist as error:
+    except (User.DoesNotExist, UnicodeEncodeError) as error:
         raise CommandError(f"There is no user called {name!r}.") from error
 
 
 def count(number: int, one: str, many: str | None = None) -> str:
     """Return a number with its noun: `1 person`, `2,000 people`."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def as_json_line(report: Mapping[str, Any], *, dry_run: bool) -> str:
+    """Return a report for machines; one of what would be done says so itself."""
+    return json.dumps({**report, "dry_run": True} if dry_run else report)
 
 
 def named(errors: Sequence[WalkError], how_many: int) -> str:

@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from tasks.execution import Execution, RunTaken, Stopped
 from tasks.inline import running_here
+from tasks.management.migrated import check_migrated
 from tasks.sending import Request
 from todos.walk import OnBatch, Progress
 
@@ -38,8 +39,10 @@ def walking_here(
         the former's `result`.
 
     Raises:
-        CommandError: the run was told to stop, or a worker has taken it over.
+        CommandError: the run was told to stop, a worker has taken it over, or the database has not
+            been migrated.
     """
+    check_migrated()
     rows, run_id = 0, None
     try:
         with (

@@ -2,9 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from uuid import uuid4
 
-import psycopg
 import pytest
 from dramatiq.broker import get_broker
 
@@ -22,16 +20,6 @@ def broker(valkey: str) -> Iterator[WakingBroker]:
     broker.client.flushall()
     yield broker
     broker.client.flushall()
-
-
-@pytest.fixture
-def database(postgresql: Path) -> Iterator[str]:
-    """An empty PostgreSQL database: its address."""
-    name = f"e2e_{uuid4().hex}"
-    with psycopg.connect(host=str(postgresql), user="postgres", autocommit=True) as admin:
-        admin.execute(f"CREATE DATABASE {name}")
-        yield f"postgresql://postgres@/{name}?host={postgresql}"
-        admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture

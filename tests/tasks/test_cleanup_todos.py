@@ -103,3 +103,9 @@ def test_person_whose_todos_could_not_be_swept_makes_the_command_fail_after_the_
     assert [error["user_id"] for error in report["errors"]] == [alice.pk]
     assert not Todo.objects.completed().filter(user__username="bob").exists()
     assert "Private" not in out.getvalue() + str(failed.value)
+
+
+def test_json_of_a_dry_run_says_that_it_is_one(todos: None) -> None:
+    would = json.loads(cleanup_todos("--json", "--dry-run"))
+    assert would.pop("dry_run") is True
+    assert would == json.loads(cleanup_todos("--json"))

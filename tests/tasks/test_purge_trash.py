@@ -78,3 +78,9 @@ def test_wrong_option_is_one_clear_line_and_touches_nothing(
         purge_trash(*arguments)
     assert "\n" not in str(refused.value)
     assert TrashedTodo.objects.count() == 6
+
+
+def test_json_of_a_dry_run_says_that_it_is_one(trash: None) -> None:
+    would = json.loads(purge_trash("--json", "--dry-run"))
+    assert would.pop("dry_run") is True
+    assert would == json.loads(purge_trash("--json"))

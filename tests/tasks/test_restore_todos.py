@@ -133,3 +133,39 @@ def test_run_that_is_no_cleanup_or_has_not_ended_is_refused(swept: TaskRun) -> N
 def test_actor_undoes_a_run(swept: TaskRun, alice: User) -> None:
     report = todo_restore.fn(run_id=swept.pk, user_id=alice.pk)
     assert report == {"todos_restored": 2, "todos_left": 0, "errors": []}
+
+
+def test_json_of_a_dry_run_says_that_it_is_one(swept: TaskRun) -> None:
+    would = json.loads(restore_todos("--run", f"{swept.pk}", "--json", "--dry-run"))
+    assert would.pop("dry_run") is True
+    assert would == json.loads(restore_todos("--run", f"{swept.pk}", "--json"))
+
+
+@pytest.mark.parametrize("since", ["", " ", "soon", "2026-02-30", "2026-01-01T25:00", "\ud800"])
+def test_since_that_is_no_date_is_refused_in_one_line(alice: User, since: str) -> None:
+    with pytest.raises(CommandError, match=r"--since must be a date such as 2026-11-23"):
+        restore_todos("--user", "alice", "--since", since)
+
+
+@pytest.mark.parametrize(
+    "since", ["0001-01-01", "9999-12-31", "0001-01-01T00:00+14:00", "9999-12-31T23:59-14:00"]
+)
+def test_since_at_the_ends_of_time_is_a_date_or_refused(
+    swept: TaskRun, alice: User, since: str
+) -> None:
+    try:
+        said = restore_todos("--user", "alice", "--since", since)
+    except CommandError as error:
+        said = str(error)
+    assert said in {"Restored 2 todos.\n", "Restored 0 todos.\n"} or "--since" in said
+
+
+@pytest.mark.parametrize("run", ["0", "-1", "99999999999999999999999"])
+def test_run_that_there_is_not_is_refused_in_one_line(alice: User, run: str) -> None:
+    with pytest.raises(CommandError):
+        restore_todos("--run", run)
+
+
+def test_name_that_is_no_text_is_nobodys(alice: User) -> None:
+    with pytest.raises(CommandError, match="There is no user called"):
+        restore_todos("--user", "\udcff")

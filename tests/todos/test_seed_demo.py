@@ -213,6 +213,11 @@ def test_progress_bar_on_a_terminal_and_none_in_a_pipe(checkout: Path, tmp_path:
         (["--todos", "-1"], "todos must not be negative, and is -1"),
         (["--seed", "-1"], "seed must not be negative, and is -1"),
         (["--users", "0"], "todos need at least one user"),
+        (
+            ["--users", "99999999999"],
+            "users must not be more than 10,000,000, and is 99,999,999,999",
+        ),
+        (["--todos", "99999999999"], "todos must not be more than 1,000,000,000"),
         (["--users", "many"], "invalid int value"),
         (["--todos", "1.5"], "invalid int value"),
     ],

@@ -10,7 +10,7 @@ from django.utils import timezone
 from accounts.models import MAX_KEEP_COMPLETED_DAYS, User
 from tasks.actors import todo_cleanup
 from tasks.management.messages import wait_for
-from tasks.management.options import check_bounds, count, find_user, named
+from tasks.management.options import as_json_line, check_bounds, count, find_user, named
 from tasks.management.walks import walking_here
 from tasks.models import State, TaskRun, Trigger
 from tasks.sending import Request
@@ -87,7 +87,7 @@ class Command(BaseCommand):
         """
         deleted, users = report["todos_deleted"], report["users_processed"]
         if as_json:
-            self.stdout.write(json.dumps(report))
+            self.stdout.write(as_json_line(report, dry_run=dry_run))
         else:
             self.stdout.write(
                 f"{'Would sweep' if dry_run else 'Swept'} {count(deleted, 'completed todo')} "

@@ -1,6 +1,5 @@
 """`manage.py purge_trash`: empties the trash of what is old; a schedule does so every night."""
 
-import json
 from argparse import ArgumentParser
 from typing import Any
 
@@ -9,7 +8,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from tasks.actors import todo_purge
-from tasks.management.options import check_bounds, count, find_user, named
+from tasks.management.options import as_json_line, check_bounds, count, find_user, named
 from tasks.management.walks import walking_here
 from tasks.models import Trigger
 from tasks.sending import Request
@@ -48,7 +47,7 @@ class Command(BaseCommand):
         else:
             report = purge(days, user, quiet=options["json"])
         if options["json"]:
-            self.stdout.write(json.dumps(report))
+            self.stdout.write(as_json_line(report, dry_run=dry_run))
         else:
             purged = count(report["todos_purged"], "todo")
             self.stdout.write(f"{'Would purge' if dry_run else 'Purged'} {purged} from the trash.")

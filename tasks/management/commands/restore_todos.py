@@ -1,8 +1,7 @@
 """`manage.py restore_todos`: undoes a cleanup, for everyone or for one person."""
 
-import json
 from argparse import ArgumentParser
-from datetime import datetime, time
+from datetime import UTC, datetime, time
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
@@ -10,7 +9,7 @@ from django.utils import timezone
 from django.utils.dateparse import parse_date, parse_datetime
 
 from tasks.actors import todo_restore
-from tasks.management.options import count, find_user, named
+from tasks.management.options import as_json_line, count, find_user, named
 from tasks.management.walks import walking_here
 from tasks.models import Trigger
 from tasks.sending import Request
@@ -64,7 +63,7 @@ class Command(BaseCommand):
             CommandError: some could not.
         """
         if as_json:
-            self.stdout.write(json.dumps(report))
+            self.stdout.write(as_json_line(report, dry_run=dry_run))
         else:
             verb = "Would restore" if dry_run else "Restored"
             self.stdout.write(f"{verb} {count(report['todos_restored'], 'todo')}.")
@@ -92,7 +91,7 @@ def arguments_of(options: dict[str, Any]) -> dict[str, Any]:
     return {
         "run_id": run_id,
         "user_id": user and user.pk,
-        "since": since and moment(since).isoformat(),
+        "since": None if since is None else moment(since).isoformat(),
     }
 
 
@@ -105,12 +104,14 @@ def moment(text: str) -> datetime:
     try:
         day = parse_date(text)
         named_moment = datetime.combine(day, time()) if day else parse_datetime(text)
-    except ValueError:
+        if named_moment and timezone.is_naive(named_moment):
+            named_moment = timezone.make_aware(named_moment)
+        # At the ends of time, an hour may be in another year, which there is not.
+        named_moment = named_moment and named_moment.astimezone(UTC)
+    except (ValueError, OverflowError):
         named_moment = None
     if named_moment is None:
         raise CommandError(f"--since must be a date such as 2026-11-23, not {text!r}.")
-    if timezone.is_naive(named_moment):
-        return timezone.make_aware(named_moment)
     return named_moment
 
 

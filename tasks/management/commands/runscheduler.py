@@ -7,6 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from redis.exceptions import RedisError
 
+from tasks.management.migrated import check_migrated
 from tasks.outages import outages
 from tasks.scheduler import Scheduler
 
@@ -35,6 +36,7 @@ class Command(BaseCommand):
 
     def handle(self, **options: Any) -> None:
         """Run until stopped, or once."""
+        check_migrated()
         scheduler = Scheduler(alive_file=options["alive_file"])
         if not options["once"]:
             scheduler.run()

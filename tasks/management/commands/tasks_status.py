@@ -10,6 +10,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from tasks.management.migrated import check_migrated
 from tasks.outages import DATABASE_AWAY
 from tasks.problems import problems, shown
 from tasks.status import EndedRun, Status, gather
@@ -37,6 +38,7 @@ class Command(BaseCommand):
         try:
             status = gather()
         except DATABASE_AWAY as error:
+            check_migrated()
             raise CommandError(f"The database cannot be asked: {printable(str(error))}") from error
         wrong = [printable(problem) for problem in problems(status)]
         if options["json"]:

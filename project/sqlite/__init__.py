@@ -1,0 +1,1 @@
+"""A database backend: see `base`, where Django looks for it."""
