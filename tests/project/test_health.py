@@ -4,6 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 from django.db import OperationalError, connection
+from django.db.migrations.loader import MigrationLoader
+from django.db.migrations.recorder import MigrationRecorder
 from django.test import Client
 from pytest_django import Settings
 
@@ -70,3 +72,17 @@ def test_process_without_database_is_not_ready_and_keeps_the_reason_to_itself(
 def test_other_addresses_are_not_open_to_unknown_hosts(probe: Client, production: Settings) -> None:
     assert probe.get("/livez/").status_code == 400
     assert probe.get("/admin/").status_code == 400
+
+
+@pytest.mark.django_db
+def test_process_whose_database_is_not_migrated_is_not_ready_until_it_is(
+    probe: Client, valkey: str
+) -> None:
+    recorder = MigrationRecorder(connection)
+    (latest,) = MigrationLoader(connection).graph.leaf_nodes("accounts")
+    recorder.record_unapplied(*latest)
+    response = probe.get("/readyz")
+    assert (response.status_code, response.content) == (503, b"database: lacks migrations\n")
+
+    recorder.record_applied(*latest)
+    assert probe.get("/readyz").status_code == 200

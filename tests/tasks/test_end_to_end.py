@@ -59,6 +59,7 @@ def test_scheduled_cleanup_leaves_exactly_what_the_rule_says(tidy: Tidy) -> None
 def test_result_of_a_cleanup_comes_back_in_a_shell(tidy: Tidy) -> None:
     assert tidy.manage("seed_demo", "--users=20", "--todos=500", "--force").returncode == 0
     expected = json.loads(tidy.manage("cleanup_todos", "--dry-run", "--json").stdout)
+    assert expected.pop("dry_run") is True
     with tidy.start("rundramatiq", "--processes=1", "--threads=2") as worker:
         shell = tidy.manage(
             "shell",
