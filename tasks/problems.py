@@ -43,10 +43,10 @@ def problems_of_processes(status: Status) -> Iterator[str]:
     for process in status.silent_processes:
         who = f"{process.kind}, process {process.pid} on {process.host}"
         if process.seen_at > status.now:
-            yield f"The {who} was heard of later than now: the database's clock was set back."
+            yield f"The {who}, was heard of later than now: the database's clock was set back."
         else:
             yield (
-                f"The {who} has not been heard of since {shown(process.seen_at)}. Look whether it"
+                f"The {who}, has not been heard of since {shown(process.seen_at)}. Look whether it"
                 " is held up or cut off; its runs are taken from it before long."
             )
     if status.pulse.stale:
