@@ -21,6 +21,21 @@ SQLITE_OPTIONS = {
     "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
 }
 
+#: For libpq. Nothing else ends a wait for a server that is gone without a word, as after a cut
+#: network: no time limit reaches a thread that waits there.
+POSTGRESQL_OPTIONS = {
+    "connect_timeout": 5,  # seconds
+    # A silent connection is asked after 10 s whether it is still there, and given up after 15 more.
+    "keepalives": 1,
+    "keepalives_idle": 10,  # seconds
+    "keepalives_interval": 5,  # seconds
+    "keepalives_count": 3,
+    # The same where something was sent and nobody confirms it.
+    "tcp_user_timeout": 20_000,  # milliseconds
+}
+#: How long (ms) a statement waits for a lock, unless its transaction says otherwise.
+LOCK_TIMEOUT = 10_000
+
 
 def known_time_zone(value: str) -> None:
     """Refuse a name that the tz database does not have."""
@@ -60,7 +75,10 @@ def database_from(url: str) -> dj_database_url.DBConfig:
         return {**database, "ENGINE": "project.sqlite", "OPTIONS": options}
     # A worker or web thread keeps its connection for a minute; it is checked before it is used
     # again, so a restarted database costs no failed request.
-    options = {"connect_timeout": 5, **database.get("OPTIONS", {})}
+    options = {**POSTGRESQL_OPTIONS, **database.get("OPTIONS", {})}
+    # Of two, the server heeds the latter: the address's own.
+    ours = f"-c lock_timeout={LOCK_TIMEOUT}"
+    options["options"] = " ".join(filter(None, [ours, options.get("options")]))
     return {**database, "CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True, "OPTIONS": options}
 
 
