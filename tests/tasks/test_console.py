@@ -438,7 +438,7 @@ def test_failures_that_nobody_has_acknowledged_are_listed_and_acknowledged_toget
     assert "not acknowledged yet: 12, the latest of them." in page
     assert "Error 9" in page
     assert "Error 11" not in page
-    unread = boss.get(PAGE).context["overview"].unacknowledged
+    unread = boss.get(PAGE).context["overview"].status.unacknowledged
     assert "Acknowledge all 12" in page
 
     assert answer(boss, "acknowledge", runs[0].pk) == f"Run {runs[0].pk} is acknowledged."
@@ -774,7 +774,7 @@ def test_broker_that_is_away_leaves_the_rest_standing(
     assert "The broker cannot be asked" in answer(boss, "discard", all="1")
 
 
-@pytest.mark.parametrize("part", ["gather", "runs_in_hand", "read_unacknowledged", "nights"])
+@pytest.mark.parametrize("part", ["gather", "runs_in_hand", "nights"])
 def test_database_that_is_slow_leaves_a_page_that_says_so(
     boss: Client, well: None, monkeypatch: pytest.MonkeyPatch, part: str
 ) -> None:
