@@ -12,7 +12,7 @@ from django.db.models import CASCADE, Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
-from accounts.staff import MOST_LOGGED, LoggedById, StaffRequest, as_selection, log, may
+from accounts.staff import MOST_LOGGED, LoggedById, StaffRequest, as_selection, by_id, log, may
 
 #: Rows that a page names one by one. Of more, it says how many there are.
 MOST_NAMED = 20
@@ -86,7 +86,7 @@ class LargeDeletion(LoggedById):
             raise PermissionDenied
         some = list(queryset[: MOST_LOGGED + 1])
         deleted = self.delete_many(request, queryset)
-        log(request.user, some, deleted, DELETION, "")
+        log(request.user, some, deleted, DELETION, "", name=by_id)
         objects = model_ngettext(self.opts, deleted)
         text = f"{deleted:,} {objects} deleted. {self.fate()}"
         self.message_user(request, text.strip(), messages.SUCCESS if deleted else messages.WARNING)

@@ -1,7 +1,7 @@
 """What the admin's pages share: who asks, what they may do, and the log of what they did."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
@@ -43,7 +43,20 @@ def may(request: HttpRequest, verb: str, model: type[Model]) -> bool:
     return request.user.has_perm(f"{opts.app_label}.{verb}_{opts.model_name}")
 
 
-def log(user: User, rows: Sequence[Model], changed: int, action: int, message: str) -> None:
+def by_id(row: Model) -> str:
+    """Name a row by kind and number, as the log does where its own text is what people wrote."""
+    return f"{row._meta.verbose_name} {row.pk}"
+
+
+def log(
+    user: User,
+    rows: Sequence[Model],
+    changed: int,
+    action: int,
+    message: str,
+    *,
+    name: Callable[[Model], str] = str,
+) -> None:
     """Write to the admin's log what was done to a selection: a line each, or one for very many.
 
     Args:
@@ -52,11 +65,12 @@ def log(user: User, rows: Sequence[Model], changed: int, action: int, message: s
         changed: how many there were.
         action: what was done, as the admin's log numbers it.
         message: what was done, in words.
+        name: says what an entry calls a row; `by_id` where the row's text is what people wrote.
     """
     if not rows:
         return
     if len(rows) <= MOST_LOGGED:
-        log_by_id(user, rows, action, message)
+        write(user, rows, action, message, name=name)
         return
     model = type(rows[0])
     LogEntry.objects.create(
@@ -68,26 +82,29 @@ def log(user: User, rows: Sequence[Model], changed: int, action: int, message: s
     )
 
 
-def log_by_id(
-    user: User, rows: Iterable[Model], action: int, message: str | list[Any]
+def write(
+    user: User,
+    rows: Iterable[Model],
+    action: int,
+    message: str | list[Any],
+    *,
+    name: Callable[[Model], str],
 ) -> list[LogEntry]:
-    """Write to the admin's log what was done to rows, which it names by kind and number alone.
-
-    The log outlives what it is about: what people wrote, and what they are called, has no place
-    there.
+    """Write a line for each row to the admin's log, and return them.
 
     Args:
         user: who did it.
         rows: what it was done to.
         action: what was done, as the admin's log numbers it.
         message: what was done, in words, or as the admin puts together what a form has changed.
+        name: says what an entry calls a row.
     """
     return LogEntry.objects.bulk_create(
         LogEntry(
             user=user,
             content_type=ContentType.objects.get_for_model(row),
             object_id=row.pk,
-            object_repr=f"{row._meta.verbose_name} {row.pk}",
+            object_repr=name(row)[:200],
             action_flag=action,
             change_message=message if isinstance(message, str) else json.dumps(message),
         )
@@ -96,16 +113,19 @@ def log_by_id(
 
 
 class LoggedById(ModelAdmin):
-    """A model's admin whose log entries hold nothing that people wrote."""
+    """A model's admin whose log entries hold nothing that people wrote, nor what they are called.
+
+    The log outlives what it is about.
+    """
 
     def log_addition(self, request: Any, obj: Model, message: Any) -> LogEntry:
         """Log that a row was added."""
-        return log_by_id(request.user, [obj], ADDITION, message)[0]
+        return write(request.user, [obj], ADDITION, message, name=by_id)[0]
 
     def log_change(self, request: Any, obj: Model, message: Any) -> LogEntry:
         """Log what was changed about a row."""
-        return log_by_id(request.user, [obj], CHANGE, message)[0]
+        return write(request.user, [obj], CHANGE, message, name=by_id)[0]
 
     def log_deletions(self, request: Any, queryset: Iterable[Model]) -> list[LogEntry]:
         """Log that rows will be deleted."""
-        return log_by_id(request.user, queryset, DELETION, "")
+        return write(request.user, queryset, DELETION, "", name=by_id)

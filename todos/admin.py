@@ -21,7 +21,7 @@ from django.utils.translation import ngettext
 
 from accounts.deletion import LargeDeletion
 from accounts.models import User
-from accounts.staff import MOST_LOGGED, LoggedById, StaffRequest, as_selection, log, may
+from accounts.staff import MOST_LOGGED, LoggedById, StaffRequest, as_selection, by_id, log, may
 from todos.models import Todo, TodoQuerySet, TrashedTodo, TrashedTodoQuerySet
 from todos.services import TodoNotFound, TodoService
 
@@ -187,7 +187,7 @@ class TodoAdmin(LargeDeletion):
         with transaction.atomic():
             found = some(queryset.open())
             changed = TodoService.complete_selected(todos=as_selection(Todo, queryset))
-            log(request.user, found, changed, CHANGE, "Completed.")
+            log(request.user, found, changed, CHANGE, "Completed.", name=by_id)
         text = ngettext("%s todo completed.", "%s todos completed.", changed)
         self.message_user(request, text % f"{changed:,}", level(changed))
 
@@ -197,7 +197,7 @@ class TodoAdmin(LargeDeletion):
         with transaction.atomic():
             found = some(queryset.completed())
             changed = TodoService.reopen_selected(todos=as_selection(Todo, queryset))
-            log(request.user, found, changed, CHANGE, "Reopened.")
+            log(request.user, found, changed, CHANGE, "Reopened.", name=by_id)
         text = ngettext("%s todo reopened.", "%s todos reopened.", changed)
         self.message_user(request, text % f"{changed:,}", level(changed))
 
@@ -295,7 +295,8 @@ class TrashedTodoAdmin(LoggedById):
         chosen = list(queryset.order_by("pk").values_list("pk", flat=True)[: MOST_LOGGED + 1])
         report = TodoService.restore_selected(todos=as_selection(TrashedTodo, queryset))
         restored = report["todos_restored"]
-        log(request.user, some(Todo.objects.filter(pk__in=chosen)), restored, CHANGE, "Restored.")
+        back = some(Todo.objects.filter(pk__in=chosen))
+        log(request.user, back, restored, CHANGE, "Restored.", name=by_id)
         text = ngettext("%s todo restored.", "%s todos restored.", restored)
         self.message_user(request, text % f"{restored:,}", level(restored))
         if report["todos_left"]:
