@@ -1,7 +1,6 @@
 """Runs that a command works on itself, instead of a worker, and that the ledger records as well."""
 
 import signal
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
@@ -10,6 +9,7 @@ from typing import Any
 from django.db.models.functions import Now
 from dramatiq import Message
 
+from tasks.errors import written
 from tasks.execution import Execution, Stopped
 from tasks.models import ProcessKind, State
 from tasks.outages import DATABASE_AWAY
@@ -55,9 +55,9 @@ def running_here(request: Request, message: Message[Any]) -> Iterator[Execution]
                 run.request_stop(INTERRUPTED)
                 run.end_stopped()
             raise Stopped from stop
-        except BaseException:
+        except BaseException as error:
             with suppress(*DATABASE_AWAY):  # Then a worker finds the run without its process.
-                run.fail(traceback.format_exc())
+                run.fail(written(error))
             raise
         run.succeed(execution.result)
 

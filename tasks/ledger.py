@@ -1,6 +1,5 @@
 """Keeps the run ledger in a worker, so that actors hold no bookkeeping."""
 
-import traceback
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,6 +12,7 @@ from dramatiq.middleware import Shutdown, SkipMessage
 from redis.exceptions import RedisError
 
 from tasks.clock import database_now
+from tasks.errors import written
 from tasks.execution import Execution, HandedOn, RunTaken, Stopped, set_current, stopping
 from tasks.models import MOST_CRASHES, Process, ProcessKind, State, TaskRun, Trigger
 from tasks.outages import DATABASE_AWAY, outages
@@ -102,9 +102,9 @@ class WorkerLedger:
             )
         except DATABASE_AWAY:
             raise  # And this process is to stop: the relay takes the run from it.
-        except Exception:
+        except Exception as failure:
             # Such as a result that the database cannot hold. Nobody else would end this run.
-            error = traceback.format_exc()
+            error = written(failure)
             logger.exception("run not closed", task=run.task, run=run.pk)
             outages.insist(lambda: run.fail(error), until=stopping)
             message.options["store_results"] = False
@@ -120,7 +120,7 @@ class WorkerLedger:
             if exception is None:
                 TaskRun.objects.record_pulse(message_id, result)
             else:
-                error = "".join(traceback.format_exception(exception))
+                error = written(exception)
                 TaskRun.objects.record_missing_pulse(message_id, error)
 
     def give_back(self, message: MessageProxy) -> None:
@@ -225,7 +225,7 @@ class WorkerLedger:
         """Have the run tried again, or fail it for good."""
         options = {**broker.get_actor(run.task).options, **message.options}
         now = TaskRun.objects.only("crashes", "failures").get(pk=run.pk)
-        error = "".join(traceback.format_exception(exception))
+        error = written(exception)
         expected = options.get("throws") or ()
         if isinstance(exception, INTERRUPTIONS) and not isinstance(exception, expected):
             if now.crashes + 1 < MOST_CRASHES:

@@ -19,7 +19,7 @@ ALLOWED = {
 DELIVERY = ("dramatiq", "apscheduler", "redis", "django.http", "django.views", "django.shortcuts")
 
 #: The pages, and what the admin's are made of.
-PAGES = {"admin.py", "deletion.py", "forms.py", "staff.py", "urls.py", "views.py"}
+PAGES = {"admin.py", "deletion.py", "forms.py", "rights.py", "staff.py", "urls.py", "views.py"}
 
 OURS = {"accounts", "todos", "tasks", "project", "tests"}
 

@@ -1,0 +1,50 @@
+"""Errors as the ledger keeps them: in full, but for what a database's message may quote."""
+
+import sqlite3
+import traceback
+from collections.abc import Iterator
+
+import psycopg
+from django import db
+
+#: What a database raises, by way of Django or by itself; and of that, what speaks of the server
+#: rather than of rows.
+OF_THE_DATABASE = (db.Error, psycopg.Error, sqlite3.Error)
+OF_THE_SERVER = tuple(
+    kind
+    for module in (db, psycopg, sqlite3)
+    for kind in (module.OperationalError, module.InterfaceError)
+)
+
+
+def written(error: BaseException) -> str:
+    """Return an error with its traceback, and those that it follows from before it.
+
+    The message of a database's error is left out: it may quote a row, a person's own text, which
+    must not outlast their account. Its kind and its SQLSTATE say what was wrong.
+    """
+    parts: list[str] = []
+    for link in reversed(list(chain(error))):
+        parts += ["Traceback (most recent call last):\n", *traceback.format_tb(link.__traceback__)]
+        parts.append(f"{last_line(link)}\n\n")
+    return "".join(parts)
+
+
+def chain(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error, and what it followed from, the latest first."""
+    seen: set[int] = set()
+    link: BaseException | None = error
+    while link is not None and id(link) not in seen:
+        seen.add(id(link))
+        yield link
+        link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
+
+
+def last_line(error: BaseException) -> str:
+    """Return an error in a line, or in several where its own message has them."""
+    if isinstance(error, OF_THE_DATABASE) and not isinstance(error, OF_THE_SERVER):
+        cause = error.__cause__ or error
+        state = getattr(cause, "sqlstate", None)
+        name = type(cause).__name__
+        return f"{name} ({state}), whose message is not kept" if state else name
+    return "".join(traceback.format_exception_only(error)).rstrip("\n")
