@@ -45,6 +45,7 @@ lint: .venv ## Check style, types, migrations and the production settings
 	$(RUN) ruff format --check .
 	$(for_lint) $(RUN) mypy .
 	$(for_lint) $(RUN) manage.py makemigrations --check --dry-run
+	$(for_lint) $(RUN) python -m tests.migrations_lint
 	$(for_production) $(RUN) manage.py check --deploy --fail-level WARNING
 
 format: .venv ## Put the code in its standard form
