@@ -5,6 +5,7 @@ from datetime import datetime
 from tasks.models import TaskRun
 from tasks.names import TaskName
 from todos.models import TrashedTodo, TrashedTodoQuerySet
+from todos.services import TodoService
 
 
 class NotRestorable(Exception):  # noqa: N818  (it names the state, as Django's own do)
@@ -22,8 +23,13 @@ def taken(
         since: ISO 8601 with a zone.
 
     Raises:
-        NotRestorable: there is no such cleanup, it has not ended, or nothing is asked for.
+        NotRestorable: there is no such cleanup, it has not ended, nothing is asked for, or
+            what is asked for makes no sense.
     """
+    try:
+        TodoService.check_restore(run_id=run_id, user_id=user_id, since=since)
+    except ValueError as error:
+        raise NotRestorable(str(error)) from error
     if run_id is None and (user_id is None or since is None):
         raise NotRestorable("Name a run, or a person and a time.")
     todos = TrashedTodo.objects.all()

@@ -264,7 +264,7 @@ class TrashedTodoAdmin(LoggedById):
     @admin.display(description="days left", ordering="trashed_at")
     def days_left(self, todo: TrashedTodo) -> str:
         """Show for how long it can still be brought back."""
-        end = todo.trashed_at + timedelta(days=settings.TODO_TRASH_DAYS)
+        end = todo.trashed_at + timedelta(days=max(settings.TODO_TRASH_DAYS, todo.trash_days))
         left = end - timezone.now()
         return f"{left.days + 1}" if left > timedelta(0) else "until the next purge"
 

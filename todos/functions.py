@@ -6,6 +6,7 @@ from typing import Any
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.sql.compiler import SQLCompiler
+from django.utils import timezone
 
 
 class DaysBefore(models.Func):
@@ -53,3 +54,20 @@ class DaysBefore(models.Func):
         moment, moment_params, days, days_params = self._compile(compiler)
         sql = f"(date({moment}, '-' || {days} || ' days') || substr({moment}, 11))"
         return sql, moment_params + days_params + moment_params
+
+
+class CurrentTime(models.Func):
+    """The moment of the statement, by the database's clock."""
+
+    template = "STATEMENT_TIMESTAMP()"
+    output_field = models.DateTimeField()
+
+    def as_sqlite(
+        self,
+        compiler: SQLCompiler,
+        connection: BaseDatabaseWrapper,  # noqa: ARG002  (Django hands it to every such method)
+        **extra_context: Any,  # noqa: ARG002
+    ) -> tuple[str, tuple[str | int, ...]]:
+        """Return this process's time: the same, and SQLite's own counts no microseconds."""
+        sql, params = compiler.compile(models.Value(timezone.now(), self.output_field))
+        return sql, tuple(params)

@@ -9,14 +9,16 @@ from django.core.checks import CheckMessage, Error
 from django.core.validators import ProhibitNullCharactersValidator
 from django.db import models
 from django.db.models import Exists, Field, OuterRef, Q
-from django.db.models.functions import Coalesce
-from django.utils import timezone
+from django.db.models.functions import Coalesce, Now
 
 from accounts.models import User
 from todos.functions import DaysBefore
 
 #: How long (days) a todo that came back from the trash stays at the least, once it is completed.
 KEEP_RESTORED_DAYS = 7
+
+#: How long (days) the trash keeps what a version put there that did not say.
+DEFAULT_TRASH_DAYS = 30
 
 
 class TodoQuerySet(models.QuerySet["Todo"]):
@@ -88,7 +90,7 @@ class TodoFields(models.Model):
         blank=True, default="", validators=[ProhibitNullCharactersValidator()]
     )
     due_on = models.DateField("due", null=True, blank=True)
-    created_at = models.DateTimeField("created", default=timezone.now, editable=False)
+    created_at = models.DateTimeField("created", db_default=Now(), editable=False)
     completed_at = models.DateTimeField("completed", null=True, blank=True)
     restored_at = models.DateTimeField("restored", null=True, editable=False)
 
@@ -150,6 +152,20 @@ class TrashedTodoQuerySet(models.QuerySet["TrashedTodo"]):
         """Those that came here earlier than `cutoff`."""
         return self.filter(trashed_at__lt=cutoff)
 
+    def past_promise(self, *, as_of: datetime, trash_days: int) -> Self:
+        """Those that have been here for as long as the site keeps them.
+
+        That is as many days as it promised when they came, or does now if that is more: whoever
+        shortens the time, or switches the trash off, takes nothing away that is still here.
+
+        Args:
+            as_of: the moment that the days are counted back from.
+            trash_days: how many it promises now.
+        """
+        # The first condition is for the index.
+        old = self.trashed_before(as_of - timedelta(days=trash_days))
+        return old.filter(trashed_at__lt=DaysBefore(as_of, "trash_days"))
+
     def swept(self) -> Self:
         """Those that a cleanup took, not a person."""
         return self.filter(run_id__isnull=False)
@@ -195,6 +211,12 @@ class TrashedTodo(TodoFields):
         db_index=False,
         related_name="+",
         help_text="Who deleted it; empty if the cleanup took it.",
+    )
+    trash_days = models.SmallIntegerField(
+        "promised",
+        db_default=DEFAULT_TRASH_DAYS,
+        editable=False,
+        help_text="How many days it was to stay here, when it came.",
     )
     # No foreign key: the run's row may be pruned before the trash is emptied.
     run_id = models.BigIntegerField("run", null=True, help_text="The cleanup that took it.")

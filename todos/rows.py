@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from django.core.exceptions import EmptyResultSet, FullResultSet
 from django.db import connection, transaction
-from django.db.models import Field, Model, QuerySet
+from django.db.models import Expression, Field, Model, QuerySet
 
 from todos.models import Todo
 
@@ -99,7 +99,8 @@ class Rows:
 
         Args:
             to: the table of todos from the trash, or the trash from there.
-            values: of further fields there, by name, or in place of what they were here.
+            values: of further fields there, by name, or in place of what they were here; also as
+                expressions, such as `CurrentTime()`.
         """
         fields = [field for field in Todo.stored_fields() if field.name not in values]
         kept = ", ".join(column(field) for field in fields)
@@ -108,8 +109,9 @@ class Rows:
             field: values[field.name] for field in to._meta.concrete_fields if field.name in values
         }
         columns = ", ".join([kept, *(column(field) for field in new)])
-        select = f"SELECT {kept}{', %s' * len(new)}"
-        new_params = tuple(stored(field, value) for field, value in new.items())
+        compiled = [compiled_value(field, value) for field, value in new.items()]
+        select = f"SELECT {', '.join([kept, *(sql for sql, _ in compiled)])}"
+        new_params = tuple(param for _, params in compiled for param in params)
         if connection.vendor == "postgresql":
             return execute(
                 f"WITH gone AS (DELETE FROM {self.table} WHERE {self.where} RETURNING {kept})"  # noqa: S608
@@ -140,6 +142,14 @@ def column(field: "Field[Any, Any]") -> str:
 def stored(field: "Field[Any, Any]", value: Any) -> Any:
     """Return a value as the database takes it for a field."""
     return field.get_db_prep_value(value, connection=connection)
+
+
+def compiled_value(field: "Field[Any, Any]", value: Any) -> tuple[str, tuple[Any, ...]]:
+    """Return a value for a field, or an expression, as SQL with its parameters."""
+    if not isinstance(value, Expression):
+        return "%s", (stored(field, value),)
+    sql, params = Todo.objects.all().query.get_compiler(connection=connection).compile(value)
+    return sql, tuple(params)
 
 
 def execute(sql: str, params: Sequence[Any]) -> int:

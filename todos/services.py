@@ -7,9 +7,18 @@ from datetime import date, datetime
 from typing import Any
 
 from django.db import transaction
-from django.utils import timezone
 
 from accounts.models import User
+from todos.bounds import (
+    MAX_BATCH_SIZE,
+    MAX_KEEP_DAYS,
+    MAX_TRASH_DAYS,
+    check_id,
+    check_moment,
+    check_number,
+)
+from todos.clock import database_now, trusted_now
+from todos.functions import CurrentTime
 from todos.models import Todo, TodoQuerySet, TrashedTodo, TrashedTodoQuerySet
 from todos.rows import Rows
 from todos.sweep import Sweep, SweepReport
@@ -22,7 +31,7 @@ from todos.trash import (
     bring_back,
     throw_away,
 )
-from todos.walk import Checkpoint, OnBatch
+from todos.walk import Checkpoint, InMemory, OnBatch
 
 
 class TodoError(Exception):
@@ -87,7 +96,7 @@ class TodoService:
     @staticmethod
     def complete_selected(*, todos: TodoQuerySet) -> int:
         """Mark every open todo among `todos` as done now, in one statement; return how many."""
-        return todos.open().update(completed_at=timezone.now())
+        return todos.open().update(completed_at=CurrentTime())
 
     @staticmethod
     def reopen_selected(*, todos: TodoQuerySet) -> int:
@@ -168,15 +177,35 @@ class TodoService:
         Returns:
             How many came back, how many of those asked for did not, and why.
         """
+        check_number("batch_size", batch_size, 1, MAX_BATCH_SIZE)
+        checkpoint = checkpoint or InMemory()
         restore = Restore(todos)
         account = restore.run(batch_size=batch_size, on_batch=on_batch, checkpoint=checkpoint)
-        return restore.report(account["rows"])
+        return checkpoint.read(lambda: restore.report(account["rows"]))
 
     @staticmethod
     def preview_restore(*, todos: TrashedTodoQuerySet) -> RestoreReport:
         """Say what `restore_selected` would do now; touch nothing."""
         restore = Restore(todos)
         return restore.report(restore.count())
+
+    @staticmethod
+    def check_restore(
+        *, run_id: int | None = None, user_id: int | None = None, since: str | None = None
+    ) -> None:
+        """Refuse what names nothing that could be brought back.
+
+        Args:
+            run_id: a cleanup.
+            user_id: a person.
+            since: a moment in ISO 8601 with a zone.
+
+        Raises:
+            ValueError: one of them is none; the text says which.
+        """
+        check_id("run_id", run_id)
+        check_id("user_id", user_id)
+        check_moment("since", since)
 
     @staticmethod
     def purge(
@@ -191,13 +220,21 @@ class TodoService:
         """Delete for good what has been in the trash for long enough.
 
         Args:
-            as_of: the moment that the days are counted back from.
-            days: how long todos stay in the trash, instead of TODO_TRASH_DAYS.
+            as_of: the moment that the days are counted back from; now, if it is yet to come.
+            days: how long todos stay in the trash, whatever they were promised when they came and
+                whatever TODO_TRASH_DAYS says.
             user: purge this person's trash alone.
             batch_size: todos in one transaction, instead of what suits the database.
             on_batch: called after each batch with how far it has come.
             checkpoint: keeps the account, so that it can be carried on; by default nothing does.
+
+        Raises:
+            ClocksDisagree: this host's clock and the database's are too far apart.
+            ValueError: a number is out of bounds.
         """
+        TodoService.check_purge(days=days, batch_size=batch_size)
+        checkpoint = checkpoint or InMemory()
+        as_of = min(as_of, checkpoint.read(trusted_now))
         purge = Purge(as_of=as_of, days=days, user=user)
         account = purge.run(batch_size=batch_size, on_batch=on_batch, checkpoint=checkpoint)
         return purge.report(account["rows"])
@@ -207,8 +244,22 @@ class TodoService:
         *, as_of: datetime, days: int | None = None, user: User | None = None
     ) -> PurgeReport:
         """Say what `purge` with these arguments would do now; touch nothing."""
-        purge = Purge(as_of=as_of, days=days, user=user)
+        TodoService.check_purge(days=days)
+        purge = Purge(as_of=min(as_of, trusted_now()), days=days, user=user)
         return purge.report(purge.count())
+
+    @staticmethod
+    def check_purge(
+        *, days: int | None = None, user_id: int | None = None, batch_size: int | None = None
+    ) -> None:
+        """Refuse numbers that a purge does not take.
+
+        Raises:
+            ValueError: one is out of bounds; the text says which.
+        """
+        check_number("days", days, 0, MAX_TRASH_DAYS)
+        check_id("user_id", user_id)
+        check_number("batch_size", batch_size, 1, MAX_BATCH_SIZE)
 
     @staticmethod
     def sweep(
@@ -224,7 +275,8 @@ class TodoService:
 
         Args:
             as_of: the moment that keep times are counted back from. The same moment means the same
-                todos, however often and however late the sweep runs.
+                todos, however often and however late the sweep runs. One that is yet to come is
+                now.
             keep_days: instead of TODO_KEEP_COMPLETED_DAYS; people's own keep times still hold.
             batch_size: completed todos to pass in one transaction, instead of
                 TODO_SWEEP_BATCH_SIZE or what suits the database.
@@ -235,7 +287,13 @@ class TodoService:
 
         Returns:
             How many people took part, how many todos went, and whose could not be swept.
+
+        Raises:
+            ValueError: a number is out of bounds.
         """
+        TodoService.check_sweep(keep_days=keep_days, batch_size=batch_size)
+        checkpoint = checkpoint or InMemory()
+        as_of = min(as_of, checkpoint.read(database_now))
         sweep = Sweep(as_of=as_of, keep_days=keep_days, user=user)
         account = sweep.run(batch_size=batch_size, on_batch=on_batch, checkpoint=checkpoint)
         return sweep.report(account["rows"], account["users_processed"])
@@ -245,8 +303,22 @@ class TodoService:
         *, as_of: datetime, keep_days: int | None = None, user: User | None = None
     ) -> SweepReport:
         """Say what `sweep` with these arguments would do now; touch nothing."""
-        sweep = Sweep(as_of=as_of, keep_days=keep_days, user=user)
+        TodoService.check_sweep(keep_days=keep_days)
+        sweep = Sweep(as_of=min(as_of, database_now()), keep_days=keep_days, user=user)
         return sweep.report(sweep.count(), sweep.users_processed())
+
+    @staticmethod
+    def check_sweep(
+        *, keep_days: int | None = None, batch_size: int | None = None, user_id: int | None = None
+    ) -> None:
+        """Refuse numbers that a sweep does not take.
+
+        Raises:
+            ValueError: one is out of bounds; the text says which.
+        """
+        check_number("keep_days", keep_days, 0, MAX_KEEP_DAYS)
+        check_number("batch_size", batch_size, 1, MAX_BATCH_SIZE)
+        check_id("user_id", user_id)
 
 
 def _cleaned(*, title: str, description: str, due_on: date | None) -> dict[str, Any]:

@@ -40,12 +40,18 @@ class Sweep(Walk):
 
     def begin(self) -> dict[str, Any]:
         """Return what stays the same for as long as this sweep is carried on."""
-        return {"keep_days": self._keep_days, "users_processed": self.users_processed()}
+        return {
+            "as_of": self._as_of.isoformat(),
+            "keep_days": self._keep_days,
+            "users_processed": self.users_processed(),
+        }
 
     def take_up(self, account: Mapping[str, Any]) -> None:
-        """Go on with the same keep time."""
+        """Go on with the same moment and the same keep time."""
         super().take_up(account)
         self._keep_days = account["keep_days"]
+        # The version before did not keep it.
+        self._as_of = datetime.fromisoformat(account.get("as_of", self._as_of.isoformat()))
 
     def candidates(self) -> TodoQuerySet:
         """Return the completed todos that this sweep looks at."""

@@ -6,9 +6,9 @@ from typing import Any, TypedDict
 
 from django.conf import settings
 from django.db.models import Count
-from django.utils import timezone
 
 from accounts.models import User
+from todos.functions import CurrentTime
 from todos.models import Todo, TodoQuerySet, TrashedTodo, TrashedTodoQuerySet
 from todos.rows import Rows
 from todos.walk import MOST_ERRORS, Errors, Walk, WalkError, default_batch_size
@@ -29,7 +29,8 @@ def throw_away(rows: Rows, *, trashed_by: User | None = None, run_id: int | None
         return rows.delete()
     return rows.move(
         TrashedTodo,
-        trashed_at=timezone.now(),
+        trashed_at=CurrentTime(),
+        trash_days=settings.TODO_TRASH_DAYS,
         trashed_by=trashed_by and trashed_by.pk,
         run_id=run_id,
     )
@@ -128,7 +129,7 @@ def bring_back(rows: Rows) -> int:
 
     Their keep time starts afresh.
     """
-    return rows.move(Todo, restored_at=timezone.now())
+    return rows.move(Todo, restored_at=CurrentTime())
 
 
 class PurgeReport(Errors):
@@ -147,26 +148,39 @@ class Purge(Walk):
 
         Args:
             as_of: the moment that the days are counted back from.
-            days: how long todos stay in the trash; None for the site's TODO_TRASH_DAYS.
+            days: how long todos stay in the trash, whatever they were promised; None for that, or
+                TODO_TRASH_DAYS if that is more.
             user: purge this person's trash alone.
         """
         super().__init__()
         self._as_of = as_of
-        self._days: int = settings.TODO_TRASH_DAYS if days is None else days
+        self._days = days
+        self._trash_days: int = settings.TODO_TRASH_DAYS
         self._user = user
 
     def begin(self) -> dict[str, Any]:
         """Return what stays the same for as long as this purge is carried on."""
-        return {"days": self._days}
+        return {
+            "as_of": self._as_of.isoformat(),
+            "days": self._days,
+            "trash_days": self._trash_days,
+        }
 
     def take_up(self, account: Mapping[str, Any]) -> None:
-        """Go on with the same days."""
+        """Go on with the same moment and the same days."""
         super().take_up(account)
         self._days = account["days"]
+        # The version before did not keep these, and wrote its days among the former.
+        self._as_of = datetime.fromisoformat(account.get("as_of", self._as_of.isoformat()))
+        self._trash_days = account.get("trash_days", self._trash_days)
 
     def candidates(self) -> TrashedTodoQuerySet:
         """Return what has been in the trash for long enough."""
-        old = TrashedTodo.objects.trashed_before(self._as_of - timedelta(days=self._days))
+        trash = TrashedTodo.objects.all()
+        if self._days is None:
+            old = trash.past_promise(as_of=self._as_of, trash_days=self._trash_days)
+        else:
+            old = trash.trashed_before(self._as_of - timedelta(days=self._days))
         return old.filter(user=self._user) if self._user else old
 
     eligible = candidates

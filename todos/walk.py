@@ -90,6 +90,12 @@ class Checkpoint(Protocol):
         the walk is to stop for now.
         """
 
+    def read[R](self, do: Callable[[], R]) -> R:
+        """Do a reading outside of any step and return what it does.
+
+        It may be done again: when the database is away for a while, that is waited out.
+        """
+
 
 class InMemory:
     """A checkpoint for a walk that is not carried on, and may be part of a larger transaction."""
@@ -106,6 +112,10 @@ class InMemory:
         with transaction.atomic():
             yield account
         self._account = account
+
+    def read[R](self, do: Callable[[], R]) -> R:
+        """Do a reading."""
+        return do()
 
 
 class Walk(ABC):

@@ -8,10 +8,12 @@ import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.utils import timezone
+from pytest_django import Settings
 
 from accounts.models import User
 from tasks.actors import todo_purge
 from tasks.models import State, TaskRun
+from tests.todos.clocks import host_is_ahead
 from todos.models import Todo, TrashedTodo
 from todos.services import TodoService
 
@@ -61,6 +63,27 @@ def test_json_is_one_line_for_machines(trash: None) -> None:
 def test_actor_purges(trash: None, alice: User) -> None:
     assert todo_purge.fn(days=10, user_id=alice.pk) == {"todos_purged": 2, "errors": []}
     assert todo_purge.fn() == {"todos_purged": 1, "errors": []}
+
+
+def test_clocks_that_disagree_are_one_line_and_a_failed_run(trash: None) -> None:
+    for arguments in ([], ["--dry-run"], ["--older-than", "0"]):
+        with (
+            host_is_ahead(timedelta(days=30)),
+            pytest.raises(CommandError, match="more than an hour apart") as refused,
+        ):
+            purge_trash(*arguments)
+        assert "\n" not in str(refused.value)
+    assert TrashedTodo.objects.count() == 6
+    runs = TaskRun.objects.filter(task="todo.purge")
+    assert {run.state for run in runs} == {State.FAILED}
+    assert all("more than an hour apart" in run.last_words for run in runs)
+
+
+def test_switching_the_trash_off_empties_it_not(trash: None, settings: Settings) -> None:
+    settings.TODO_TRASH_DAYS = 0
+    assert purge_trash() == "Purged 2 todos from the trash.\n"
+    assert TrashedTodo.objects.count() == 4
+    assert purge_trash("--older-than", "0") == "Purged 4 todos from the trash.\n"
 
 
 @pytest.mark.parametrize(

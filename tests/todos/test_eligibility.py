@@ -39,7 +39,7 @@ def is_due(owner: Owner, completed_at: datetime | None, *, as_of: datetime, keep
 
 as_of_times = st.datetimes(
     min_value=datetime(2015, 1, 1),  # noqa: DTZ001  (the zone is given beside it)
-    max_value=datetime(2035, 1, 1),  # noqa: DTZ001
+    max_value=datetime(2026, 1, 1),  # noqa: DTZ001  (one yet to come is taken for now)
     timezones=st.just(UTC),
 )
 

@@ -83,13 +83,23 @@ def test_list_says_who_took_a_todo_and_how_many_days_it_has_left(
     ]
 
 
-def test_todo_past_its_days_is_there_until_the_next_purge(
+def test_todo_past_its_days_is_there_until_the_next_purge(boss: Client, alice: User) -> None:
+    throw_away(alice, "Old")
+    TrashedTodo.objects.update(trashed_at=timezone.now() - timedelta(days=31))
+    (row,) = Page(boss.get(LIST).content.decode()).rows[1:]
+    assert row[7] == "until the next purge"
+
+
+def test_todo_has_the_days_left_that_it_was_promised_or_more(
     boss: Client, alice: User, settings: Settings
 ) -> None:
     throw_away(alice, "Old")
-    settings.TODO_TRASH_DAYS = 0
-    (row,) = Page(boss.get(LIST).content.decode()).rows[1:]
-    assert row[7] == "until the next purge"
+    shown = []
+    for days in (0, 30, 90):
+        settings.TODO_TRASH_DAYS = days
+        (row,) = Page(boss.get(LIST).content.decode()).rows[1:]
+        shown.append(row[7])
+    assert shown == ["30", "30", "90"]
 
 
 def test_filters_and_search(boss: Client, alice: User, bob: User) -> None:

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from unittest.mock import patch
 
 import pytest
 from hypothesis import HealthCheck, given
@@ -10,6 +9,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from accounts.models import User
+from tests.todos.clocks import database_says, host_says
 from tests.todos.test_trash import Run
 from todos.models import KEEP_RESTORED_DAYS, Todo, TrashedTodo
 from todos.services import TodoNotFound, TodoService
@@ -199,7 +199,7 @@ class World:
     def act(self, action: tuple[str, int]) -> None:
         name, argument = action
         # Whatever asks for the time is told the model's.
-        with patch("django.utils.timezone.now", lambda: self.now):
+        with host_says(self.now), database_says(self.now):
             match name:
                 case "wait":
                     self.wait(argument)

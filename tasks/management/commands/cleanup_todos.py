@@ -5,19 +5,18 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
-from django.utils import timezone
 
-from accounts.models import MAX_KEEP_COMPLETED_DAYS, User
+from accounts.models import User
 from tasks.actors import todo_cleanup
+from tasks.clock import database_now
 from tasks.management.messages import wait_for
 from tasks.management.options import as_json_line, check_bounds, count, find_user, named
 from tasks.management.walks import walking_here
 from tasks.models import State, TaskRun, Trigger
 from tasks.sending import Request
+from todos.bounds import MAX_BATCH_SIZE, MAX_KEEP_DAYS
 from todos.services import TodoService
 from todos.sweep import SweepReport
-
-MAX_BATCH_SIZE = 1_000_000
 
 COMMAND = Request(Trigger.COMMAND)
 
@@ -63,7 +62,7 @@ class Command(BaseCommand):
             report: SweepReport = wait_for(run, seconds=options["wait"])
         elif options["dry_run"]:
             report = TodoService.preview_sweep(
-                as_of=timezone.now(), keep_days=options["keep_days"], user=user
+                as_of=database_now(), keep_days=options["keep_days"], user=user
             )
         else:
             report = sweep(arguments, user=user, quiet=options["json"])
@@ -104,7 +103,7 @@ def check(options: dict[str, Any]) -> None:
     Raises:
         CommandError: naming the option.
     """
-    check_bounds("keep-days", options["keep_days"], 0, MAX_KEEP_COMPLETED_DAYS)
+    check_bounds("keep-days", options["keep_days"], 0, MAX_KEEP_DAYS)
     check_bounds("batch-size", options["batch_size"], 1, MAX_BATCH_SIZE)
     check_bounds("wait", options["wait"], 1, 24 * 60 * 60)
     if options["wait"] is not None and not options["enqueue"]:

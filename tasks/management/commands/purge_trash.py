@@ -4,32 +4,35 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
-from django.utils import timezone
 
 from accounts.models import User
 from tasks.actors import todo_purge
+from tasks.clock import database_now
 from tasks.management.options import as_json_line, check_bounds, count, find_user, named
 from tasks.management.walks import walking_here
 from tasks.models import Trigger
 from tasks.sending import Request
+from todos.bounds import MAX_TRASH_DAYS
+from todos.clock import ClocksDisagree
 from todos.services import TodoService
 from todos.trash import PurgeReport
 
 COMMAND = Request(Trigger.COMMAND)
 
-MOST_DAYS = 3650
-
 
 class Command(BaseCommand):
     """Purge the trash."""
 
-    help = "Deletes for good what has been in the trash for longer than TODO_TRASH_DAYS."
+    help = (
+        "Deletes for good what has been in the trash for longer than TODO_TRASH_DAYS, or than it "
+        "said when it came, if that was more."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Add the options."""
         add = parser.add_argument
         add("--dry-run", action="store_true", help="count what would go; touch nothing")
-        add("--older-than", type=int, metavar="DAYS", help="instead of TODO_TRASH_DAYS")
+        add("--older-than", type=int, metavar="DAYS", help="whatever was promised")
         add("--user", metavar="NAME", help="purge this person's trash alone")
         add("--json", action="store_true", help="print one line of JSON, for machines")
 
@@ -37,15 +40,19 @@ class Command(BaseCommand):
         """Check the options, purge, print one line.
 
         Raises:
-            CommandError: an option makes no sense, or somebody's trash could not be purged.
+            CommandError: an option makes no sense, the clocks disagree, or somebody's trash could
+                not be purged.
         """
         days, dry_run = options["older_than"], options["dry_run"]
-        check_bounds("older-than", days, 0, MOST_DAYS)
+        check_bounds("older-than", days, 0, MAX_TRASH_DAYS)
         user = find_user(options["user"])
-        if dry_run:
-            report = TodoService.preview_purge(as_of=timezone.now(), days=days, user=user)
-        else:
-            report = purge(days, user, quiet=options["json"])
+        try:
+            if dry_run:
+                report = TodoService.preview_purge(as_of=database_now(), days=days, user=user)
+            else:
+                report = purge(days, user, quiet=options["json"])
+        except ClocksDisagree as error:
+            raise CommandError(str(error)) from error
         if options["json"]:
             self.stdout.write(as_json_line(report, dry_run=dry_run))
         else:
