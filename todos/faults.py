@@ -14,10 +14,18 @@ _EVERYBODYS = (InterfaceError, InternalError, NotSupportedError, OperationalErro
 #: SQLSTATE class 42: the statement itself is wrong, or we may not run it.
 _STATEMENT = "42"
 
+LOCK_NOT_AVAILABLE = "55P03"
+QUERY_CANCELED = "57014"
+
 
 def fault_of_rows(error: DatabaseError) -> bool:
     """Say whether leaving out some rows could help: a constraint or a trigger refused them."""
     return not isinstance(error, _EVERYBODYS) and not sqlstate(error).startswith(_STATEMENT)
+
+
+def timed_out(error: DatabaseError) -> bool:
+    """Say whether PostgreSQL gave up waiting: for somebody else's lock, or for the statement."""
+    return sqlstate(error) in {LOCK_NOT_AVAILABLE, QUERY_CANCELED}
 
 
 def sqlstate(error: DatabaseError) -> str:

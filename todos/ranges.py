@@ -22,8 +22,8 @@ class Ranges:
 
         Args:
             rows: what to count off.
-            after: the key that the first range begins after; None for the beginning.
-            first: the first key there is.
+            after: the position that the first range begins after; None for the beginning.
+            first: the first one there is.
             last: the last one.
             size: how many rows a range is to have. None has more than twice as many, and those that
                 were counted have no more.
@@ -49,7 +49,7 @@ class Ranges:
             self._spread(through - self._begin(after), found)
 
     def _count(self, after: Any, number: int) -> Any:
-        end = self._rows.between(after, self._last).key_at(number)
+        end = self._rows.between(after, self._last).position_at(number)
         return self._last if end is None else end
 
     def _begin(self, after: Any) -> int:

@@ -24,15 +24,18 @@ class Rows:
 
     Attributes:
         table: its name, quoted.
-        key: the field that ranges are made of.
+        key: the field that ranges are made of. Where it is not the primary key, a position is its
+            value with the id of a row, for those that share a value.
         where: the condition.
         params: of the condition.
+        skip_locked: leave those that somebody else holds.
     """
 
     table: str
     key: "Field[Any, Any]"
     where: str
     params: tuple[Any, ...]
+    skip_locked: bool = False
 
     @classmethod
     def of(cls, queryset: QuerySet[Any], *, key: str) -> Self:
@@ -59,40 +62,52 @@ class Rows:
         return cls(table=quoted(table), key=field, where=where, params=tuple(params))
 
     def between(self, after: Any, through: Any) -> Self:
-        """Return those whose key comes after one value, up to and including another.
+        """Return those that come after one position, up to and including another.
 
         Args:
             after: None for the beginning.
             through: the last one.
         """
-        bounds = {"<=": through} if after is None else {">": after, "<=": through}
         key = f"{self.table}.{column(self.key)}"
+        if isinstance(through, tuple):
+            conditions, params = self._between_ties(after, through)
+        else:
+            bounds = {"<=": through} if after is None else {">": after, "<=": through}
+            conditions = [f"{key} {bound} %s" for bound in bounds]
+            params = [stored(self.key, value) for value in bounds.values()]
         return replace(
             self,
-            where=" AND ".join([self.where, *(f"{key} {bound} %s" for bound in bounds)]),
-            params=(*self.params, *(stored(self.key, value) for value in bounds.values())),
+            where=" AND ".join([self.where, *conditions]),
+            params=(*self.params, *params),
         )
 
-    def key_at(self, number: int) -> Any:
-        """Return the key of the so-manieth row, counted from 1; None if there are fewer."""
-        key = column(self.key)
+    def unlocked(self) -> Self:
+        """Return those of them that nobody else holds: to wait for nobody.
+
+        On SQLite, where one holds all or nothing, this is all of them.
+        """
+        return replace(self, skip_locked=connection.features.has_select_for_update_skip_locked)
+
+    def position_at(self, number: int) -> Any:
+        """Return the position of the so-manieth row, counted from 1; None if there are fewer."""
+        fields = [self.key] if self.key.primary_key else [self.key, self._pk]
+        names = ", ".join(column(field) for field in fields)
         with connection.cursor() as cursor:
             cursor.execute(
-                f"SELECT {key} FROM {self.table} WHERE {self.where}"  # noqa: S608  (no input in it)
-                f" ORDER BY {key} LIMIT 1 OFFSET {number - 1:d}",
+                f"SELECT {names} FROM {self.table} WHERE {self.where}"  # noqa: S608  (no input in it)
+                f" ORDER BY {names} LIMIT 1 OFFSET {number - 1:d}",
                 self.params,
             )
             row = cursor.fetchone()
         if row is None:
             return None
-        value, expression = row[0], self.key.get_col(self.key.model._meta.db_table)
-        for convert in connection.ops.get_db_converters(expression):
-            value = convert(value, expression, connection)
-        return value
+        values = tuple(map(loaded, fields, row))
+        return values if len(values) > 1 else values[0]
 
     def delete(self) -> int:
         """Delete the rows; return how many went."""
-        return execute(f"DELETE FROM {self.table} WHERE {self.where}", self.params)  # noqa: S608
+        before, delete, params = self._delete()
+        return execute(f"WITH {before} {delete}" if before else delete, params)
 
     def move(self, to: type[Model], **values: Any) -> int:
         """Move the rows to another table; return how many went.
@@ -113,10 +128,11 @@ class Rows:
         select = f"SELECT {', '.join([kept, *(sql for sql, _ in compiled)])}"
         new_params = tuple(param for _, params in compiled for param in params)
         if connection.vendor == "postgresql":
+            before, delete, params = self._delete()
+            gone = ", ".join(filter(None, [before, f"gone AS ({delete} RETURNING {kept})"]))
             return execute(
-                f"WITH gone AS (DELETE FROM {self.table} WHERE {self.where} RETURNING {kept})"  # noqa: S608
-                f" INSERT INTO {target} ({columns}) {select} FROM gone",
-                self.params + new_params,
+                f"WITH {gone} INSERT INTO {target} ({columns}) {select} FROM gone",
+                params + new_params,
             )
         # SQLite has no such statement, but one writer at a time: both find the same rows.
         with transaction.atomic(savepoint=False):
@@ -127,6 +143,37 @@ class Rows:
             if self.delete() != moved:
                 raise RuntimeError("rows changed while they were moved")
         return moved
+
+    def _delete(self) -> tuple[str, str, tuple[Any, ...]]:
+        """Return what stands before the statement that deletes, the statement, and parameters."""
+        delete = f"DELETE FROM {self.table} WHERE {self.where}"  # noqa: S608
+        if not self.skip_locked:
+            return "", delete, self.params
+        pk = f"{self.table}.{column(self._pk)}"
+        free = (
+            f"free AS MATERIALIZED (SELECT {pk} FROM {self.table} WHERE {self.where}"  # noqa: S608
+            " FOR UPDATE SKIP LOCKED)"
+        )
+        delete += f" AND {pk} IN (SELECT * FROM free)"  # noqa: S608
+        return free, delete, self.params * 2
+
+    def _between_ties(
+        self, after: tuple[Any, int] | None, through: tuple[Any, int]
+    ) -> tuple[list[str], list[Any]]:
+        """Return what holds between two positions. The index is for the conditions on the key."""
+        key, pk = (f"{self.table}.{column(field)}" for field in (self.key, self._pk))
+        value = stored(self.key, through[0])
+        conditions, params = [f"{key} <= %s", f"({key} < %s OR {pk} <= %s)"], [value, value]
+        params.append(through[1])
+        if after is not None:
+            value = stored(self.key, after[0])
+            conditions += [f"{key} >= %s", f"({key} > %s OR {pk} > %s)"]
+            params += [value, value, after[1]]
+        return conditions, params
+
+    @property
+    def _pk(self) -> "Field[Any, Any]":
+        return self.key.model._meta.pk
 
 
 def quoted(name: str) -> str:
@@ -142,6 +189,14 @@ def column(field: "Field[Any, Any]") -> str:
 def stored(field: "Field[Any, Any]", value: Any) -> Any:
     """Return a value as the database takes it for a field."""
     return field.get_db_prep_value(value, connection=connection)
+
+
+def loaded(field: "Field[Any, Any]", value: Any) -> Any:
+    """Return a field's value as the database gives it."""
+    expression = field.get_col(field.model._meta.db_table)
+    for convert in connection.ops.get_db_converters(expression):
+        value = convert(value, expression, connection)
+    return value
 
 
 def compiled_value(field: "Field[Any, Any]", value: Any) -> tuple[str, tuple[Any, ...]]:

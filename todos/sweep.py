@@ -7,10 +7,11 @@ from typing import Any
 from django.conf import settings
 
 from accounts.models import User
+from todos.account import Errors
 from todos.models import Todo, TodoQuerySet
 from todos.rows import Rows
 from todos.trash import act_of_throwing_away, throw_away
-from todos.walk import Errors, Walk, default_batch_size
+from todos.walk import Walk, default_batch_size
 
 
 class SweepReport(Errors):

@@ -5,13 +5,14 @@ from datetime import datetime, timedelta
 from typing import Any, TypedDict
 
 from django.conf import settings
-from django.db.models import Count
+from django.db.models import Count, Q
 
 from accounts.models import User
+from todos.account import MOST_ERRORS, Errors, WalkError
 from todos.functions import CurrentTime
 from todos.models import Todo, TodoQuerySet, TrashedTodo, TrashedTodoQuerySet
 from todos.rows import Rows
-from todos.walk import MOST_ERRORS, Errors, Walk, WalkError, default_batch_size
+from todos.walk import Walk, default_batch_size
 
 #: Why a todo stays in the trash whose owner there is no longer.
 OWNER_GONE = "account deleted"
@@ -113,7 +114,8 @@ class Restore(Walk):
         """Return the result: what was brought back, and what could not be, and why."""
         orphans = self._selection.without_owner().values("user_id").annotate(todos=Count("pk"))
         ownerless = {row["user_id"]: row["todos"] for row in orphans.order_by("user_id")}
-        failed = self._selection.filter(user_id__in=self.failed).count() if self.failed else 0
+        out = Q(user_id__in=[*self.failed, *self.locked]) | Q(pk__in=self.left_rows)
+        failed = self._selection.with_owner().filter(out).count()
         gone: list[WalkError] = [
             {"user_id": user_id, "reason": OWNER_GONE} for user_id in ownerless
         ]

@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import CommandError
 
 from accounts.models import User
-from todos.walk import WalkError
+from todos.account import WalkError
 
 #: People named on the terminal; how many there are beyond is said.
 MOST_NAMED = 5
@@ -55,6 +55,12 @@ def named(errors: Sequence[WalkError], how_many: int) -> str:
         how_many: there are in all.
     """
     some = errors[:MOST_NAMED]
-    line = ", ".join(f"user {error['user_id']}: {error['reason']}" for error in some)
+    line = ", ".join(f"user {error['user_id']}: {why(error)}" for error in some)
     more = how_many - len(some)
     return f"{line}, and {more:,} more" if more else line
+
+
+def why(error: WalkError) -> str:
+    """Return the reason, and the todos that it holds of if they are not all of that person's."""
+    ids = ", ".join(f"{pk}" for pk in error.get("todo_ids", []))
+    return f"{error['reason']} (todo {ids})" if ids else error["reason"]

@@ -1,20 +1,27 @@
 """The trash: what goes there comes back as it was, or goes for good once its time is over."""
 
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
 from django.core.checks import Error
 from django.db import connection, models
 from django.test.utils import CaptureQueriesContext
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 from pytest_django import Settings
 
 from accounts.models import User
+from tests.todos.checkpoints import Ledger, Stopped
 from tests.todos.test_sweep import AS_OF, LONG_AGO, give, refuse_to_delete
-from todos import trash, walk
+from todos import account, trash
 from todos.models import KEEP_RESTORED_DAYS, Todo, TrashedTodo
+from todos.rows import Rows
 from todos.services import TodoNotFound, TodoService
-from todos.walk import InMemory
+from todos.trash import Purge
+from todos.walk import InMemory, Progress
 
 DAY = timedelta(days=1)
 
@@ -214,19 +221,70 @@ def test_todos_of_a_deleted_account_are_not_restored_and_said_so(alice: User, bo
     assert {todo.user for todo in Todo.objects.all()} == {bob}
 
 
-def test_todo_whose_id_is_taken_stays_in_the_trash_and_everyone_elses_comes_back(
-    alice: User, bob: User
+@pytest.mark.parametrize("batch_size", [1, 3, 1000])
+def test_todo_whose_id_is_taken_stays_in_the_trash_and_every_other_comes_back(
+    alice: User, bob: User, batch_size: int
 ) -> None:
-    mine = make(alice)
-    give(bob, completed=3)
+    give(alice, completed=9)
+    give(bob, completed=9)
+    mine = Todo.objects.filter(user=alice)[4]
     sweep(run_id=1)
     Todo.objects.create(pk=mine.pk, user=bob, title="An import with ids of its own")
 
-    report = TodoService.restore_selected(todos=TrashedTodo.objects.swept_by(1))
+    report = TodoService.restore_selected(
+        todos=TrashedTodo.objects.swept_by(1), batch_size=batch_size
+    )
 
-    assert (report["todos_restored"], report["todos_left"]) == (3, 1)
-    assert [error["user_id"] for error in report["errors"]] == [alice.pk]
+    assert (report["todos_restored"], report["todos_left"]) == (17, 1)
+    (error,) = report["errors"]
+    assert (error["user_id"], error["todo_ids"]) == (alice.pk, [mine.pk])
+    assert error["reason"].startswith(("UniqueViolation", "IntegrityError"))
     assert [todo.pk for todo in TrashedTodo.objects.all()] == [mine.pk]
+
+
+@given(taken=st.sets(st.integers(0, 11)), batch_size=st.integers(1, 12))
+@hypothesis_settings(
+    max_examples=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+def test_exactly_the_todos_whose_ids_are_taken_stay(
+    alice: User, bob: User, taken: set[int], batch_size: int
+) -> None:
+    Todo.objects.all().delete()
+    TrashedTodo.objects.all().delete()
+    for user in (alice, bob):
+        give(user, completed=6)
+    ids = sorted(Todo.objects.values_list("pk", flat=True))
+    sweep(run_id=1)
+    taken_ids = {ids[number] for number in taken}
+    Todo.objects.bulk_create(Todo(pk=pk, user=bob, title="Import") for pk in taken_ids)
+
+    report = TodoService.restore_selected(
+        todos=TrashedTodo.objects.swept_by(1), batch_size=batch_size
+    )
+
+    assert (report["todos_restored"], report["todos_left"]) == (12 - len(taken), len(taken))
+    assert {pk for error in report["errors"] for pk in error["todo_ids"]} == taken_ids
+    assert set(TrashedTodo.objects.values_list("pk", flat=True)) == taken_ids
+
+
+def test_person_of_whom_very_many_todos_fail_is_left_out_as_a_whole(
+    alice: User, bob: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(account, "MOST_ROWS", 3)
+    for number in range(40):
+        make(alice, title="Stuck" if number % 2 else "Done")
+    make(bob)
+    refuse_to_delete("Stuck")
+
+    report = TodoService.sweep(as_of=AS_OF, batch_size=10)
+
+    (error,) = report["errors"]
+    assert error["user_id"] == alice.pk
+    assert "todo_ids" not in error, "it is all that were still to come"
+    assert not Todo.objects.filter(user=bob).exists()
+    assert report["todos_deleted"] == 41 - Todo.objects.count()
 
 
 def test_purge_takes_what_is_older_than_the_trash_keeps(alice: User, settings: Settings) -> None:
@@ -249,9 +307,114 @@ def test_purge_of_todos_that_came_at_the_same_moment_leaves_none(alice: User, bo
     give(bob, completed=2)
     sweep(run_id=1)
     TrashedTodo.objects.update(trashed_at=LONG_AGO)
+    told = [0]
 
-    assert TodoService.purge(as_of=AS_OF, days=0, user=alice, batch_size=3)["todos_purged"] == 7
+    report = TodoService.purge(
+        as_of=AS_OF,
+        days=0,
+        user=alice,
+        batch_size=3,
+        on_batch=lambda progress: told.append(progress.rows),
+    )
+
+    assert report["todos_purged"] == 7
+    assert told == [0, 3, 6, 7], "three at a time, however many share a moment"
     assert {todo.user for todo in TrashedTodo.objects.all()} == {bob}
+
+
+@given(
+    days=st.lists(st.integers(0, 3), min_size=1, max_size=15),
+    batch_size=st.integers(1, 6),
+    cut=st.integers(1, 20),
+)
+@hypothesis_settings(
+    max_examples=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+def test_no_transaction_of_a_purge_takes_more_than_it_was_told_however_they_came(
+    alice: User, days: list[int], batch_size: int, cut: int
+) -> None:
+    TrashedTodo.objects.all().delete()
+    give(alice, completed=len(days))
+    sweep(run_id=1)
+    for todo, day in zip(TrashedTodo.objects.order_by("pk"), days, strict=True):
+        TrashedTodo.objects.filter(pk=todo.pk).update(trashed_at=LONG_AGO + day * DAY)
+    told = [0]
+    run = Ledger()
+
+    def tell(progress: Progress) -> None:
+        told.append(progress.rows)
+        if len(told) == cut:
+            raise Stopped
+
+    def purge() -> int:
+        return TodoService.purge(
+            as_of=LONG_AGO + 3 * DAY, days=0, batch_size=batch_size, on_batch=tell, checkpoint=run
+        )["todos_purged"]
+
+    try:
+        purged = purge()
+    except Stopped:  # And carried on from the account.
+        purged = purge()
+
+    assert purged == sum(day < 3 for day in days)
+    assert all(later - earlier <= batch_size for earlier, later in pairwise(told))
+    assert TrashedTodo.objects.count() == len(days) - purged
+
+
+@pytest.mark.parametrize("passed", [None, 0, 1])
+def test_purge_that_the_version_before_began_is_carried_on(alice: User, passed: int | None) -> None:
+    """Its account knows moments alone: all that share the last one have been passed."""
+    moments = [LONG_AGO, LONG_AGO + DAY, LONG_AGO + DAY, LONG_AGO + 2 * DAY]
+    give(alice, completed=4)
+    sweep(run_id=1)
+    for todo, moment in zip(TrashedTodo.objects.order_by("pk"), moments, strict=True):
+        TrashedTodo.objects.filter(pk=todo.pk).update(trashed_at=moment)
+    gone = 0
+    if passed is not None:
+        gone, _ = TrashedTodo.objects.filter(trashed_at__lte=moments[passed]).delete()
+    run = Ledger()
+    run.account = {
+        "days": 30,
+        "first": moments[0].isoformat(),
+        "last": moments[-1].isoformat(),
+        "cursor": None if passed is None else moments[passed].isoformat(),
+        "done": 0.0,
+        "rows": gone,
+        "errors": [],
+        "failed": [],
+    }
+
+    assert TodoService.purge(as_of=AS_OF, batch_size=1, checkpoint=run)["todos_purged"] == 4
+    assert not TrashedTodo.objects.exists()
+
+
+@pytest.mark.postgresql
+def test_purge_reads_what_is_old_and_nothing_else(alice: User) -> None:
+    TrashedTodo.objects.bulk_create(
+        TrashedTodo(
+            pk=number,
+            user=alice,
+            title="Gone",
+            trashed_at=LONG_AGO if number < 500 else AS_OF,
+            trash_days=30,
+        )
+        for number in range(20_000)
+    )
+    old = Rows.of(Purge(as_of=AS_OF).candidates(), key="trashed_at")
+    part = old.between((LONG_AGO, 100), (LONG_AGO, 200))
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE todos_trashedtodo")
+        rows = f"FROM {part.table} WHERE {part.where}"
+        for statement in (
+            f"DELETE {rows}",
+            f"SELECT trashed_at, id {rows} ORDER BY trashed_at, id LIMIT 1 OFFSET 50",
+        ):
+            cursor.execute(f"EXPLAIN {statement}", part.params)
+            plan = "\n".join(line for (line,) in cursor.fetchall())
+            assert "todos_trash_trashed_at" in plan
+            assert "Seq Scan" not in plan
 
 
 def test_todos_and_trash_go_with_their_owner_at_once_in_a_few_statements(
@@ -319,7 +482,7 @@ def test_field_that_the_trash_lacks_is_an_error_of_the_checks(
 def test_no_more_people_are_named_than_a_report_has_room_for_and_all_are_counted(
     db: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(walk, "MOST_ERRORS", 3)
+    monkeypatch.setattr(account, "MOST_ERRORS", 3)
     users = [User.objects.create(username=f"user{number}") for number in range(6)]
     for user in users[:5] * 2:
         make(user, title="Stuck")

@@ -1,0 +1,307 @@
+"""Somebody else's transaction holds todos, and is forgotten: nobody else has to wait for that."""
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from time import monotonic
+from typing import Any
+
+import pytest
+from django.db import OperationalError, connection
+
+from accounts.models import User
+from tests.todos.checkpoints import Ledger, Stopped
+from tests.todos.locks import locked
+from tests.todos.test_sweep import AS_OF, LONG_AGO, give
+from todos import account, walk
+from todos.account import LOCKED
+from todos.clock import database_now
+from todos.models import Todo, TrashedTodo
+from todos.services import TodoService
+from todos.sweep import SweepReport
+from todos.walk import Progress
+
+pytestmark = [pytest.mark.postgresql, pytest.mark.django_db(transaction=True)]
+
+
+@pytest.fixture(autouse=True)
+def _short_rests(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(walk, "RETRY_PAUSE", 0.05)
+
+
+@pytest.fixture(autouse=True, params=[0, 30], ids=["deleted", "moved"])
+def _trash(request: pytest.FixtureRequest, settings: Any) -> None:
+    """Todos that are swept are deleted at once, or moved to the trash."""
+    settings.TODO_TRASH_DAYS = request.param
+
+
+def todos_of(*users: User, each: int = 10) -> list[Todo]:
+    """Give people completed todos, in turn."""
+    return Todo.objects.bulk_create(
+        Todo(user=user, title=f"{user} {number}", completed_at=LONG_AGO)
+        for number in range(each)
+        for user in users
+    )
+
+
+def sweep(run: Ledger | None = None, **options: Any) -> SweepReport:
+    return TodoService.sweep(as_of=AS_OF, checkpoint=run or Ledger(), **options)
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, 1000])
+def test_todo_that_a_forgotten_transaction_holds_keeps_nobody_elses_back(
+    alice: User, bob: User, batch_size: int
+) -> None:
+    todos = todos_of(alice, bob)
+    started = monotonic()
+    with locked("todos_todo", todos[6].pk):
+        report = sweep(batch_size=batch_size)
+        took = monotonic() - started
+
+    assert list(Todo.objects.all()) == [todos[6]]
+    assert report == {
+        "users_processed": 2,
+        "todos_deleted": 19,
+        "errors": [{"user_id": alice.pk, "reason": LOCKED}],
+    }
+    assert took < 30
+    assert sweep()["todos_deleted"] == 1, "the next night takes it"
+
+
+def test_todo_that_is_let_go_before_the_end_is_swept_after_all(alice: User, bob: User) -> None:
+    todos = todos_of(alice, bob)
+
+    with locked("todos_todo", todos[3].pk) as holder:
+
+        def let_go_at_the_end(progress: Progress) -> None:
+            if progress.done == 1.0:
+                assert list(Todo.objects.all()) == [todos[3]]
+                holder.rollback()
+
+        report = sweep(batch_size=4, on_batch=let_go_at_the_end)
+
+    assert report == {"users_processed": 2, "todos_deleted": 20, "errors": []}
+    assert not Todo.objects.exists()
+
+
+def test_todo_that_is_reopened_by_whoever_held_it_stays_and_is_no_error(alice: User) -> None:
+    todos = todos_of(alice)
+
+    with locked("todos_todo", todos[3].pk) as holder:
+
+        def reopen_at_the_end(progress: Progress) -> None:
+            if progress.done == 1.0:
+                holder.execute("UPDATE todos_todo SET completed_at = NULL WHERE title = 'alice 3'")
+                holder.commit()
+
+        report = sweep(batch_size=4, on_batch=reopen_at_the_end)
+
+    assert report == {"users_processed": 1, "todos_deleted": 9, "errors": []}
+    assert [todo.pk for todo in Todo.objects.open()] == [todos[3].pk]
+
+
+def test_a_todo_held_in_every_range_costs_few_waits(
+    alice: User, bob: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    todos = todos_of(alice, bob, each=100)
+    monkeypatch.setattr(account, "MOST_HELD", 3)
+    run = Ledger(lock_timeout=1_000)
+    seen: list[int] = []
+
+    started = monotonic()
+    with locked("todos_todo", *(todo.pk for todo in todos[::8])):
+        report = sweep(run, batch_size=4, on_batch=lambda _: seen.append(len(run.account["held"])))
+    took = monotonic() - started
+
+    assert report["todos_deleted"] == 175
+    assert report["errors"] == [{"user_id": alice.pk, "reason": LOCKED}]
+    assert run.account["timeouts"] == walk.MOST_TIMEOUTS
+    assert max(seen) <= 3
+    # To wait for each of the 25 would take that many seconds, twice at the least.
+    assert took < 25
+
+
+def test_all_of_a_persons_todos_held_are_named_once(alice: User, bob: User) -> None:
+    todos = todos_of(alice, bob, each=500)
+    with locked("todos_todo", *(todo.pk for todo in todos if todo.user == alice)):
+        report = sweep(batch_size=100)
+    assert report["todos_deleted"] == 500
+    assert report["errors"] == [{"user_id": alice.pk, "reason": LOCKED}]
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3])
+def test_sweep_stopped_at_every_step_goes_on_with_what_it_passed_over(
+    alice: User, bob: User, limit: int
+) -> None:
+    """As by slices, deploys and crashes: whoever goes on has the account and nothing else."""
+    todos = todos_of(alice, bob)
+    run = Ledger()
+    held = [todos[2].pk, todos[9].pk]
+    stops = 0
+
+    def stop() -> None:
+        # However soon: each message gets on a little.
+        if run.changes >= limit:
+            raise Stopped
+
+    run.before_step = stop
+    with locked("todos_todo", *held):
+        while True:
+            run.changes = 0
+            try:
+                report = sweep(run, batch_size=4)
+            except Stopped:
+                stops += 1
+                assert run.account["rows"] == len(todos) - Todo.objects.count()
+            else:
+                break
+
+    assert stops > 1
+    assert report["todos_deleted"] == 18
+    assert {todo.pk for todo in Todo.objects.all()} == set(held)
+    assert [error["user_id"] for error in report["errors"]] == [alice.pk, bob.pk]
+
+
+def test_whole_table_held_is_nobodys_fault(
+    alice: User, bob: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    todos_of(alice, bob)
+    monkeypatch.setattr(walk, "PATIENCE", 0.5)
+    with locked("todos_todo") as holder:
+        holder.execute("LOCK TABLE todos_todo IN SHARE MODE")
+        with pytest.raises(OperationalError, match="lock timeout"):
+            sweep()
+    assert Todo.objects.count() == 20
+    assert sweep()["todos_deleted"] == 20
+
+
+def test_statement_that_takes_too_long_is_tried_with_fewer(alice: User, bob: User) -> None:
+    """As on a disk that has become slow: a trigger that sleeps stands for it."""
+    todos_of(alice, bob, each=8)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS"
+            " $$ BEGIN PERFORM pg_sleep(0.02); RETURN OLD; END $$;"
+            " CREATE TRIGGER dawdle BEFORE DELETE ON todos_todo"
+            " FOR EACH ROW EXECUTE FUNCTION dawdle();"
+            " SET statement_timeout = 200"
+        )
+    try:
+        report = sweep()
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("RESET statement_timeout; DROP FUNCTION dawdle CASCADE")
+    assert report == {"users_processed": 2, "todos_deleted": 16, "errors": []}
+
+
+def trash_of(*users: User) -> list[Todo]:
+    """Have run 1 sweep todos of people away."""
+    todos = todos_of(*users)
+    TodoService.sweep(as_of=AS_OF, checkpoint=Ledger(1))
+    return todos
+
+
+def test_purge_passes_over_what_is_held(alice: User, bob: User, settings: Any) -> None:
+    settings.TODO_TRASH_DAYS = 30
+    todos = trash_of(alice, bob)
+    with locked("todos_trashedtodo", todos[4].pk):
+        report = TodoService.purge(as_of=database_now(), days=0, batch_size=3, checkpoint=Ledger(2))
+    assert report == {"todos_purged": 19, "errors": [{"user_id": alice.pk, "reason": LOCKED}]}
+    assert [todo.pk for todo in TrashedTodo.objects.all()] == [todos[4].pk]
+
+
+def test_restoring_passes_over_what_is_held(alice: User, bob: User, settings: Any) -> None:
+    settings.TODO_TRASH_DAYS = 30
+    todos = trash_of(alice, bob)
+    with locked("todos_trashedtodo", todos[4].pk):
+        report = TodoService.restore_selected(
+            todos=TrashedTodo.objects.swept_by(1), batch_size=3, checkpoint=Ledger(2)
+        )
+    assert (report["todos_restored"], report["todos_left"]) == (19, 1)
+    assert report["errors"] == [{"user_id": alice.pk, "reason": LOCKED}]
+
+
+@pytest.mark.parametrize("released_at", [1.0, None])
+def test_restoring_passes_over_a_person_whose_account_is_held(
+    alice: User, bob: User, settings: Any, released_at: float | None
+) -> None:
+    """A todo that comes back needs its owner to stay; whoever deletes the account holds it."""
+    settings.TODO_TRASH_DAYS = 30
+    trash_of(alice, bob)
+    with locked("accounts_user", alice.pk) as holder:
+
+        def maybe_let_go(progress: Progress) -> None:
+            if progress.done == released_at:
+                holder.rollback()
+
+        report = TodoService.restore_selected(
+            todos=TrashedTodo.objects.swept_by(1),
+            batch_size=3,
+            checkpoint=Ledger(2),
+            on_batch=maybe_let_go,
+        )
+    if released_at:
+        assert report == {"todos_restored": 20, "todos_left": 0, "errors": []}
+    else:
+        assert (report["todos_restored"], report["todos_left"]) == (10, 10)
+        assert report["errors"] == [{"user_id": alice.pk, "reason": LOCKED}]
+        assert {todo.user for todo in Todo.objects.all()} == {bob}
+
+
+def test_people_held_beyond_those_named_are_counted(
+    db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(account, "MOST_ERRORS", 3)
+    users = [User.objects.create(username=f"user{number}") for number in range(6)]
+    todos = todos_of(*users, each=2)
+    with locked("todos_todo", *(todo.pk for todo in todos[:5])):
+        report = sweep(batch_size=4)
+    assert (len(report["errors"]), report["error_count"]) == (3, 5)
+
+
+def test_database_that_goes_in_mid_range_costs_one_more_try(
+    alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    give(alice, completed=9)
+    run = Ledger()
+    lost: list[int] = []
+
+    def lose_the_connection() -> None:
+        if run.account.get("rows") == 4 and not lost:
+            lost.append(1)
+            raise OperationalError("server closed the connection unexpectedly")
+
+    run.before_step = lose_the_connection
+    assert sweep(run, batch_size=2)["todos_deleted"] == 9
+    assert lost
+
+
+def test_every_reading_outside_of_a_step_is_one_that_can_wait(alice: User) -> None:
+    """What the run's own `read` does not do fails when the database is away for a moment."""
+    give(alice, completed=9)
+    run = Ledger()
+    outside: list[str] = []
+    inside = False
+    reading = run.read
+    step = run.step
+
+    def watch(execute: Callable[..., Any], sql: str, *arguments: Any) -> Any:
+        if not connection.in_atomic_block and not inside:
+            outside.append(sql)
+        return execute(sql, *arguments)
+
+    def read(do: Callable[[], Any]) -> Any:
+        nonlocal inside
+        inside = True
+        try:
+            return reading(do)
+        finally:
+            inside = False
+
+    run.read = read  # type: ignore[method-assign]
+    with ExitStack() as stack:
+        stack.enter_context(connection.execute_wrapper(watch))
+        sweep(run, batch_size=2)
+    assert step == run.step
+    assert run.reads > 2
+    # Django's own BEGIN and the like are no readings.
+    assert [sql for sql in outside if sql.startswith(("SELECT", "DELETE", "WITH"))] == []
