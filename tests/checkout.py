@@ -1,8 +1,10 @@
 """Copies of the project, for processes that must not meet this checkout's `.env` or `var/`."""
 
+import io
 import os
 import shutil
 import subprocess
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,6 +31,34 @@ def copy_project(destination: Path, source: Path = ROOT) -> Path:
         target = destination / path
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(source / path, target)
+    return destination
+
+
+def copy_revision(revision: str, destination: Path, source: Path = ROOT) -> Path:
+    """Copy the project as it was at a commit.
+
+    Args:
+        revision: the commit.
+        destination: a folder that does not exist yet.
+        source: the checkout.
+
+    Returns:
+        The destination.
+
+    Raises:
+        LookupError: the repository does not have the commit, or git cannot say.
+    """
+    command = ["git", "-C", str(source), "archive", "--format=tar", revision]
+    try:
+        archive = subprocess.run(command, capture_output=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError) as error:
+        said = error.stderr.decode() if isinstance(error, subprocess.CalledProcessError) else error
+        raise LookupError(
+            f"There is no commit {revision} in {source}; a shallow clone gets its past by"
+            f" `git fetch --unshallow`. Git says: {said}"
+        ) from error
+    with tarfile.open(fileobj=io.BytesIO(archive)) as files:
+        files.extractall(destination, filter="data")
     return destination
 
 

@@ -36,6 +36,12 @@ TABLE = """
 
 def add_counting_actor(tidy: Tidy, database: psycopg.Connection) -> None:
     """Add the actor, a schedule of every second for it, and the table of its effects."""
+    add_counting_code(tidy)
+    database.execute(TABLE)
+
+
+def add_counting_code(tidy: Tidy) -> None:
+    """Add the actor, and a schedule of every second for it."""
     with (tidy.folder / "tasks/actors.py").open("a", encoding="utf-8") as actors:
         actors.write(ACTOR)
     edit(
@@ -43,7 +49,6 @@ def add_counting_actor(tidy: Tidy, database: psycopg.Connection) -> None:
         "SCHEDULES = (\n",
         'SCHEDULES = (\n    Default(task="count", every=1),\n',
     )
-    database.execute(TABLE)
 
 
 def number(database: psycopg.Connection, query: str) -> int:

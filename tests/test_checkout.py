@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
-from tests.checkout import ROOT, copy_project
+import pytest
+
+from tests.checkout import ROOT, copy_project, copy_revision
 
 
 def files_of(folder: Path) -> set[Path]:
@@ -30,3 +32,10 @@ def test_copy_is_of_the_files_as_they_are_now(tmp_path: Path) -> None:
     copy = copy_project(tmp_path / "copy")
     name = Path(__file__).relative_to(ROOT)
     assert (copy / name).read_bytes() == Path(__file__).read_bytes()
+
+
+def test_revision_that_the_repository_does_not_have_is_named_with_the_way_out(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(LookupError, match=r"no commit 0123abc in .*git fetch --unshallow"):
+        copy_revision("0123abc", tmp_path / "copy", tmp_path)
