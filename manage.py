@@ -43,7 +43,8 @@ def explained(error: Exception) -> str | None:
     """Return in one line why the database failed; None if that may be a fault of the code."""
     try:
         check_usable(error)
-        check_migrated()
+        if sys.argv[1:2] != ["migrate"]:  # Which is about to mend that, and says why it cannot.
+            check_migrated()
     except CommandError as why:
         return str(why)
     if isinstance(error, OperationalError | InterfaceError):

@@ -17,6 +17,7 @@ from tasks.execution import current_run
 from tasks.names import TaskName
 from tasks.pruning import PruneReport, prune_runs
 from tasks.undo import NotRestorable, taken
+from todos.clock import ClocksDisagree
 from todos.services import TodoService
 from todos.sweep import SweepReport
 from todos.trash import PurgeReport, RestoreReport
@@ -57,7 +58,8 @@ def ping() -> Pong:
     queue_name="default",
     max_retries=3,
     min_backoff=15 * SECOND,
-    throws=User.DoesNotExist,  # No retry brings them back.
+    throws=(User.DoesNotExist, ValueError),  # No retry makes these good.
+    check=TodoService.check_sweep,
     time_limit=30 * MINUTE,
     store_results=True,
 )
@@ -73,6 +75,7 @@ def todo_cleanup(
 
     Raises:
         User.DoesNotExist: there is no such person (any more).
+        ValueError: an argument is out of bounds.
     """
     run = current_run()
     report = TodoService.sweep(
@@ -92,7 +95,8 @@ def todo_cleanup(
     permission="todos.purge_trashedtodo",
     max_retries=3,
     min_backoff=15 * SECOND,
-    throws=User.DoesNotExist,
+    throws=(User.DoesNotExist, ValueError, ClocksDisagree),
+    check=TodoService.check_purge,
     time_limit=30 * MINUTE,
     store_results=True,
 )
@@ -105,6 +109,8 @@ def todo_purge(*, days: int | None = None, user_id: int | None = None) -> PurgeR
 
     Raises:
         User.DoesNotExist: there is no such person (any more).
+        ValueError: an argument is out of bounds.
+        ClocksDisagree: this host's clock or the database's is wrong.
     """
     run = current_run()
     report = TodoService.purge(
@@ -123,7 +129,8 @@ def todo_purge(*, days: int | None = None, user_id: int | None = None) -> PurgeR
     permission="tasks.undo_taskrun",
     max_retries=3,
     min_backoff=15 * SECOND,
-    throws=NotRestorable,
+    throws=(NotRestorable, ValueError),
+    check=TodoService.check_restore,
     time_limit=30 * MINUTE,
     store_results=True,
 )

@@ -25,6 +25,7 @@ from tasks.names import TaskName
 from tasks.sending import Request, hand_over
 from tasks.transactions import one_at_a_time
 from tasks.undo import NotRestorable, taken
+from todos.clock import ClocksDisagree
 from todos.services import TodoService
 from todos.trash import RestoreReport
 
@@ -181,6 +182,8 @@ def todos_to_purge(task: str, arguments: Mapping[str, Any]) -> int | None:
         return _preview_purge(*arguments.get("args", ()), **arguments.get("kwargs", {}))
     except User.DoesNotExist as error:
         raise Refused("There is no such person (any more).") from error
+    except ClocksDisagree as error:
+        raise Refused(str(error)) from error
     except (TypeError, ValueError, OverflowError) as error:
         raise Refused(f"No purge can have these arguments: {error}") from error
 

@@ -114,7 +114,7 @@ def test_worker_frozen_in_a_run_and_thawed_ends_it_and_nobody_waits_for_ever(
     tidy: Tidy, sql: psycopg.Connection
 ) -> None:
     with at_work(tidy) as (worker, _), watching(tidy) as verdicts:
-        run = enqueue(tidy, "test_nap, seconds=2")
+        run = enqueue(tidy, "test_nap, seconds=8")
         wait_for_effect(sql, "nap begun")
         with frozen(children(worker)):
             frozen_at = monotonic()
