@@ -5,6 +5,7 @@ messages of actors that are not recorded, that this code does not know, or that 
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -12,13 +13,14 @@ from itertools import batched
 from typing import Any, cast
 from uuid import UUID, uuid5
 
-from django.db import IntegrityError, transaction
+from django.db import DataError, IntegrityError, transaction
 from dramatiq import Message
 from dramatiq.broker import get_broker
-from dramatiq.errors import ActorNotFound, DecodeError
+from dramatiq.errors import ActorNotFound
 
 from accounts.models import User
 from tasks.broker import prompt_client, queue_key
+from tasks.messages import decoded
 from tasks.models import TaskRun, Trigger
 from tasks.operations import may_start
 from tasks.sending import Request, hand_over
@@ -26,13 +28,19 @@ from tasks.sending import Request, hand_over
 #: Dead letters that one exchange with the broker deals with.
 BATCH = 500
 
+#: Characters of an actor's name.
+LONGEST_NAME = 200
+
+#: How an id that is no plain text begins.
+HEX = "hex:"
+
 
 @dataclass(frozen=True, kw_only=True)
 class DeadLetter:
     """One message that was given up.
 
     Attributes:
-        id: what the broker calls it.
+        id: what the broker calls it; in hexadecimal after `hex:` where that is no plain text.
         died_at: when it was given up.
         message: None if it is none of Dramatiq's.
     """
@@ -45,12 +53,15 @@ class DeadLetter:
     @property
     def actor(self) -> str:
         """The name of its actor; empty if that cannot be told."""
-        return str(self.message.actor_name) if self.message else ""
+        return printable(self.message.actor_name)[:LONGEST_NAME] if self.message else ""
 
     @property
     def error(self) -> str:
         """The traceback of its last failure; empty if it has none."""
-        return str(self.message.options.get("traceback", "")) if self.message else ""
+        if self.message is None:
+            return ""
+        lines = str(self.message.options.get("traceback", "")).split("\n")
+        return "\n".join(map(printable, lines))
 
     @property
     def arguments(self) -> str:
@@ -58,7 +69,7 @@ class DeadLetter:
         if self.message is None:
             return ""
         positional = [repr(value) for value in self.message.args]
-        named = [f"{name}={value!r}" for name, value in self.message.kwargs.items()]
+        named = [f"{printable(name)}={value!r}" for name, value in self.message.kwargs.items()]
         return ", ".join([*positional, *named])
 
     @property
@@ -160,7 +171,12 @@ def retry(letters: Sequence[DeadLetter], *, by: User) -> Outcome:
         if not may_start(by, letter.actor):
             forbidden += 1
             continue
-        run = _send_again(letter, by)
+        try:
+            run = _send_again(letter, by)
+        except (DataError, TypeError, ValueError):
+            # Arguments that its actor does not take, or the database, such as a NUL.
+            refused += 1
+            continue
         if run is None:
             already += 1
         else:
@@ -195,8 +211,8 @@ def discard(letters: Sequence[DeadLetter]) -> int:
     """
     with prompt_client().pipeline(transaction=True) as pipe:
         for letter in letters:
-            pipe.zrem(f"{queue_key(letter.queue)}.XQ", letter.id)
-            pipe.hdel(f"{queue_key(letter.queue)}.XQ.msgs", letter.id)
+            pipe.zrem(f"{queue_key(letter.queue)}.XQ", key_of(letter.id))
+            pipe.hdel(f"{queue_key(letter.queue)}.XQ.msgs", cast("str", key_of(letter.id)))
         return sum(pipe.execute()[::2])
 
 
@@ -224,36 +240,44 @@ def _ids(queue: str, *, limit: int | None = None) -> list[str]:
     """Return the ids of dead letters, the latest first."""
     last = -1 if limit is None else limit - 1
     ids = cast("list[bytes]", prompt_client().zrevrange(f"{queue_key(queue)}.XQ", 0, last))
-    return [key.decode("utf-8", "backslashreplace") for key in ids]
+    return [id_of(key) for key in ids]
+
+
+def id_of(key: bytes) -> str:
+    """Return an id as it is shown, and comes back from a form."""
+    text = key.decode("ascii", "replace")
+    is_plain = key.isascii() and text.isprintable() and text and " " not in text
+    return text if is_plain and not text.startswith(HEX) else HEX + key.hex()
+
+
+def key_of(shown: str) -> bytes:
+    """Return the id that is shown like this."""
+    with suppress(ValueError):
+        if shown.startswith(HEX):
+            return bytes.fromhex(shown.removeprefix(HEX))
+    return shown.encode("utf-8", "replace")
+
+
+def printable(text: str) -> str:
+    """Return one line of text without what no page, terminal or database takes."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
 
 
 def _letters(queue: str, ids: Sequence[str]) -> list[DeadLetter]:
     if not ids:
         return []
     with prompt_client().pipeline(transaction=True) as pipe:
-        pipe.hmget(f"{queue_key(queue)}.XQ.msgs", list(ids))
-        pipe.zmscore(f"{queue_key(queue)}.XQ", list(ids))
+        keys = cast("list[str]", [key_of(letter) for letter in ids])
+        pipe.hmget(f"{queue_key(queue)}.XQ.msgs", keys)
+        pipe.zmscore(f"{queue_key(queue)}.XQ", keys)
         contents, scores = pipe.execute()
     return [
         DeadLetter(
             queue=queue,
             id=key,
             died_at=datetime.fromtimestamp(score / 1000, tz=UTC),
-            message=_decoded(data),
+            message=decoded(data),
         )
         for key, data, score in zip(ids, contents, scores, strict=True)
         if score is not None
     ]
-
-
-def _decoded(data: bytes | None) -> Message[Any] | None:
-    try:
-        message = Message.decode(data or b"")
-    except (DecodeError, TypeError, ValueError):
-        return None
-    # Whoever wrote it need not have been Dramatiq.
-    parts: tuple[tuple[object, Any], ...] = (
-        *((message.args, list | tuple), (message.kwargs, dict), (message.options, dict)),
-        *((message.actor_name, str), (message.message_id, str)),
-    )
-    return message if all(isinstance(part, kind) for part, kind in parts) else None

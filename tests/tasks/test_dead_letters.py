@@ -5,6 +5,8 @@ from time import time
 from uuid import uuid4
 
 import pytest
+from django.test import Client
+from django.urls import reverse
 from dramatiq import Message
 
 from accounts.models import User
@@ -167,3 +169,66 @@ def test_letters_that_are_gone_meanwhile_are_not_found(broker: WakingBroker) -> 
     letter = bury(broker)
     found = deadletters.find([("default", letter), ("default", "gone"), ("none", "gone")])
     assert [each.id for each in found] == [letter]
+
+
+@pytest.mark.parametrize("key", [b"", b"\xff\x00", b"two words", b"hex:00", "ü".encode(), b"a\nb"])
+def test_letter_whose_id_is_no_plain_text_can_be_seen_and_discarded(
+    broker: WakingBroker, key: bytes
+) -> None:
+    broker.client.zadd(f"{broker.namespace}:default.XQ", {key: 1})
+    broker.client.hset(f"{broker.namespace}:default.XQ.msgs", key, b"\xff")
+    (letter,) = deadletters.read(["default"], limit=1)
+    assert letter.id.isprintable()
+    assert " " not in letter.id
+    assert deadletters.find([("default", letter.id)]) == [letter]
+    assert deadletters.discard([letter]) == 1
+    assert deadletters.count(["default"]) == 0
+
+
+def test_id_that_nobody_has_finds_nothing(broker: WakingBroker) -> None:
+    ids = [("default", each) for each in ("hex:", "hex:zz", "\ud800", "\0", "")]
+    assert deadletters.find(ids) == []
+
+
+def test_text_that_neither_page_nor_database_takes_is_told_in_escapes(
+    broker: WakingBroker, boss: User
+) -> None:
+    hostile = "a\0b\ud800\x1b[31m"
+    message = Message[object](
+        queue_name="default",
+        actor_name=hostile,
+        args=(hostile,),
+        kwargs={hostile: 1},
+        options={"traceback": f"first\n{hostile}"},
+    )
+    bury(broker, data=message.encode())
+    (letter,) = deadletters.read(["default"], limit=1)
+    escaped = r"a\x00b\ud800\x1b[31m"
+    assert letter.actor == escaped
+    assert letter.arguments == f"'{escaped}', {escaped}=1"
+    assert letter.error == f"first\n{escaped}"
+
+
+def test_page_shows_whatever_there_is_and_discards_it(
+    broker: WakingBroker, boss: User, client: Client
+) -> None:
+    client.force_login(boss)
+    bury(broker, "a\0\ud800", text="\ud800\0")
+    for data in (b"\xff", b"null", b"[]", b"[" * 100_000, json.dumps("\ud800").encode()):
+        bury(broker, data=data)
+    bury(broker, text="x" * 1_000_000)
+    page = client.get(reverse("background:dead-letters"))
+    assert page.status_code == 200
+    assert "7 shown of 7." in page.content.decode()
+    assert len(page.content) < 100_000
+    assert client.post(reverse("background:discard"), {"all": "1", "actor": ""}).status_code == 302
+    assert deadletters.count(["default"]) == 0
+
+
+@pytest.mark.postgresql
+def test_letter_whose_arguments_no_row_can_hold_stays(broker: WakingBroker, boss: User) -> None:
+    bury(broker, text="a\0b")
+    letters = deadletters.read(["default"], limit=1)
+    outcome = deadletters.retry(letters, by=boss)
+    assert (outcome.retried, outcome.already, outcome.refused) == ((), 0, 1)
+    assert deadletters.read(["default"], limit=1) == letters
