@@ -1,118 +1,168 @@
-"""Dramatiq's Redis broker, with workers that are woken, and that lose nothing they were given.
+"""Dramatiq's Redis broker, with workers that are woken for a message and lose none.
 
 Dramatiq's own consumers look for messages at intervals: seldom, and a lone message waits; often,
 and an idle worker burns its core. Ours sleep on a subscription, and whoever enqueues a message
 wakes them. They still look once every `dramatiq_worker_timeout`, should a wake-up be lost, and for
 the sake of messages that somebody else's program enqueued.
 
-A fetch puts messages down to the worker before its reply is sent, so a reply that is lost leaves
-them there for as long as that worker lives, and so does an entry that cannot be read. A consumer
-therefore compares, every few seconds, what is down to it with what it has in hand.
+Dramatiq's fetch notes messages as this worker's before it answers. If the answer is lost, or holds
+something unreadable, Dramatiq forgets them, and nobody else gets them while this worker lives. Ours
+compare what the server says they have with what they do have, every few seconds, and give back the
+rest.
 """
 
-import inspect
+import traceback
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from enum import Enum, auto
-from itertools import count
+from enum import Enum
+from itertools import batched
 from threading import Event, Lock
 from time import monotonic
 from typing import Any, cast
 
 import redis
+import structlog
 from dramatiq import Message, MessageProxy
-from dramatiq.broker import Broker, get_broker
+from dramatiq.broker import get_broker
 from dramatiq.brokers.redis import RedisBroker, _RedisConsumer
-from dramatiq.common import current_millis
-from dramatiq.errors import ConnectionClosed, DecodeError
+from dramatiq.common import current_millis, dq_name
+from dramatiq.errors import ActorNotFound, ConnectionClosed
+from dramatiq.middleware import SkipMessage
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
+from tasks.messages import decoded, is_number
+
+logger = structlog.get_logger(__name__)
+
 #: Whoever enqueues waits no longer than this for the connection, and again for the answer (s).
 PATIENCE = 0.4
 
-#: Between two comparisons of what is down to a consumer with what it has in hand (seconds).
+#: How often a consumer compares what it has with what the server says it has (s).
 RECONCILE_EVERY = 5.0
 
-#: Entries of a queue that are read at a time to find some in it.
-CHUNK = 10_000
+#: Messages that one exchange with the server deals with.
+BATCH = 500
 
-#: Characters of an error that a dead letter keeps: the end says the most.
+#: The end of a traceback is kept with a dead letter, so many characters of it.
 LONGEST_ERROR = 20_000
 
-#: Writes an entry only where there is one: it may be gone by now.
+#: Replaces what a hash has under a key, unless that is gone: it would come back to life.
 REPLACE = """
-    if redis.call("hexists", KEYS[1], ARGV[1]) == 1 then
-        redis.call("hset", KEYS[1], ARGV[1], ARGV[2])
+if redis.call("hexists", KEYS[1], ARGV[1]) == 1 then
+    redis.call("hset", KEYS[1], ARGV[1], ARGV[2])
+end
+"""
+
+#: Says where messages are, all at one moment: 0 nowhere, 1 waiting, 2 fetched. Looking through a
+#: queue once is far quicker than LPOS for each: 20 ms for 200 ids that a queue of 100,000 lacks,
+#: against 300 ms; 1 ms if they are at its head.
+WHERE = """
+local queue, heartbeats, acks = KEYS[1], KEYS[2], KEYS[3]
+local alive_since, name = ARGV[1], ARGV[2]
+local ids, where, sought, left = {}, {}, {}, 0
+for i = 3, #ARGV do
+    ids[i - 2] = ARGV[i]
+    where[i - 2] = 0
+end
+for i, id in ipairs(ids) do
+    if redis.call("hexists", queue .. ".DQ.msgs", id) == 1 then
+        where[i] = 1
+    elseif redis.call("hexists", queue .. ".msgs", id) == 1 then
+        sought[id] = i
+        left = left + 1
     end
+end
+for _, client in ipairs(redis.call("zrangebyscore", heartbeats, "(" .. alive_since, "+inf")) do
+    if left == 0 then
+        break
+    end
+    local key = acks .. "." .. client .. "." .. name
+    for i, has in ipairs(redis.call("smismember", key, unpack(ids))) do
+        if has == 1 and sought[ids[i]] then
+            where[i] = 2
+            sought[ids[i]] = nil
+            left = left - 1
+        end
+    end
+end
+local from = 0
+while left > 0 do
+    local part = redis.call("lrange", queue, from, from + 999)
+    if #part == 0 then
+        break
+    end
+    for _, id in ipairs(part) do
+        if sought[id] then
+            where[sought[id]] = 1
+            sought[id] = nil
+            left = left - 1
+        end
+    end
+    from = from + 1000
+end
+return where
 """
 
 
 class Whereabouts(Enum):
     """Where the broker has a message."""
 
-    NOWHERE = auto()
-    #: In its queue, for any worker to fetch.
-    WAITING = auto()
-    #: Fetched by a worker that has been heard of lately, and not yet acknowledged.
-    IN_HAND = auto()
+    #: Nobody has it, or only a client that has given no sign of life for `heartbeat_timeout`.
+    NOWHERE = 0
+    #: In its queue, or waiting to be tried again.
+    WAITING = 1
+    #: A living client has fetched it and not yet acknowledged.
+    FETCHED = 2
 
 
 class InHand:
-    """What this process has been given of one queue and has not yet acknowledged.
+    """The messages of one queue that this process has fetched and not done with.
 
-    It outlives the consumer, which Dramatiq makes anew after each error: messages of the one before
-    may still be at work.
+    They go by the broker's ids. The consumer's thread alone adds to them; any thread may be done
+    with one.
     """
 
     def __init__(self) -> None:
+        """Begin with none."""
         self._lock = Lock()
         self._ids: set[bytes] = set()
-        self._unread: deque[Message[Any]] = deque()
+        # Those that no worker has been given yet: they end with the consumer.
+        self._kept: set[bytes] = set()
 
     def __len__(self) -> int:
+        """Return how many there are."""
         return len(self._ids)
 
-    def add(self, message: Message[Any]) -> None:
-        """Take a message that was fetched, to be handed to a thread."""
+    def ids(self) -> frozenset[bytes]:
+        """Return what there is at this moment."""
         with self._lock:
-            self._ids.add(delivery_of(message))
-            self._unread.append(message)
+            return frozenset(self._ids)
 
-    def next(self) -> Message[Any] | None:
-        """Return the next one to be handed to a thread."""
+    def add(self, *ids: bytes) -> None:
+        """Take up what the consumer has fetched, and keeps for now."""
         with self._lock:
-            return self._unread.popleft() if self._unread else None
+            self._ids.update(ids)
+            self._kept.update(ids)
 
-    def waiting(self) -> list[Message[Any]]:
-        """Take out all that are still to be handed to a thread, and return them."""
+    def pass_on(self, key: bytes) -> None:
+        """Note that a message goes to the workers, who outlive the consumer."""
         with self._lock:
-            waiting = list(self._unread)
-            self._unread.clear()
-        return waiting
+            self._kept.discard(key)
 
-    def put_back(self, messages: Iterable[Message[Any]]) -> None:
-        """Keep messages that could not be handed to anybody."""
+    def remove(self, *ids: bytes) -> None:
+        """Have done with these."""
         with self._lock:
-            self._unread.extend(messages)
+            self._ids.difference_update(ids)
+            self._kept.difference_update(ids)
 
-    def remove(self, message: Message[Any] | MessageProxy) -> None:
-        """Have done with a message: the broker knows."""
+    def forget_kept(self) -> None:
+        """Forget what went with a consumer."""
         with self._lock:
-            self._ids.discard(delivery_of(message))
-
-    def strays(self, ids: set[bytes]) -> set[bytes]:
-        """Return those of some ids that are not in hand."""
-        with self._lock:
-            return ids - self._ids
-
-    def clear(self) -> None:
-        """Forget all of it."""
-        with self._lock:
-            self._ids.clear()
-            self._unread.clear()
+            self._ids -= self._kept
+            self._kept.clear()
 
 
 class WakingBroker(RedisBroker):
@@ -131,9 +181,9 @@ class WakingBroker(RedisBroker):
         #: A client that gives up soon.
         self.prompt_client: redis.Redis = client
         self._sender = RedisBroker(client=client, **{**options, "middleware": []})
+        self._where = client.register_script(WHERE)
+        self._replace = self.client.register_script(REPLACE)
         self._in_hand: dict[str, InHand] = {}
-        #: Writes an entry only where there is one.
-        self.replace = self.client.register_script(REPLACE)
 
     @property
     def consumer_class(self) -> type["WakingConsumer"]:
@@ -144,19 +194,19 @@ class WakingBroker(RedisBroker):
         """Put a message into its queue.
 
         A message with the option `delivery` keeps that as its name in the broker, so that whoever
-        sent it can ask later whether the broker still has it (`has`).
+        sent it can ask later whether the broker still has it (`where`).
 
         Raises:
             redis.RedisError: the broker cannot be reached, or did not answer in time.
-            TypeError: the actor takes no such arguments.
-            ValueError: an argument is out of the bounds that the actor's `check` knows.
         """
         delivery = message.options.get("delivery")
-        if "redis_message_id" not in message.options:  # Else it has been through here before.
-            check_arguments(self, message)
-        if delivery is None or delay is not None:
+        if delivery is None:
             return super().enqueue(message, delay=delay)
         message = message.copy(options={"redis_message_id": delivery})
+        if delay is not None:
+            message = message.copy(
+                queue_name=dq_name(message.queue_name), options={"eta": current_millis() + delay}
+            )
         self.emit_before("enqueue", message, delay)
         self.do_enqueue(message.queue_name, delivery, message.encode())
         self.emit_after("enqueue", message, delay)
@@ -167,83 +217,57 @@ class WakingBroker(RedisBroker):
         self._sender.do_enqueue(queue_name, delivery, data)
         self._wake(queue_name)
 
-    def do_requeue(self, queue_name: str, *deliveries: str) -> None:
+    def do_requeue(self, queue_name: str, *deliveries: str | bytes) -> None:
         """Give messages back to their queue and wake its consumers."""
         self._dispatch("requeue")(queue_name, *deliveries)
         self._wake(queue_name)
 
     def where(self, queue_name: str, deliveries: Sequence[str]) -> dict[str, Whereabouts]:
-        """Say where messages of a queue are, in a handful of exchanges.
+        """Say where messages are that were sent with these options `delivery`.
 
-        What only a worker that is gone has fetched counts as nowhere.
+        This costs one exchange with the server for every 500 of them.
+
+        Args:
+            queue_name: their queue's name.
+            deliveries: any number of them.
 
         Raises:
             redis.RedisError: the broker cannot be reached, or did not answer in time.
         """
-        found = dict.fromkeys(deliveries, Whereabouts.NOWHERE)
-        # One that is fetched or given back meanwhile is missed by one look, not by three.
-        for look in (self._fetched, self._queued, self._fetched):
-            missing = [name for name, where in found.items() if where is Whereabouts.NOWHERE]
-            found.update(look(queue_name, missing))
+        queue = f"{self.namespace}:{queue_name}"
+        keys = [queue, f"{self.namespace}:__heartbeats__", f"{self.namespace}:__acks__"]
+        found: dict[str, Whereabouts] = {}
+        for some in batched(dict.fromkeys(deliveries), BATCH):
+            alive_since = current_millis() - self.heartbeat_timeout
+            codes = cast("list[int]", self._where(keys, [alive_since, queue_name, *some]))
+            found |= dict(zip(some, map(Whereabouts, codes), strict=True))
         return found
 
-    def _fetched(self, queue_name: str, deliveries: Sequence[str]) -> dict[str, Whereabouts]:
-        """Return those that a live worker has fetched."""
-        if not deliveries:
-            return {}
-        client = self._sender.client
-        alive_since = current_millis() - self.heartbeat_timeout
-        workers = cast(
-            "list[bytes]",
-            client.zrangebyscore(f"{self.namespace}:__heartbeats__", alive_since, "+inf"),
-        )
-        with client.pipeline(transaction=False) as pipe:
-            for worker in workers:
-                pipe.smismember(self.acks_key(queue_name, worker.decode()), list(deliveries))
-            answers = pipe.execute()
-        return {
-            name: Whereabouts.IN_HAND
-            for name, *held in zip(deliveries, *answers, strict=True)
-            if any(held)
-        }
+    def has(self, queue_name: str, delivery: str) -> bool:
+        """Say whether a message is anywhere; see `where`.
 
-    def _queued(self, queue_name: str, deliveries: Sequence[str]) -> dict[str, Whereabouts]:
-        """Return those that are in the queue, with what they say."""
-        client, key = self._sender.client, f"{self.namespace}:{queue_name}"
-        with client.pipeline(transaction=False) as pipe:
-            for name in deliveries:
-                pipe.hexists(f"{key}.msgs", name)
-            kept = pipe.execute()
-        wanted = {name.encode() for name, there in zip(deliveries, kept, strict=True) if there}
-        found: set[bytes] = set()
-        for start in count(0, CHUNK):
-            if not wanted:
-                break
-            chunk = cast("list[bytes]", client.lrange(key, start, start + CHUNK - 1))
-            found |= wanted.intersection(chunk)
-            wanted -= found
-            if len(chunk) < CHUNK:
-                break
-        return {name.decode(): Whereabouts.WAITING for name in found}
-
-    def close(self) -> None:
-        """Close the connections of both clients."""
-        super().close()
-        self.client.close()
-        self.prompt_client.close()
+        Raises:
+            redis.RedisError: the broker cannot be reached, or did not answer in time.
+        """
+        return self.where(queue_name, [delivery])[delivery] is not Whereabouts.NOWHERE
 
     def in_hand(self, queue_name: str) -> InHand:
-        """Return what this process has been given of a queue."""
+        """Return what this process has in hand of a queue; it outlives the queue's consumers."""
         return self._in_hand.setdefault(queue_name, InHand())
 
-    def acks_key(self, queue_name: str, worker: str | None = None) -> str:
-        """Return what the broker calls the messages that a worker has fetched.
+    def add_error(self, queue_name: str, key: bytes, error: str) -> None:
+        """Write into a message that waits or was fetched why it failed, if it is still there.
 
-        Args:
-            queue_name: of this queue.
-            worker: what the broker calls the worker; None for this process.
+        Into what is stored, not what was run: an actor may have changed its arguments.
+
+        Raises:
+            redis.RedisError: the broker cannot be reached, or did not answer in time.
         """
-        return f"{self.namespace}:__acks__.{worker or self.broker_id}.{queue_name}"
+        messages = f"{self.namespace}:{queue_name}.msgs"
+        message = decoded(cast("bytes | None", self.client.hget(messages, cast("str", key))))
+        if message:
+            message = message.copy(options={"traceback": error[-LONGEST_ERROR:]})
+            self._replace([messages], [key, message.encode()])
 
     def _wake(self, queue_name: str) -> None:
         # They look by themselves, too, if only every so often.
@@ -255,211 +279,240 @@ class WakingBroker(RedisBroker):
         return f"{self.namespace}:{queue_name}.wake"
 
 
-@contextmanager
-def closing() -> Iterator[None]:
-    """Have Dramatiq connect anew, after a while, when the broker does not do what it should.
-
-    Raises:
-        ConnectionClosed: instead of any of redis-py's own errors, which would end a thread.
-    """
-    try:
-        yield
-    except RedisError as error:
-        raise ConnectionClosed(error) from None
-
-
 class WakingConsumer(_RedisConsumer):
-    """A consumer that sleeps until a message comes, or until it may fetch one again."""
+    """A consumer that sleeps until a message comes, or until it may fetch one again.
+
+    It belongs to one thread, which restarts it when it raises ConnectionClosed. Workers' threads
+    call `ack` and `nack`, which Dramatiq repeats for as long as these raise ConnectionClosed.
+    """
+
+    broker: WakingBroker
 
     def __init__(self, broker: WakingBroker, queue_name: str, prefetch: int, timeout: int) -> None:
-        """Subscribe; from here on nothing is missed."""
+        """Give back what an earlier consumer lost, and subscribe; from here on nothing is missed.
+
+        Raises:
+            ConnectionClosed: the broker is away.
+        """
         # Dramatiq's own consumer sleeps for `timeout` when it finds nothing: that is our part.
         super().__init__(broker, queue_name, prefetch, timeout=0)
         self._longest_sleep = timeout / 1000
         self._room = Event()
-        self._reconcile_at = 0.0
+        self._fetched: deque[Message[Any]] = deque()
         self._in_hand = broker.in_hand(queue_name)
-        if queue_name.endswith(".DQ"):
-            # Dramatiq forgets what was to be delayed when it makes a new consumer.
-            self._in_hand.clear()
-        with closing():
+        # Dramatiq throws away what was delayed when the connection breaks.
+        self._in_hand.forget_kept()
+        with away_as_closed():
+            self._reconcile()
             self._subscription = broker.client.pubsub(ignore_subscribe_messages=True)
             self._subscription.subscribe(broker.channel(queue_name))
 
     @property
     def outstanding_message_count(self) -> int:
-        """How many messages this process has in hand."""
+        """How many messages this process has of this queue."""
         return len(self._in_hand)
 
     def __next__(self) -> MessageProxy | None:
-        """Return a message; sleep and return None where there is none."""
-        self._room.clear()
-        # Asked before: then either it looks into the queue now, or whoever makes room wakes us.
-        room = self.prefetch - self.outstanding_message_count
-        with closing():
+        """Return a message; sleep and return None where there is none.
+
+        Raises:
+            ConnectionClosed: the broker is away.
+        """
+        with away_as_closed():
             if monotonic() >= self._reconcile_at:
                 self._reconcile()
-            message = self._in_hand.next()
-            if message is None and room > 0:
-                self._fetch(room)
-                message = self._in_hand.next()
-        if message is None:
-            self._sleep(full=room <= 0)
-            return None
+            if not self._fetched:
+                self._room.clear()
+                # Asked after that: either there is room now, or whoever makes some wakes us.
+                room = self.prefetch - self.outstanding_message_count
+                if room <= 0 or not self._fetch(room):
+                    self._sleep(full=room <= 0)
+            if not self._fetched:
+                return None
+        message = self._fetched.popleft()
+        # Dramatiq keeps those with an `eta` with the consumer.
+        if message.options.get("eta") is None:
+            self._in_hand.pass_on(id_of(message))
         return MessageProxy(message)
 
     def ack(self, message: MessageProxy) -> None:
-        """Have done with a message."""
-        with closing():
-            super().ack(message)
+        """Have done with a message.
+
+        Raises:
+            ConnectionClosed: the broker is away; the message is still in hand.
+        """
+        with away_as_closed():
+            self.broker.do_ack(self.queue_name, id_of(message))
         self._done_with(message)
 
     def nack(self, message: MessageProxy) -> None:
         """Have done with a message that failed: it becomes a dead letter, with its error.
 
-        Not so one that was sent for a run, and whose actor this process does not know: the run has
-        been left to another worker (`RunLedger.before_nack`).
+        One that the ledger sent and whose actor this process does not know is dropped instead: its
+        run is in its row, for somebody else to do.
+
+        Raises:
+            ConnectionClosed: the broker is away; the message is still in hand.
         """
-        known = message.actor_name in self.broker.get_declared_actors()
-        if "delivery" in message.options and not known:
+        if "delivery" in message.options and message.actor_name not in self.broker.actors:
             self.ack(message)
             return
-        with closing():
-            self._keep_error(message)
-            super().nack(message)
+        with away_as_closed():
+            self.broker.add_error(self.queue_name, id_of(message), error_of(message))
+            self.broker.do_nack(self.queue_name, id_of(message))
         self._done_with(message)
 
-    def requeue(self, messages: Iterable[MessageProxy]) -> None:
-        """Give messages back."""
-        messages = list(messages)
-        with closing():
-            super().requeue(messages)
-        for message in messages:
-            self._done_with(message)
+    def requeue(self, messages: Iterable[MessageProxy | Message[Any]]) -> None:
+        """Give messages back that nobody has begun.
+
+        If the broker is away they are no longer in hand all the same: the next consumer gives them
+        back, or another worker takes them when this one is gone.
+        """
+        ids = [id_of(message) for message in messages]
+        if not ids:
+            return
+        try:
+            self.broker.do_requeue(self.queue_name, *ids)
+        except (RedisError, OSError) as error:
+            logger.warning(
+                "messages not given back yet",
+                queue=self.queue_name,
+                messages=len(ids),
+                error=str(error),
+            )
+        finally:
+            self._in_hand.remove(*ids)
 
     def close(self) -> None:
-        """Give back the subscription, and what no thread has been handed yet."""
-        waiting = self._in_hand.waiting()
-        try:
-            self.requeue(MessageProxy(message) for message in waiting)
-        except ConnectionClosed:
-            self._in_hand.put_back(waiting)
+        """Give back what was fetched and not handed out, and the subscription."""
+        self.requeue(self._fetched)
+        self._fetched.clear()
         with suppress(RedisError, OSError):
             self._subscription.close()
         super().close()
 
     def _done_with(self, message: MessageProxy) -> None:
-        # Not before the broker knows: until then it is down to this process, and would be a stray.
-        self._in_hand.remove(message)
+        # Not if the server was not told: it counts as in hand until then, or it would be run again.
+        self._in_hand.remove(id_of(message))
         self._room.set()
 
-    def _fetch(self, number: int) -> None:
-        """Take some messages in hand."""
-        # If the reply is lost, or some of it cannot be read, this stands.
-        self._reconcile_at = 0.0
-        fetched = self.broker.do_fetch(self.queue_name, number)
-        messages = [readable(data, self.queue_name) for data in fetched]
-        for message in messages:
-            if message is not None:
-                self._in_hand.add(message)
-        if None not in messages:
-            self._reconcile_at = monotonic() + RECONCILE_EVERY
+    def _fetch(self, room: int) -> bool:
+        """Fetch so many messages; say whether there were any, readable or not."""
+        contents = cast("list[bytes | None]", self.broker.do_fetch(self.queue_name, room))
+        messages = [decoded(data) for data in contents]
+        sound = [message for message in messages if message and not self._flaw(message)]
+        # All at once, or what waits here would seem lost.
+        self._in_hand.add(*map(id_of, sound))
+        self._fetched.extend(sound)
+        if len(sound) < len(contents):
+            self._reconcile()
+        return bool(contents)
 
     def _reconcile(self) -> None:
-        """Deal with what is down to this consumer and not in hand.
+        """Give back what the server has down as ours and we have not.
 
-        Only this thread fetches for it, so whatever it was given before and does not know is lost.
-        A message that another thread acknowledges at this moment is no longer down to it when one
-        of the commands below comes, which then does nothing.
+        That is what a lost reply held, and what nobody could read. A fetch whose reply was lost may
+        even be carried out later, by a server that was held up: hence from time to time.
         """
-        down = self.broker.client.smembers(self.broker.acks_key(self.queue_name))
-        for stray in self._in_hand.strays(down):
-            self._put_right(stray)
         self._reconcile_at = monotonic() + RECONCILE_EVERY
+        # Only this thread adds to what is in hand, so what the server names and was not in hand
+        # before it was asked is lost. What workers are done with meanwhile was in hand; and each
+        # of the scripts below does nothing to an id that is no longer down as ours.
+        known = self._in_hand.ids()
+        acks = f"{self.broker.namespace}:__acks__.{self.broker.broker_id}.{self.queue_name}"
+        ours = cast("set[bytes]", self.broker.client.smembers(acks))
+        for ids in batched(ours - known, BATCH):
+            self._give_back(ids)
 
-    def _put_right(self, stray: bytes) -> None:
-        data = self.broker.client.hget(f"{self.broker.namespace}:{self.queue_name}.msgs", stray)
-        message = readable(data, self.queue_name)
-        if data is None:
-            self.broker.do_ack(self.queue_name, stray)
-        elif message is None or delivery_of(message) != stray:
-            self.logger.error(
-                "Unreadable entry %r of %r made a dead letter.", stray, self.queue_name
+    def _give_back(self, ids: Sequence[bytes]) -> None:
+        """Put lost messages back into the queue, and what is none to the dead letters."""
+        messages = f"{self.broker.namespace}:{self.queue_name}.msgs"
+        contents = self.broker.client.hmget(messages, cast("list[str]", list(ids)))
+        lost = []
+        for key, data in zip(ids, cast("list[bytes | None]", contents), strict=True):
+            message = decoded(data)
+            flaw = self._flaw(message, key) if message else "It is none of Dramatiq's messages."
+            if data is None:  # Nothing to be kept.
+                flaw = "There is an id alone."
+                self.broker.do_ack(self.queue_name, key)
+            elif flaw:
+                self.broker.add_error(self.queue_name, key, flaw)
+                self.broker.do_nack(self.queue_name, key)
+            else:
+                lost.append(key)
+                continue
+            logger.error(
+                "unreadable message taken from the queue",
+                queue=self.queue_name,
+                id=repr(key)[:100],
+                reason=flaw,
             )
-            self.broker.do_nack(self.queue_name, stray)
-        else:
-            self.logger.warning("Lost message %r given back to %r.", stray, self.queue_name)
-            self.broker.do_requeue(self.queue_name, stray)
+        if lost:
+            self.broker.do_requeue(self.queue_name, *lost)
+            logger.warning("lost messages given back", queue=self.queue_name, messages=len(lost))
 
-    def _keep_error(self, message: MessageProxy) -> None:
-        """Have the dead letter say why it is one: what the broker has of it does not."""
-        error = str(message.options.get("traceback") or "") or explained(message)
-        kept = message.copy(options={"traceback": error[-LONGEST_ERROR:]})
-        key = f"{self.broker.namespace}:{self.queue_name}.msgs"
-        self.broker.replace(keys=[key], args=[delivery_of(message), kept.encode()])
+    def _flaw(self, message: Message[Any], key: bytes | None = None) -> str:
+        """Say why Dramatiq could not deal with a message; empty if it could.
+
+        Args:
+            message: one that was read.
+            key: what it is stored under, where that is known.
+        """
+        options = message.options
+        try:
+            own = id_of(message)
+        except (KeyError, AttributeError, UnicodeEncodeError):
+            return "Its option redis_message_id is missing or no text."
+        if key is not None and own != key:
+            return "It is stored under another id than its option redis_message_id."
+        if message.queue_name != self.queue_name:
+            return f"It belongs to the queue {message.queue_name!r}, not {self.queue_name!r}."
+        if options.get("eta") is not None and not is_number(options["eta"]):
+            return "Its option eta is no number."
+        if options.get("throws"):  # A class, which no message can hold.
+            return "It has the option throws, which only an actor can have."
+        return ""
 
     def _sleep(self, *, full: bool) -> None:
         if full:
             self._room.wait(self._longest_sleep)
             return
-        with closing():
-            # What came since the queue was found empty waits in the socket; all of it is one call.
-            woken = self._subscription.get_message(timeout=self._longest_sleep)
-            while woken:
-                woken = self._subscription.get_message(timeout=0)
+        # What came since the queue was found empty waits in the socket; all of it is one call.
+        woken = self._subscription.get_message(timeout=self._longest_sleep)
+        while woken:
+            woken = self._subscription.get_message(timeout=0)
 
 
-def explained(message: MessageProxy) -> str:
-    """Return why a message was given up that has no traceback."""
-    error = message._exception  # noqa: SLF001  (Dramatiq has no public name for it)
-    if error is None:
-        return "It was given up before its actor was called: it was too old, or refused."
-    return f"{type(error).__name__}: {error}"
+@contextmanager
+def away_as_closed() -> Iterator[None]:
+    """Turn every error of the broker's into the one after which Dramatiq tries again.
 
-
-def readable(data: bytes | None, queue_name: str | None = None) -> Message[Any] | None:
-    """Return the message that an entry holds; None if it is none that Dramatiq could deal with.
-
-    Args:
-        data: the entry: whoever wrote it need not have been Dramatiq.
-        queue_name: the queue that it must be for; None for any.
-    """
-    try:
-        message = Message.decode(data or b"")
-    except (DecodeError, TypeError, ValueError, RecursionError):
-        return None
-    parts: tuple[tuple[object, Any], ...] = (
-        *((message.args, list | tuple), (message.kwargs, dict), (message.options, dict)),
-        *((message.actor_name, str), (message.message_id, str), (message.queue_name, str)),
-        (message.message_timestamp, int),
-    )
-    sound = all(isinstance(part, kind) for part, kind in parts)
-    if sound and queue_name is not None:
-        sound = message.queue_name == queue_name and "redis_message_id" in message.options
-    return message if sound else None
-
-
-def delivery_of(message: Message[Any] | MessageProxy) -> bytes:
-    """Return what the broker calls a message that came from it."""
-    return str(message.options["redis_message_id"]).encode()
-
-
-def check_arguments(broker: Broker, message: Message[Any]) -> None:
-    """Refuse a message that its actor could do nothing with, if this process knows the actor.
+    It takes others, time-outs among them, for its own bugs, and gives the message or the thread up.
 
     Raises:
-        TypeError: the actor takes no such arguments.
-        ValueError: an argument is out of the bounds that the actor's `check` knows.
+        ConnectionClosed: instead.
     """
-    actor = broker.actors.get(message.actor_name)
-    if actor is None:
-        return
     try:
-        inspect.signature(actor.fn).bind(*message.args, **message.kwargs)
-    except TypeError as error:
-        raise TypeError(f"{message.actor_name}: {error}") from error
-    if check := actor.options.get("check"):
-        check(*message.args, **message.kwargs)
+        yield
+    except (RedisError, OSError) as error:
+        raise ConnectionClosed(error) from None
+
+
+def id_of(message: MessageProxy | Message[Any]) -> bytes:
+    """Return what the broker calls a message."""
+    return cast("str", message.options["redis_message_id"]).encode()
+
+
+def error_of(message: MessageProxy) -> str:
+    """Return why a message failed, for its dead letter."""
+    exception = message._exception  # noqa: SLF001  (Dramatiq has no other way to read it)
+    if isinstance(exception, SkipMessage):
+        return f"It was not run: {exception}."
+    if isinstance(exception, ActorNotFound):
+        return f"This worker's version of the code has no actor {message.actor_name!r}."
+    if exception is not None:
+        return "".join(traceback.format_exception(exception))
+    return str(message.options.get("traceback") or "It was given up without an error.")
 
 
 def prompt_client() -> "redis.Redis":
