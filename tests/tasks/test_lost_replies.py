@@ -1,222 +1,173 @@
-"""What a worker was given and never got, and what nobody can read: neither holds up the rest."""
+"""Replies that are lost and entries that nobody can read, with a real worker behind a proxy."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
 from uuid import uuid4
 
-import dramatiq
 import psycopg
 import pytest
 import redis
 from dramatiq import Message
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
-from tasks.broker import WakingBroker, WakingConsumer, readable
+from tasks.broker import WakingBroker
+from tasks.messages import decoded
 from tests.counting import number
-from tests.processes import Tidy
-from tests.proxy import LossyProxy, lossy_proxy
-from tests.tasks.faults import add_actors, enqueue, wait_for_state, watching
+from tests.processes import Process, Tidy, wait_until
+from tests.proxy import Proxy, proxy
 
-#: A worker reconciles every five seconds; the rest is for a slow machine.
-SOON = 20
+pytestmark = pytest.mark.e2e
 
-#: Entries of a queue that are none of Dramatiq's messages.
-GARBAGE = [
-    b"",
-    b"\xff\xfe\x00 no text",
-    b"null",
-    b"[]",
-    b"{}",
-    b'{"queue_name": "default"}',
-    b'{"queue_name": "default", "actor_name": 7, "args": {}, "kwargs": [], "options": null}',
-    b"[" * 100_000,
-]
+#: An actor whose effects can be counted, and one that fails; neither is recorded.
+ACTORS = '''
+
+@dramatiq.actor(actor_name="count", recorded=False, max_retries=0)
+def count(number: int) -> None:
+    """Write down that it ran."""
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        cursor.execute("INSERT INTO counted VALUES (%s)", [number])
+
+
+@dramatiq.actor(actor_name="break", recorded=False, max_retries=0)
+def break_down() -> None:
+    """Fail."""
+    raise ValueError("this is why")
+'''
+
+#: How long it may take until what a lost reply held has run (s): 3 until the consumer starts again,
+#: 5 until it compares; the rest is for a slow machine.
+RECOVERED = 30
 
 
 @pytest.fixture
-def proxied(tidy: Tidy) -> Iterator[tuple[Tidy, LossyProxy]]:
-    """The project, with a proxy before its broker."""
-    socket = Path(tidy.settings["REDIS_URL"].removeprefix("unix://"))
-    with lossy_proxy(socket.parent, socket) as proxy:
-        yield Tidy(tidy.folder, {**tidy.settings, "REDIS_URL": proxy.address}), proxy
+def between(tidy: Tidy) -> Iterator[Proxy]:
+    """What the worker takes for the broker."""
+    actors = tidy.folder / "tasks/actors.py"
+    actors.write_text(actors.read_text(encoding="utf-8") + ACTORS, encoding="utf-8")
+    server = Path(tidy.settings["REDIS_URL"].removeprefix("unix://"))
+    with proxy(server.parent, server) as running:
+        yield running
+
+
+@pytest.fixture
+def counted(tidy: Tidy) -> Iterator[psycopg.Connection]:
+    """The database, with a table for what ran."""
+    with psycopg.connect(tidy.settings["DATABASE_URL"], autocommit=True) as database:
+        database.execute("CREATE TABLE counted (number integer)")
+        yield database
+
+
+@pytest.fixture
+def sender(tidy: Tidy) -> Iterator[WakingBroker]:
+    """A client of the broker that nothing is lost for."""
+    sender = WakingBroker(url=tidy.settings["REDIS_URL"], middleware=[])
+    yield sender
+    sender.client.close()
 
 
 @contextmanager
-def worker_of(tidy: Tidy) -> Iterator[None]:
-    with tidy.start("rundramatiq", "--processes=1", "--threads=2") as worker:
-        worker.wait_for("Worker process is ready")
-        yield
-        assert worker.stop() == 0, worker.output()
-    assert "Traceback" not in worker.output()
+def worker(tidy: Tidy, between: Proxy) -> Iterator[Process]:
+    """Run a worker behind the proxy, which must still be there in the end, and end well."""
+    behind = Tidy(tidy.folder, {**tidy.settings, "REDIS_URL": between.address})
+    with behind.start("rundramatiq", "--processes=1", "--threads=2") as process:
+        process.wait_for("ready for action", seconds=60)
+        yield process
+        assert process.popen.poll() is None, process.output()
+        assert process.stop() == 0
 
 
-@pytest.mark.e2e
-def test_messages_whose_reply_got_lost_run_soon_and_once(
-    tidy: Tidy, proxied: tuple[Tidy, LossyProxy]
-) -> None:
-    behind, proxy = proxied
-    with (
-        psycopg.connect(tidy.settings["DATABASE_URL"], autocommit=True) as sql,
-        ExitStack() as all_,
-    ):
-        add_actors(tidy, sql)
-        all_.enter_context(worker_of(behind))
-        verdicts = all_.enter_context(watching(tidy))
-        proxy.cut_fetches(3)
-        runs = [enqueue(tidy, "test_nap, seconds=0") for _ in range(4)]
-        by_hand = tidy.manage("ping", "--wait=30")
-        assert by_hand.returncode == 0, by_hand.stderr
-        for run in runs:
-            row = wait_for_state(sql, run, "succeeded", "failed", seconds=SOON)
-            assert (row["state"], row["attempts"]) == ("succeeded", 1)
-        # There is no scheduler that could have sent them again.
-        verdicts.wait_for("No scheduler is alive.")
-        assert proxy.cuts == 3
-        assert number(sql, "SELECT count(*) FROM effect") == len(runs)
+def send(sender: WakingBroker, value: int, *, delay: int | None = None) -> None:
+    message = Message[object]("default", "count", (value,), {}, {})
+    sender.enqueue(message, delay=delay)
 
 
-@pytest.mark.e2e
-def test_unreadable_entries_become_dead_letters_and_those_behind_them_run(tidy: Tidy) -> None:
-    client = redis.Redis.from_url(tidy.settings["REDIS_URL"])
-    with psycopg.connect(tidy.settings["DATABASE_URL"], autocommit=True) as sql:
-        add_actors(tidy, sql)
-        runs = [enqueue(tidy, "test_nap, seconds=0")]
-        for data in GARBAGE:
-            put(client, "dramatiq:default", data)
-        client.rpush("dramatiq:default", "without any data")
-        put(client, "dramatiq:default.DQ", b"garbage")
-        runs.append(enqueue(tidy, "test_nap, seconds=0"))
-        with worker_of(tidy), watching(tidy) as verdicts:
-            for run in runs:
-                row = wait_for_state(sql, run, "succeeded", "failed", seconds=SOON)
-                assert (row["state"], row["attempts"]) == ("succeeded", 1)
-            verdicts.wait_for(f"dead letters: {len(GARBAGE) + 1}", seconds=SOON)
-            assert client.hlen("dramatiq:default.msgs") == client.llen("dramatiq:default") == 0
-    client.close()
+def push(sender: WakingBroker, queue: str, data: bytes | None) -> bytes:
+    """Put anything into a queue; return its id."""
+    key = uuid4().bytes
+    if data is not None:
+        sender.client.hset(f"dramatiq:{queue}.msgs", key, data)
+    sender.client.rpush(f"dramatiq:{queue}", key)
+    return key
 
 
-def put(client: "redis.Redis", queue: str, data: bytes) -> str:
-    """Put an entry into a queue, as Dramatiq does; return what the broker calls it."""
-    name = str(uuid4())
-    client.hset(f"{queue}.msgs", name, data)
-    client.rpush(queue, name)
-    return name
-
-
-@pytest.fixture
-def broker(valkey: str) -> Iterator[WakingBroker]:
-    """A broker of its own on the tests' server."""
-    broker = WakingBroker(url=valkey, namespace="lossy", middleware=[])
-    yield broker
-    for key in broker.client.scan_iter("lossy:*"):
-        broker.client.delete(key)
-    broker.close()
-
-
-def drain(consumer: WakingConsumer) -> list[str]:
-    """Take and acknowledge messages until there is none; return their actors' names."""
-    names = []
-    for _ in range(2):  # What is given back comes with the next look.
-        while (message := next(consumer)) is not None:
-            names.append(message.actor_name)
-            consumer.ack(message)
-        consumer._reconcile_at = 0.0  # noqa: SLF001
-    return names
-
-
-@settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-@given(st.lists(st.binary(max_size=200) | st.sampled_from(GARBAGE), max_size=6))
-def test_whatever_is_in_a_queue_the_messages_among_it_come_through(
-    broker: WakingBroker, entries: list[bytes]
-) -> None:
-    good: Message[Any] = Message(
-        queue_name="default", actor_name="good", args=(), kwargs={}, options={}
+def wait_for_effects(database: psycopg.Connection, effects: int, process: Process) -> None:
+    wait_until(
+        lambda: number(database, "SELECT count(*) FROM counted") >= effects,
+        seconds=RECOVERED,
+        otherwise=process.output,
     )
-    for data in entries:
-        put(broker.client, "lossy:default", data)
-        broker.enqueue(good)
-    consumer = WakingConsumer(broker, "default", prefetch=3, timeout=1)
-    try:
-        assert drain(consumer) == ["good"] * len(entries)
-        assert broker.client.zcard("lossy:default.XQ") == len(entries)
-        assert len(broker.in_hand("default")) == 0
-        assert not broker.client.exists(broker.acks_key("default"))
-    finally:
-        consumer.close()
-        for key in broker.client.scan_iter("lossy:*"):
-            broker.client.delete(key)
 
 
-def test_message_that_says_it_is_another_is_no_message_of_this_queue(broker: WakingBroker) -> None:
-    sent = broker.enqueue(
-        Message(queue_name="default", actor_name="good", args=(), kwargs={}, options={})
-    )
-    put(broker.client, "lossy:default", sent.encode())
-    consumer = WakingConsumer(broker, "default", prefetch=9, timeout=1)
-    drain(consumer)
-    assert broker.client.zcard("lossy:default.XQ") == 1
-    consumer.close()
-    assert readable(sent.encode(), "default") is not None
-    assert readable(sent.encode(), "other") is None
+def effects(database: psycopg.Connection) -> list[int]:
+    return [row[0] for row in database.execute("SELECT number FROM counted ORDER BY number")]
 
 
-def test_consumer_that_is_closed_gives_back_what_no_thread_was_handed(
-    broker: WakingBroker,
+def test_messages_whose_reply_was_lost_run_once(
+    tidy: Tidy, between: Proxy, counted: psycopg.Connection, sender: WakingBroker
 ) -> None:
-    for _ in range(3):
-        broker.enqueue(
-            Message(queue_name="default", actor_name="good", args=(), kwargs={}, options={})
+    with worker(tidy, between) as process:
+        send(sender, 0)
+        wait_for_effects(counted, 1, process)
+        for value in range(1, 60):
+            if value % 20 == 1:
+                between.cut_next_fetch_reply()
+            send(sender, value)
+        wait_until(lambda: between.lost == 3, seconds=RECOVERED, otherwise=process.output)
+        wait_for_effects(counted, 60, process)
+        between.cut_next_fetch_reply()
+        send(sender, 60, delay=1)
+        wait_for_effects(counted, 61, process)
+    assert between.lost == 4
+    assert effects(counted) == list(range(61))
+    assert sender.client.hlen("dramatiq:default.msgs") == 0
+
+
+@pytest.mark.parametrize("queue", ["default", "default.DQ"])
+def test_unreadable_entries_are_dead_letters_and_those_behind_them_run(
+    tidy: Tidy, between: Proxy, counted: psycopg.Connection, sender: WakingBroker, queue: str
+) -> None:
+    delay = None if queue == "default" else 1
+    unreadable = []
+    for value, data in enumerate((b"\xff\xfe\x00", b"null", b"[1, 2]", b"{}", b"", None)):
+        send(sender, value, delay=delay)
+        unreadable.append(push(sender, queue, data))
+        send(sender, 10 + value, delay=delay)
+    with worker(tidy, between) as process:
+        wait_for_effects(counted, 12, process)
+        wait_until(
+            lambda: letters(sender.client).keys() == set(unreadable[:-1]),
+            seconds=RECOVERED,
+            otherwise=process.output,
         )
-    consumer = WakingConsumer(broker, "default", prefetch=9, timeout=1)
-    assert next(consumer) is not None
-    assert broker.client.llen("lossy:default") == 0
-    consumer.close()
-    assert broker.client.llen("lossy:default") == 2
-    assert len(broker.in_hand("default")) == 1
+        send(sender, 20, delay=delay)
+        wait_for_effects(counted, 13, process)
+        process.wait_for("unreadable message taken from the queue", times=6)
+    assert effects(counted) == [*range(6), *range(10, 16), 20]
+    assert sender.client.llen(f"dramatiq:{queue}") == 0
+    assert sender.client.hlen(f"dramatiq:{queue}.msgs") == 0
+    checked = tidy.manage("tasks_status", "--check")
+    assert checked.returncode == 1
+    assert "The queue default has dead letters: 5." in checked.stdout + checked.stderr
 
 
-def test_delayed_messages_that_dramatiq_forgot_are_found_by_the_next_consumer(
-    broker: WakingBroker,
-) -> None:
-    later: Message[Any] = Message(
-        queue_name="default", actor_name="good", args=(), kwargs={}, options={}
-    )
-    broker.enqueue(later, delay=60_000)
-    first = WakingConsumer(broker, "default.DQ", prefetch=9, timeout=1)
-    assert next(first) is not None
-    # As Dramatiq does after a lost connection: the consumer is made anew, the message forgotten.
-    second = WakingConsumer(broker, "default.DQ", prefetch=9, timeout=1)
-    assert next(second) is not None
-    first.close()
-    second.close()
-
-
-def test_dead_letter_says_why_it_is_one(valkey: str, broker: WakingBroker) -> None:
-    @dramatiq.actor(broker=broker)
-    def known() -> None:
-        """Do nothing."""
-
-    for name in ("known", "unknown"):
-        broker.enqueue(
-            Message(queue_name="default", actor_name=name, args=(), kwargs={}, options={})
+def test_dead_letter_of_a_worker_says_why(tidy: Tidy, between: Proxy, sender: WakingBroker) -> None:
+    sender.enqueue(Message("default", "break", (), {}, {}))
+    with worker(tidy, between) as process:
+        wait_until(
+            lambda: len(letters(sender.client)) == 1,
+            seconds=RECOVERED,
+            otherwise=process.output,
         )
-    consumer = WakingConsumer(broker, "default", prefetch=9, timeout=1)
-    for _ in range(2):
-        message = next(consumer)
-        assert message is not None
-        message.fail()
-        message.stuff_exception(ValueError(f"no {message.actor_name}"))
-        consumer.nack(message)
-    consumer.close()
-    letters = broker.client.hvals("lossy:default.XQ.msgs")
-    errors = {
-        letter.options["traceback"]
-        for data in cast("list[bytes]", letters)
-        if (letter := readable(data)) is not None
-    }
-    assert errors == {"ValueError: no known", "ValueError: no unknown"}
+    (data,) = letters(sender.client).values()
+    message = decoded(data)
+    assert message
+    assert str(message.options["traceback"]).endswith("ValueError: this is why\n")
+
+
+def letters(client: "redis.Redis") -> dict[bytes, bytes]:
+    """Return the dead letters by their ids."""
+    found = client.hgetall("dramatiq:default.XQ.msgs")
+    assert isinstance(found, dict)
+    return found  # type: ignore[return-value]
