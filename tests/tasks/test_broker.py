@@ -218,6 +218,20 @@ def test_fetch_that_a_held_up_server_carries_out_later_strands_nothing(
 
 
 @pytest.mark.usefixtures("_soon_restarted")
+def test_message_that_was_fetched_behind_the_consumers_back_is_given_back_in_time(
+    broker: WakingBroker, note: dramatiq.Actor[[int], None], valkey: str
+) -> None:
+    consumer = broker.consume("default", timeout=10)
+    note.send(1)
+    late = new_broker(valkey)
+    late.broker_id = broker.broker_id
+    assert len(late.do_fetch("default", 1)) == 1
+
+    wait_for(lambda: next(consumer) is not None)
+    consumer.close()
+
+
+@pytest.mark.usefixtures("_soon_restarted")
 def test_delayed_message_that_comes_due_while_the_broker_is_away_runs_when_it_is_back(
     tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
