@@ -71,6 +71,9 @@ class WorkerLedger:
             SkipMessage: it is finished, or another process is at it.
         """
         set_current(None)
+        if uuid_from(message.message_id) is None:
+            message.fail()  # So that it becomes a dead letter.
+            raise SkipMessage("no message of Dramatiq's own: its id is no UUID")
         try:
             execution = outages.insist(lambda: self._open(message), until=stopping)
         except Exception as error:
@@ -165,7 +168,6 @@ class WorkerLedger:
         """Return a message's run; None where there should be one and is none."""
         message_id = uuid_from(message.message_id)
         if message_id is None:
-            logger.error("message without a proper id dropped", task=message.actor_name)
             return None
         run = TaskRun.objects.filter(message_id=message_id).first()
         if run or delivery is None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from dramatiq import Broker, MessageProxy, Middleware, Worker
 from dramatiq.errors import ActorNotFound
 from dramatiq.middleware import Retries
+from redis.exceptions import RedisError
 
 if TYPE_CHECKING:
     from tasks.ledger import WorkerLedger
@@ -104,6 +105,10 @@ class UnrecordedRetries(Retries):
         result: Any | None = None,
         exception: BaseException | None = None,
     ) -> None:
-        """Send a failed message again."""
-        if not is_recorded(broker, message.actor_name):
+        """Send a failed message again; with the broker away it becomes a dead letter instead."""
+        if is_recorded(broker, message.actor_name):
+            return
+        try:
             super().after_process_message(broker, message, result=result, exception=exception)
+        except RedisError:
+            message.fail()

@@ -199,16 +199,19 @@ def send_again(broker: WakingBroker, queue: str, runs: Sequence[TaskRun]) -> Non
     """Send again those of some waiting runs of a queue that no worker will get to.
 
     What the broker has lost is sent again a limited number of times, until a worker has taken it
-    up. What is only in the hands of a worker may be behind other work there, or nobody knows of it:
-    it is sent again every so often, and whoever gets to it first takes the run up.
+    up. What only a worker has may be behind other work there, or nobody knows of it: it is sent
+    again every so often, and at once if the worker is silent; whoever gets to it first takes the
+    run up.
     """
     messages = broker.where(queue, [str(run.delivery) for run in runs])
     long_ago = database_now() - liveness()
     for run in runs:
         where = messages[str(run.delivery)]
         lost = where is Whereabouts.NOWHERE
-        in_hand_for_long = where is Whereabouts.IN_HAND and run.sent_at and run.sent_at < long_ago
-        if not lost and not in_hand_for_long:
+        stuck = where is Whereabouts.FETCHED_BY_SILENT or (
+            where is Whereabouts.FETCHED and run.sent_at is not None and run.sent_at < long_ago
+        )
+        if not lost and not stuck:
             continue
         with outages.pass_over_locked(str(run)):
             if lost and run.losses + 1 >= MOST_LOSSES:

@@ -499,6 +499,7 @@ def test_whereabouts_of_messages_are_told_all_at_once(
         "waiting": Whereabouts.WAITING,
         "fetched": Whereabouts.FETCHED,
         "delayed": Whereabouts.WAITING,
+        "of the frozen": Whereabouts.FETCHED_BY_SILENT,
     }
     assert len(found) == 1204
     assert set(gone.values()) == {Whereabouts.NOWHERE}
