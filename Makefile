@@ -31,7 +31,7 @@ chromium: .venv ## See to it that there is a browser for the tests
 pictures: chromium ## Take the documentation's pictures of the console anew
 	TIDY_PICTURES=docs/pictures TIDY_TEST_DATABASE=postgresql $(RUN) python -m pytest -q tests/browser/test_pages.py
 
-chaos: .venv ## Kill processes and servers for ten minutes; nothing may be lost or doubled
+chaos: .venv ## Break everything there is for ten minutes; nothing may be lost, doubled, stuck or silent
 	$(RUN) python -m tests.chaos --minutes 10
 
 bench: .venv ## Measure the sweep, the pages and the worker beside the alternatives; minutes long

@@ -1,75 +1,107 @@
-"""What goes wrong: one function for each kind, all chosen from at random."""
+"""What goes wrong: one function for each kind.
+
+Those of a storm are chosen from at random, many at a time. Those that come alone last longer than
+anything in Tidy waits, and nothing else is wrong meanwhile.
+"""
 
 import os
 import shutil
 import signal
 from collections.abc import Callable
 from contextlib import suppress
-from time import monotonic
+from uuid import uuid4
 
+import psycopg
 import redis
 
-from tests.chaos.stage import LIVENESS, Kept, Stage
+from tests.chaos.poison import send_poison
+from tests.chaos.stage import LIVENESS_SECONDS, Kept, Stage
 
-#: How long (seconds) after an outage processes may take to be at work again.
-RECOVERY = 6.0
+#: Longer (seconds) than any time-out of Tidy's on this stage.
+LONG = 3 * LIVENESS_SECONDS
+
+#: Replies with fetched messages that are lost at a time.
+LOST_REPLIES = 3
 
 
 def kill_scheduler(stage: Stage) -> None:
     """End a scheduler."""
     for kept in stage.chance.sample(stage.named("scheduler"), 1):
-        send(kept.popen.pid if kept.popen else 0, signal.SIGKILL)
+        end(stage, kept, [kept.popen.pid if kept.popen else 0])
 
 
 def kill_worker(stage: Stage) -> None:
     """End a worker's process that does the work."""
     for kept in stage.chance.sample(stage.named("worker"), 1):
-        for pid in kept.children():
-            send(pid, signal.SIGKILL)
+        end(stage, kept, kept.children())
 
 
 def kill_master(stage: Stage) -> None:
     """End a worker's master; what it leaves behind goes with it."""
     for kept in stage.chance.sample(stage.named("worker"), 1):
-        send(kept.popen.pid if kept.popen else 0, signal.SIGKILL)
+        end(stage, kept, [kept.popen.pid if kept.popen else 0])
+
+
+def kill_several(stage: Stage) -> None:
+    """End a scheduler and two workers at once."""
+    kill_scheduler(stage)
+    for kept in stage.chance.sample(stage.named("worker"), min(2, len(stage.named("worker")))):
+        end(stage, kept, kept.children())
 
 
 def deploy_worker(stage: Stage) -> None:
     """Ask a worker to end, as a deploy does."""
     for kept in stage.chance.sample(stage.named("worker"), 1):
-        send(kept.popen.pid if kept.popen else 0, signal.SIGTERM)
+        end(stage, kept, [kept.popen.pid if kept.popen else 0], signal.SIGTERM)
+
+
+def end(stage: Stage, kept: Kept, pids: list[int], signum: signal.Signals = signal.SIGKILL) -> None:
+    """Send a signal to processes of one that is kept, and note that it is gone until it is back."""
+    kept.fault = kept.fault or stage.faults.begin(f"{kept.name} ended")
+    send_all(pids, signum)
 
 
 def freeze_scheduler(stage: Stage) -> None:
-    """Hold a scheduler up for longer than it takes to be thought dead."""
-    freeze(stage, stage.chance.choice(stage.named("scheduler")))
-    # It may hold the lock on the schedule, for which the others wait.
-    stage.excuse(1.5 * LIVENESS + RECOVERY)
+    """Hold a scheduler up for longer than it takes to be thought dead.
+
+    It may hold the lock on the schedule, for which the others wait.
+    """
+    freeze(stage, "scheduler frozen", [stage.chance.choice(stage.named("scheduler"))])
 
 
 def freeze_worker(stage: Stage) -> None:
     """Hold a worker up for longer than it takes to be thought dead."""
-    freeze(stage, stage.chance.choice(stage.named("worker")))
+    freeze(stage, "worker frozen", [stage.chance.choice(stage.named("worker"))])
 
 
-def freeze(stage: Stage, kept: Kept) -> None:
-    """Stop a process for half as long again as makes it count as gone."""
-    for pid in kept.children():
-        send(pid, signal.SIGSTOP)
-        stage.frozen[pid] = monotonic() + 1.5 * LIVENESS
+def freeze_all_workers(stage: Stage) -> None:
+    """Hold up all workers at once."""
+    freeze(stage, "all workers frozen", stage.named("worker"), seconds=LONG)
 
 
-def kill_valkey(stage: Stage, *, wipe: bool = False) -> None:
+def freeze_all_schedulers(stage: Stage) -> None:
+    """Hold up all schedulers at once."""
+    freeze(stage, "all schedulers frozen", stage.named("scheduler"), seconds=LONG)
+
+
+def freeze(
+    stage: Stage, kind: str, frozen: list[Kept], *, seconds: float = 1.5 * LIVENESS_SECONDS
+) -> None:
+    """Stop processes for a while."""
+    pids = [pid for kept in frozen for pid in kept.children()]
+    send_all(pids, signal.SIGSTOP)
+    stage.hold(kind, seconds, lambda: send_all(pids, signal.SIGCONT))
+
+
+def kill_valkey(stage: Stage, *, wipe: bool = False, seconds: float | None = None) -> None:
     """End the broker for a while."""
-    if not stage.valkey_back_at:
-        stage.valkey.kill()
-        stage.valkey.wait(10)
-        if wipe:
-            shutil.rmtree(stage.folder / "valkey/appendonlydir", ignore_errors=True)
-        away = stage.chance.uniform(0, 5)
-        stage.valkey_back_at = monotonic() + away
-        # Whoever claims a slot then waits for the broker, a little.
-        stage.excuse(away + RECOVERY)
+    if stage.is_held("broker away"):
+        return
+    stage.valkey.kill()
+    stage.valkey.wait(10)
+    if wipe:
+        shutil.rmtree(stage.folder / "valkey/appendonlydir", ignore_errors=True)
+    stage.hold("broker away", seconds or stage.chance.uniform(0, 5), stage.start_valkey)
 
 
 def wipe_valkey(stage: Stage) -> None:
@@ -77,39 +109,118 @@ def wipe_valkey(stage: Stage) -> None:
     kill_valkey(stage, wipe=True)
 
 
-def kill_postgresql(stage: Stage) -> None:
+def broker_away(stage: Stage) -> None:
+    """End the broker for long."""
+    kill_valkey(stage, seconds=LONG)
+
+
+def kill_postgresql(stage: Stage, *, seconds: float | None = None) -> None:
     """End the database at once, for a while."""
     pid = stage.postgresql.get_pid()
-    if pid and not stage.postgresql_back_at:
-        send(pid, signal.SIGQUIT)
-        away = stage.chance.uniform(0.5, 5)
-        stage.postgresql_back_at = monotonic() + away
-        stage.excuse(away + RECOVERY)
+    if pid and not stage.is_held("database away"):
+        send_all([pid], signal.SIGQUIT)
+        stage.hold(
+            "database away",
+            seconds or stage.chance.uniform(0.5, 5),
+            stage.postgresql.ensure_postgres_running,
+        )
+
+
+def database_away(stage: Stage) -> None:
+    """End the database for longer than the liveness."""
+    kill_postgresql(stage, seconds=LONG)
 
 
 def delete_messages(stage: Stage) -> None:
     """Take some of what the broker holds."""
-    client = redis.Redis(unix_socket_path=str(stage.folder / "valkey/valkey.sock"))
-    with suppress(redis.RedisError):
+    stage.faults.begin("messages deleted").end()
+    with broker(stage) as client, suppress(redis.RedisError):
         keys = [key.decode() for key in client.scan_iter("dramatiq:*default*")]
         keys += [key.decode() for key in client.scan_iter("dramatiq:__acks__.*")]
         for key in stage.chance.sample(keys, min(2, len(keys))):
             client.delete(key)
-    client.close()
 
 
-def send(pid: int, signum: signal.Signals) -> None:
-    """Send a signal to a process, which may have ended at this moment."""
-    if pid:
+def lose_fetched(stage: Stage) -> None:
+    """Lose the next replies in which workers are given messages."""
+    if stage.is_held("replies lost"):
+        return
+    lost = stage.proxy.lost + LOST_REPLIES
+    stage.proxy.cut_next_fetch_reply(LOST_REPLIES)
+    stage.hold("replies lost", LONG, lambda: None, is_over=lambda: stage.proxy.lost >= lost)
+
+
+def put_garbage(stage: Stage) -> None:
+    """Put what is no message into a queue, among those that are."""
+    stage.faults.begin("garbage").end()
+    with broker(stage) as client, suppress(redis.RedisError):
+        for rubbish in (b"\x80\x81 no JSON", b"[1, 2", b'{"queue_name": "default"}', b"null"):
+            name = str(uuid4())
+            client.hset("dramatiq:default.msgs", name, rubbish)
+            client.rpush("dramatiq:default", name)
+
+
+def forget_todo(stage: Stage) -> None:
+    """Forget a transaction that holds some todos which the sweep wants."""
+    forget(
+        stage,
+        "todos held",
+        "SELECT FROM todos_todo WHERE completed_at IS NOT NULL AND restored_at IS NULL"
+        " ORDER BY id DESC LIMIT 3 FOR UPDATE",
+    )
+
+
+def forget_run(stage: Stage) -> None:
+    """Forget a transaction that holds the row of a cleanup at work."""
+    forget(
+        stage,
+        "run held",
+        "SELECT FROM tasks_taskrun WHERE task = 'todo.cleanup' AND finished_at IS NULL FOR UPDATE",
+    )
+
+
+def forget_schedule(stage: Stage) -> None:
+    """Forget a transaction that holds the row of the busiest schedule."""
+    forget(stage, "schedule held", "SELECT FROM tasks_schedule WHERE task = 'count' FOR UPDATE")
+
+
+def forget(stage: Stage, kind: str, lock: str) -> None:
+    """Take locks in a transaction that idles for longer than all time-outs."""
+    if stage.is_held(kind):
+        return
+    with suppress(psycopg.OperationalError):  # The database is away.
+        database = stage.connect()
+        database.execute("SET idle_in_transaction_session_timeout = 0")
+        database.execute("BEGIN")
+        database.execute(lock.encode())
+        stage.hold(kind, LONG, database.close)
+
+
+def poison(stage: Stage) -> None:
+    """Send runs that kill their process, among others that do not."""
+    send_poison(stage)
+
+
+def broker(stage: Stage) -> "redis.Redis":
+    """Return a client of the broker itself, past the proxy."""
+    return redis.Redis(unix_socket_path=str(stage.folder / "valkey/valkey.sock"))
+
+
+def send_all(pids: list[int], signum: signal.Signals) -> None:
+    """Send a signal to processes, each of which may have ended at this moment."""
+    for pid in filter(None, pids):
         with suppress(ProcessLookupError):
             os.kill(pid, signum)
 
 
+type Disturbance = Callable[[Stage], None]
+
 #: Each with how often it is chosen beside the others.
-DISTURBANCES: dict[Callable[[Stage], None], int] = {
-    kill_scheduler: 3,
-    kill_worker: 4,
-    kill_master: 2,
+STORM: dict[Disturbance, int] = {
+    kill_scheduler: 4,
+    kill_worker: 6,
+    kill_master: 3,
+    kill_several: 4,
     deploy_worker: 2,
     freeze_scheduler: 1,
     freeze_worker: 2,
@@ -117,4 +228,35 @@ DISTURBANCES: dict[Callable[[Stage], None], int] = {
     wipe_valkey: 1,
     kill_postgresql: 2,
     delete_messages: 3,
+    lose_fetched: 2,
+    put_garbage: 1,
+    forget_todo: 1,
 }
+
+#: How many processes or servers each of them kills.
+KILLS: dict[str, int] = {
+    "kill_scheduler": 1,
+    "kill_worker": 1,
+    "kill_master": 1,
+    "kill_several": 3,
+    "kill_valkey": 1,
+    "wipe_valkey": 1,
+    "kill_postgresql": 1,
+    "database_away": 1,
+    "broker_away": 1,
+}
+
+#: Those that come alone, one after the other.
+ALONE: tuple[Disturbance, ...] = (
+    database_away,
+    freeze_worker,
+    lose_fetched,
+    freeze_all_workers,
+    forget_todo,
+    put_garbage,
+    forget_run,
+    broker_away,
+    forget_schedule,
+    freeze_all_schedulers,
+    poison,
+)

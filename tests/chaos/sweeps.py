@@ -1,0 +1,59 @@
+"""Has one cleanup after the other run."""
+
+import subprocess
+
+import psycopg
+
+from tests.chaos.leaving import LEAVING
+from tests.chaos.stage import Stage
+from tests.counting import number
+
+#: Todos that are done anew as soon as a sweep has ended.
+MORE_TODOS = 20_000
+
+#: Todos that one step of a sweep passes.
+BATCH_SIZE = 50
+
+AGAIN = f"""
+    WITH people AS (
+        SELECT array_agg(id) AS ids FROM accounts_user
+        WHERE is_active AND auto_cleanup AND keep_completed_days IS NULL AND id % 10 != {LEAVING}
+    )
+    INSERT INTO todos_todo (user_id, title, description, created_at, completed_at)
+    SELECT ids[1 + number % cardinality(ids)], 'Again', '', now(), now() - interval '1 hour'
+    FROM people, generate_series(1, {MORE_TODOS}) AS number
+"""
+
+
+class Sweeps:
+    """Asks for the next cleanup when the one before has ended."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+        self._command: subprocess.Popen[bytes] | None = None
+
+    def look_after(self) -> None:
+        """Ask for the next one, if it is time."""
+        if self._command and self._command.poll() is None:
+            return
+        self._command = None
+        try:
+            with self._stage.connect() as database:
+                if number(
+                    database,
+                    "SELECT count(*) FROM tasks_taskrun WHERE task = 'todo.cleanup'"
+                    " AND finished_at IS NULL",
+                ):
+                    return
+                database.execute(AGAIN.encode())
+        except psycopg.OperationalError:
+            return  # The database is away.
+        self._command = self._stage.command(
+            "cleanup_todos", "--enqueue", "--batch-size", str(BATCH_SIZE)
+        )
+
+    def end(self) -> None:
+        """Wait for what has been asked for to be written."""
+        if self._command:
+            self._command.wait(30)
+            self._command = None
