@@ -25,8 +25,8 @@ class Ranges:
             after: the position that the first range begins after; None for the beginning.
             first: the first one there is.
             last: the last one.
-            size: how many rows a range is to have. None has more than twice as many, and those that
-                were counted have no more.
+            size: how many rows a range is to have. None has more than twice as many, and those
+                that were counted by id have no more.
         """
         self._rows = rows
         self._first = first
