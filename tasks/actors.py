@@ -17,7 +17,6 @@ from tasks.execution import current_run
 from tasks.names import TaskName
 from tasks.pruning import PruneReport, prune_runs
 from tasks.undo import NotRestorable, taken
-from todos.clock import ClocksDisagree
 from todos.services import TodoService
 from todos.sweep import SweepReport
 from todos.trash import PurgeReport, RestoreReport
@@ -76,6 +75,7 @@ def todo_cleanup(
     Raises:
         User.DoesNotExist: there is no such person (any more).
         ValueError: an argument is out of bounds.
+        ClocksDisagree: this host's clock or the database's is wrong; another host may do better.
     """
     run = current_run()
     report = TodoService.sweep(
@@ -95,7 +95,7 @@ def todo_cleanup(
     permission="todos.purge_trashedtodo",
     max_retries=3,
     min_backoff=15 * SECOND,
-    throws=(User.DoesNotExist, ValueError, ClocksDisagree),
+    throws=(User.DoesNotExist, ValueError),
     check=TodoService.check_purge,
     time_limit=30 * MINUTE,
     store_results=True,
@@ -110,7 +110,7 @@ def todo_purge(*, days: int | None = None, user_id: int | None = None) -> PurgeR
     Raises:
         User.DoesNotExist: there is no such person (any more).
         ValueError: an argument is out of bounds.
-        ClocksDisagree: this host's clock or the database's is wrong.
+        ClocksDisagree: this host's clock or the database's is wrong; another host may do better.
     """
     run = current_run()
     report = TodoService.purge(

@@ -72,8 +72,8 @@ def problems_of_clocks(status: Status) -> Iterator[str]:
     if abs(ahead) > CLOCK_TOLERANCE.total_seconds():
         yield (
             f"The clocks of this host and of the database are {abs(ahead):,.0f} s apart: here it is"
-            f" {'later' if ahead > 0 else 'earlier'}. Set them right; nothing is purged while they"
-            " are more than an hour apart."
+            f" {'later' if ahead > 0 else 'earlier'}. Set them right; nothing is swept or purged"
+            " while they are more than an hour apart."
         )
 
 

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from django.db import connection
 from django.utils import timezone
 
-#: How far apart the two may be before nothing is deleted for good.
+#: How far apart the two may be before nothing is swept or deleted for good.
 MOST_APART = timedelta(hours=1)
 
 
@@ -30,8 +30,9 @@ def database_now() -> datetime:
 def trusted_now() -> datetime:
     """Return the database's time, if this host agrees with it.
 
-    What is deleted for good by a clock that is wrong does not come back. Of two, which one is wrong
-    cannot be told from here.
+    By a clock that is wrong, todos would be swept before their time, or stamped such that the next
+    purge takes them: what is deleted for good does not come back. Of two, which one is wrong cannot
+    be told from here.
 
     Raises:
         ClocksDisagree: they are more than MOST_APART apart.
@@ -40,6 +41,7 @@ def trusted_now() -> datetime:
     if abs(databases - hosts) > MOST_APART:
         raise ClocksDisagree(
             f"The database's clock says {databases:%Y-%m-%d %H:%M} UTC, this host's "
-            f"{hosts:%Y-%m-%d %H:%M} UTC: nothing is purged while they are more than an hour apart."
+            f"{hosts:%Y-%m-%d %H:%M} UTC. Nothing is swept or purged while they are more than an "
+            "hour apart."
         )
     return databases

@@ -17,7 +17,7 @@ from todos.bounds import (
     check_moment,
     check_number,
 )
-from todos.clock import database_now, trusted_now
+from todos.clock import trusted_now
 from todos.functions import CurrentTime
 from todos.models import Todo, TodoQuerySet, TrashedTodo, TrashedTodoQuerySet
 from todos.rows import Rows
@@ -293,7 +293,7 @@ class TodoService:
         """
         TodoService.check_sweep(keep_days=keep_days, batch_size=batch_size)
         checkpoint = checkpoint or InMemory()
-        as_of = min(as_of, checkpoint.read(database_now))
+        as_of = min(as_of, checkpoint.read(trusted_now))
         sweep = Sweep(as_of=as_of, keep_days=keep_days, user=user)
         account = sweep.run(batch_size=batch_size, on_batch=on_batch, checkpoint=checkpoint)
         return sweep.report(account["rows"], account["users_processed"])
@@ -304,7 +304,7 @@ class TodoService:
     ) -> SweepReport:
         """Say what `sweep` with these arguments would do now; touch nothing."""
         TodoService.check_sweep(keep_days=keep_days)
-        sweep = Sweep(as_of=min(as_of, database_now()), keep_days=keep_days, user=user)
+        sweep = Sweep(as_of=min(as_of, trusted_now()), keep_days=keep_days, user=user)
         return sweep.report(sweep.count(), sweep.users_processed())
 
     @staticmethod

@@ -490,7 +490,7 @@ class TaskRun(models.Model):
             *conditions,
             state=State.PENDING,
             delivery=None,
-            due_at=Now() + after,
+            due_at=Now() + after if after else Now(),
             **values,
         )
 

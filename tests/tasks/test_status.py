@@ -716,7 +716,8 @@ def test_clocks_that_differ_are_a_problem(
     assert problems() == [
         (
             f"The clocks of this host and of the database are {abs(ahead):,.0f} s apart: here it"
-            f" is {here}. Set them right; nothing is purged while they are more than an hour apart."
+            f" is {here}. Set them right; nothing is swept or purged while they are more than an"
+            " hour apart."
         )
     ]
     monkeypatch.setattr(status, "clock_ahead", lambda _: 59.0)

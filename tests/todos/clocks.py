@@ -13,8 +13,13 @@ from todos.functions import CurrentTime
 
 
 @contextmanager
-def database_says(moment: datetime) -> Iterator[None]:
-    """Have the database's clock stand at a moment, for what it stamps and what it is asked."""
+def database_says(moment: datetime, *, trusted: bool = True) -> Iterator[None]:
+    """Have the database's clock stand at a moment, for what it stamps and what it is asked.
+
+    Args:
+        moment: what it says.
+        trusted: whatever this host's clock says.
+    """
 
     def compiled(_: CurrentTime, compiler: Any, *_args: Any, **_kwargs: Any) -> tuple[str, Any]:
         sql, params = compiler.compile(models.Value(moment, models.DateTimeField()))
@@ -23,8 +28,10 @@ def database_says(moment: datetime) -> Iterator[None]:
     with ExitStack() as patches:
         for vendor in ("postgresql", "sqlite"):
             patches.enter_context(patch.object(CurrentTime, f"as_{vendor}", compiled, create=True))
-        for module in ("todos.clock", "todos.services", "tasks.clock", "tasks.execution"):
+        for module in ("todos.clock", "tasks.clock", "tasks.execution"):
             patches.enter_context(patch(f"{module}.database_now", lambda: moment))
+        if trusted:
+            patches.enter_context(patch("todos.clock.MOST_APART", timedelta.max))
         yield
 
 
@@ -39,5 +46,5 @@ def host_says(moment: datetime) -> Iterator[None]:
 def host_is_ahead(by: timedelta) -> Iterator[None]:
     """Have this host's clock differ from the database's, which is right."""
     now = timezone.now()
-    with database_says(now), host_says(now + by):
+    with database_says(now, trusted=False), host_says(now + by):
         yield

@@ -51,7 +51,9 @@ def test_todo_can_be_read_as_soon_as_it_was_created(alice: User) -> None:
 
 
 @pytest.mark.parametrize("apart", [-30 * DAY, -timedelta(minutes=61), 30 * DAY])
-def test_nothing_is_purged_while_host_and_database_disagree(alice: User, apart: timedelta) -> None:
+def test_nothing_is_swept_or_purged_while_host_and_database_disagree(
+    alice: User, apart: timedelta
+) -> None:
     swept_an_hour_ago(alice)
     with host_is_ahead(apart):
         with pytest.raises(ClocksDisagree, match="more than an hour apart") as refused:
@@ -62,6 +64,9 @@ def test_nothing_is_purged_while_host_and_database_disagree(alice: User, apart: 
             TodoService.purge(as_of=timezone.now(), days=0)
         with pytest.raises(ClocksDisagree):
             TodoService.preview_purge(as_of=timezone.now())
+        for sweep in (TodoService.sweep, TodoService.preview_sweep):
+            with pytest.raises(ClocksDisagree):
+                sweep(as_of=timezone.now())
     assert TrashedTodo.objects.count() == 1
 
 

@@ -15,6 +15,7 @@ from tasks.management.walks import walking_here
 from tasks.models import State, TaskRun, Trigger
 from tasks.sending import Request
 from todos.bounds import MAX_BATCH_SIZE, MAX_KEEP_DAYS
+from todos.clock import ClocksDisagree
 from todos.services import TodoService
 from todos.sweep import SweepReport
 
@@ -60,13 +61,22 @@ class Command(BaseCommand):
                 self.print_enqueued(run, as_json=options["json"])
                 return
             report: SweepReport = wait_for(run, seconds=options["wait"])
-        elif options["dry_run"]:
-            report = TodoService.preview_sweep(
+        else:
+            try:
+                report = self.sweep_here(arguments, user, options)
+            except ClocksDisagree as error:
+                raise CommandError(str(error)) from error
+        self.print_report(report, dry_run=options["dry_run"], as_json=options["json"])
+
+    def sweep_here(
+        self, arguments: dict[str, Any], user: User | None, options: dict[str, Any]
+    ) -> SweepReport:
+        """Sweep in this process, or count what would go."""
+        if options["dry_run"]:
+            return TodoService.preview_sweep(
                 as_of=database_now(), keep_days=options["keep_days"], user=user
             )
-        else:
-            report = sweep(arguments, user=user, quiet=options["json"])
-        self.print_report(report, dry_run=options["dry_run"], as_json=options["json"])
+        return sweep(arguments, user=user, quiet=options["json"])
 
     def print_enqueued(self, run: TaskRun, *, as_json: bool) -> None:
         """Say that the cleanup is in the workers' hands, or will be."""
