@@ -1,5 +1,6 @@
 """What an actor sees of its run: how far it has come, and when to stop for now."""
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
@@ -35,6 +36,14 @@ class RunTaken(Retry):
     """Others have taken this process for dead, and the run is theirs."""
 
 
+class Rewound(Retry):
+    """The database has died and lost the last steps of this run: it goes on from what was kept.
+
+    Steps do not wait for the disk. Whatever this attempt remembers of them, and what it was about
+    to do next, may be wrong.
+    """
+
+
 class Stopped(Retry):
     """Somebody has asked for this run to stop."""
 
@@ -57,7 +66,9 @@ class Execution:
         self._presence = presence
         self._ends = monotonic() + SLICE if sliced else float("inf")
         self._got_on = False
-        self._progress: dict[str, Any] | None = None
+        #: What this attempt last read or wrote, and what it was writing when a step ended badly.
+        self._known: dict[str, Any] | None = None
+        self._attempted: dict[str, Any] | None = None
 
     @property
     def run_id(self) -> int:
@@ -78,6 +89,7 @@ class Execution:
         Raises:
             HandedOn: enough for now; the rest is for the next message.
             Stopped: somebody has asked for the run to stop.
+            Rewound: the database has lost earlier steps.
             RunTaken: this process was taken for dead, and the run is somebody else's.
         """
         if self.to_stop.is_set():
@@ -85,21 +97,42 @@ class Execution:
         # However short the time, each message gets on a little.
         if stopping.is_set() or (self._got_on and monotonic() >= self._ends):
             raise HandedOn
-        # While the run is ours, nobody else writes there. If this step ends badly, it is read anew:
-        # who knows whether it was kept.
-        known, self._progress = self._progress, None
         self.read(check_connection)
         with short_transaction():
-            before = self.run.read_progress() if known is None else known
-            if before is None:
-                raise self._lost()
+            before = self._before()
             progress = deepcopy(before)
             yield progress
-            # If others have taken the run up meanwhile, all of this step is undone.
-            if not self.run.save_progress(progress, self._presence.id):
+            self._attempted = progress
+            # If others have taken the run up meanwhile, or the database no longer has what this
+            # attempt knows, all of this step is undone.
+            if not self.run.save_progress(progress, self._presence.id, before=before):
                 raise self._lost()
-        self._progress = progress
+        self._known, self._attempted = progress, None
         self._got_on = self._got_on or progress != before
+
+    def is_kept(self) -> bool:
+        """Say whether the database has all the steps that this attempt knows of."""
+        stored = self.run.stored_progress()
+        return self._known is None or stored is None or stored in self._remembered()
+
+    def _before(self) -> dict[str, Any]:
+        """Return what earlier steps have written.
+
+        While the run is ours, nobody else writes there. So it is read only at first, and after a
+        step that ended badly: that may have been kept all the same.
+        """
+        if self._known is not None and self._attempted is None:
+            return self._known
+        stored = self.run.read_progress()
+        if stored is None or (self._known is not None and stored not in self._remembered()):
+            raise self._lost()
+        self._known, self._attempted = stored, None
+        return stored
+
+    def _remembered(self) -> list[Any]:
+        """Return what the database may hold, as it does."""
+        accounts = (self._known, self._attempted)
+        return [json.loads(json.dumps(account)) for account in accounts if account is not None]
 
     def read[R](self, do: Callable[[], R]) -> R:
         """Read from the database outside of any step; wait while it is away.
@@ -121,7 +154,9 @@ class Execution:
 
     def _lost(self) -> Retry:
         """Return why the run may not be worked on any longer."""
-        return Stopped() if self.run.is_to_stop() else RunTaken()
+        if self.run.is_to_stop():
+            return Stopped()
+        return RunTaken() if self.run.stored_progress() is None else Rewound()
 
 
 class Unrecorded(InMemory):

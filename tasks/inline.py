@@ -3,6 +3,7 @@
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import timedelta
 from types import FrameType
 from typing import Any
 
@@ -10,7 +11,7 @@ from django.db.models.functions import Now
 from dramatiq import Message
 
 from tasks.errors import written
-from tasks.execution import Execution, Stopped
+from tasks.execution import Execution, Rewound, Stopped
 from tasks.models import ProcessKind, State
 from tasks.outages import DATABASE_AWAY
 from tasks.presence import Presence
@@ -33,6 +34,7 @@ def running_here(request: Request, message: Message[Any]) -> Iterator[Execution]
 
     Raises:
         Stopped: the run was told to stop, here or by an operator.
+        Rewound: the database has lost steps; a worker carries the run on.
         TypeError, ValueError: the message's arguments are refused.
     """
     with Presence(ProcessKind.COMMAND) as presence:
@@ -55,10 +57,16 @@ def running_here(request: Request, message: Message[Any]) -> Iterator[Execution]
                 run.request_stop(INTERRUPTED)
                 run.end_stopped()
             raise Stopped from stop
+        except Rewound:
+            run.hand_on(after=timedelta())
+            raise
         except BaseException as error:
             with suppress(*DATABASE_AWAY):  # Then a worker finds the run without its process.
                 run.fail(written(error))
             raise
+        if not execution.is_kept():
+            run.hand_on(after=timedelta())
+            raise Rewound
         run.succeed(execution.result)
 
 

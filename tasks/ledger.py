@@ -13,7 +13,15 @@ from redis.exceptions import RedisError
 
 from tasks.clock import database_now
 from tasks.errors import written
-from tasks.execution import Execution, HandedOn, RunTaken, Stopped, set_current, stopping
+from tasks.execution import (
+    Execution,
+    HandedOn,
+    Rewound,
+    RunTaken,
+    Stopped,
+    set_current,
+    stopping,
+)
 from tasks.models import MOST_CRASHES, Process, ProcessKind, State, TaskRun, Trigger
 from tasks.outages import DATABASE_AWAY, outages
 from tasks.presence import Presence
@@ -101,7 +109,8 @@ class WorkerLedger:
         run = execution.run
         try:
             outages.insist(
-                lambda: self._close(broker, message, run, result, exception), until=stopping
+                lambda: self._close(broker, message, execution, result, exception),
+                until=stopping,
             )
         except DATABASE_AWAY:
             raise  # And this process is to stop: the relay takes the run from it.
@@ -200,14 +209,16 @@ class WorkerLedger:
         self,
         broker: Broker,
         message: MessageProxy,
-        run: TaskRun,
+        execution: Execution,
         result: object,
         exception: BaseException | None,
     ) -> None:
-        if exception is None:
+        run = execution.run
+        if exception is None and execution.is_kept():
             if not run.succeed(result) and not ended_here(run):
                 message.options["store_results"] = False
-        elif isinstance(exception, HandedOn):
+        elif exception is None or isinstance(exception, HandedOn | Rewound):
+            message.options["store_results"] = False
             # Not by way of a worker that is about to end: it would fetch its own message again.
             if run.hand_on(after=LEAVE_TO_OTHERS if stopping.is_set() else timedelta()):
                 run.refresh_from_db()

@@ -19,7 +19,8 @@ SETTINGS = {
 }
 #: Not to wait for the disk at its end is safe for a step of a run: if the server's machine dies at
 #: once, what the run did and its account of it are both as they were before, and it goes on from
-#: there. The end of the run, a transaction that does wait, makes all of them safe.
+#: there: an attempt that remembers more begins anew (`Execution.step`). The end of the run, a
+#: transaction that does wait, makes all of them safe.
 NOT_WAITING = {"synchronous_commit": "off"}
 
 

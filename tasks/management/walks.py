@@ -8,7 +8,7 @@ from django.core.management.base import CommandError
 from dramatiq import Message
 from tqdm import tqdm
 
-from tasks.execution import Execution, RunTaken, Stopped
+from tasks.execution import Execution, Rewound, RunTaken, Stopped
 from tasks.inline import running_here
 from tasks.management.migrated import check_migrated
 from tasks.sending import Request
@@ -64,6 +64,10 @@ def walking_here(
             f"Stopped: {rows:,} {done}, and run {run_id} is cancelled. "
             f"The same command goes on with the rest.{how}",
             returncode=STOPPED,
+        ) from error
+    except Rewound as error:
+        raise CommandError(
+            f"The database died and lost the last steps of run {run_id}: a worker carries it on."
         ) from error
     except RunTaken as error:
         raise CommandError(

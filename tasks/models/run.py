@@ -39,7 +39,7 @@ SAVE_PROGRESS = """
     SET state = 'running', held_by = %s, progress = %s,
         crashes = 0, losses = 0, progressed_at = {now}
     WHERE id = %s AND attempts = %s AND state IN ('pending', 'queued', 'running')
-    AND stop_requested_at IS NULL
+    AND stop_requested_at IS NULL AND progress = %s
 """
 #: The database's clock, as Django writes a moment.
 NOW = {"postgresql": "clock_timestamp()", "sqlite": "strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now')"}
@@ -391,13 +391,26 @@ class TaskRun(models.Model):
         row = TaskRun.objects.filter(pk=self.pk, stop_requested_at=None, **self._ours())
         return row.values_list("progress", flat=True).first()
 
-    def save_progress(self, progress: Mapping[str, Any], process: UUID) -> bool:
-        """Keep how far it has come. If it was thought dead and nobody took it up, it goes on."""
+    def stored_progress(self) -> dict[str, Any] | None:
+        """Return how far it has come, though it is to stop; None if it is another's by now."""
+        row = TaskRun.objects.filter(pk=self.pk, **self._ours())
+        return row.values_list("progress", flat=True).first()
+
+    def save_progress(
+        self, progress: Mapping[str, Any], process: UUID, *, before: Mapping[str, Any]
+    ) -> bool:
+        """Keep how far it has come. If it was thought dead and nobody took it up, it goes on.
+
+        Args:
+            progress: how far.
+            process: who works on it.
+            before: how far it had come; if the database has something else, nothing is kept.
+        """
         holder = TaskRun._meta.get_field("held_by").get_db_prep_value(process, connection)
         with connection.cursor() as cursor:
             cursor.execute(
                 SAVE_PROGRESS.format(now=NOW[connection.vendor]),
-                [holder, json.dumps(progress), self.pk, self.attempts],
+                [holder, json.dumps(progress), self.pk, self.attempts, json.dumps(before)],
             )
             return bool(cursor.rowcount)
 

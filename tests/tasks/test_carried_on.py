@@ -8,7 +8,7 @@ import pytest
 from django.utils import timezone
 
 from accounts.models import User
-from tasks.execution import Execution, HandedOn, RunTaken, stopping
+from tasks.execution import Execution, HandedOn, Rewound, RunTaken, stopping
 from tasks.models import Process, ProcessKind, State, TaskRun, Trigger
 from tasks.presence import Presence
 from tests.todos.test_sweep import AS_OF, give, refuse_to_delete
@@ -99,10 +99,10 @@ def kill_at_save(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     saves = iter(range(1, 100))
     save = TaskRun.save_progress
 
-    def save_or_die(self: TaskRun, *arguments: Any) -> bool:
+    def save_or_die(self: TaskRun, *arguments: Any, **options: Any) -> bool:
         if next(saves) == number:
             raise Killed
-        return save(self, *arguments)
+        return save(self, *arguments, **options)
 
     monkeypatch.setattr(TaskRun, "save_progress", save_or_die)
 
@@ -165,6 +165,36 @@ def refusing(title: str) -> Iterator[None]:
             cursor.execute(f"DROP TRIGGER refuse{on}")
             if on:
                 cursor.execute("DROP FUNCTION refuse")
+
+
+@pytest.mark.parametrize("batches", range(2, BATCHES + 1))
+def test_sweep_whose_last_steps_the_database_has_lost_begins_anew_and_counts_each_todo_once(
+    alice: User, run: TaskRun, batches: int
+) -> None:
+    """Steps do not wait for the disk: a server that dies loses the last of them."""
+    give(alice, completed=TODOS)
+    seen: list[Progress] = []
+    kept: list[tuple[dict[str, Any], list[int]]] = []
+
+    def lose_the_last_step(progress: Progress) -> None:
+        seen.append(progress)
+        kept.append((account(run), list(TrashedTodo.objects.values_list("pk", flat=True))))
+        if len(seen) == batches:
+            progress_then, trash_then = kept[-2]
+            TodoService.restore_selected(todos=TrashedTodo.objects.exclude(pk__in=trash_then))
+            Todo.objects.update(restored_at=None)
+            TaskRun.objects.filter(pk=run.pk).update(progress=progress_then)
+
+    attempt = take_up(run)
+    if batches == BATCHES:  # There is no step left at which it would notice, but its end.
+        assert sweep(attempt, on_batch=lose_the_last_step) == TODOS
+        assert not attempt.is_kept()
+    else:
+        with pytest.raises(Rewound):
+            sweep(attempt, on_batch=lose_the_last_step)
+    again = take_up(run)
+    assert sweep(again) == TODOS == TrashedTodo.objects.count()
+    assert again.is_kept()
 
 
 def test_sweep_told_to_stop_stops_before_its_next_batch(alice: User, run: TaskRun) -> None:

@@ -405,6 +405,20 @@ def test_each_of_two_attempts_in_one_process_closes_itself_and_nothing_else(
     assert ended.progress == {"taken": 2}
 
 
+def test_run_whose_last_step_is_lost_at_its_end_does_not_succeed_and_goes_on(
+    broker: WakingBroker,
+) -> None:
+    with worker(broker):
+        message = steps.send(2)
+        wait_until(lambda: "waiting" in done, seconds=15, otherwise=lambda: str(done))
+        TaskRun.objects.update(progress={})
+        go_on.set()
+        assert result_of(message) == 2
+        run = wait_for(message, State.SUCCEEDED)
+    assert (run.attempts, run.progress) == (2, {"taken": 2})
+    assert (run.crashes, run.failures) == (0, 0)
+
+
 @pytest.mark.parametrize(
     "arguments", [{"bogus": 3}, {"keep_days": -1}, {"keep_days": "seven"}, {"batch_size": 0}]
 )

@@ -19,7 +19,7 @@ VERBS: dict[str, Callable[[TaskRun], bool]] = {
     "send_again": lambda run: run.mark_sent(first=False),
     "mark_unsent": lambda run: run.mark_unsent(retry_in=NO_TIME),
     "start": lambda run: run.start(new_process()),
-    "save_progress": lambda run: run.save_progress({"cursor": 1}, uuid4()),
+    "save_progress": lambda run: run.save_progress({"cursor": 1}, uuid4(), before={}),
     "hand_on": lambda run: run.hand_on(after=NO_TIME),
     "succeed": lambda run: run.succeed({"done": 1}),
     "retry": lambda run: run.retry("it broke", after=NO_TIME),
@@ -118,7 +118,7 @@ def test_who_was_taken_for_dead_goes_on_if_nobody_has_taken_the_run_up(db: None)
     take_up_and_lose(run)
     assert state_of(run) == State.PENDING
 
-    assert run.save_progress({"cursor": 7}, new_process())
+    assert run.save_progress({"cursor": 7}, new_process(), before={})
     assert state_of(run) == State.RUNNING
     assert run.succeed(None)
 
@@ -135,13 +135,13 @@ def test_run_that_waits_can_be_cancelled_though_it_has_been_at_work(db: None) ->
 def test_run_that_is_to_stop_gets_no_further_and_ends_as_cancelled(db: None) -> None:
     run = new_run()
     assert run.start(new_process())
-    assert run.save_progress({"rows": 3}, new_process())
+    assert run.save_progress({"rows": 3}, new_process(), before={})
     assert not run.end_stopped()
     assert run.request_stop("Enough.")
     assert run.request_stop("Enough, again.")
 
     assert run.read_progress() is None
-    assert not run.save_progress({"rows": 4}, new_process())
+    assert not run.save_progress({"rows": 4}, new_process(), before={"rows": 3})
     assert run.is_to_stop()
     assert run.end_stopped()
     stopped = TaskRun.objects.get(pk=run.pk)
@@ -273,8 +273,16 @@ def test_message_that_got_through_though_nobody_said_so_starts_its_run(db: None)
 def test_progress_clears_the_count_of_crashes(db: None) -> None:
     run = new_run(crashes=3)
     run.start(new_process())
-    run.save_progress({"cursor": 1}, new_process())
+    run.save_progress({"cursor": 1}, new_process(), before={})
     assert TaskRun.objects.get().crashes == 0
+
+
+@pytest.mark.parametrize("before", [{}, {"rows": 3, "users": [1]}, {"cursor": None}])
+def test_progress_is_kept_only_on_top_of_what_is_known(db: None, before: dict[str, object]) -> None:
+    run = new_run(progress={"users": [1], "rows": 2, "cursor": None})
+    run.start(new_process())
+    assert not run.save_progress({"rows": 5}, new_process(), before=before)
+    assert run.save_progress({"rows": 5}, new_process(), before=run.progress)
 
 
 def test_of_a_long_error_the_end_is_kept(db: None) -> None:
