@@ -1,12 +1,12 @@
 """What an operator must act on."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import datetime
 
 from django.utils import timezone
 
 from tasks.models import ProcessKind, State
-from tasks.status import CLOCK_TOLERANCE, WAIT_GRACE, RunsInHand, ScheduleStatus, Status
+from tasks.status import CLOCK_TOLERANCE, WAIT_GRACE, RunsInHand, ScheduleStatus, Status, Stuck
 
 #: Failures that are told one by one.
 MOST_TOLD = 3
@@ -22,8 +22,11 @@ def problems(status: Status) -> Iterator[str]:
             f"{task}: no live worker knows this task. Its runs wait for one, and fail after a"
             " while; deploy workers that do."
         )
+    served = {name for process in status.processes for name in process.queues}
     for runs in status.runs_in_hand:
-        yield from problems_of_runs(runs)
+        if runs.task not in status.unknown_tasks:
+            yield from problems_of_waiting(runs, served)
+        yield from problems_of_running(runs)
     for schedule in status.schedules:
         if schedule.enabled:
             yield from problems_of_schedule(schedule)
@@ -45,9 +48,10 @@ def problems_of_processes(status: Status) -> Iterator[str]:
         if process.seen_at > status.now:
             yield f"The {who}, was heard of later than now: the database's clock was set back."
         else:
+            at = f", at run {process.run}," if process.run else ","
             yield (
-                f"The {who}, has not been heard of since {shown(process.seen_at)}. Look whether it"
-                " is held up or cut off; its runs are taken from it before long."
+                f"The {who}{at} has not been heard of since {shown(process.seen_at)}. Look whether"
+                " it is held up or cut off; its runs are taken from it before long."
             )
     if status.pulse.stale:
         last_at = status.pulse.last_at
@@ -77,21 +81,48 @@ def problems_of_clocks(status: Status) -> Iterator[str]:
         )
 
 
-def problems_of_runs(runs: RunsInHand) -> Iterator[str]:
-    """Yield what is wrong with the unfinished runs of a task."""
+def problems_of_waiting(runs: RunsInHand, served: Collection[str]) -> Iterator[str]:
+    """Yield what is wrong with the runs of a task that nobody is at.
+
+    Args:
+        runs: the task's.
+        served: the queues that live workers serve.
+    """
     if runs.overdue:
         yield f"{runs.task}: runs that are due and have not been sent: {runs.overdue:,}."
+    queue = runs.waiting.queue
+    if queue in served:
+        why = f"are there enough of them for the queue {queue}?"
+    else:
+        why = f"none that is alive serves the queue {queue}."
+    yield from told(runs.task, runs.waiting, f"has waited for a worker since {{since}}: {why}")
+
+
+def problems_of_running(runs: RunsInHand) -> Iterator[str]:
+    """Yield what is wrong with the runs of a task that somebody is at."""
     for stuck, what in (
-        (runs.waiting, "has waited for a worker since {since}: are there enough of them?"),
         (runs.stalled, "is running and has not got on since {since}. To end it: {stop}"),
         (runs.orphaned, "belongs to a process that is gone, since {since}: is a scheduler alive?"),
-        (runs.stopping, "was asked to stop at {since}, and is still running."),
+        (
+            runs.stopping,
+            "was asked to stop at {since}, and is still running. End its worker if need be.",
+        ),
     ):
-        if stuck.run is not None and stuck.since is not None:
-            stop = f"manage.py stop_run {stuck.run}"
-            more = f" And {stuck.count - 1:,} more like it." if stuck.count > 1 else ""
-            told = what.format(since=shown(stuck.since), stop=stop)
-            yield f"{runs.task}: run {stuck.run} {told}{more}"
+        yield from told(runs.task, stuck, what)
+
+
+def told(task: str, stuck: Stuck, what: str) -> Iterator[str]:
+    """Yield what is wrong with runs of one kind, if there are any.
+
+    Args:
+        task: theirs.
+        stuck: which.
+        what: is wrong, in words, around `{since}` and the command `{stop}`.
+    """
+    if stuck.run is not None and stuck.since is not None:
+        stop = f"manage.py stop_run {stuck.run}"
+        more = f" And {stuck.count - 1:,} more like it." if stuck.count > 1 else ""
+        yield (f"{task}: run {stuck.run} {what.format(since=shown(stuck.since), stop=stop)}{more}")
 
 
 def problems_of_failures(status: Status) -> Iterator[str]:
@@ -101,9 +132,10 @@ def problems_of_failures(status: Status) -> Iterator[str]:
         if run.state == State.FAILED:
             yield f"{run.task}: run {run.run} failed, and nobody has acknowledged it: {run.error}"
         else:
+            counts = [f"{run.errors:,} {'error' if run.errors == 1 else 'errors'}", run.summary]
             yield (
                 f"{run.task}: run {run.run} ended with errors, and nobody has acknowledged them:"
-                f" {run.summary}."
+                f" {', '.join(filter(None, counts))}."
             )
     more = failures.count - min(MOST_TOLD, len(failures.latest))
     if more:
@@ -116,6 +148,12 @@ def problems_of_schedule(schedule: ScheduleStatus) -> Iterator[str]:
         yield f"{schedule.task}: its schedule cannot be used: {schedule.fault}"
     if schedule.overdue_slot:
         yield f"{schedule.task}: nobody has claimed its slot of {shown(schedule.overdue_slot)}."
+    if schedule.held_until:
+        yield (
+            f"{schedule.task}: nothing of it is run before {shown(schedule.held_until)}, as the"
+            " database's clock was set back. To have it run before then, set last_slot of its row"
+            " in tasks_schedule to NULL; to count from now, pause it and resume it after that."
+        )
     if schedule.unsuccessful_since:
         yield (
             f"{schedule.task}: none of its slots since {shown(schedule.unsuccessful_since)} has"

@@ -5,11 +5,26 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice, takewhile
 from typing import TYPE_CHECKING, Any, TypedDict
+from uuid import UUID
 
 from django.conf import settings
-from django.db.models import Count, Exists, Min, OuterRef, Q, QuerySet, Subquery, Window
-from django.db.models.functions import Coalesce
+from django.db.models import (
+    Case,
+    Count,
+    Exists,
+    F,
+    Min,
+    OuterRef,
+    Q,
+    QuerySet,
+    Subquery,
+    Value,
+    When,
+    Window,
+)
+from django.db.models.functions import Coalesce, RowNumber
 from django.utils import timezone
+from dramatiq import Actor
 from dramatiq.broker import get_broker
 from dramatiq.errors import ActorNotFound
 
@@ -50,6 +65,9 @@ LIMIT_GRACE = timedelta(minutes=1)
 #: The time limit (ms) of an actor that names none: Dramatiq's own.
 TIME_LIMIT = 10 * 60 * 1000
 
+#: An actor may name none that ever ends; its runs are told of after this time (ms), a day.
+LONGEST_TIME_LIMIT = 24 * 60 * 60 * 1000
+
 #: Slots in a row, none of which has succeeded, that are a problem; and how long one may take.
 MOST_SLOTS_WITHOUT_SUCCESS = 2
 SUCCESS_GRACE = timedelta(minutes=1)
@@ -80,6 +98,7 @@ class EndedRun:
     Attributes:
         summary: what it counted, in words.
         error: the last line of its error.
+        errors: how many errors its result names.
     """
 
     run: int
@@ -88,6 +107,7 @@ class EndedRun:
     finished_at: datetime | None
     summary: str
     error: str
+    errors: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,6 +127,8 @@ class ScheduleStatus:
         last_success_slot: the latest slot whose run succeeded.
         unsuccessful_since: the first of its last MOST_SLOTS_WITHOUT_SUCCESS slots, if none of them
             has succeeded.
+        held_until: until then none of its slots is claimed, as the database's clock was ahead when
+            it was last dealt with, and has been set back since; None if that is not so.
     """
 
     id: int
@@ -122,6 +144,7 @@ class ScheduleStatus:
     overdue_slot: datetime | None
     last_success_slot: datetime | None
     unsuccessful_since: datetime | None
+    held_until: datetime | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,11 +154,10 @@ class RunsInHand:
     Attributes:
         overdue: those of the pending ones that should have been sent by now.
         oldest_age_seconds: how long the oldest has been owed.
-        waiting: those of the queued ones that a worker should have taken up by now, the first of
-            them, and since when.
-        stalled: those of the running ones that should have got on by now, likewise.
-        orphaned: those whose process is gone, and that nobody has taken from it, likewise.
-        stopping: those that were asked to stop and should have by now, likewise.
+        waiting: those of the queued ones that a worker should have taken up by now.
+        stalled: those of the running ones that should have got on by now.
+        orphaned: those whose process is gone, and that nobody has taken from it.
+        stopping: those that were asked to stop and should have by now.
     """
 
     task: str
@@ -152,16 +174,21 @@ class RunsInHand:
 
 @dataclass(frozen=True, kw_only=True)
 class Stuck:
-    """Runs of one kind that should have got on.
+    """Runs of one task and kind that should have got on.
 
     Attributes:
-        run: the first of them; None if there is none.
-        since: the longest time that one of them has not.
+        run: the one that has not for the longest time; None if there is none.
+        queue: that one's.
+        since: since when it has not.
     """
 
     count: int
     run: int | None
+    queue: str
     since: datetime | None
+
+
+NOTHING_STUCK = Stuck(count=0, run=None, queue="", since=None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,7 +212,11 @@ class Failures:
 
 @dataclass(frozen=True, kw_only=True)
 class ProcessStatus:
-    """A process that is alive."""
+    """A process.
+
+    Attributes:
+        run: of a silent one, the first of the runs that it is at, if it is at any.
+    """
 
     kind: str
     host: str
@@ -193,6 +224,7 @@ class ProcessStatus:
     queues: tuple[str, ...]
     started_at: datetime
     seen_at: datetime
+    run: int | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -245,6 +277,7 @@ def gather() -> Status:
     everyone = [*Process.objects.order_by("kind", "host", "pid")]
     alive = [process for process in everyone if abs(now - process.seen_at) <= liveness()]
     silent = [process for process in everyone if is_silent(process, now)]
+    held = first_runs(silent)
     used = {actor.queue_name for actor in get_broker().actors.values()}
     served = {name for process in alive for name in process.queues}
     in_hand, failed = runs_in_hand(now), failures(since=now - timedelta(days=1))
@@ -260,7 +293,7 @@ def gather() -> Status:
         broker_error=broker_error,
         pulse=pulse(schedules, runs, now),
         unacknowledged=unacknowledged(),
-        silent_processes=tuple(process_status(process) for process in silent),
+        silent_processes=tuple(process_status(process, held.get(process.pk)) for process in silent),
         unknown_tasks=unknown_tasks({runs.task for runs in in_hand}, alive),
         clock_ahead_seconds=ahead,
     )
@@ -279,6 +312,16 @@ def is_silent(process: Process, now: datetime) -> bool:
     """Say whether a process should have been heard of since, or was by a clock set back since."""
     ago = now - process.seen_at
     return ago > liveness() * SILENCE or ago < -CLOCK_TOLERANCE
+
+
+def first_runs(processes: Collection[Process]) -> Mapping[UUID | None, int]:
+    """Return the first of the runs that each of some processes is at."""
+    if not processes:
+        return {}
+    at_work = TaskRun.objects.unfinished().filter(
+        state=State.RUNNING, held_by__in=[process.pk for process in processes]
+    )
+    return dict(at_work.order_by().values_list("held_by").annotate(Min("pk")))
 
 
 def unknown_tasks(tasks: Collection[str], alive: Iterable[Process]) -> tuple[str, ...]:
@@ -344,7 +387,14 @@ def schedule_status(
         overdue_slot=overdue_slot,
         last_success_slot=schedule.last_success_slot,
         unsuccessful_since=unsuccessful_since,
+        held_until=held_until(schedule, now),
     )
+
+
+def held_until(schedule: Schedule, now: datetime) -> datetime | None:
+    """Return the moment until which no slot is claimed, if only a clock set back explains it."""
+    until = schedule.dealt_with_until
+    return until if schedule.enabled and until > now + CLOCK_TOLERANCE else None
 
 
 def overdue(schedule: Schedule, times: Times, now: datetime) -> datetime | None:
@@ -390,47 +440,32 @@ def ended_run(run: TaskRun) -> EndedRun:
         finished_at=run.finished_at,
         summary=run.summary,
         error=run.last_words[:LONGEST_ERROR],
+        errors=count_errors(run.result),
     )
+
+
+def count_errors(result: object) -> int:
+    """Return how many errors a run's result names."""
+    errors = result.get("errors") if isinstance(result, dict) else None
+    return len(errors) if isinstance(errors, list) else int(bool(errors))
 
 
 def runs_in_hand(now: datetime) -> tuple[RunsInHand, ...]:
     """Return the unfinished runs, by task."""
-    late = Q(state=State.PENDING, due_at__lt=now - WAIT_GRACE)
-    kinds = {
-        "waiting": ("due_at", Q(state=State.QUEUED, due_at__lt=now - WAIT_GRACE)),
-        "stalled": ("got_on_at", stalled(now)),
-        "orphaned": (
-            "got_on_at",
-            Q(state=State.RUNNING, holder_is_there=False, got_on_at__lt=now - WAIT_GRACE),
-        ),
-        "stopping": (
-            "stop_requested_at",
-            Q(state=State.RUNNING, stop_requested_at__lt=now - WAIT_GRACE),
-        ),
-    }
-    stuck = {
-        f"{kind}_{what}": aggregate
-        for kind, (moment, condition) in kinds.items()
-        for what, aggregate in {
-            "count": Count("pk", filter=condition),
-            "run": Min("pk", filter=condition),
-            "since": Min(moment, filter=condition),
-        }.items()
-    }
+    # A run that the broker does not take is due anew every few seconds: until it has been taken up
+    # it counts from the moment it was owed.
+    late = Q(due_at__lt=now - WAIT_GRACE)
+    refused = Q(sent_at__isnull=False, attempts=0, created_at__lt=now - WAIT_GRACE)
+    stuck = stuck_runs(now)
     tasks = (
         TaskRun.objects.unfinished()
-        .annotate(
-            got_on_at=Coalesce("progressed_at", "started_at", "created_at"),
-            holder_is_there=Exists(Process.objects.filter(pk=OuterRef("held_by"))),
-        )
         .values("task")
         .annotate(
             pending=Count("pk", filter=Q(state=State.PENDING)),
             queued=Count("pk", filter=Q(state=State.QUEUED)),
             running=Count("pk", filter=Q(state=State.RUNNING)),
-            overdue=Count("pk", filter=late),
+            overdue=Count("pk", filter=Q(state=State.PENDING) & (late | refused)),
             oldest=Min("created_at"),
-            **stuck,
         )
         .order_by("task")
     )
@@ -442,15 +477,52 @@ def runs_in_hand(now: datetime) -> tuple[RunsInHand, ...]:
             running=row["running"],
             overdue=row["overdue"],
             oldest_age_seconds=seconds_since(row["oldest"], now),
-            **{kind: stuck_in(row, kind) for kind in kinds},
+            waiting=stuck.get((row["task"], "waiting"), NOTHING_STUCK),
+            stalled=stuck.get((row["task"], "stalled"), NOTHING_STUCK),
+            orphaned=stuck.get((row["task"], "orphaned"), NOTHING_STUCK),
+            stopping=stuck.get((row["task"], "stopping"), NOTHING_STUCK),
         )
         for row in tasks
     )
 
 
-def stuck_in(row: Mapping[str, Any], kind: str) -> Stuck:
-    """Return the runs of one kind that a row of figures tells of."""
-    return Stuck(count=row[f"{kind}_count"], run=row[f"{kind}_run"], since=row[f"{kind}_since"])
+def stuck_runs(now: datetime) -> Mapping[tuple[str, str], Stuck]:
+    """Return the runs that should have got on, by task and kind; each is of one kind alone."""
+    before = now - WAIT_GRACE
+    running = Q(state=State.RUNNING)
+    kinds = {
+        "orphaned": ("got_on_at", running & Q(holder_is_there=False, got_on_at__lt=before)),
+        "stopping": ("stop_requested_at", running & Q(stop_requested_at__lt=before)),
+        "stalled": ("got_on_at", stalled(now)),
+        "waiting": ("due_at", Q(state=State.QUEUED, due_at__lt=before)),
+    }
+    own: dict[str, Any] = {"partition_by": ["task", "kind"]}
+    runs = (
+        TaskRun.objects.unfinished()
+        .annotate(
+            got_on_at=Coalesce("progressed_at", "started_at", "created_at"),
+            holder_is_there=Exists(Process.objects.filter(pk=OuterRef("held_by"))),
+        )
+        .annotate(kind=choose({kind: (which, Value(kind)) for kind, (_, which) in kinds.items()}))
+        .filter(kind__isnull=False)
+        .annotate(since=choose({kind: (Q(kind=kind), F(at)) for kind, (at, _) in kinds.items()}))
+        .annotate(
+            place=Window(RowNumber(), order_by=["since", "pk"], **own),
+            in_all=Window(Count("pk"), **own),
+        )
+        .filter(place=1)
+    )
+    return {
+        (task, kind): Stuck(count=count, run=run, queue=queue, since=since)
+        for task, kind, count, run, queue, since in runs.values_list(
+            "task", "kind", "in_all", "pk", "queue", "since"
+        )
+    }
+
+
+def choose(values: Mapping[str, tuple[Q, Value | F]]) -> Case:
+    """Return the value of the first condition that holds, or NULL."""
+    return Case(*(When(which, then=value) for which, value in values.values()))
 
 
 def stalled(now: datetime) -> Q:
@@ -460,7 +532,7 @@ def stalled(now: datetime) -> Q:
     its actor's time limit has passed.
     """
     limits = {
-        name: timedelta(milliseconds=actor.options.get("time_limit") or TIME_LIMIT) + LIMIT_GRACE
+        name: timedelta(milliseconds=time_limit(actor)) + LIMIT_GRACE
         for name, actor in get_broker().actors.items()
     }
     beyond = Q(got_on_at__lt=now - timedelta(milliseconds=TIME_LIMIT) - LIMIT_GRACE)
@@ -470,6 +542,11 @@ def stalled(now: datetime) -> Q:
     no_steps = Q(progress={})
     between_steps = ~no_steps & Q(got_on_at__lt=now - STEP_GRACE)
     return Q(state=State.RUNNING) & (between_steps | (no_steps & over_limit))
+
+
+def time_limit(actor: Actor[..., Any]) -> float:
+    """Return how long (ms) an actor may take."""
+    return min(actor.options.get("time_limit") or TIME_LIMIT, LONGEST_TIME_LIMIT)
 
 
 def failures(*, since: datetime) -> Failures:
@@ -492,8 +569,13 @@ def latest_of(runs: TaskRunQuerySet) -> Failures:
     )
 
 
-def process_status(process: Process) -> ProcessStatus:
-    """Return what there is to say of a process."""
+def process_status(process: Process, run: int | None = None) -> ProcessStatus:
+    """Return what there is to say of a process.
+
+    Args:
+        process: which.
+        run: the first of the runs that it is at, where that is to be told.
+    """
     return ProcessStatus(
         kind=process.kind,
         host=process.host,
@@ -501,6 +583,7 @@ def process_status(process: Process) -> ProcessStatus:
         queues=tuple(process.queues),
         started_at=process.started_at,
         seen_at=process.seen_at,
+        run=run,
     )
 
 

@@ -5,7 +5,7 @@ import socket
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
 
 import pytest
@@ -15,6 +15,8 @@ from django.core.management.base import CommandError
 from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 from dramatiq import Message
+from hypothesis import given
+from hypothesis import strategies as st
 from pytest_django import Settings
 
 from accounts.models import User
@@ -172,23 +174,23 @@ def test_json_keeps_its_keys(well: None) -> None:
     assert list(told["schedules"][0]) == [
         *("id", "task", "enabled", "times", "timezone", "fault"),
         *("last_slot", "last_slot_state", "last_run", "next_slot", "overdue_slot"),
-        *("last_success_slot", "unsuccessful_since"),
+        *("last_success_slot", "unsuccessful_since", "held_until"),
     ]
     assert list(told["schedules"][2]["last_run"]) == [
-        *("run", "task", "state", "finished_at", "summary", "error")
+        *("run", "task", "state", "finished_at", "summary", "error", "errors")
     ]
     assert list(told["runs_in_hand"][0]) == [
         *("task", "pending", "queued", "running", "overdue", "oldest_age_seconds"),
         *("waiting", "stalled", "orphaned", "stopping"),
     ]
-    assert list(told["runs_in_hand"][0]["stalled"]) == ["count", "run", "since"]
+    assert list(told["runs_in_hand"][0]["stalled"]) == ["count", "run", "queue", "since"]
     assert list(told["failures"]) == list(told["unacknowledged"]) == ["count", "latest"]
     assert list(told["silent_processes"][0]) == list(told["processes"][0])
     assert list(told["queues"][0]) == [
         *("name", "waiting", "running", "delayed", "dead", "oldest_age_seconds")
     ]
     assert list(told["processes"][0]) == [
-        *("kind", "host", "pid", "queues", "started_at", "seen_at")
+        *("kind", "host", "pid", "queues", "started_at", "seen_at", "run")
     ]
     assert list(told["pulse"]) == ["last_at", "age_seconds", "stale"]
     assert told["now"] == "2026-03-10T09:00:10+00:00"
@@ -296,6 +298,27 @@ def test_schedule_that_was_switched_on_lately_has_no_slots_to_have_succeeded(wel
     assert problems() == []
 
 
+@given(
+    every=st.integers(60, 7 * 24 * 60 * 60),
+    seconds=st.integers(0, 10**8),
+    succeeded=st.integers(0, 10),
+    kept=st.integers(0, 10),
+)
+def test_schedule_is_told_of_if_and_only_if_none_of_its_last_two_slots_has_succeeded(
+    every: int, seconds: int, succeeded: int, kept: int
+) -> None:
+    now = NOW + seconds * SECOND
+    number = int((now - MINUTE).timestamp()) // every
+    slots = [datetime.fromtimestamp((number - ago) * every, UTC) for ago in range(11)]
+    nightly = cast("Any", Schedule(task=TaskName.TODO_CLEANUP, every=every))
+    nightly.last_slot = slots[0]
+    nightly.last_success_slot = slots[succeeded]
+    # Of the slots there were, the schedule has so many behind it.
+    nightly.effective_since = slots[kept]
+    since = status.unsuccessful(nightly, nightly.times, now, at_work=False)
+    assert since == (slots[1] if succeeded >= 2 and kept >= 2 else None)
+
+
 @pytest.mark.parametrize("task", ["todo.cleanup", "mail"])
 def test_failure_is_a_problem_until_somebody_acknowledges_it(
     well: None, alice: User, task: str
@@ -314,7 +337,10 @@ def test_run_that_ended_with_errors_is_a_problem(well: None) -> None:
     run = make("mail", State.RUNNING)
     assert TaskRun.objects.get(pk=run.pk).succeed({"sent": 0, "errors": [{"user_id": 7}] * 500})
     assert problems() == [
-        f"mail: run {run.pk} ended with errors, and nobody has acknowledged them: 0 sent."
+        (
+            f"mail: run {run.pk} ended with errors, and nobody has acknowledged them: 500 errors,"
+            " 0 sent."
+        )
     ]
 
 
@@ -332,7 +358,8 @@ def test_slot_that_nobody_claims_is_a_problem_after_half_a_minute(
     nightly = Schedule.objects.filter(task=TaskName.TODO_CLEANUP)
     nightly.update(last_slot=TWO - DAY)
     dealt_with(TaskName.PING, TWO)
-    Schedule.objects.filter(task=TaskName.RUNS_PRUNE).update(last_slot=TWO)
+    for later in (TaskName.TODO_PURGE, TaskName.RUNS_PRUNE):
+        Schedule.objects.filter(task=later).update(last_slot=TWO)
 
     set_clock(monkeypatch, TWO + 29 * SECOND)
     assert problems() == []
@@ -388,7 +415,7 @@ def test_runs_in_hand_are_counted_by_task_with_the_oldest_ones_age(well: None) -
     told = as_json()["runs_in_hand"]
     for runs in told:
         for kind in ("waiting", "stalled", "orphaned", "stopping"):
-            assert runs.pop(kind) == {"count": 0, "run": None, "since": None}
+            assert runs.pop(kind) == {"count": 0, "run": None, "queue": "", "since": None}
     assert told == [
         {
             "task": "mail",
@@ -420,15 +447,48 @@ def test_run_that_should_have_been_sent_by_now_is_a_problem(well: None) -> None:
     assert problems() == ["mail: runs that are due and have not been sent: 1."]
 
 
+def test_run_that_the_broker_does_not_take_is_a_problem_however_often_it_is_tried(
+    well: None,
+) -> None:
+    run = make("mail", State.PENDING, created_at=NOW - 44 * SECOND)
+    assert run.mark_sent()
+    assert run.mark_unsent(retry_in=timedelta(seconds=2))
+    TaskRun.objects.filter(pk=run.pk).update(due_at=NOW + SECOND)
+    assert problems() == []
+    TaskRun.objects.filter(pk=run.pk).update(created_at=NOW - 46 * SECOND)
+    assert problems() == ["mail: runs that are due and have not been sent: 1."]
+    # What waits to be tried again after a failure has been taken up before.
+    TaskRun.objects.filter(pk=run.pk).update(attempts=1, failures=1)
+    assert problems() == []
+
+
 def test_run_that_no_worker_takes_up_is_a_problem_however_often_it_is_sent(well: None) -> None:
     make("mail", State.QUEUED, due_at=NOW - 44 * SECOND, sent_at=NOW)
     assert problems() == []
-    first = make("mail", State.QUEUED, due_at=NOW - MINUTE, sent_at=NOW)
     make("mail", State.QUEUED, due_at=NOW - MINUTE, sent_at=NOW)
+    # The line names the one that has waited for the longest, whenever it was written.
+    oldest = make("mail", State.QUEUED, due_at=NOW - 2 * MINUTE, sent_at=NOW)
     assert problems() == [
         (
-            f"mail: run {first.pk} has waited for a worker since 2026-03-10 08:59:10 UTC: are there"
-            " enough of them? And 1 more like it."
+            f"mail: run {oldest.pk} has waited for a worker since 2026-03-10 08:58:10 UTC: are"
+            " there enough of them for the queue default? And 1 more like it."
+        )
+    ]
+    stuck = as_json()["runs_in_hand"][0]["waiting"]
+    assert stuck == {
+        "count": 2,
+        "run": oldest.pk,
+        "queue": "default",
+        "since": "2026-03-10T08:58:10+00:00",
+    }
+
+
+def test_run_in_a_queue_that_nobody_serves_is_a_problem_that_says_so(well: None) -> None:
+    run = make("mail", State.QUEUED, queue="letters", due_at=NOW - MINUTE)
+    assert problems() == [
+        (
+            f"mail: run {run.pk} has waited for a worker since 2026-03-10 08:59:10 UTC: none that"
+            " is alive serves the queue letters."
         )
     ]
 
@@ -465,6 +525,16 @@ def test_run_without_steps_is_a_problem_once_its_time_limit_has_passed(well: Non
     ]
 
 
+def test_run_of_an_actor_without_a_time_limit_is_a_problem_after_a_day(
+    well: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(todo_cleanup.options, "time_limit", float("inf"))
+    run = at_work(TaskName.TODO_CLEANUP, progressed_at=NOW - DAY)
+    assert problems() == []
+    TaskRun.objects.filter(pk=run.pk).update(progressed_at=NOW - DAY - 2 * MINUTE)
+    assert len(problems()) == 1
+
+
 def test_run_of_the_version_before_counts_from_its_start(well: None) -> None:
     at_work("mail", progressed_at=None)
     assert len(problems()) == 1
@@ -483,9 +553,13 @@ def test_run_whose_process_is_gone_and_that_nobody_takes_is_a_problem(well: None
 
 
 def test_run_that_does_not_stop_is_a_problem(well: None) -> None:
-    run = at_work("mail", progressed_at=NOW, stop_requested_at=NOW - MINUTE)
+    # That it has not got on either is not said once more.
+    run = at_work("mail", progressed_at=NOW - DAY, stop_requested_at=NOW - MINUTE)
     assert problems() == [
-        f"mail: run {run.pk} was asked to stop at 2026-03-10 08:59:10 UTC, and is still running."
+        (
+            f"mail: run {run.pk} was asked to stop at 2026-03-10 08:59:10 UTC, and is still"
+            " running. End its worker if need be."
+        )
     ]
 
 
@@ -494,7 +568,12 @@ def test_run_of_a_task_that_no_live_worker_knows_is_a_problem(well: None) -> Non
     Process.objects.filter(host="worker").update(tasks=["mail"])
     assert problems() == []
     Process.objects.filter(host="worker").update(tasks=["ping"])
-    assert problems()[0].startswith("mail: no live worker knows this task.")
+    (problem,) = problems()
+    assert problem.startswith("mail: no live worker knows this task.")
+    # Such a worker gives it back for later; that it has not been sent meanwhile is no news.
+    TaskRun.objects.filter(task="mail").update(sent_at=NOW, created_at=NOW - DAY)
+    assert problems() == [problem]
+    TaskRun.objects.filter(task="mail").update(created_at=NOW)
     # One of an earlier version does not say what it knows.
     new_process(ProcessKind.WORKER, "earlier", queues=["default"])
     assert problems() == []
@@ -687,7 +766,9 @@ def test_process_that_is_gone_is_a_problem(well: None, kind: ProcessKind, proble
 
 
 def test_silence_is_told_before_a_process_counts_as_gone(well: None) -> None:
-    new_process(ProcessKind.WORKER, "frozen", queues=["default"], seen_at=NOW - 29 * SECOND)
+    frozen = new_process(
+        ProcessKind.WORKER, "frozen", queues=["default"], seen_at=NOW - 29 * SECOND
+    )
     assert problems() == []
     Process.objects.filter(host="frozen").update(seen_at=NOW - 31 * SECOND)
     assert problems() == [
@@ -696,6 +777,10 @@ def test_silence_is_told_before_a_process_counts_as_gone(well: None) -> None:
             " Look whether it is held up or cut off; its runs are taken from it before long."
         )
     ]
+    run = make("mail", State.RUNNING, held_by=frozen.pk, progressed_at=NOW)
+    make("mail", State.RUNNING, held_by=frozen.pk, progressed_at=NOW)
+    (problem,) = problems()
+    assert problem.startswith(f"The worker, process 3 on frozen, at run {run.pk}, has not been")
 
 
 def test_clock_of_the_database_that_was_set_back_is_told(well: None) -> None:
@@ -706,6 +791,20 @@ def test_clock_of_the_database_that_was_set_back_is_told(well: None) -> None:
             " set back."
         )
     ]
+
+
+def test_schedule_that_waits_for_a_clock_that_was_set_back_is_a_problem(well: None) -> None:
+    cleanup = Schedule.objects.filter(task=TaskName.TODO_CLEANUP)
+    dealt_with(TaskName.TODO_CLEANUP, TWO + 365 * DAY)
+    (problem,) = problems()
+    assert problem.startswith(
+        "todo.cleanup: nothing of it is run before 2027-03-10 02:00:00 UTC, as the database's clock"
+        " was set back."
+    )
+    cleanup.update(last_slot=None, effective_since=NOW + 2 * MINUTE)
+    assert len(problems()) == 1
+    cleanup.update(effective_since=NOW + SECOND)
+    assert problems() == []
 
 
 @pytest.mark.parametrize(("ahead", "here"), [(61.0, "later"), (-7200.0, "earlier")])
@@ -735,6 +834,7 @@ def test_queue_that_no_live_worker_serves_is_a_problem(well: None) -> None:
 
 def test_nothing_that_a_terminal_would_obey_is_printed(well: None, broker: WakingBroker) -> None:
     Schedule.objects.create(task=f"a{HOSTILE}", every=60)
+    Schedule.objects.update(effective_since=NOW - DAY)
     Schedule.objects.filter(task=TaskName.PING).update(timezone=HOSTILE)
     new_process(ProcessKind.WORKER, HOSTILE, queues=["default", f"q{HOSTILE}"])
     make(HOSTILE, State.PENDING, due_at=NOW - DAY)
