@@ -58,3 +58,19 @@ def one_at_a_time(what: str) -> Iterator[None]:
             with connection.cursor() as cursor:
                 cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [what])
         yield
+
+
+@contextmanager
+def patience(milliseconds: int) -> Iterator[None]:
+    """Have PostgreSQL give up on a statement that takes too long.
+
+    Args:
+        milliseconds: how long it may take.
+    """
+    if connection.vendor != "postgresql":
+        yield
+        return
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            cursor.execute(f"SET LOCAL statement_timeout = {milliseconds:d}")
+        yield

@@ -1,11 +1,9 @@
 """What the console's first page shows, read such that whatever fails leaves the rest standing."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from django.db import DatabaseError, connection, transaction
+from django.db import DatabaseError
 
 from tasks.console.charts import Chart, charts, nights
 from tasks.models import State, TaskRun
@@ -18,6 +16,7 @@ from tasks.status import (
     gather,
     seconds_since,
 )
+from tasks.transactions import patience
 
 #: How long (ms) PostgreSQL may take for one statement of a page.
 PATIENCE = 3_000
@@ -133,7 +132,7 @@ class Reading:
         waiting, unread = list(parts.items()), []
         while waiting:
             try:
-                with patience():
+                with patience(PATIENCE):
                     while waiting:
                         waiting[0][1]()
                         waiting.pop(0)
@@ -152,18 +151,6 @@ class Reading:
     def _read_charts(self) -> None:
         if self.status:
             self.charts = tuple(charts(nights(self.status.now)))
-
-
-@contextmanager
-def patience() -> Iterator[None]:
-    """Have PostgreSQL give up on a statement that takes too long."""
-    if connection.vendor != "postgresql":
-        yield
-        return
-    with transaction.atomic():
-        with connection.cursor() as cursor:
-            cursor.execute(f"SET LOCAL statement_timeout = {PATIENCE:d}")
-        yield
 
 
 def runs_in_hand(now: datetime) -> tuple[RunInHand, ...]:

@@ -2,12 +2,17 @@
 
 import json
 import socket
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 from pathlib import Path
+from threading import Thread
 from typing import Any, cast
 from uuid import uuid4
 
+import psycopg
 import pytest
 import redis
 from django.core.management import call_command
@@ -39,6 +44,24 @@ DAY = timedelta(days=1)
 
 #: A terminal would turn red, ring, or write from right to left.
 HOSTILE = "\x1b[31mred\x07\u202etfel\x9b"
+
+
+def from_server(kind: bytes, body: bytes) -> bytes:
+    """Return a message of PostgreSQL's protocol."""
+    return kind + struct.pack("!I", len(body) + 4) + body
+
+
+#: What a server says to who is let in without a password: come in; my version and my clock's zone;
+#: I am ready.
+GREETING = b"".join(
+    (
+        from_server(b"R", struct.pack("!I", 0)),
+        from_server(b"S", b"server_version\x0018.0\x00"),
+        from_server(b"S", b"client_encoding\x00UTF8\x00"),
+        from_server(b"S", b"TimeZone\x00UTC\x00"),
+        from_server(b"Z", b"I"),
+    )
+)
 
 
 @pytest.fixture
@@ -867,6 +890,75 @@ def test_database_that_is_away_is_one_clear_line(db: None, monkeypatch: pytest.M
         tasks_status("--check")
     assert str(refused.value) == (
         "The database cannot be asked: connection failed: is the server running?"
+    )
+
+
+@contextmanager
+def frozen_server(folder: Path, *, greets: bool) -> Iterator[None]:
+    """Have a database server take connections in a folder, and then say nothing.
+
+    Args:
+        folder: of its socket.
+        greets: it froze after it had let the client in.
+    """
+    connections: list[socket.socket] = []
+
+    def greet() -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = listener.accept()
+                connections.append(client)
+                client.recv(1024)
+                client.sendall(GREETING)
+
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(folder / ".s.PGSQL.5432"))
+        listener.listen()
+        greeting = Thread(target=greet, daemon=True)
+        if greets:
+            greeting.start()
+        yield
+        with suppress(OSError):
+            listener.shutdown(socket.SHUT_RDWR)
+        if greets:
+            greeting.join(10)
+    for client in connections:
+        client.close()
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize(
+    ("greets", "line"),
+    [
+        (False, "CommandError: The database cannot be asked: "),
+        (True, "CommandError: The database does not answer within 15 s."),
+    ],
+)
+def test_check_of_a_database_that_never_answers_says_so_within_seconds(
+    tidy: Tidy,
+    tmp_path: Path,
+    greets: bool,  # noqa: FBT001
+    line: str,
+) -> None:
+    tidy.settings = {**tidy.settings, "DATABASE_URL": f"postgresql://me@/tidy?host={tmp_path}"}
+    with frozen_server(tmp_path, greets=greets):
+        told = tidy.manage("tasks_status", "--check", seconds=40)
+    assert told.returncode == 1
+    assert told.stdout == ""
+    assert told.stderr.startswith(line)
+    assert told.stderr.count("\n") == 1
+
+
+@pytest.mark.e2e
+def test_check_of_a_database_that_takes_too_long_says_so_within_seconds(
+    tidy: Tidy, database: str
+) -> None:
+    with psycopg.connect(database) as holder:
+        holder.execute("LOCK TABLE tasks_taskrun")
+        told = tidy.manage("tasks_status", "--check", seconds=40)
+    assert told.returncode == 1
+    assert told.stderr == (
+        "CommandError: The database cannot be asked: canceling statement due to statement timeout\n"
     )
 
 

@@ -1,11 +1,14 @@
 """`manage.py tasks_status`: how background work is doing, for people and for monitoring."""
 
 import json
+import os
 import sys
 from argparse import ArgumentParser
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime
+from threading import Timer
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
@@ -14,6 +17,11 @@ from tasks.management.migrated import check_migrated
 from tasks.outages import DATABASE_AWAY
 from tasks.problems import problems, shown
 from tasks.status import EndedRun, Status, gather
+from tasks.transactions import patience
+
+#: How long (s) to wait for everything, and (ms) for one statement.
+DEADLINE = 15.0
+PATIENCE = 3_000
 
 #: How a duration is told: in the largest unit of which it has two.
 UNITS = (("d", 24 * 60 * 60), ("h", 60 * 60), ("min", 60))
@@ -27,6 +35,9 @@ class Command(BaseCommand):
         "--check, says only what an operator must act on, and then exits with 1."
     )
 
+    #: Those of models ask the database, and nothing would end that wait.
+    requires_system_checks = ()
+
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Add the options."""
         add = parser.add_argument
@@ -35,11 +46,8 @@ class Command(BaseCommand):
 
     def handle(self, **options: Any) -> None:
         """Look, print, and exit with 1 where that is asked for and something is wrong."""
-        try:
-            status = gather()
-        except DATABASE_AWAY as error:
-            check_migrated()
-            raise CommandError(f"The database cannot be asked: {printable(str(error))}") from error
+        with deadline(DEADLINE):
+            status = look()
         wrong = [printable(problem) for problem in problems(status)]
         if options["json"]:
             self.stdout.write(as_json(status, wrong))
@@ -49,6 +57,43 @@ class Command(BaseCommand):
             self.stdout.write("\n".join(as_text(status, wrong)))
         if options["check"] and wrong:
             sys.exit(1)
+
+
+def look() -> Status:
+    """Gather the status.
+
+    Raises:
+        CommandError: the database cannot be asked.
+    """
+    try:
+        with patience(PATIENCE):
+            return gather()
+    except DATABASE_AWAY as error:
+        check_migrated()
+        raise CommandError(f"The database cannot be asked: {printable(str(error))}") from error
+
+
+@contextmanager
+def deadline(seconds: float) -> Iterator[None]:
+    """End this process with one line and exit code 1 if the block takes too long.
+
+    From a thread, and not by an exception: whoever waits for a server that took the connection and
+    then says nothing, as a frozen one does, cannot be called back.
+    """
+    timer = Timer(seconds, give_up, [seconds])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def give_up(seconds: float) -> None:
+    """End this process: the broker's clients have limits of their own, so it is the database."""
+    sys.stderr.write(f"CommandError: The database does not answer within {seconds:.0f} s.\n")
+    sys.stderr.flush()
+    os._exit(1)
 
 
 def as_json(status: Status, wrong: Sequence[str]) -> str:
