@@ -5,9 +5,10 @@ last one it dealt with. The latest is run, if it is not too old and the previous
 others are recorded as skipped. So each slot has exactly one row, and none is passed over.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import islice, takewhile
 
+from django.db.models import Max
 from dramatiq.broker import get_broker
 
 from tasks.clock import database_now
@@ -21,6 +22,25 @@ MOST_MISSED = 10_000
 
 MISSED = "Missed: nobody started it before the next slot came."
 TOO_LATE = "Missed, and too late to catch up."
+
+
+#: What was dealt with later than this from now can only have been by a clock that was ahead.
+CLOCK_TOLERANCE = timedelta(minutes=1)
+
+
+def turn_back(schedule: Schedule, now: datetime) -> None:
+    """Have a schedule go by its slots until now, if it has dealt with later ones.
+
+    The database's clock was ahead, and has been set back. Until it came there again, nothing of the
+    schedule would run. Slots that were run too early are not run again when their time comes.
+    """
+    if schedule.dealt_with_until <= now + CLOCK_TOLERANCE:
+        return
+    earlier = TaskRun.objects.filter(task=schedule.task, scheduled_for__lte=now)
+    schedule.last_slot = earlier.aggregate(latest=Max("scheduled_for"))["latest"] or now
+    schedule.effective_since = min(schedule.effective_since, now)
+    Schedule.objects.filter(pk=schedule.pk, last_slot__gt=now).update(last_slot=schedule.last_slot)
+    Schedule.objects.filter(pk=schedule.pk, effective_since__gt=now).update(effective_since=now)
 
 
 @short_transaction(wait_for_disk=True)

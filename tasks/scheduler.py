@@ -25,7 +25,7 @@ from django.utils import timezone
 from dramatiq.broker import get_broker
 from dramatiq.errors import ActorNotFound
 
-from tasks.claims import claim
+from tasks.claims import claim, turn_back
 from tasks.clock import database_now
 from tasks.models import ProcessKind, Schedule, TaskRun
 from tasks.outages import outages
@@ -138,6 +138,7 @@ class Scheduler:
                 outages.report(f"schedule of {schedule.task}", error, how="unusable")
                 continue
             usable.append(schedule)
+            turn_back(schedule, now)
             if latest and latest > schedule.dealt_with_until:
                 with outages.pass_over_locked(f"schedule {schedule.pk}"):
                     self._claim(schedule.pk)

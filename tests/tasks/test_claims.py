@@ -9,7 +9,7 @@ from django.db import connection
 from django.db.models.functions import Now
 
 from tasks import claims, transactions
-from tasks.claims import MISSED, TOO_LATE, claim
+from tasks.claims import MISSED, TOO_LATE, claim, turn_back
 from tasks.clock import database_now
 from tasks.models import Schedule, State, TaskRun
 from tasks.names import TaskName
@@ -218,3 +218,32 @@ def test_scheduler_frozen_in_a_claim_does_not_keep_the_others_waiting(
         with pytest.raises(DATABASE_AWAY):
             stuck.result(10)
     assert TaskRun.objects.filter(state=State.QUEUED).count() == 1
+
+
+def test_schedule_whose_slots_are_still_to_come_goes_on_when_the_clock_has_been_set_back(
+    nightly: Schedule, clock: Clock
+) -> None:
+    clock.now = TWO + 30 * DAY
+    assert claim(nightly.pk)
+    TaskRun.objects.filter(scheduled_for=TWO).update(state=State.SUCCEEDED)
+    Schedule.objects.update(effective_since=TWO + 20 * DAY)
+    TaskRun.objects.unfinished().update(state=State.SUCCEEDED, finished_at=clock.now)
+
+    clock.now = TWO + timedelta(hours=3)
+    nightly.refresh_from_db()
+    turn_back(nightly, clock.now)
+    assert nightly.dealt_with_until == Schedule.objects.get().dealt_with_until == clock.now
+    assert claim(nightly.pk) is None
+
+    # The next night has been run by the wrong clock, the one after it has not.
+    clock.now = TWO + DAY
+    assert claim(nightly.pk) is None
+    TaskRun.objects.filter(scheduled_for__gt=TWO + DAY).delete()
+    clock.now = TWO + 2 * DAY
+    assert claim(nightly.pk)
+
+
+def test_schedule_that_is_right_is_not_turned_back(nightly: Schedule, clock: Clock) -> None:
+    before = Schedule.objects.values().get()
+    turn_back(nightly, clock.now)
+    assert Schedule.objects.values().get() == before
