@@ -75,6 +75,11 @@ class Execution:
         """The run's row."""
         return self.run.pk
 
+    @property
+    def attempt(self) -> tuple[int, int]:
+        """The run, and which of its attempts this is."""
+        return self.run.pk, self.run.attempts
+
     @contextmanager
     def step(self) -> Iterator[dict[str, Any]]:
         """Do a part of the work in one transaction with the account of it.

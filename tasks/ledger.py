@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
+from threading import Lock
 from typing import Any
 from uuid import UUID
 
@@ -57,6 +58,9 @@ class WorkerLedger:
 
     def __init__(self) -> None:
         self._presence: Presence | None = None
+        #: Attempts that a thread of this process is at, or is taking up: the run and its number.
+        self._in_hand: set[tuple[int, int]] = set()
+        self._lock = Lock()
 
     def enter(self, *, queues: Collection[str], tasks: Collection[str]) -> None:
         """Say that this worker is there, which queues it serves and which tasks it knows."""
@@ -82,13 +86,17 @@ class WorkerLedger:
         if uuid_from(message.message_id) is None:
             message.fail()  # So that it becomes a dead letter.
             raise SkipMessage("no message of Dramatiq's own: its id is no UUID")
+        reserved: set[tuple[int, int]] = set()
+        execution = None
         try:
-            execution = outages.insist(lambda: self._open(message), until=stopping)
+            execution = outages.insist(lambda: self._open(message, reserved), until=stopping)
         except Exception as error:
             # Without its run it must not be worked on. The relay will find it missing.
             message.options["store_results"] = False
             logger.exception("run not opened", task=message.actor_name)
             raise SkipMessage from error
+        finally:
+            self._give_up(reserved - {execution.attempt} if execution else reserved)
         if execution is None:
             message.options["store_results"] = False
             raise SkipMessage(f"{message.actor_name} is done, or being done elsewhere")
@@ -106,6 +114,7 @@ class WorkerLedger:
         execution = set_current(None)
         if execution is None:
             return
+        self._give_up({execution.attempt})
         run = execution.run
         try:
             outages.insist(
@@ -153,8 +162,13 @@ class WorkerLedger:
         finally:
             connections.close_all()
 
-    def _open(self, message: MessageProxy) -> Execution | None:
-        """Take the message's run up; None where that is not to be."""
+    def _open(self, message: MessageProxy, reserved: set[tuple[int, int]]) -> Execution | None:
+        """Take the message's run up; None where that is not to be.
+
+        Args:
+            message: which.
+            reserved: the attempts that this thread was about to begin when the database went away.
+        """
         if self._presence is None:
             raise RuntimeError("a message came before the worker had booted")
         delivery = uuid_from(message.options.get("delivery"))
@@ -164,14 +178,43 @@ class WorkerLedger:
         if run.is_finished:
             store_result(run)
             return None
-        if not run.start(self._presence.id, delivery=delivery):
-            # Others may have taken this process for dead; whoever takes a run up must be alive.
-            if Process.objects.alive().filter(pk=self._presence.id).exists():
-                return None
-            self._presence.beat()
-            if not run.start(self._presence.id, delivery=delivery):
-                return None
+        # It may have begun, and the database's answer have got lost.
+        begun = (run.pk, run.attempts) in reserved and run.held_by == self._presence.id
+        if not begun and not self._begin(run, delivery, self._presence, reserved):
+            return None
         return Execution(run, self._presence)
+
+    def _begin(
+        self,
+        run: TaskRun,
+        delivery: UUID | None,
+        presence: Presence,
+        reserved: set[tuple[int, int]],
+    ) -> bool:
+        """Begin the next attempt at a run; return whether it is this thread's."""
+        if not self._reserve((run.pk, run.attempts + 1), reserved):
+            return False
+        if run.start(presence.id, delivery=delivery):
+            return True
+        # Others may have taken this process for dead; whoever takes a run up must be alive.
+        if Process.objects.alive().filter(pk=presence.id).exists():
+            return False
+        presence.beat()
+        return run.start(presence.id, delivery=delivery)
+
+    def _reserve(self, attempt: tuple[int, int], reserved: set[tuple[int, int]]) -> bool:
+        """Begin an attempt in this process, unless another thread is about to, or at it."""
+        with self._lock:
+            if attempt in self._in_hand - reserved:
+                return False
+            self._in_hand.add(attempt)
+            reserved.add(attempt)
+        return True
+
+    def _give_up(self, attempts: set[tuple[int, int]]) -> None:
+        """Have done with attempts."""
+        with self._lock:
+            self._in_hand -= attempts
 
     def _run_of(self, message: MessageProxy, delivery: UUID | None) -> TaskRun | None:
         """Return a message's run; None where there should be one and is none."""
@@ -237,17 +280,17 @@ class WorkerLedger:
     ) -> None:
         """Have the run tried again, or fail it for good."""
         options = {**broker.get_actor(run.task).options, **message.options}
-        now = TaskRun.objects.only("crashes", "failures").get(pk=run.pk)
+        crashes = TaskRun.objects.values_list("crashes", flat=True).get(pk=run.pk)
         error = written(exception)
         expected = options.get("throws") or ()
         if isinstance(exception, INTERRUPTIONS) and not isinstance(exception, expected):
-            if now.crashes + 1 < MOST_CRASHES:
+            if crashes + 1 < MOST_CRASHES:
                 run.interrupt(error, after=INTERRUPTED)
                 return
-        elif not isinstance(exception, expected) and now.failures < options.get(
+        elif not isinstance(exception, expected) and run.failures < options.get(
             "max_retries", MOST_RETRIES
         ):
-            run.retry(error, after=backoff(options, now.failures))
+            run.retry(error, after=backoff(options, run.failures))
             return
         # Not by message.fail(), which makes it a dead letter: all there is to know is in the row.
         if run.fail(error) or ended_here(run):

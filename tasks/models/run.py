@@ -434,12 +434,14 @@ class TaskRun(models.Model):
         )
 
     def retry(self, error: str, *, after: timedelta) -> bool:
-        """Have it tried again after a failure of its own."""
-        return self._put_back(after=after, failures=F("failures") + 1, error=storable(error))
+        """Have it tried again after a failure of its own; told twice, it counts once."""
+        was = {"failures": self.failures}
+        return self._put_back(was, after=after, failures=F("failures") + 1, error=storable(error))
 
     def interrupt(self, error: str, *, after: timedelta) -> bool:
-        """Have it tried again after something that is no failure of its own."""
-        return self._put_back(after=after, crashes=F("crashes") + 1, error=storable(error))
+        """Have it tried again after something that is no failure of its own, if it is at work."""
+        was = {"state": State.RUNNING}
+        return self._put_back(was, after=after, crashes=F("crashes") + 1, error=storable(error))
 
     def release(self) -> bool:
         """Take it from a process that is gone, to have it tried again."""

@@ -61,8 +61,8 @@ STEPS = {
     ),
     "message fetched": (
         "tasks/ledger.py",
-        "execution = outages.insist(lambda: self._open(message), until=stopping)",
-        "dying.here(); execution = outages.insist(lambda: self._open(message), until=stopping)",
+        "        execution = None\n",
+        "        dying.here(); execution = None\n",
     ),
     "run taken up": (
         "tasks/ledger.py",
@@ -79,13 +79,13 @@ STEPS = {
     ),
     "end written, result not stored": (
         "tasks/ledger.py",
-        "        elif isinstance(exception, HandedOn):",
-        "            dying.here()\n        elif isinstance(exception, HandedOn):",
+        "        elif exception is None or isinstance(",
+        "            dying.here()\n        elif exception is None or isinstance(",
     ),
     "result stored, message not acknowledged": (
         "tasks/middleware.py",
-        "        if not is_recorded(broker, message.actor_name):\n",
-        "        dying.here()\n        if not is_recorded(broker, message.actor_name):\n",
+        '        """Send a failed message again; with',
+        '        dying.here()\n        """Send a failed message again; with',
     ),
 }
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from threading import Event, Thread
+from time import monotonic, sleep
 from typing import Any
 from uuid import UUID
 
@@ -403,6 +404,45 @@ def test_each_of_two_attempts_in_one_process_closes_itself_and_nothing_else(
     assert ended.attempts == 2
     assert ended.result == 2
     assert ended.progress == {"taken": 2}
+
+
+@pytest.mark.parametrize("verb", ["start", "succeed", "hand_on", "retry"])
+def test_change_whose_answer_got_lost_is_neither_lost_nor_made_twice(
+    broker: WakingBroker, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    """The database has committed it, and the connection broke before it could say so."""
+    change, answers = getattr(TaskRun, verb), iter(["lost"])
+
+    def change_and_lose_the_answer(self: TaskRun, *arguments: Any, **options: Any) -> bool:
+        changed: bool = change(self, *arguments, **options)
+        if changed and next(answers, None):
+            if verb == "start":
+                self.attempts -= 1  # Whoever asked was not told.
+            raise OperationalError("the server closed the connection")
+        return changed
+
+    monkeypatch.setattr(TaskRun, verb, change_and_lose_the_answer)
+    if verb == "hand_on":
+        monkeypatch.setattr(execution, "SLICE", 0.0)
+    if verb == "retry":
+        troubles.append(ValueError("once"))
+    go_on.set()
+    with worker(broker):
+        message = steps.send(2) if verb == "hand_on" else work.send("done")
+        ends = monotonic() + 20
+        while monotonic() < ends and run_state(message) != State.SUCCEEDED:
+            relay()
+            sleep(0.1)
+        run = run_of(message)
+    assert run.state == State.SUCCEEDED
+    assert (run.failures, run.crashes) == (1 if verb == "retry" else 0, 0)
+    if verb in {"start", "succeed"}:
+        assert (run.attempts, done) == (1, ["done"])
+
+
+def run_state(message: Message[Any]) -> str | None:
+    runs = TaskRun.objects.filter(message_id=UUID(message.message_id))
+    return runs.values_list("state", flat=True).first()
 
 
 def test_run_whose_last_step_is_lost_at_its_end_does_not_succeed_and_goes_on(

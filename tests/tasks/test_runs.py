@@ -42,7 +42,7 @@ ALLOWED = {
     "hand_on": dict.fromkeys(UNFINISHED, State.PENDING),
     "succeed": dict.fromkeys(UNFINISHED, State.SUCCEEDED),
     "retry": dict.fromkeys(UNFINISHED, State.PENDING),
-    "interrupt": dict.fromkeys(UNFINISHED, State.PENDING),
+    "interrupt": {State.RUNNING: State.PENDING},
     "release": {State.RUNNING: State.PENDING},
     "fail": dict.fromkeys(UNFINISHED, State.FAILED),
     "give_back": {State.QUEUED: State.PENDING},
@@ -283,6 +283,14 @@ def test_progress_is_kept_only_on_top_of_what_is_known(db: None, before: dict[st
     run.start(new_process())
     assert not run.save_progress({"rows": 5}, new_process(), before=before)
     assert run.save_progress({"rows": 5}, new_process(), before=run.progress)
+
+
+def test_failure_that_is_told_twice_counts_once(db: None) -> None:
+    run = new_run()
+    run.start(new_process())
+    assert run.retry("it broke", after=NO_TIME)
+    assert not run.retry("it broke", after=NO_TIME)
+    assert TaskRun.objects.get().failures == 1
 
 
 def test_of_a_long_error_the_end_is_kept(db: None) -> None:
