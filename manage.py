@@ -26,6 +26,8 @@ def main() -> None:
     load_dotenv(ENV_FILE)
     try:
         execute_from_command_line(sys.argv)
+    except KeyboardInterrupt:
+        sys.exit(130)  # Before a command could see to it; it has done nothing yet.
     except ImproperlyConfigured as error:
         reason = str(error).rstrip(".")
         sys.exit(

@@ -535,11 +535,12 @@ def check_arguments(broker: Broker, message: Message[Any]) -> None:
     if actor is None:
         return
     try:
-        inspect.signature(actor.fn).bind(*message.args, **message.kwargs)
+        bound = inspect.signature(actor.fn).bind(*message.args, **message.kwargs)
     except TypeError as error:
         raise TypeError(f"{message.actor_name}: {error}") from error
     if check := actor.options.get("check"):
-        check(*message.args, **message.kwargs)
+        bound.apply_defaults()
+        check(*bound.args, **bound.kwargs)
 
 
 def prompt_client() -> "redis.Redis":

@@ -27,11 +27,14 @@ class Contact:
         self._noted = 0.0
 
     def note(self, now: datetime) -> None:
-        """Note that the database has answered.
+        """Note that a sign of life could be written just now.
+
+        That the database could be read is not enough: others can give no sign of theirs, either,
+        while it takes no writes.
 
         Args:
-            now: the moment by its clock. A clock that was set forward or back is a break, as it
-                makes every process look silent, or none.
+            now: the moment by the database's clock. A clock that was set forward or back is a
+                break, as it makes every process look silent, or none.
         """
         with self._lock:
             if self._last is None or self._broken(now - self._last):

@@ -64,7 +64,8 @@ class Execution:
         self.result: object = None
         self.to_stop = Event()
         self._presence = presence
-        self._ends = monotonic() + SLICE if sliced else float("inf")
+        self.begun = monotonic()
+        self._ends = self.begun + SLICE if sliced else float("inf")
         self._got_on = False
         #: What this attempt last read or wrote, and what it was writing when a step ended badly.
         self._known: dict[str, Any] | None = None

@@ -7,9 +7,9 @@ from typing import Any
 from uuid import UUID
 
 import structlog
-from django.db import connections
+from django.db import OperationalError, connections
 from dramatiq import Broker, MessageProxy
-from dramatiq.middleware import Shutdown, SkipMessage
+from dramatiq.middleware import Shutdown, SkipMessage, TimeLimitExceeded
 from redis.exceptions import RedisError
 
 from tasks.clock import database_now
@@ -24,7 +24,7 @@ from tasks.execution import (
     stopping,
 )
 from tasks.models import MOST_CRASHES, Process, ProcessKind, State, TaskRun, Trigger
-from tasks.outages import DATABASE_AWAY, outages
+from tasks.outages import DATABASE_AWAY, is_locked, outages
 from tasks.presence import Presence
 from tasks.results import store_exception, store_result
 from tasks.sending import arguments, send
@@ -61,10 +61,14 @@ class WorkerLedger:
         #: Attempts that a thread of this process is at, or is taking up: the run and its number.
         self._in_hand: set[tuple[int, int]] = set()
         self._lock = Lock()
+        #: Those of this process's runs that no thread was at when it last looked.
+        self._strays: set[tuple[int, int]] = set()
 
     def enter(self, *, queues: Collection[str], tasks: Collection[str]) -> None:
         """Say that this worker is there, which queues it serves and which tasks it knows."""
-        self._presence = Presence(ProcessKind.WORKER, queues=queues, tasks=tasks)
+        self._presence = Presence(
+            ProcessKind.WORKER, queues=queues, tasks=tasks, on_beat=self._put_strays_back
+        )
         self._presence.begin()
 
     def stop(self) -> None:
@@ -114,7 +118,6 @@ class WorkerLedger:
         execution = set_current(None)
         if execution is None:
             return
-        self._give_up({execution.attempt})
         run = execution.run
         try:
             outages.insist(
@@ -129,6 +132,9 @@ class WorkerLedger:
             logger.exception("run not closed", task=run.task, run=run.pk)
             outages.insist(lambda: run.fail(error), until=stopping)
             message.options["store_results"] = False
+        finally:
+            # Not before: until then it is this thread's to end.
+            self._give_up({execution.attempt})
 
     def close_unrecorded(
         self, message: MessageProxy, *, result: object, exception: BaseException | None
@@ -194,13 +200,38 @@ class WorkerLedger:
         """Begin the next attempt at a run; return whether it is this thread's."""
         if not self._reserve((run.pk, run.attempts + 1), reserved):
             return False
-        if run.start(presence.id, delivery=delivery):
-            return True
+        try:
+            if run.start(presence.id, delivery=delivery):
+                return True
+        except OperationalError as error:
+            if not is_locked(error):
+                raise
+            # The relay sends it again when whoever holds its row has let go.
+            logger.warning("run locked by somebody else", task=run.task, run=run.pk)
+            return False
         # Others may have taken this process for dead; whoever takes a run up must be alive.
         if Process.objects.alive().filter(pk=presence.id).exists():
             return False
         presence.beat()
         return run.start(presence.id, delivery=delivery)
+
+    def _put_strays_back(self) -> None:
+        """Have runs started again that are this process's by their row, and that no thread is at.
+
+        Such as after a fail-over to a database that does not have the end of a run. A run that was
+        one at two looks is one: the ledger's own changes take no time between them.
+        """
+        if self._presence is None:
+            return
+        held = TaskRun.objects.filter(state=State.RUNNING, held_by=self._presence.id)
+        rows = set(held.values_list("pk", "attempts"))
+        with self._lock:
+            strays = rows - self._in_hand
+        for pk, attempts in strays & self._strays:
+            for run in held.filter(pk=pk, attempts=attempts):
+                if run.hand_on(after=timedelta()):
+                    logger.warning("run at which nobody is, put back", task=run.task, run=pk)
+        self._strays = strays
 
     def _reserve(self, attempt: tuple[int, int], reserved: set[tuple[int, int]]) -> bool:
         """Begin an attempt in this process, unless another thread is about to, or at it."""
@@ -273,17 +304,32 @@ class WorkerLedger:
         elif isinstance(exception, RunTaken):
             logger.warning("run taken by another process", task=run.task, run=run.pk)
         else:
-            self._close_failed(broker, message, run, exception)
+            self._close_failed(broker, message, execution, exception)
+
+    def _is_interruption(self, exception: BaseException, execution: Execution) -> bool:
+        """Say whether an attempt ended by nothing that the actor did wrong.
+
+        Its time limit is none of its doing, either, if the time went by while the database was away
+        or the process frozen.
+        """
+        if isinstance(exception, TimeLimitExceeded):
+            return self._presence is not None and self._presence.held_up_since(execution.begun)
+        return isinstance(exception, INTERRUPTIONS)
 
     def _close_failed(
-        self, broker: Broker, message: MessageProxy, run: TaskRun, exception: BaseException
+        self,
+        broker: Broker,
+        message: MessageProxy,
+        execution: Execution,
+        exception: BaseException,
     ) -> None:
         """Have the run tried again, or fail it for good."""
+        run = execution.run
         options = {**broker.get_actor(run.task).options, **message.options}
         crashes = TaskRun.objects.values_list("crashes", flat=True).get(pk=run.pk)
         error = written(exception)
         expected = options.get("throws") or ()
-        if isinstance(exception, INTERRUPTIONS) and not isinstance(exception, expected):
+        if self._is_interruption(exception, execution) and not isinstance(exception, expected):
             if crashes + 1 < MOST_CRASHES:
                 run.interrupt(error, after=INTERRUPTED)
                 return

@@ -2,7 +2,7 @@
 
 import os
 import socket
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from threading import Event, Thread
 from time import monotonic
@@ -29,12 +29,20 @@ BEATS = 6
 #: not find everyone silent.
 TRY_AGAIN = 1.0
 
+#: A sign of life that comes so much later than it was to (seconds) was held up.
+LATE = 1.0
+
 
 class Presence:
     """This process's row, kept fresh by a thread: a context manager around the process's work."""
 
     def __init__(
-        self, kind: ProcessKind, *, queues: Collection[str] = (), tasks: Collection[str] = ()
+        self,
+        kind: ProcessKind,
+        *,
+        queues: Collection[str] = (),
+        tasks: Collection[str] = (),
+        on_beat: Callable[[], None] = lambda: None,
     ) -> None:
         """Prepare it.
 
@@ -42,13 +50,16 @@ class Presence:
             kind: what the process does.
             queues: those that a worker serves.
             tasks: those that a worker has actors for.
+            on_beat: called after each sign of life that the thread has given.
         """
         self.id = uuid4()
         self.contact = Contact()
         self._kind = kind
         self._queues = sorted(queues)
         self._tasks = sorted(tasks)
+        self._on_beat = on_beat
         self._beaten_at = float("-inf")
+        self._held_up_at = float("-inf")
         self._ended = Event()
         self._thread = Thread(target=self._beat_on, name="presence", daemon=True)
 
@@ -92,6 +103,15 @@ class Presence:
         with suppress(*DATABASE_AWAY):  # Then it goes when nobody has heard of it for a while.
             Process.objects.filter(pk=self.id).delete()
 
+    def held_up_since(self, moment: float) -> bool:
+        """Say whether this process was frozen, or could give no sign of life, at some time since.
+
+        Args:
+            moment: as `monotonic` counts.
+        """
+        late = monotonic() - self._beaten_at > interval() + LATE
+        return late or self._held_up_at >= moment
+
     def beat(self) -> None:
         """Give a sign of life.
 
@@ -117,9 +137,12 @@ class Presence:
         )
 
     def _beat_on(self) -> None:
-        pause = interval()
+        pause, begun = interval(), monotonic()
         while not self._ended.wait(pause):
-            pause = interval() if self._try_to_beat() else min(TRY_AGAIN, interval())
+            well = self._try_to_beat()
+            if not well or monotonic() - begun > pause + LATE:
+                self._held_up_at = monotonic()
+            pause, begun = interval() if well else min(TRY_AGAIN, interval()), monotonic()
         connections.close_all()
 
     def _try_to_beat(self) -> bool:
@@ -127,6 +150,7 @@ class Presence:
         try:
             with outages.tolerate():
                 self.beat()
+                self._on_beat()
         except Exception:
             logger.exception("no sign of life")  # The next one may do better.
         return self._beaten_at != beaten_at

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from itertools import groupby
 from operator import attrgetter
+from time import monotonic
+from uuid import UUID
 
 import structlog
 from django.db import transaction
@@ -40,6 +42,10 @@ ASK_AFTER = timedelta(seconds=10)
 #: Messages in a row that the broker lost before any worker saw one.
 MOST_LOSSES = 20
 
+#: A process is silent for this long (seconds), with nobody holding a lock on its row, before it
+#: counts as gone: it may have waited for that lock until now.
+CONFIRM = 4.0
+
 #: How long a run is kept back that no live worker knows the task of: a deploy takes no longer.
 UNKNOWN_FOR = timedelta(minutes=10)
 
@@ -57,6 +63,8 @@ class Relay:
             contact: says for how long this process has been able to hear the others.
         """
         self._contact = contact
+        #: The processes that were silent at the last pass, and since when (seconds).
+        self._silent: dict[UUID, float] = {}
         #: The last waiting run that was looked at: when it was sent, and its number.
         self._looked_until: tuple[datetime, int] | None = None
 
@@ -77,9 +85,14 @@ class Relay:
         since = self._contact.heard_all_since()
         if since is None:
             return
-        for process in unlocked(Process.objects.silent_since(since)):
-            # As it was found: it may be heard of at this moment.
-            gone, _ = Process.objects.filter(pk=process.pk, seen_at=process.seen_at).delete()
+        silent = unlocked(Process.objects.silent_since(since))
+        now = monotonic()
+        self._silent = {one.pk: self._silent.get(one.pk, now) for one in silent}
+        for process in silent:
+            if now - self._silent[process.pk] < CONFIRM:
+                continue
+            # If it still is: it may be heard of at this moment.
+            gone, _ = Process.objects.silent_since(since).filter(pk=process.pk).delete()
             if gone:
                 logger.warning("process gone", process=str(process), seen_at=process.seen_at)
         for run in unlocked(TaskRun.objects.orphaned().order_by("pk")):
@@ -117,6 +130,12 @@ def unlocked[M: Model](rows: QuerySet[M]) -> list[M]:
         return []
     with transaction.atomic():
         return list(rows.select_for_update(skip_locked=True)[:BATCH])
+
+
+def is_locked(run: TaskRun) -> bool:
+    """Say whether somebody holds a lock on a run: changing it would have to wait for them."""
+    with transaction.atomic():
+        return not TaskRun.objects.select_for_update(skip_locked=True).filter(pk=run.pk)
 
 
 def take_from_the_dead(run: TaskRun) -> None:
@@ -212,6 +231,8 @@ def send_again(broker: WakingBroker, queue: str, runs: Sequence[TaskRun]) -> Non
             where is Whereabouts.FETCHED and run.sent_at is not None and run.sent_at < long_ago
         )
         if not lost and not stuck:
+            continue
+        if is_locked(run):
             continue
         with outages.pass_over_locked(str(run)):
             if lost and run.losses + 1 >= MOST_LOSSES:

@@ -30,7 +30,7 @@ from tasks.clock import database_now
 from tasks.models import ProcessKind, Schedule, TaskRun
 from tasks.outages import outages
 from tasks.presence import Presence
-from tasks.relay import Relay
+from tasks.relay import CONFIRM, Relay
 from tasks.schedules import SCHEDULES, add_missing_schedules
 from tasks.sending import hand_over
 
@@ -108,12 +108,14 @@ class Scheduler:
         if TaskRun.objects.held_by_silent().exists():
             self._listen()
             self._relay.run()
+            sleep(CONFIRM + 1)
+            self._relay.run()
 
     def _listen(self) -> None:
         """Stay until it is known who is gone: whoever is there is heard of within a liveness."""
-        while self._presence.contact.heard_all_since() is None:
-            self._presence.contact.note(database_now())
-            sleep(1)
+        with self._presence:
+            while self._presence.contact.heard_all_since() is None:
+                sleep(1)
 
     def tick(self) -> None:
         """Do what is to be done every so often; see the module."""
@@ -121,7 +123,6 @@ class Scheduler:
             add_missing_schedules()
             self._set_up = True
         now = database_now()
-        self._presence.contact.note(now)
         self._ahead = now - timezone.now()
         self._plan(self._claim_what_is_due(now))
         self._relay.run()
@@ -140,8 +141,7 @@ class Scheduler:
             usable.append(schedule)
             turn_back(schedule, now)
             if latest and latest > schedule.dealt_with_until:
-                with outages.pass_over_locked(f"schedule {schedule.pk}"):
-                    self._claim(schedule.pk)
+                self._try_to_claim(schedule)
         return usable
 
     def _tick_on(self) -> None:
@@ -198,6 +198,14 @@ class Scheduler:
             schedule = Schedule.objects.filter(pk=schedule_id, enabled=True).first()
             if schedule and not self._stopped.is_set():
                 self._wake_at(self._next(schedule), schedule_id)
+
+    def _try_to_claim(self, schedule: Schedule) -> None:
+        """Claim its slots, unless somebody holds a lock on it, or its actor refuses to start."""
+        try:
+            with outages.pass_over_locked(f"schedule {schedule.pk}"):
+                self._claim(schedule.pk)
+        except (TypeError, ValueError) as error:
+            outages.report(f"schedule of {schedule.task}", error, how="unusable")
 
     def _claim(self, schedule_id: int) -> None:
         run = claim(schedule_id)

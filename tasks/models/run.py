@@ -37,7 +37,7 @@ LONGEST_REASON = 200
 SAVE_PROGRESS = """
     UPDATE tasks_taskrun
     SET state = 'running', held_by = %s, progress = %s,
-        crashes = 0, losses = 0, progressed_at = {now}
+        crashes = crashes * %s, losses = 0, progressed_at = {now}
     WHERE id = %s AND attempts = %s AND state IN ('pending', 'queued', 'running')
     AND stop_requested_at IS NULL AND progress = %s
 """
@@ -410,7 +410,12 @@ class TaskRun(models.Model):
         with connection.cursor() as cursor:
             cursor.execute(
                 SAVE_PROGRESS.format(now=NOW[connection.vendor]),
-                [holder, json.dumps(progress), self.pk, self.attempts, json.dumps(before)],
+                [
+                    *(holder, json.dumps(progress)),
+                    # A step that gets no further makes up for no interruption.
+                    int(progress == before),
+                    *(self.pk, self.attempts, json.dumps(before)),
+                ],
             )
             return bool(cursor.rowcount)
 

@@ -2,6 +2,7 @@
 
 from tasks.clock import database_now
 from tasks.contact import Contact
+from tasks.models import Process
 from tasks.models.process import liveness
 from tasks.relay import Relay
 
@@ -16,5 +17,8 @@ def long_contact() -> Contact:
 
 
 def relay() -> None:
-    """Make one pass."""
-    Relay(long_contact()).run()
+    """Make one pass, by a relay that has seen before who is silent."""
+    relay = Relay(long_contact())
+    for process in Process.objects.all():
+        relay._silent[process.pk] = float("-inf")  # noqa: SLF001
+    relay.run()

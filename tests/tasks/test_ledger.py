@@ -1,6 +1,6 @@
 """A worker keeps the ledger: actors run once, are tried again, and leave their result."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from threading import Event, Thread
@@ -10,10 +10,12 @@ from uuid import UUID
 
 import dramatiq
 import pytest
-from django.db import OperationalError, connections
+from django.db import OperationalError, connections, transaction
 from dramatiq import Actor, Message, Worker
 from dramatiq.broker import get_broker
+from dramatiq.middleware import TimeLimitExceeded
 from dramatiq.results import ResultFailure, ResultMissing
+from pytest_django import Settings
 
 from accounts.models import User
 from tasks import execution
@@ -22,6 +24,7 @@ from tasks.broker import WakingBroker
 from tasks.clock import database_now
 from tasks.execution import current_run, stopping
 from tasks.models import Process, State, TaskRun, Trigger
+from tasks.presence import Presence
 from tasks.sending import enqueue, send
 from tests.processes import wait_until
 from tests.tasks.relaying import relay
@@ -470,3 +473,65 @@ def test_bad_argument_is_refused_where_it_is_given(
             give(todo_cleanup, **arguments)
     assert not TaskRun.objects.exists()
     assert broker.client.llen("dramatiq:default") == 0
+
+
+def test_time_limit_that_went_by_in_an_outage_is_no_failure_of_the_actors(
+    broker: WakingBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    troubles.extend([TimeLimitExceeded(), TimeLimitExceeded()])
+    with worker(broker):
+        monkeypatch.setattr(Presence, "held_up_since", lambda *_: True)
+        run = wait_for(work.send(), State.PENDING)
+        assert (run.failures, run.crashes) == (0, 1)
+        monkeypatch.setattr(Presence, "held_up_since", lambda *_: False)
+        run = wait_for(work.send(), State.PENDING)
+        assert (run.failures, run.crashes) == (1, 0)
+
+
+def test_run_that_is_this_process_by_its_row_and_at_which_nobody_is_is_put_back(
+    broker: WakingBroker, settings: Settings
+) -> None:
+    """The database has lost its end; a run that a thread is at stays."""
+    settings.TASKS_LIVENESS_SECONDS = 3
+    with worker(broker):
+        message, busy = work.send("lost"), steps.send(2)
+        wait_until(lambda: "waiting" in done, seconds=15, otherwise=lambda: str(done))
+        ended = wait_for(message, State.SUCCEEDED)
+        TaskRun.objects.filter(pk=ended.pk).update(
+            state=State.RUNNING, finished_at=None, result=None
+        )
+        run = wait_for(message, State.PENDING)
+        assert (run.attempts, run.crashes) == (1, 0)
+        assert run_of(busy).state == State.RUNNING
+        go_on.set()
+        assert result_of(busy) == 2
+
+
+@pytest.mark.postgresql
+def test_run_whose_row_somebody_holds_keeps_no_thread(
+    broker: WakingBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with worker(broker):
+        held = enqueue(work, "held")
+        wait_for(held.message(), State.SUCCEEDED)
+        TaskRun.objects.filter(pk=held.pk).update(state=State.QUEUED, finished_at=None)
+        with transaction.atomic():
+            TaskRun.objects.select_for_update().get(pk=held.pk)
+            for _ in range(3):  # More than there are threads.
+                broker.enqueue(held.message())
+            free = threading_result(lambda: result_of(work.send("free"), seconds=25))
+            assert free == {"said": "free"}
+
+
+def threading_result(do: Callable[[], Any]) -> Any:
+    """Do something in a thread of its own, with a connection of its own."""
+    results: list[Any] = []
+
+    def run() -> None:
+        results.append(do())
+        connections.close_all()
+
+    thread = Thread(target=run)
+    thread.start()
+    thread.join(30)
+    return results[0]

@@ -64,7 +64,11 @@ def test_silent_process_keeps_its_run_until_the_relay_could_have_heard_it(
     assert Process.objects.exists()
     assert in_state(State.RUNNING) == 1
 
+    # Perhaps it waited until now for a lock that somebody held on its row.
     Relay(long_contact()).run()
+    assert Process.objects.exists()
+
+    relay()
     assert not Process.objects.exists()
     assert in_state(State.QUEUED) == 1
 

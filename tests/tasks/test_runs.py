@@ -277,6 +277,13 @@ def test_progress_clears_the_count_of_crashes(db: None) -> None:
     assert TaskRun.objects.get().crashes == 0
 
 
+def test_step_that_gets_no_further_makes_up_for_no_interruption(db: None) -> None:
+    run = new_run(crashes=3, progress={"rows": 2})
+    run.start(new_process())
+    assert run.save_progress({"rows": 2}, new_process(), before={"rows": 2})
+    assert TaskRun.objects.get().crashes == 3
+
+
 @pytest.mark.parametrize("before", [{}, {"rows": 3, "users": [1]}, {"cursor": None}])
 def test_progress_is_kept_only_on_top_of_what_is_known(db: None, before: dict[str, object]) -> None:
     run = new_run(progress={"users": [1], "rows": 2, "cursor": None})
