@@ -47,4 +47,6 @@ def last_line(error: BaseException) -> str:
         state = getattr(cause, "sqlstate", None)
         name = type(cause).__name__
         return f"{name} ({state}), whose message is not kept" if state else name
+    if isinstance(error, OF_THE_DATABASE):  # In one line: theirs ends with a mere caret.
+        return f"{type(error).__name__}: {' '.join(str(error).split())}"
     return "".join(traceback.format_exception_only(error)).rstrip("\n")

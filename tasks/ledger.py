@@ -34,8 +34,10 @@ logger = structlog.get_logger(__name__)
 #: Nothing that the actor did wrong: the run is tried again without counting it as a failure.
 INTERRUPTIONS = (*DATABASE_AWAY, RedisError, Shutdown)
 
-#: Before a run goes on that was interrupted.
+#: Before a run goes on that was interrupted: three times as long after each interruption without
+#: getting any further, so that a table locked for two minutes does not use all of them up.
 INTERRUPTED = timedelta(seconds=5)
+LONGEST_INTERRUPTION = timedelta(seconds=60)
 
 #: Before the relay sends on a run that a worker gave up because it is to stop.
 LEAVE_TO_OTHERS = timedelta(seconds=1)
@@ -331,7 +333,7 @@ class WorkerLedger:
         expected = options.get("throws") or ()
         if self._is_interruption(exception, execution) and not isinstance(exception, expected):
             if crashes + 1 < MOST_CRASHES:
-                run.interrupt(error, after=INTERRUPTED)
+                run.interrupt(error, after=min(INTERRUPTED * 3**crashes, LONGEST_INTERRUPTION))
                 return
         elif not isinstance(exception, expected) and run.failures < options.get(
             "max_retries", MOST_RETRIES

@@ -46,3 +46,9 @@ def test_what_the_database_says_of_the_server_is_kept() -> None:
     kept = written(OperationalError("the server closed the connection"))
     assert "OperationalError: the server closed the connection" in kept
     assert "the server" not in written(IntegrityError("the server"))
+
+
+def test_last_line_of_a_databases_error_says_what_it_was() -> None:
+    error = OperationalError("canceling statement due to lock timeout\nLINE 1: SELECT 1\n        ^")
+    last = written(error).strip().splitlines()[-1]
+    assert last.startswith("OperationalError: canceling statement due to lock timeout")
