@@ -96,6 +96,7 @@ def test_run_goes_on_with_one_attempt_however_long_the_database_was_away(
         with database_away(sql, postgresql):
             away = monotonic()
             sleep(2.5 * LIVENESS)
+            verdicts.wait_for("database", seconds=60)
             back = monotonic()
         ended = [wait_for_state(sql, one, "succeeded", "failed") for one in (run, nap)]
         verdicts.wait_for("All well.", seconds=RECOVERY)
@@ -119,7 +120,7 @@ def test_worker_frozen_in_a_run_and_thawed_ends_it_and_nobody_waits_for_ever(
         with frozen(children(worker)):
             frozen_at = monotonic()
             wait_for_state(sql, run, "pending", "queued", seconds=RECOVERY)
-            sleep(LIVENESS)
+            verdicts.wait_for("No worker is alive.", seconds=60)
             thawed_at = monotonic()
         row = wait_for_state(sql, run, "succeeded", "failed")
         verdicts.wait_for("All well.", seconds=RECOVERY)
