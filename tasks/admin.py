@@ -205,6 +205,11 @@ WITHHELD_FIELDS = {
 }
 
 
+#: What may quote a todo, so that nobody may look for it by the address: that tells it letter by
+#: letter to those from whom it is withheld.
+NO_LOOKUPS = {"error", "arguments", "result", "progress"}
+
+
 @admin.register(TaskRun)
 class TaskRunAdmin(ReadOnlyAdmin):
     """The run ledger."""
@@ -241,6 +246,11 @@ class TaskRunAdmin(ReadOnlyAdmin):
         ),
         ("Acknowledged", {"fields": ("has_errors", "acknowledged_at", "acknowledged_by")}),
     )
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
+        """Refuse filters in the address by what is withheld."""
+        field = lookup.partition("__")[0]
+        return field not in NO_LOOKUPS and super().lookup_allowed(lookup, value, request)
 
     @admin.display
     def duration(self, run: TaskRun) -> timedelta | None:

@@ -12,7 +12,6 @@ rest.
 """
 
 import inspect
-import traceback
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -34,6 +33,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
+from tasks.errors import written
 from tasks.messages import decoded, is_number
 
 logger = structlog.get_logger(__name__)
@@ -208,9 +208,11 @@ class WakingBroker(RedisBroker):
             TypeError: the actor takes no such arguments.
             ValueError: an argument is out of the bounds that the actor's `check` knows.
         """
-        if "redis_message_id" not in message.options:  # Else it has been through here before.
-            check_arguments(self, message)
         delivery = message.options.get("delivery")
+        # A run's were checked when it was owed, perhaps by another version: its actor says what is
+        # wrong with them. Others may have been through here before.
+        if delivery is None and "redis_message_id" not in message.options:
+            check_arguments(self, message)
         if delivery is None:
             return super().enqueue(message, delay=delay)
         message = message.copy(options={"redis_message_id": delivery})
@@ -520,7 +522,7 @@ def error_of(message: MessageProxy) -> str:
     if isinstance(exception, ActorNotFound):
         return f"This worker's version of the code has no actor {message.actor_name!r}."
     if exception is not None:
-        return "".join(traceback.format_exception(exception))
+        return f"{written(exception).rstrip()}\n"
     return str(message.options.get("traceback") or "It was given up without an error.")
 
 

@@ -837,3 +837,20 @@ def test_pages_cost_a_fixed_number_of_queries_and_exchanges(
     assert asked[1] == asked[2]
     assert max(queries for queries, _ in asked[1].values()) <= 17, asked
     assert max(exchanges for _, exchanges in asked[1].values()) <= 3, asked
+
+
+@pytest.mark.parametrize(
+    "lookup",
+    ["error__startswith", "error__contains", "arguments__kwargs__title__startswith", "result__t"],
+)
+def test_what_is_withheld_is_not_told_by_a_filter_in_the_address(db: None, lookup: str) -> None:
+    reader = User.objects.create_user("reader", password="x", is_staff=True)
+    reader.user_permissions.add(Permission.objects.get(codename="view_taskrun"))
+    client = Client()
+    client.force_login(reader)
+    new_run(State.FAILED, error="ValueError: secret")
+    answers = {
+        client.get("/admin/tasks/taskrun/", {lookup: value}).status_code
+        for value in ("ValueError", "nothing of it")
+    }
+    assert answers == {400}

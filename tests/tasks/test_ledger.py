@@ -10,7 +10,7 @@ from uuid import UUID
 
 import dramatiq
 import pytest
-from django.db import OperationalError, connections, transaction
+from django.db import IntegrityError, OperationalError, connections, transaction
 from dramatiq import Actor, Message, Worker
 from dramatiq.broker import get_broker
 from dramatiq.middleware import TimeLimitExceeded
@@ -535,3 +535,18 @@ def threading_result(do: Callable[[], Any]) -> Any:
     thread.start()
     thread.join(30)
     return results[0]
+
+
+def test_whoever_waits_is_not_told_the_row_that_a_database_quotes(broker: WakingBroker) -> None:
+    secret = "DETAIL: Key (title)=(secret) is duplicated."
+    troubles.extend([IntegrityError(secret), IntegrityError(secret)])
+    with worker(broker):
+        message = work.send()
+        wait_for(message, State.PENDING)
+        relay()
+        with pytest.raises(ResultFailure, match="IntegrityError") as failed:
+            result_of(message)
+        run = wait_for(message, State.FAILED)
+    assert "secret" not in f"{failed.value}{run.error}"
+    kept = [broker.client.dump(key) for key in broker.client.scan_iter("*")]
+    assert not any(b"secret" in (data or b"") for data in kept)

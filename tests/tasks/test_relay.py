@@ -214,3 +214,15 @@ def test_forgotten_lock_on_one_run_keeps_back_no_other(broker: WakingBroker) -> 
 def relay_elsewhere() -> None:
     relay()
     connections.close_all()
+
+
+def test_run_that_this_version_would_refuse_holds_up_no_other_and_reaches_its_actor(
+    broker: WakingBroker,
+) -> None:
+    """A version before has taken it: its actor says what is wrong, and that is the reason."""
+    new_runs(3, arguments={"args": [], "kwargs": {"keep_days": -1}}, due_at=LONG_AGO)
+    new_runs(1, task="runs.prune", due_at=LONG_AGO)
+    new_runs(1, arguments={"args": [1], "kwargs": {}}, due_at=LONG_AGO)
+    relay()
+    assert in_state(State.QUEUED) == 5
+    assert broker.client.llen("dramatiq:default") == 5
