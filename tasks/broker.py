@@ -209,11 +209,11 @@ class WakingBroker(RedisBroker):
             ValueError: an argument is out of the bounds that the actor's `check` knows.
         """
         delivery = message.options.get("delivery")
-        # A run's were checked when it was owed, perhaps by another version: its actor says what is
-        # wrong with them. Others may have been through here before.
-        if delivery is None and "redis_message_id" not in message.options:
-            check_arguments(self, message)
         if delivery is None:
+            # A run's were checked when it was owed, perhaps by another version: its actor says what
+            # is wrong with them.
+            if "redis_message_id" not in message.options:  # Else it has been through here before.
+                check_arguments(self, message)
             return super().enqueue(message, delay=delay)
         message = message.copy(options={"redis_message_id": delivery})
         if delay is not None:

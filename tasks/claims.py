@@ -5,7 +5,7 @@ last one it dealt with. The latest is run, if it is not too old and the previous
 others are recorded as skipped. So each slot has exactly one row, and none is passed over.
 """
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import islice, takewhile
 
 from django.db.models import Max
@@ -24,17 +24,13 @@ MISSED = "Missed: nobody started it before the next slot came."
 TOO_LATE = "Missed, and too late to catch up."
 
 
-#: What was dealt with later than this from now can only have been by a clock that was ahead.
-CLOCK_TOLERANCE = timedelta(minutes=1)
-
-
 def turn_back(schedule: Schedule, now: datetime) -> None:
     """Have a schedule go by its slots until now, if it has dealt with later ones.
 
     The database's clock was ahead, and has been set back. Until it came there again, nothing of the
     schedule would run. Slots that were run too early are not run again when their time comes.
     """
-    if schedule.dealt_with_until <= now + CLOCK_TOLERANCE:
+    if not schedule.is_ahead_of(now):
         return
     earlier = TaskRun.objects.filter(task=schedule.task, scheduled_for__lte=now)
     schedule.last_slot = earlier.aggregate(latest=Max("scheduled_for"))["latest"] or now

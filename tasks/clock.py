@@ -1,9 +1,12 @@
 """The one clock that all replicas go by: the database's."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.db import connection
 from django.utils import timezone
+
+#: What is later than now by more than this was written by a clock that was ahead.
+CLOCK_TOLERANCE = timedelta(minutes=1)
 
 
 def database_now() -> datetime:

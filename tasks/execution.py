@@ -118,8 +118,10 @@ class Execution:
 
     def is_kept(self) -> bool:
         """Say whether the database has all the steps that this attempt knows of."""
+        if self._known is None:
+            return True
         stored = self.run.stored_progress()
-        return self._known is None or stored is None or stored in self._remembered()
+        return stored is None or stored in self._remembered()
 
     def _before(self) -> dict[str, Any]:
         """Return what earlier steps have written.

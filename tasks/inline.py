@@ -52,6 +52,8 @@ def running_here(request: Request, message: Message[Any]) -> Iterator[Execution]
         try:
             with stopped_by_signals(execution):
                 yield execution
+            if not execution.read(execution.is_kept):
+                raise Rewound  # noqa: TRY301  (as a step does that finds so)
         except (Stopped, KeyboardInterrupt) as stop:
             with suppress(*DATABASE_AWAY):
                 run.request_stop(INTERRUPTED)
@@ -64,9 +66,6 @@ def running_here(request: Request, message: Message[Any]) -> Iterator[Execution]
             with suppress(*DATABASE_AWAY):  # Then a worker finds the run without its process.
                 run.fail(written(error))
             raise
-        if not execution.is_kept():
-            run.hand_on(after=timedelta())
-            raise Rewound
         run.succeed(execution.result)
 
 

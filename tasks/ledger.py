@@ -180,7 +180,7 @@ class WorkerLedger:
         if self._presence is None:
             raise RuntimeError("a message came before the worker had booted")
         delivery = uuid_from(message.options.get("delivery"))
-        run = self._run_of(message, delivery)
+        run = self._run_of(message, UUID(message.message_id), delivery)
         if run is None:
             return None
         if run.is_finished:
@@ -249,11 +249,10 @@ class WorkerLedger:
         with self._lock:
             self._in_hand -= attempts
 
-    def _run_of(self, message: MessageProxy, delivery: UUID | None) -> TaskRun | None:
+    def _run_of(
+        self, message: MessageProxy, message_id: UUID, delivery: UUID | None
+    ) -> TaskRun | None:
         """Return a message's run; None where there should be one and is none."""
-        message_id = uuid_from(message.message_id)
-        if message_id is None:
-            return None
         run = TaskRun.objects.filter(message_id=message_id).first()
         if run or delivery is None:
             return run or self._record(message, message_id)

@@ -5,8 +5,9 @@ from datetime import datetime
 
 from django.utils import timezone
 
+from tasks.clock import CLOCK_TOLERANCE
 from tasks.models import ProcessKind, State
-from tasks.status import CLOCK_TOLERANCE, WAIT_GRACE, RunsInHand, ScheduleStatus, Status, Stuck
+from tasks.status import WAIT_GRACE, RunsInHand, ScheduleStatus, Status, Stuck
 
 #: Failures that are told one by one.
 MOST_TOLD = 3

@@ -20,8 +20,8 @@ from dramatiq.broker import get_broker
 from tasks.broker import WakingBroker, Whereabouts
 from tasks.clock import database_now
 from tasks.contact import Contact
-from tasks.models import MOST_CRASHES, Process, ProcessKind, State, TaskRun, TaskRunQuerySet
-from tasks.models.process import liveness
+from tasks.models import MOST_CRASHES, Process, State, TaskRun, TaskRunQuerySet
+from tasks.models.process import known_tasks, liveness
 from tasks.outages import outages
 from tasks.results import store_result
 from tasks.sending import hand_over, send
@@ -132,7 +132,7 @@ def unlocked[M: Model](rows: QuerySet[M]) -> list[M]:
         return list(rows.select_for_update(skip_locked=True)[:BATCH])
 
 
-def is_locked(run: TaskRun) -> bool:
+def others_hold(run: TaskRun) -> bool:
     """Say whether somebody holds a lock on a run: changing it would have to wait for them."""
     with transaction.atomic():
         return not TaskRun.objects.select_for_update(skip_locked=True).filter(pk=run.pk)
@@ -164,23 +164,15 @@ def send_due() -> bool:
         Whether the broker took them all.
     """
     due = TaskRun.objects.due()
-    known = known_tasks()
+    known = known_tasks(Process.objects.alive())
     if known is not None:
         keep_back(due.exclude(task__in=known))
         due = due.filter(task__in=known)
-    for run in unlocked(due.exclude(pk__in=due.suspect().values("pk")).order_by("due_at")):
+    for run in unlocked(due.unsuspected().order_by("due_at")):
         with outages.pass_over_locked(str(run)):
             if not send(run) and outages.is_away("broker"):
                 return False
     return send_suspect(due)
-
-
-def known_tasks() -> set[str] | None:
-    """Return the tasks that live workers have actors for; None if that cannot be told."""
-    workers = Process.objects.alive().filter(kind=ProcessKind.WORKER)
-    known = list(workers.values_list("tasks", flat=True))
-    # A worker of an earlier version does not say.
-    return {task for tasks in known for task in tasks} if known and all(known) else None
 
 
 def keep_back(due: TaskRunQuerySet) -> None:
@@ -230,9 +222,7 @@ def send_again(broker: WakingBroker, queue: str, runs: Sequence[TaskRun]) -> Non
         stuck = where is Whereabouts.FETCHED_BY_SILENT or (
             where is Whereabouts.FETCHED and run.sent_at is not None and run.sent_at < long_ago
         )
-        if not lost and not stuck:
-            continue
-        if is_locked(run):
+        if not (lost or stuck) or others_hold(run):
             continue
         with outages.pass_over_locked(str(run)):
             if lost and run.losses + 1 >= MOST_LOSSES:

@@ -106,16 +106,16 @@ class Scheduler:
         self._claim_what_is_due(database_now())
         self._relay.run()
         if TaskRun.objects.held_by_silent().exists():
-            self._listen()
-            self._relay.run()
-            sleep(CONFIRM + 1)
-            self._relay.run()
+            self._take_from_the_dead()
 
-    def _listen(self) -> None:
+    def _take_from_the_dead(self) -> None:
         """Stay until it is known who is gone: whoever is there is heard of within a liveness."""
         with self._presence:
             while self._presence.contact.heard_all_since() is None:
                 sleep(1)
+            self._relay.run()
+            sleep(CONFIRM)
+            self._relay.run()
 
     def tick(self) -> None:
         """Do what is to be done every so often; see the module."""
@@ -141,7 +141,7 @@ class Scheduler:
             usable.append(schedule)
             turn_back(schedule, now)
             if latest and latest > schedule.dealt_with_until:
-                self._try_to_claim(schedule)
+                self._try_to_claim(schedule.pk)
         return usable
 
     def _tick_on(self) -> None:
@@ -193,19 +193,19 @@ class Scheduler:
             early = (moment + self._ahead - database_now()).total_seconds()
             if early > 0:
                 sleep(min(early, 1.0))
-            with outages.pass_over_locked(f"schedule {schedule_id}"):
-                self._claim(schedule_id)
+            self._try_to_claim(schedule_id)
             schedule = Schedule.objects.filter(pk=schedule_id, enabled=True).first()
             if schedule and not self._stopped.is_set():
                 self._wake_at(self._next(schedule), schedule_id)
 
-    def _try_to_claim(self, schedule: Schedule) -> None:
+    def _try_to_claim(self, schedule_id: int) -> None:
         """Claim its slots, unless somebody holds a lock on it, or its actor refuses to start."""
+        name = f"schedule {schedule_id}"
         try:
-            with outages.pass_over_locked(f"schedule {schedule.pk}"):
-                self._claim(schedule.pk)
+            with outages.pass_over_locked(name):
+                self._claim(schedule_id)
         except (TypeError, ValueError) as error:
-            outages.report(f"schedule of {schedule.task}", error, how="unusable")
+            outages.report(name, error, how="unusable")
 
     def _claim(self, schedule_id: int) -> None:
         run = claim(schedule_id)

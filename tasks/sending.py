@@ -60,7 +60,7 @@ class Request:
         """Write the row of a message that is handed over once that is committed.
 
         Raises:
-            TypeError: an argument cannot be written as JSON.
+            TypeError, ValueError: as for `record`.
         """
         return self.record(
             message,

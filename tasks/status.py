@@ -28,10 +28,11 @@ from dramatiq import Actor
 from dramatiq.broker import get_broker
 from dramatiq.errors import ActorNotFound
 
-from tasks.clock import database_now
+from tasks.clock import CLOCK_TOLERANCE, database_now
 from tasks.middleware import is_recorded
-from tasks.models import Process, ProcessKind, Schedule, State, TaskRun, TaskRunQuerySet
-from tasks.models.process import liveness
+from tasks.models import Process, Schedule, State, TaskRun, TaskRunQuerySet
+from tasks.models.process import known_tasks, liveness
+from tasks.models.run import count_errors
 from tasks.names import TaskName
 from tasks.queues import QueueStatus, look_at_queues
 from tasks.times import Times
@@ -74,9 +75,6 @@ SUCCESS_GRACE = timedelta(minutes=1)
 
 #: The part of the liveness after which a process's silence is told, before it counts as gone.
 SILENCE = 0.5
-
-#: By how much clocks may differ before that is told.
-CLOCK_TOLERANCE = timedelta(minutes=1)
 
 #: Pings in a row, without an answer to any, that make the pulse stale.
 MOST_PINGS_LOST = 3
@@ -281,6 +279,7 @@ def gather() -> Status:
     used = {actor.queue_name for actor in get_broker().actors.values()}
     served = {name for process in alive for name in process.queues}
     in_hand, failed = runs_in_hand(now), failures(since=now - timedelta(days=1))
+    tasks, known = {runs.task for runs in in_hand}, known_tasks(alive)
     queues, broker_error = look_at_queues(sorted(used | served), now)
     return Status(
         now=now,
@@ -294,7 +293,7 @@ def gather() -> Status:
         pulse=pulse(schedules, runs, now),
         unacknowledged=unacknowledged(),
         silent_processes=tuple(process_status(process, held.get(process.pk)) for process in silent),
-        unknown_tasks=unknown_tasks({runs.task for runs in in_hand}, alive),
+        unknown_tasks=tuple(sorted(tasks - known)) if known is not None else (),
         clock_ahead_seconds=ahead,
     )
 
@@ -322,14 +321,6 @@ def first_runs(processes: Collection[Process]) -> Mapping[UUID | None, int]:
         state=State.RUNNING, held_by__in=[process.pk for process in processes]
     )
     return dict(at_work.order_by().values_list("held_by").annotate(Min("pk")))
-
-
-def unknown_tasks(tasks: Collection[str], alive: Iterable[Process]) -> tuple[str, ...]:
-    """Return those of some tasks that no live worker has an actor for, as far as all say so."""
-    known = [process.tasks for process in alive if process.kind == ProcessKind.WORKER]
-    if not known or not all(known):  # A worker of an earlier version does not say.
-        return ()
-    return tuple(sorted(set(tasks).difference(*known)))
 
 
 def with_runs(schedules: "QuerySet[Schedule]") -> "QuerySet[PointingSchedule]":
@@ -393,8 +384,8 @@ def schedule_status(
 
 def held_until(schedule: Schedule, now: datetime) -> datetime | None:
     """Return the moment until which no slot is claimed, if only a clock set back explains it."""
-    until = schedule.dealt_with_until
-    return until if schedule.enabled and until > now + CLOCK_TOLERANCE else None
+    ahead = schedule.enabled and schedule.is_ahead_of(now)
+    return schedule.dealt_with_until if ahead else None
 
 
 def overdue(schedule: Schedule, times: Times, now: datetime) -> datetime | None:
@@ -442,12 +433,6 @@ def ended_run(run: TaskRun) -> EndedRun:
         error=run.last_words[:LONGEST_ERROR],
         errors=count_errors(run.result),
     )
-
-
-def count_errors(result: object) -> int:
-    """Return how many errors a run's result names."""
-    errors = result.get("errors") if isinstance(result, dict) else None
-    return len(errors) if isinstance(errors, list) else int(bool(errors))
 
 
 def runs_in_hand(now: datetime) -> tuple[RunsInHand, ...]:

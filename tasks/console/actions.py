@@ -66,13 +66,12 @@ def undo(request: StaffRequest, pk: int) -> HttpResponse:
 def cancel(request: StaffRequest, pk: int) -> HttpResponse:
     """Have a run that has not started never start."""
     run = get_object_or_404(TaskRun, pk=pk)
-    try:
+
+    def act() -> str:
         operations.cancel(run, by=request.user)
-    except Refused as error:
-        refuse(request, error)
-    else:
-        log(request, run, CHANGE, "Cancelled.")
-        messages.success(request, f"Run {pk} is cancelled.")
+        return "is cancelled."
+
+    changed(request, run, act, "Cancelled.")
     return redirect("admin:tasks_taskrun_change", pk)
 
 
@@ -81,14 +80,12 @@ def cancel(request: StaffRequest, pk: int) -> HttpResponse:
 def stop(request: StaffRequest, pk: int) -> HttpResponse:
     """End a run: at once if it waits, at its next step if it is at work."""
     run = get_object_or_404(TaskRun, pk=pk)
-    try:
+
+    def act() -> str:
         ended = operations.stop(run, by=request.user)
-    except Refused as error:
-        refuse(request, error)
-    else:
-        log(request, run, CHANGE, "Stopped.")
-        became = "is cancelled." if ended else "was asked to stop: it ends at its next step."
-        messages.success(request, f"Run {pk} {became}")
+        return "is cancelled." if ended else "was asked to stop: it ends at its next step."
+
+    changed(request, run, act, "Stopped.")
     return HttpResponseRedirect(back(request))
 
 
@@ -97,13 +94,12 @@ def stop(request: StaffRequest, pk: int) -> HttpResponse:
 def acknowledge(request: StaffRequest, pk: int) -> HttpResponse:
     """Note that an operator knows of a run's failure or errors."""
     run = get_object_or_404(TaskRun, pk=pk)
-    try:
+
+    def act() -> str:
         operations.acknowledge(run, by=request.user)
-    except Refused as error:
-        refuse(request, error)
-    else:
-        log(request, run, CHANGE, "Acknowledged.")
-        messages.success(request, f"Run {pk} is acknowledged.")
+        return "is acknowledged."
+
+    changed(request, run, act, "Acknowledged.")
     return HttpResponseRedirect(back(request))
 
 
@@ -181,6 +177,17 @@ def discard(request: StaffRequest) -> HttpResponse:
         return ask(request, question)
     tell(request, discarded, "discarded", ok=True)
     return redirect("background:dead-letters")
+
+
+def changed(request: StaffRequest, run: TaskRun, act: Callable[[], str], how: str) -> None:
+    """Change a run, log it and say what became of it; or say why not."""
+    try:
+        became = act()
+    except Refused as error:
+        refuse(request, error)
+    else:
+        log(request, run, CHANGE, how)
+        messages.success(request, f"Run {run.pk} {became}")
 
 
 def started(request: StaffRequest, start: Callable[[], TaskRun], how: str) -> HttpResponse:

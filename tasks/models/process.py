@@ -1,5 +1,6 @@
 """Who is there: each worker process, scheduler and command says so every few seconds."""
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Self
 from uuid import UUID, uuid4
@@ -59,6 +60,17 @@ class Process(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.pid} on {self.host}"
+
+
+def known_tasks(processes: Iterable[Process]) -> set[str] | None:
+    """Return the tasks that the workers among some processes have actors for.
+
+    Returns:
+        None if that cannot be told: there is no worker, or one of an earlier version, which does
+        not say.
+    """
+    known = [process.tasks for process in processes if process.kind == ProcessKind.WORKER]
+    return {task for tasks in known for task in tasks} if known and all(known) else None
 
 
 def liveness() -> timedelta:

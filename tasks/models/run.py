@@ -99,6 +99,10 @@ class TaskRunQuerySet(models.QuerySet["TaskRun"]):
         """Those that may be what kills their process."""
         return self.filter(crashes__gte=SUSPECT_CRASHES)
 
+    def unsuspected(self) -> Self:
+        """The others."""
+        return self.filter(crashes__lt=SUSPECT_CRASHES)
+
     def to_be_ended(self) -> Self:
         """Those that were to stop, and that nobody is at any more."""
         return self.filter(state__in=(State.PENDING, State.QUEUED), stop_requested_at__isnull=False)
@@ -284,11 +288,6 @@ class TaskRun(models.Model):
         return self.state in {State.PENDING, State.QUEUED}
 
     @property
-    def can_be_stopped(self) -> bool:
-        """Whether it was at work, and not yet asked to stop, when it was last read."""
-        return self.state == State.RUNNING and self.stop_requested_at is None
-
-    @property
     def last_words(self) -> str:
         """The last line of its error, without the traceback before it."""
         return (self.error.strip().splitlines() or [""])[-1]
@@ -388,13 +387,12 @@ class TaskRun(models.Model):
 
     def read_progress(self) -> dict[str, Any] | None:
         """Return how far it has come; None if it has ended, is to stop, or is another's by now."""
-        row = TaskRun.objects.filter(pk=self.pk, stop_requested_at=None, **self._ours())
-        return row.values_list("progress", flat=True).first()
+        mine = self._mine().filter(stop_requested_at=None)
+        return mine.values_list("progress", flat=True).first()
 
     def stored_progress(self) -> dict[str, Any] | None:
         """Return how far it has come, though it is to stop; None if it is another's by now."""
-        row = TaskRun.objects.filter(pk=self.pk, **self._ours())
-        return row.values_list("progress", flat=True).first()
+        return self._mine().values_list("progress", flat=True).first()
 
     def save_progress(
         self, progress: Mapping[str, Any], process: UUID, *, before: Mapping[str, Any]
@@ -421,8 +419,7 @@ class TaskRun(models.Model):
 
     def is_to_stop(self) -> bool:
         """Say whether this attempt has been asked to stop."""
-        asked = TaskRun.objects.filter(pk=self.pk, stop_requested_at__isnull=False)
-        return asked.filter(**self._ours()).exists()
+        return self._mine().filter(stop_requested_at__isnull=False).exists()
 
     def hand_on(self, *, after: timedelta) -> bool:
         """Leave the rest to the next message, which is due after some time."""
@@ -434,9 +431,8 @@ class TaskRun(models.Model):
 
     def succeed(self, result: object) -> bool:
         """End it well; `errors` in its result are what it could not do."""
-        return self._end(
-            self._ours(), State.SUCCEEDED, result=result, error="", has_errors=names_errors(result)
-        )
+        errors = bool(count_errors(result))
+        return self._end(self._ours(), State.SUCCEEDED, result=result, error="", has_errors=errors)
 
     def retry(self, error: str, *, after: timedelta) -> bool:
         """Have it tried again after a failure of its own; told twice, it counts once."""
@@ -494,6 +490,10 @@ class TaskRun(models.Model):
             .update(acknowledged_at=Now(), acknowledged_by=by)
         )
 
+    def _mine(self) -> TaskRunQuerySet:
+        """Return its row, as long as this attempt is the latest and has not ended."""
+        return TaskRun.objects.filter(pk=self.pk, **self._ours())
+
     def _ours(self) -> dict[str, Any]:
         return {"attempts": self.attempts, "state__in": UNFINISHED}
 
@@ -522,9 +522,10 @@ class TaskRun(models.Model):
         return bool(TaskRun.objects.filter(*conditions, pk=self.pk, **was).update(**values))
 
 
-def names_errors(result: object) -> bool:
-    """Say whether a result is a mapping with something in its `errors`."""
-    return isinstance(result, Mapping) and bool(result.get("errors"))
+def count_errors(result: object) -> int:
+    """Return how many errors a run's result names: those in the `errors` of a mapping."""
+    errors = result.get("errors") if isinstance(result, Mapping) else None
+    return len(errors) if isinstance(errors, list) else int(bool(errors))
 
 
 def storable(error: str) -> str:

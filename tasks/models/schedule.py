@@ -8,7 +8,7 @@ from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Q
 
-from tasks.clock import database_now
+from tasks.clock import CLOCK_TOLERANCE, database_now
 from tasks.times import Times
 
 
@@ -92,6 +92,10 @@ class Schedule(models.Model):
     def dealt_with_until(self) -> datetime:
         """The moment after which slots are still to be dealt with."""
         return max(self.effective_since, self.last_slot or self.effective_since)
+
+    def is_ahead_of(self, now: datetime) -> bool:
+        """Whether it has dealt with slots that are still to come: the clock has been set back."""
+        return self.dealt_with_until > now + CLOCK_TOLERANCE
 
     @property
     def catch_up(self) -> timedelta:

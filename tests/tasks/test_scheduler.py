@@ -149,9 +149,9 @@ def test_scheduler_told_to_stop_in_the_middle_of_a_claim_finishes_it_and_ends(
     edit(tidy.folder / "tasks/schedules.py", "every=60", "every=1")
     edit(
         tidy.folder / "tasks/scheduler.py",
-        '            with outages.pass_over_locked(f"schedule {schedule_id}"):\n',
+        "            self._try_to_claim(schedule_id)\n",
         "            logger.info('claiming'); __import__('time').sleep(2)\n"
-        '            with outages.pass_over_locked(f"schedule {schedule_id}"):\n',
+        "            self._try_to_claim(schedule_id)\n",
     )
     with tidy.start("runscheduler") as scheduler:
         scheduler.wait_for("claiming")
