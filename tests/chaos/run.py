@@ -27,8 +27,9 @@ TODOS = 60_000
 STORM_SECONDS = 90.0
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.7, 2.5
 
-#: How long (seconds) everything may take to settle once nothing is disturbed any more.
-SETTLING_SECONDS = 150
+#: How long (seconds) everything may take to settle once nothing is disturbed any more: the sweep
+#: in hand and one more, each of up to 200 steps (see `STEPS`) with half a second before each.
+SETTLING_SECONDS = 300
 
 #: How long (seconds) everything may take to start.
 STARTING_SECONDS = 60

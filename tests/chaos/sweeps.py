@@ -8,11 +8,15 @@ from tests.chaos.leaving import LEAVING
 from tests.chaos.stage import Stage
 from tests.counting import number
 
-#: Todos that are done anew as soon as a sweep has ended.
+#: Todos that are done anew when a sweep has ended that left fewer than these.
 MORE_TODOS = 20_000
 
-#: Todos that one step of a sweep passes.
-BATCH_SIZE = 50
+#: Todos that one step of a sweep passes at least, and the steps that a sweep makes at most. Todos
+#: that were restored stay, so that there are ever more to pass: a sweep shall end all the same.
+SMALLEST_BATCH = 50
+STEPS = 200
+
+COMPLETED = "SELECT count(*) FROM todos_todo WHERE completed_at IS NOT NULL"
 
 AGAIN = f"""
     WITH people AS (
@@ -45,11 +49,13 @@ class Sweeps:
                     " AND finished_at IS NULL",
                 ):
                     return
-                database.execute(AGAIN.encode())
+                if number(database, f"{COMPLETED} AND restored_at IS NULL") < MORE_TODOS:
+                    database.execute(AGAIN.encode())
+                batch_size = max(SMALLEST_BATCH, number(database, COMPLETED) // STEPS)
         except psycopg.OperationalError:
             return  # The database is away.
         self._command = self._stage.command(
-            "cleanup_todos", "--enqueue", "--batch-size", str(BATCH_SIZE)
+            "cleanup_todos", "--enqueue", "--batch-size", str(batch_size)
         )
 
     def end(self) -> None:
