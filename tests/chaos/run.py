@@ -28,7 +28,7 @@ STORM_SECONDS = 90.0
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.7, 2.5
 
 #: How long (seconds) everything may take to settle once nothing is disturbed any more: the sweep
-#: in hand and one more, each of up to 200 steps (see `STEPS`) with half a second before each.
+#: in hand and one more, each of up to 400 steps (see `STEPS`), of which a second sees four or five.
 SETTLING_SECONDS = 300
 
 #: How long (seconds) everything may take to start.
