@@ -1,15 +1,23 @@
 """Whatever is sent, nobody gets a server error: on both databases."""
 
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
 from urllib.parse import quote, urlencode
 
 import pytest
+from django.db import OperationalError, connection
 from django.test import Client
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from accounts.models import User
+from project.requests import is_held_up
 from tasks.models import Schedule
+from tests.todos.locks import locked
 from todos.models import Todo
+from todos.services import TodoService
 
 ADDRESSES = (
     *("/admin/", "/admin/login/", "/admin/background/", "/admin/background/dead-letters/"),
@@ -28,12 +36,14 @@ NAMES = (
     *("created_at__gte", "created_at__lt", "completed_at__isnull", "trashed_at__year"),
     *("is_active__exact", "keep_completed_days__isempty", "keep_completed_days__gte"),
     *("date_joined__gte", "date_joined__year", "state__exact", "user__username", "run_id__exact"),
+    *("created_at__year", "completed_at__gte", "attempts__range", "task__regex", "user__in"),
     *("title__regex", "user__password__startswith", "pk", "id", "user", "title", "username"),
     *("action", "_selected_action", "select_across", "post", "back", "letter", "_saveasnew"),
 )
 HOSTILE = (
     *("\0", "a\0b", "", "0", "-1", "1", "99999999999999999999999", "-99999999999999999999999"),
     *("1e999", "nan", "1,2,x", "1.2.3", "-0.-9", "true", "None", "2026-01-01", "9999-12-31"),
+    *("2026-01-01T00:00:00+16:00", "9" * 19, "9" * 30, "(", "x)"),
     *("0000-00-00", "2026-13-45", "10000-01-01T00:00:00+99:99", "[", "(?", "\\", "%", "%00"),
     *("\ud7ff\U0010ffff", "\x1b[2J", "'; DROP TABLE todos_todo; --", "x" * 5_000, "accounts"),
     *("complete", "reopen", "restore", "delete_selected", "yes"),
@@ -86,6 +96,94 @@ def test_nul_in_a_form_is_an_error_of_its_field_or_refused(boss: Client) -> None
             assert response.status_code == 400
             assert response.content.decode().startswith("This request is malformed")
     assert Todo.objects.get().completed_at is None
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "/admin/todos/todo/add/?user=abc",
+        "/admin/todos/todo/?created_at__year=0",
+        "/admin/accounts/user/?date_joined__year=99999",
+        "/admin/todos/todo/?title__regex=(",
+        "/admin/tasks/taskrun/?task__iregex=(",
+        "/admin/tasks/taskrun/?attempts__range=",
+        "/admin/tasks/taskrun/?attempts__range=1",
+    ],
+)
+def test_filter_that_makes_no_sense_is_refused_in_one_line(boss: Client, address: str) -> None:
+    response = boss.get(address)
+    assert response.status_code == 400
+    assert response.content.decode().startswith("This request is malformed")
+
+
+@pytest.mark.postgresql
+def test_moment_that_postgresql_does_not_know_is_refused(boss: Client) -> None:
+    response = boss.get("/admin/todos/todo/?completed_at__gte=2026-01-01T00:00:00%2B16:00")
+    assert response.status_code == 400
+
+
+def test_error_of_our_own_is_not_taken_for_a_malformed_request(
+    boss: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(TodoService, "complete_selected", raises(ValueError("ours")))
+    chosen = {"action": "complete", "_selected_action": str(Todo.objects.get().pk)}
+    with pytest.raises(ValueError, match="ours"):
+        boss.post("/admin/todos/todo/", chosen)
+
+
+def raises(error: Exception) -> Callable[..., None]:
+    def do(**_: object) -> None:
+        raise error
+
+    return do
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+def test_button_that_waits_for_a_lock_in_vain_says_so_and_changes_nothing(
+    admin_client: Client, alice: User
+) -> None:
+    todo = Todo.objects.create(user=alice, title="Water the plants")
+    schedule = Schedule.objects.create(task="ping", every=60)
+    buttons: list[tuple[str, dict[str, str]]] = [
+        ("/admin/todos/todo/", {"action": "complete", "_selected_action": str(todo.pk)}),
+        (f"/admin/accounts/user/{alice.pk}/delete/", {"post": "yes"}),
+        (f"/admin/background/schedules/{schedule.pk}/pause/", {}),
+    ]
+    with connection.cursor() as cursor:
+        cursor.execute("SET lock_timeout = '200ms'")
+    try:
+        with locked("todos_todo", todo.pk), locked("tasks_schedule", schedule.pk):
+            for address, form in buttons:
+                page = admin_client.post(address, form)
+                assert page.status_code == 503, address
+                assert page.headers["Retry-After"] == "30"
+                assert "somebody holds what this needs" in page.content.decode()
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("RESET lock_timeout")
+    todo.refresh_from_db()
+    schedule.refresh_from_db()
+    assert todo.completed_at is None
+    assert schedule.enabled
+
+
+def test_sqlites_lock_is_told_from_its_other_errors(tmp_path: Path) -> None:
+    with (
+        closing(sqlite3.connect(tmp_path / "a.sqlite3", isolation_level=None)) as holder,
+        closing(sqlite3.connect(tmp_path / "a.sqlite3", timeout=0.1)) as other,
+    ):
+        holder.execute("BEGIN IMMEDIATE")
+        assert is_held_up(error_of(other, "CREATE TABLE todo (id integer)"))
+        assert not is_held_up(error_of(other, "SELECT nonsense"))
+
+
+def error_of(database: sqlite3.Connection, statement: str) -> OperationalError:
+    error = OperationalError()
+    with pytest.raises(sqlite3.OperationalError) as caught:
+        database.execute(statement)
+    error.__cause__ = caught.value
+    return error
 
 
 @fuzz
