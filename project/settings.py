@@ -13,11 +13,11 @@ import redis
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.csp import CSP
 from dramatiq.results import Results
-from dramatiq.results.backends import RedisBackend
 from environs import FileAwareEnv, validate
 
 from project.environment import broker_address, complaint, database_from, known_time_zone
 from project.logging import logging_config
+from tasks.result_backend import ResultBackend
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -205,7 +205,7 @@ DRAMATIQ_BROKER = {
         "dramatiq.middleware.Pipelines",
         "tasks.middleware.UnrecordedRetries",
         Results(
-            backend=RedisBackend(
+            backend=ResultBackend(
                 # Waiting for a result blocks on the socket, so its time-out must outlast the wait;
                 # by default redis-py gives up after 5 seconds.
                 client=redis.Redis.from_url(REDIS_URL, socket_timeout=60)

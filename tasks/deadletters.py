@@ -203,8 +203,8 @@ def retried_as(letters: Sequence[DeadLetter]) -> dict[str, int]:
     return {retries[message_id]: pk for message_id, pk in runs}
 
 
-def discard(letters: Sequence[DeadLetter]) -> int:
-    """Delete dead letters; return how many went.
+def discard(letters: Sequence[DeadLetter]) -> list[DeadLetter]:
+    """Delete dead letters; return those that were still there.
 
     Raises:
         redis.RedisError: the broker cannot be asked.
@@ -213,7 +213,8 @@ def discard(letters: Sequence[DeadLetter]) -> int:
         for letter in letters:
             pipe.zrem(f"{queue_key(letter.queue)}.XQ", key_of(letter.id))
             pipe.hdel(f"{queue_key(letter.queue)}.XQ.msgs", cast("str", key_of(letter.id)))
-        return sum(pipe.execute()[::2])
+        went = pipe.execute()[::2]
+    return [letter for letter, gone in zip(letters, went, strict=True) if gone]
 
 
 def _send_again(letter: DeadLetter, by: User) -> TaskRun | None:

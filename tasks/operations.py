@@ -37,11 +37,15 @@ class Refused(Exception):  # noqa: N818  (it says what became of it, as Django's
     """What was asked for was not done; the text says why.
 
     Attributes:
+        text: why, in words of ours.
+        detail: what else there is to say, which may quote an argument, a person's own text.
         run_id: the run that stands in the way; None if none does.
     """
 
-    def __init__(self, text: str, *, run_id: int | None = None) -> None:
-        super().__init__(text)
+    def __init__(self, text: str, *, detail: str = "", run_id: int | None = None) -> None:
+        super().__init__(f"{text}: {detail}" if detail else text)
+        self.text = text
+        self.detail = detail
         self.run_id = run_id
 
 
@@ -185,7 +189,7 @@ def todos_to_purge(task: str, arguments: Mapping[str, Any]) -> int | None:
     except ClocksDisagree as error:
         raise Refused(str(error)) from error
     except (TypeError, ValueError, OverflowError) as error:
-        raise Refused(f"No purge can have these arguments: {error}") from error
+        raise Refused("No purge can have these arguments", detail=str(error)) from error
 
 
 def _preview_purge(*, days: int | None = None, user_id: int | None = None) -> int:
@@ -212,7 +216,7 @@ def _start(
             )
             run = Request(Trigger.ADMIN, by).owe(message)
         except (TypeError, ValueError) as error:
-            raise Refused(f"{task} cannot have these arguments: {error}") from error
+            raise Refused(f"{task} cannot have these arguments", detail=str(error)) from error
         transaction.on_commit(partial(hand_over, run), robust=True)
     return run
 
@@ -256,14 +260,12 @@ def cancel(run: TaskRun, *, by: User) -> None:
 def stop(run: TaskRun, *, by: User | None = None) -> bool:
     """End a run: at once if it waits, at its next step if it is at work.
 
-    Who stops it again changes nothing.
-
     Args:
         run: brought up to date.
         by: who asks; None for the command.
 
     Returns:
-        Whether it has ended; otherwise it has been asked to.
+        Whether that changed anything: not if it has been asked to stop before.
 
     Raises:
         Refused: it had ended before.
@@ -271,13 +273,14 @@ def stop(run: TaskRun, *, by: User | None = None) -> bool:
     reason = f"Stopped by user {by.pk}." if by else "Stopped by the command stop_run."
     while True:
         # Between the two it may be taken up, or put back to wait: then neither finds it.
-        ended = run.cancel(reason)
-        asked = ended or run.request_stop(reason)
+        stopped = run.cancel(reason) or run.request_stop(reason)
         run.refresh_from_db()
-        if asked:
-            return ended
+        if stopped:
+            return True
         if run.is_finished:
             raise Refused(f"Run {run.pk} of {run.task} has ended already: {run.state}.")
+        if run.stop_requested_at:
+            return False
 
 
 def can_be_stopped(run: TaskRun) -> bool:
@@ -298,8 +301,10 @@ def acknowledge(run: TaskRun, *, by: User) -> None:
         raise Refused(f"Run {run.pk} has nothing to acknowledge, or has been acknowledged.")
 
 
-def acknowledge_all(*, until: datetime, count: int, by: User) -> list[TaskRun]:
+def acknowledge_all(*, until: datetime, count: int, by: User) -> tuple[list[TaskRun], int]:
     """Note that an operator knows of all failures and errors up to some moment.
+
+    A run that somebody holds a lock on is left.
 
     Args:
         until: when the newest ended that they have seen.
@@ -307,20 +312,22 @@ def acknowledge_all(*, until: datetime, count: int, by: User) -> list[TaskRun]:
         by: who.
 
     Returns:
-        What they have acknowledged.
+        What they have acknowledged, and how many were left.
 
     Raises:
         Refused: there are more than that.
     """
     with transaction.atomic():
         known = TaskRun.objects.unacknowledged().filter(finished_at__lte=until)
-        runs = list(known.select_for_update().order_by("pk"))
-        if len(runs) > count:
-            raise Refused(f"There are {len(runs):,} by now, not {count:,}: look again.")
+        there = known.count()
+        if there > count:
+            raise Refused(f"There are {there:,} by now, not {count:,}: look again.")
+        runs = list(known.select_for_update(skip_locked=True).order_by("pk"))
         TaskRun.objects.filter(pk__in=[run.pk for run in runs]).update(
             acknowledged_at=Now(), acknowledged_by=by
         )
-    return runs
+        left = known.count()
+    return runs, left
 
 
 # Schedules.

@@ -11,12 +11,8 @@ from dramatiq.errors import ActorNotFound
 from dramatiq.results import ResultBackend
 from redis.exceptions import RedisError
 
-from tasks.errors import OF_THE_DATABASE, last_line
 from tasks.models import State, TaskRun
-
-
-class RunFailed(Exception):  # noqa: N818  (named as the state is)
-    """What a run that failed or was cancelled leaves as its result: why, in a line."""
+from tasks.result_backend import RunFailed
 
 
 def store_result(run: TaskRun) -> None:
@@ -34,10 +30,8 @@ def store_result(run: TaskRun) -> None:
 
 def store_exception(run: TaskRun, exception: BaseException) -> None:
     """Tell whoever waits on the message of a run that failed why it did."""
-    # Of a database's error not its own message, which may quote a row. Dramatiq takes any, whatever
-    # its annotation says: its own time limit is no Exception.
-    of_rows = isinstance(exception, OF_THE_DATABASE)
-    reason = RunFailed(last_line(exception)) if of_rows else cast("Exception", exception)
+    # Dramatiq takes any, whatever its annotation says: its own time limit is no Exception.
+    reason = cast("Exception", exception)
     _store(
         run, lambda backend, message: backend.store_exception(message, reason, settings.RESULT_TTL)
     )

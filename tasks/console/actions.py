@@ -24,9 +24,17 @@ from redis.exceptions import RedisError
 from accounts import staff
 from accounts.staff import StaffRequest
 from tasks import deadletters, operations
-from tasks.console.views import Question, ask, for_staff, queue_names, todos
+from tasks.console.views import (
+    Question,
+    ask,
+    for_staff,
+    may_see_todos,
+    queue_names,
+    todos,
+    withheld,
+)
 from tasks.deadletters import DeadLetter
-from tasks.models import Schedule, TaskRun
+from tasks.models import Schedule, State, TaskRun
 from tasks.names import TaskName
 from tasks.operations import Refused, Unconfirmed
 from tasks.sending import arguments
@@ -82,8 +90,10 @@ def stop(request: StaffRequest, pk: int) -> HttpResponse:
     run = get_object_or_404(TaskRun, pk=pk)
 
     def act() -> str:
-        ended = operations.stop(run, by=request.user)
-        return "is cancelled." if ended else "was asked to stop: it ends at its next step."
+        if not operations.stop(run, by=request.user):
+            raise Refused(f"Run {pk} had been asked to stop before: it ends at its next step.")
+        is_cancelled = run.state == State.CANCELLED
+        return "is cancelled." if is_cancelled else "was asked to stop: it ends at its next step."
 
     changed(request, run, act, "Stopped.")
     return HttpResponseRedirect(back(request))
@@ -111,14 +121,24 @@ def acknowledge_all(request: StaffRequest) -> HttpResponse:
     try:
         if until is None or count is None:
             raise Refused("Press the button of the list that you have read.")  # noqa: TRY301
-        runs = operations.acknowledge_all(until=until, count=count, by=request.user)
+        runs, left = operations.acknowledge_all(until=until, count=count, by=request.user)
     except Refused as error:
         refuse(request, error)
     else:
         staff.log(request.user, runs, len(runs), CHANGE, "Acknowledged.")
-        what = "1 run is" if len(runs) == 1 else f"{len(runs):,} runs are"
-        messages.success(request, f"{what} acknowledged.")
+        if runs:
+            messages.success(request, f"{count_runs(len(runs))} acknowledged.")
+        if left:
+            text = "not: another transaction holds a lock there. Try again in a moment."
+            messages.warning(request, f"{count_runs(left)} {text}")
+        if not runs and not left:
+            messages.info(request, "All of them had been acknowledged before.")
     return HttpResponseRedirect(back(request))
+
+
+def count_runs(number: int) -> str:
+    """Say that so many runs are what follows."""
+    return "1 run is" if number == 1 else f"{number:,} runs are"
 
 
 @require_POST
@@ -169,8 +189,9 @@ def discard(request: StaffRequest) -> HttpResponse:
 
     def discard_these(letters: Sequence[DeadLetter]) -> None:
         nonlocal discarded
-        discarded += deadletters.discard(letters)
-        log_discarded(request, letters)
+        gone = deadletters.discard(letters)
+        discarded += len(gone)
+        log_discarded(request, gone)
 
     question = with_chosen(request, "discard", discard_these)
     if question:
@@ -228,9 +249,10 @@ def switched(request: StaffRequest, pk: int, *, on: bool) -> HttpResponse:
     return HttpResponseRedirect(back(request))
 
 
-def refuse(request: HttpRequest, error: Refused) -> None:
+def refuse(request: StaffRequest, error: Refused) -> None:
     """Say why something was not done, with a link to the run that stands in the way."""
-    text = str(error)
+    detail = withheld(error.detail, unless=may_see_todos(request))
+    text = f"{error.text}: {detail}" if detail else error.text
     if error.run_id is not None:
         run = reverse("admin:tasks_taskrun_change", args=[error.run_id])
         text = format_html('{} <a href="{}">See run {}</a>', text, run, error.run_id)

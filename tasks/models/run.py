@@ -22,7 +22,7 @@ from uuid import UUID, uuid4
 
 from django.conf import settings
 from django.db import connection, models
-from django.db.models import Case, Exists, F, OuterRef, Q, Subquery, Value, When
+from django.db.models import Exists, F, OuterRef, Q, Subquery, Value
 from django.db.models.functions import Coalesce, Now
 from dramatiq import Message
 
@@ -466,17 +466,9 @@ class TaskRun(models.Model):
         return self._end(waiting, State.CANCELLED, reason=reason[:LONGEST_REASON])
 
     def request_stop(self, reason: str) -> bool:
-        """Ask a run at work to end at its next step; return whether it is at work.
-
-        Who asks again changes nothing.
-        """
-        return self._move(
-            {"state": State.RUNNING},
-            stop_requested_at=Coalesce("stop_requested_at", Now()),
-            reason=Case(
-                When(stop_requested_at=None, then=Value(reason[:LONGEST_REASON])), default="reason"
-            ),
-        )
+        """Ask a run at work to end at its next step, unless somebody has; return whether it is."""
+        at_work = {"state": State.RUNNING, "stop_requested_at": None}
+        return self._move(at_work, stop_requested_at=Now(), reason=reason[:LONGEST_REASON])
 
     def end_stopped(self) -> bool:
         """End a run that was asked to stop, and has."""

@@ -381,6 +381,9 @@ def test_run_at_work_is_stopped_from_its_page_and_from_the_list(boss: Client, we
     assert f"Stop run {run.pk}" not in boss.get(PAGE).content.decode()
     assert f"{run.pk} todo.cleanup running, attempt 1" not in text(boss)
     assert "running, asked to stop" in text(boss)
+    assert answer(boss, "stop", run.pk) == (
+        f"Run {run.pk} had been asked to stop before: it ends at its next step."
+    )
     assert logged() == [(str(run), "Stopped.")]
 
     assert TaskRun.objects.get(pk=run.pk).end_stopped()
@@ -451,6 +454,16 @@ def test_failures_that_nobody_has_acknowledged_are_listed_and_acknowledged_toget
     page = text(boss)
     assert "not acknowledged yet: 1." in page
     assert f"todo.cleanup {late.pk}" in page
+
+
+def test_second_click_on_acknowledge_all_says_that_there_was_nothing_left(
+    boss: Client, well: None
+) -> None:
+    new_run(State.FAILED)
+    shown = {"until": timezone.now() + timedelta(days=1), "count": 1}
+    assert answer(boss, "acknowledge-all", **shown) == "1 run is acknowledged."
+    assert answer(boss, "acknowledge-all", **shown) == "All of them had been acknowledged before."
+    assert len(logged()) == 1
 
 
 @pytest.mark.parametrize(
@@ -629,6 +642,18 @@ def test_all_that_match_are_discarded_up_to_the_newest_that_was_counted(
 
     assert [letter.id for letter in deadletters.read(["default"], limit=10)] == [late]
     assert {name for name, _ in logged()} == {f"dead letter {letter} of ping" for letter in seen}
+
+
+def test_letters_that_somebody_else_discards_at_the_same_time_are_logged_once(
+    boss: Client, broker: WakingBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bury(broker)
+    letters = deadletters.read(["default"], limit=10)
+    monkeypatch.setattr(deadletters, "find", lambda _: letters)
+    chosen = {"letter": f"default {letters[0].id}"}
+    assert answer(boss, "discard", **chosen) == "1 dead letter discarded."
+    assert answer(boss, "discard", **chosen) == ""
+    assert len(logged()) == 1
 
 
 def test_letter_whose_worker_has_a_slow_clock_is_not_taken_for_one_that_was_counted(
@@ -854,3 +879,16 @@ def test_what_is_withheld_is_not_told_by_a_filter_in_the_address(db: None, looku
         for value in ("ValueError", "nothing of it")
     }
     assert answers == {400}
+
+
+def test_refusal_quotes_arguments_to_those_who_may_see_todos_alone(
+    client: Client, well: None
+) -> None:
+    secret = {"args": [], "kwargs": {"keep_days": "Bring the flowers"}}
+    run = new_run(State.FAILED, arguments=secret)
+    staff = log_in_staff(client, "view_taskrun", "start_taskrun")
+    told = answer(client, "run-again", run.pk)
+    assert "todo.cleanup cannot have these arguments: its text may quote todos" in told
+    assert "flowers" not in told
+    staff.user_permissions.add(Permission.objects.get(codename="view_todo"))
+    assert "flowers" in answer(client, "run-again", run.pk)

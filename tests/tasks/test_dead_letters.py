@@ -72,7 +72,7 @@ def test_dead_letter_as_dramatiq_itself_leaves_it_is_read(broker: WakingBroker) 
     assert letter.message
     assert letter.message.message_id == message.message_id
     assert deadletters.count(["default"]) == 1
-    assert deadletters.discard([letter]) == 1
+    assert deadletters.discard([letter]) == [letter]
     assert deadletters.count(["default"]) == 0
 
 
@@ -142,7 +142,7 @@ def test_what_is_no_message_can_be_seen_and_discarded(broker: WakingBroker, data
     (letter,) = deadletters.read(["default"], limit=1)
     assert (letter.actor, letter.arguments, letter.error) == ("", "", "")
     assert not deadletters.can_be_retried(letter)
-    assert deadletters.discard([letter]) == 1
+    assert deadletters.discard([letter]) == [letter]
 
 
 def test_letter_of_a_task_that_one_may_not_start_stays(broker: WakingBroker) -> None:
@@ -181,7 +181,7 @@ def test_letter_whose_id_is_no_plain_text_can_be_seen_and_discarded(
     assert letter.id.isprintable()
     assert " " not in letter.id
     assert deadletters.find([("default", letter.id)]) == [letter]
-    assert deadletters.discard([letter]) == 1
+    assert deadletters.discard([letter]) == [letter]
     assert deadletters.count(["default"]) == 0
 
 

@@ -550,3 +550,15 @@ def test_whoever_waits_is_not_told_the_row_that_a_database_quotes(broker: Waking
     assert "secret" not in f"{failed.value}{run.error}"
     kept = [broker.client.dump(key) for key in broker.client.scan_iter("*")]
     assert not any(b"secret" in (data or b"") for data in kept)
+
+
+def test_nor_is_whoever_waits_on_an_actor_that_is_not_recorded(broker: WakingBroker) -> None:
+    troubles.append(IntegrityError("DETAIL: Key (title)=(secret) is duplicated."))
+    with worker(broker):
+        message = pulse.send()
+        with pytest.raises(ResultFailure, match="IntegrityError") as failed:
+            result_of(message)
+    assert "secret" not in str(failed.value)
+    kept = [broker.client.dump(key) for key in broker.client.scan_iter("*")]
+    assert kept
+    assert not any(b"secret" in (data or b"") for data in kept)

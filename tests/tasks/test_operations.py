@@ -18,6 +18,7 @@ from tasks.broker import WakingBroker, Whereabouts
 from tasks.models import UNFINISHED, Schedule, State, TaskRun, Trigger
 from tasks.names import TaskName
 from tasks.operations import Refused, Unconfirmed
+from tests.todos.locks import locked
 from tests.todos.test_races import in_another_connection
 from todos.models import Todo, TrashedTodo
 
@@ -303,7 +304,7 @@ def test_run_that_waits_is_stopped_at_once(boss: User, state: State) -> None:
 def test_run_at_work_is_asked_to_stop_once(boss: User) -> None:
     run = new_run(State.RUNNING, started_at=timezone.now())
     assert operations.can_be_stopped(run)
-    assert not operations.stop(run, by=boss)
+    assert operations.stop(run, by=boss)
     asked_at = run.stop_requested_at
     assert asked_at
     assert (run.state, run.reason) == (State.RUNNING, f"Stopped by user {boss.pk}.")
@@ -360,10 +361,22 @@ def test_all_are_acknowledged_up_to_the_newest_that_was_seen(boss: User) -> None
     seen = [new_run(State.FAILED, finished_at=now - timedelta(hours=n)) for n in range(3)]
     new_run(State.FAILED, finished_at=now + timedelta(seconds=1))
 
-    runs = operations.acknowledge_all(until=now, count=3, by=boss)
+    runs, left = operations.acknowledge_all(until=now, count=3, by=boss)
 
+    assert left == 0
     assert {run.pk for run in runs} == {run.pk for run in seen}
     assert TaskRun.objects.unacknowledged().count() == 1
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+def test_run_that_somebody_holds_keeps_no_other_from_being_acknowledged() -> None:
+    boss = User.objects.create_user("boss")
+    held, free = new_run(State.FAILED), new_run(State.FAILED)
+    until = timezone.now() + timedelta(days=1)
+    with locked("tasks_taskrun", held.pk):
+        assert operations.acknowledge_all(until=until, count=2, by=boss) == ([free], 1)
+    assert operations.acknowledge_all(until=until, count=2, by=boss) == ([held], 0)
 
 
 def test_more_than_were_counted_are_not_acknowledged(boss: User) -> None:

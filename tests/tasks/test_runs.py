@@ -138,7 +138,7 @@ def test_run_that_is_to_stop_gets_no_further_and_ends_as_cancelled(db: None) -> 
     assert run.save_progress({"rows": 3}, new_process(), before={})
     assert not run.end_stopped()
     assert run.request_stop("Enough.")
-    assert run.request_stop("Enough, again.")
+    assert not run.request_stop("Enough, again.")
 
     assert run.read_progress() is None
     assert not run.save_progress({"rows": 4}, new_process(), before={"rows": 3})
