@@ -28,8 +28,8 @@ STORM_SECONDS = 90.0
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.7, 2.5
 
 #: How long (seconds) everything may take to settle once nothing is disturbed any more: the sweep
-#: in hand and one more, each of up to 400 steps (see `STEPS`), of which a second sees four or five.
-SETTLING_SECONDS = 300
+#: in hand and one more, each of up to 1,600 steps (see `STEPS`), of which a second sees some five.
+SETTLING_SECONDS = 700
 
 #: How long (seconds) everything may take to start.
 STARTING_SECONDS = 60

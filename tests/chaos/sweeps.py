@@ -14,7 +14,7 @@ MORE_TODOS = 20_000
 #: Todos that one step of a sweep passes at least, and the steps that a sweep makes at most. Todos
 #: that were restored stay, so that there are ever more to pass: a sweep shall end all the same.
 SMALLEST_BATCH = 50
-STEPS = 400
+STEPS = 1600
 
 COMPLETED = "SELECT count(*) FROM todos_todo WHERE completed_at IS NOT NULL"
 
