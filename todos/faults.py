@@ -14,6 +14,9 @@ _EVERYBODYS = (InterfaceError, InternalError, NotSupportedError, OperationalErro
 #: SQLSTATE class 42: the statement itself is wrong, or we may not run it.
 _STATEMENT = "42"
 
+#: What PostgreSQL and SQLite call it that another row has the number.
+_TAKEN = {"23505", "SQLITE_CONSTRAINT_PRIMARYKEY", "SQLITE_CONSTRAINT_UNIQUE"}
+
 LOCK_NOT_AVAILABLE = "55P03"
 QUERY_CANCELED = "57014"
 
@@ -26,6 +29,12 @@ def fault_of_rows(error: DatabaseError) -> bool:
 def timed_out(error: DatabaseError) -> bool:
     """Say whether PostgreSQL gave up waiting: for somebody else's lock, or for the statement."""
     return sqlstate(error) in {LOCK_NOT_AVAILABLE, QUERY_CANCELED}
+
+
+def is_taken(error: DatabaseError) -> bool:
+    """Say whether a row was refused as there is another with its key."""
+    name = getattr(error.__cause__, "sqlite_errorname", None) or sqlstate(error)
+    return name in _TAKEN
 
 
 def sqlstate(error: DatabaseError) -> str:

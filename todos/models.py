@@ -186,6 +186,10 @@ class TrashedTodoQuerySet(models.QuerySet["TrashedTodo"]):
         """Those whose owner is gone, past the code that takes the trash with them."""
         return self.exclude(Exists(User.objects.filter(pk=OuterRef("user_id"))))
 
+    def with_taken_id(self) -> Self:
+        """Those whose number another todo has got meanwhile, as an import may give it one."""
+        return self.filter(Exists(Todo.objects.filter(pk=OuterRef("pk"))))
+
 
 class TrashedTodo(TodoFields):
     """A todo that was swept or deleted, until it comes back or is purged.

@@ -186,8 +186,7 @@ class TodoService:
     @staticmethod
     def preview_restore(*, todos: TrashedTodoQuerySet) -> RestoreReport:
         """Say what `restore_selected` would do now; touch nothing."""
-        restore = Restore(todos)
-        return restore.report(restore.count())
+        return Restore(todos).preview()
 
     @staticmethod
     def check_restore(

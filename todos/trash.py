@@ -5,17 +5,21 @@ from datetime import datetime, timedelta
 from typing import Any, TypedDict
 
 from django.conf import settings
+from django.db import DatabaseError
 from django.db.models import Count, Q
 
 from accounts.models import User
+from todos import account as accounts
 from todos.account import MOST_ERRORS, Errors, WalkError
+from todos.faults import is_taken
 from todos.functions import CurrentTime
 from todos.models import Todo, TodoQuerySet, TrashedTodo, TrashedTodoQuerySet
 from todos.rows import Rows
 from todos.walk import Walk, default_batch_size
 
-#: Why a todo stays in the trash whose owner there is no longer.
+#: Why a todo stays in the trash: its owner there is no longer, or its place is taken.
 OWNER_GONE = "account deleted"
+ID_TAKEN = "another todo has its number"
 
 
 def throw_away(rows: Rows, *, trashed_by: User | None = None, run_id: int | None = None) -> int:
@@ -109,6 +113,22 @@ class Restore(Walk):
     def default_batch_size(self) -> int:
         """Return how many come back in one transaction."""
         return default_batch_size("restore")
+
+    def why(self, error: DatabaseError) -> str:
+        """Return why a todo could not be brought back."""
+        return ID_TAKEN if is_taken(error) else super().why(error)
+
+    def preview(self) -> RestoreReport:
+        """Say what `run` would do now; touch nothing.
+
+        Of todos whose numbers are taken, those are counted that would be left out one by one.
+        """
+        taken = self._selection.with_owner().with_taken_id().order_by("pk")
+        account = accounts.new(None, None)
+        for user_id, pk in taken.values_list("user_id", "pk")[: accounts.MOST_ROWS]:
+            accounts.blame_row(account, user_id, pk, ID_TAKEN)
+        self.take_up(account)
+        return self.report(self.count() - len(self.left_rows))
 
     def report(self, todos_restored: int) -> RestoreReport:
         """Return the result: what was brought back, and what could not be, and why."""

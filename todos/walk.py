@@ -158,6 +158,10 @@ class Walk(ABC):
     def default_batch_size(self) -> int:
         """Return the number of candidates that one transaction passes unless told otherwise."""
 
+    def why(self, error: DatabaseError) -> str:
+        """Return why a todo was left out, for the report: without what a person wrote."""
+        return reason(error)
+
     def begin(self) -> dict[str, Any]:
         """Return what the account is to hold beside the walk's own, from the start."""
         return {}
@@ -449,12 +453,13 @@ class Walk(ABC):
         if timed_out(error):
             self._hold_person(checkpoint, user_id, None)
             return
-        logger.warning("todo left out", user_id=user_id, todo_id=pk, reason=reason(error))
+        why = self.why(error)
+        logger.warning("todo left out", user_id=user_id, todo_id=pk, reason=why)
 
         def note() -> None:
             with checkpoint.step() as account:
                 if user_id not in account["failed"]:
-                    accounts.blame_row(account, user_id, pk, reason(error))
+                    accounts.blame_row(account, user_id, pk, why)
             self._recall(account)
 
         twice(note)

@@ -185,9 +185,8 @@ def confirm_undo(request: StaffRequest, pk: int) -> HttpResponse:
         back = todos(preview["todos_restored"])
         lines = [f"{back} will come back, as they were, and be kept for a week at least."]
         if preview["todos_left"]:
-            lines.append(
-                f"{preview['todos_left']:,} cannot: their owner's account has been deleted."
-            )
+            reasons = sorted({error["reason"] for error in preview["errors"]})
+            lines.append(f"{preview['todos_left']:,} cannot: {' or '.join(reasons)}.")
     return ask(
         request,
         Question(

@@ -31,6 +31,7 @@ from tasks.status import WITHHELD, gather
 from tests.admin_pages import Page, log_in_staff
 from tests.tasks.test_dead_letters import bury
 from tests.tasks.test_operations import new_run, swept_by
+from todos.models import Todo
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
 
@@ -518,6 +519,15 @@ def test_undo_asks_first_and_says_how_many_come_back(boss: Client, well: None) -
 
     undoing = TaskRun.objects.get(task=TaskName.TODO_RESTORE)
     assert logged() == [(str(undoing), f"Undo run {run.pk}.")]
+
+
+def test_undo_says_what_cannot_come_back_and_why(boss: Client, well: None) -> None:
+    run, owner = new_run(), User.objects.get()
+    taken = [swept_by(run, owner) for _ in range(3)][1]
+    Todo.objects.create(pk=taken, user=owner, title="Imported")
+    page = text(boss, reverse("background:confirm-undo", args=[run.pk]))
+    assert "2 todos will come back" in page
+    assert "1 cannot: another todo has its number." in page
 
 
 def test_run_that_took_nothing_offers_no_undo(boss: Client) -> None:

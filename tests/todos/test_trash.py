@@ -230,15 +230,14 @@ def test_todo_whose_id_is_taken_stays_in_the_trash_and_every_other_comes_back(
     mine = Todo.objects.filter(user=alice)[4]
     sweep(run_id=1)
     Todo.objects.create(pk=mine.pk, user=bob, title="An import with ids of its own")
+    todos = TrashedTodo.objects.swept_by(1)
+    foreseen = TodoService.preview_restore(todos=todos)
 
-    report = TodoService.restore_selected(
-        todos=TrashedTodo.objects.swept_by(1), batch_size=batch_size
-    )
+    report = TodoService.restore_selected(todos=todos, batch_size=batch_size)
 
-    assert (report["todos_restored"], report["todos_left"]) == (17, 1)
-    (error,) = report["errors"]
-    assert (error["user_id"], error["todo_ids"]) == (alice.pk, [mine.pk])
-    assert error["reason"].startswith(("UniqueViolation", "IntegrityError"))
+    why = {"user_id": alice.pk, "reason": trash.ID_TAKEN, "todo_ids": [mine.pk]}
+    assert report == {"todos_restored": 17, "todos_left": 1, "errors": [why]}
+    assert foreseen == report
     assert [todo.pk for todo in TrashedTodo.objects.all()] == [mine.pk]
 
 
@@ -260,10 +259,12 @@ def test_exactly_the_todos_whose_ids_are_taken_stay(
     taken_ids = {ids[number] for number in taken}
     Todo.objects.bulk_create(Todo(pk=pk, user=bob, title="Import") for pk in taken_ids)
 
-    report = TodoService.restore_selected(
-        todos=TrashedTodo.objects.swept_by(1), batch_size=batch_size
-    )
+    todos = TrashedTodo.objects.swept_by(1)
+    foreseen = TodoService.preview_restore(todos=todos)
 
+    report = TodoService.restore_selected(todos=todos, batch_size=batch_size)
+
+    assert foreseen == report
     assert (report["todos_restored"], report["todos_left"]) == (12 - len(taken), len(taken))
     assert {pk for error in report["errors"] for pk in error["todo_ids"]} == taken_ids
     assert set(TrashedTodo.objects.values_list("pk", flat=True)) == taken_ids
