@@ -60,7 +60,7 @@ class RefuseMalformedMiddleware:
 class HeldUpMiddleware:
     """Answer 503, in words, where a row is held by somebody else's lock for too long.
 
-    The transaction is undone by then: nothing was changed.
+    The transaction is undone by then.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from django.contrib import messages
 from django.contrib.admin.models import ADDITION, CHANGE, DELETION, LogEntry
 from django.contrib.contenttypes.models import ContentType
+from django.db import transaction
 from django.db.models import Model
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, redirect
@@ -121,11 +122,12 @@ def acknowledge_all(request: StaffRequest) -> HttpResponse:
     try:
         if until is None or count is None:
             raise Refused("Press the button of the list that you have read.")  # noqa: TRY301
-        runs, left = operations.acknowledge_all(until=until, count=count, by=request.user)
+        with transaction.atomic():
+            runs, left = operations.acknowledge_all(until=until, count=count, by=request.user)
+            staff.log(request.user, runs, len(runs), CHANGE, "Acknowledged.")
     except Refused as error:
         refuse(request, error)
     else:
-        staff.log(request.user, runs, len(runs), CHANGE, "Acknowledged.")
         if runs:
             messages.success(request, f"{count_runs(len(runs))} acknowledged.")
         if left:
@@ -203,24 +205,26 @@ def discard(request: StaffRequest) -> HttpResponse:
 def changed(request: StaffRequest, run: TaskRun, act: Callable[[], str], how: str) -> None:
     """Change a run, log it and say what became of it; or say why not."""
     try:
-        became = act()
+        with transaction.atomic():
+            became = act()
+            log(request, run, CHANGE, how)
     except Refused as error:
         refuse(request, error)
     else:
-        log(request, run, CHANGE, how)
         messages.success(request, f"Run {run.pk} {became}")
 
 
 def started(request: StaffRequest, start: Callable[[], TaskRun], how: str) -> HttpResponse:
     """Start a run and show its page; or ask first; or say why not, where the request came from."""
     try:
-        run = start()
+        with transaction.atomic():
+            run = start()
+            log(request, run, ADDITION, how)
     except Unconfirmed as error:
         return ask(request, purge_question(request, error.todos))
     except Refused as error:
         refuse(request, error)
         return HttpResponseRedirect(back(request))
-    log(request, run, ADDITION, how)
     messages.success(request, f"Run {run.pk} of {run.task} is on its way.")
     return redirect("admin:tasks_taskrun_change", run.pk)
 
@@ -241,8 +245,11 @@ def switched(request: StaffRequest, pk: int, *, on: bool) -> HttpResponse:
     """Pause a schedule or resume it, and go back to where the request came from."""
     schedule = get_object_or_404(Schedule, pk=pk)
     state = "resumed" if on else "paused"
-    if operations.switch(schedule, on=on):
-        log(request, schedule, CHANGE, f"{state.capitalize()}.")
+    with transaction.atomic():
+        was_otherwise = operations.switch(schedule, on=on)
+        if was_otherwise:
+            log(request, schedule, CHANGE, f"{state.capitalize()}.")
+    if was_otherwise:
         messages.success(request, f"The schedule of {schedule.task} is {state}.")
     else:
         messages.info(request, f"The schedule of {schedule.task} was {state} already.")

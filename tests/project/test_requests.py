@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from accounts.models import User
 from project.requests import is_held_up
-from tasks.models import Schedule
+from tasks.models import Schedule, State, TaskRun
+from tests.tasks.test_operations import new_run
 from tests.todos.locks import locked
 from todos.models import Todo
 from todos.services import TodoService
@@ -166,6 +167,32 @@ def test_button_that_waits_for_a_lock_in_vain_says_so_and_changes_nothing(
     schedule.refresh_from_db()
     assert todo.completed_at is None
     assert schedule.enabled
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+def test_nothing_is_changed_that_cannot_be_logged(admin_client: Client) -> None:
+    schedule = Schedule.objects.create(task="runs.prune", every=3600)
+    failed = new_run(State.FAILED)
+    with connection.cursor() as cursor:
+        cursor.execute("SET lock_timeout = '200ms'")
+    try:
+        # The log refers to whoever did it.
+        with locked("accounts_user", User.objects.get().pk):
+            for address in (
+                f"schedules/{schedule.pk}/pause/",
+                f"schedules/{schedule.pk}/run/",
+                f"runs/{failed.pk}/again/",
+                f"runs/{failed.pk}/acknowledge/",
+            ):
+                assert admin_client.post(f"/admin/background/{address}").status_code == 503, address
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("RESET lock_timeout")
+    schedule.refresh_from_db()
+    assert schedule.enabled
+    assert list(TaskRun.objects.unacknowledged()) == [failed]
+    assert TaskRun.objects.count() == 1
 
 
 def test_sqlites_lock_is_told_from_its_other_errors(tmp_path: Path) -> None:
