@@ -152,6 +152,7 @@ class RunsInHand:
     Attributes:
         overdue: those of the pending ones that should have been sent by now.
         oldest_age_seconds: how long the oldest has been owed.
+        oldest_run: the number of the first of them.
         waiting: those of the queued ones that a worker should have taken up by now.
         stalled: those of the running ones that should have got on by now.
         orphaned: those whose process is gone, and that nobody has taken from it.
@@ -164,6 +165,7 @@ class RunsInHand:
     running: int
     overdue: int
     oldest_age_seconds: float
+    oldest_run: int
     waiting: "Stuck"
     stalled: "Stuck"
     orphaned: "Stuck"
@@ -451,6 +453,7 @@ def runs_in_hand(now: datetime) -> tuple[RunsInHand, ...]:
             running=Count("pk", filter=Q(state=State.RUNNING)),
             overdue=Count("pk", filter=Q(state=State.PENDING) & (late | refused)),
             oldest=Min("created_at"),
+            oldest_run=Min("pk"),
         )
         .order_by("task")
     )
@@ -462,6 +465,7 @@ def runs_in_hand(now: datetime) -> tuple[RunsInHand, ...]:
             running=row["running"],
             overdue=row["overdue"],
             oldest_age_seconds=seconds_since(row["oldest"], now),
+            oldest_run=row["oldest_run"],
             waiting=stuck.get((row["task"], "waiting"), NOTHING_STUCK),
             stalled=stuck.get((row["task"], "stalled"), NOTHING_STUCK),
             orphaned=stuck.get((row["task"], "orphaned"), NOTHING_STUCK),

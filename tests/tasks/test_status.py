@@ -204,7 +204,7 @@ def test_json_keeps_its_keys(well: None) -> None:
     ]
     assert list(told["runs_in_hand"][0]) == [
         *("task", "pending", "queued", "running", "overdue", "oldest_age_seconds"),
-        *("waiting", "stalled", "orphaned", "stopping"),
+        *("oldest_run", "waiting", "stalled", "orphaned", "stopping"),
     ]
     assert list(told["runs_in_hand"][0]["stalled"]) == ["count", "run", "queue", "since"]
     assert list(told["failures"]) == list(told["unacknowledged"]) == ["count", "latest"]
@@ -429,12 +429,12 @@ def test_schedule_whose_task_has_no_actor_is_a_problem(well: None) -> None:
 
 
 def test_runs_in_hand_are_counted_by_task_with_the_oldest_ones_age(well: None) -> None:
-    make("mail", State.PENDING, created_at=NOW - 3 * MINUTE)
+    make("mail", State.SUCCEEDED, created_at=NOW - DAY, finished_at=NOW)
+    mail = make("mail", State.PENDING, created_at=NOW - 3 * MINUTE)
     make("mail", State.QUEUED)
     make("mail", State.RUNNING)
     make("mail", State.RUNNING)
-    make("mail", State.SUCCEEDED, created_at=NOW - DAY, finished_at=NOW)
-    make("report", State.QUEUED, created_at=NOW + SECOND)
+    report = make("report", State.QUEUED, created_at=NOW + SECOND)
     told = as_json()["runs_in_hand"]
     for runs in told:
         for kind in ("waiting", "stalled", "orphaned", "stopping"):
@@ -447,6 +447,7 @@ def test_runs_in_hand_are_counted_by_task_with_the_oldest_ones_age(well: None) -
             "running": 2,
             "overdue": 0,
             "oldest_age_seconds": 180.0,
+            "oldest_run": mail.pk,
         },
         {
             "task": "report",
@@ -455,11 +456,12 @@ def test_runs_in_hand_are_counted_by_task_with_the_oldest_ones_age(well: None) -
             "running": 0,
             "overdue": 0,
             "oldest_age_seconds": 0.0,
+            "oldest_run": report.pk,
         },
     ]
     assert section("Runs in hand")[1:] == [
-        ["mail", "1", "1", "2", "3 min ago"],
-        ["report", "0", "1", "0", "0 s ago"],
+        ["mail", "1", "1", "2", "3 min ago", f"{mail.pk}"],
+        ["report", "0", "1", "0", "0 s ago", f"{report.pk}"],
     ]
 
 

@@ -120,9 +120,12 @@ def as_text(status: Status, wrong: Sequence[str]) -> Iterable[str]:
     )
     yield from section(
         "Runs in hand",
-        ("task", "pending", "queued", "running", "oldest"),
+        ("task", "pending", "queued", "running", "oldest", "run"),
         [
-            (runs.task, runs.pending, runs.queued, runs.running, ago(runs.oldest_age_seconds))
+            (
+                *(runs.task, runs.pending, runs.queued, runs.running),
+                *(ago(runs.oldest_age_seconds), runs.oldest_run),
+            )
             for runs in status.runs_in_hand
         ],
     )
