@@ -143,10 +143,6 @@ class UserAdmin(LargeDeletion, DjangoUserAdmin):
             self.message_user(request, str(error), messages.ERROR)
             return None
 
-    def delete_model(self, request: HttpRequest, obj: User) -> None:
-        """Delete a person through the service."""
-        UserService.delete(user=obj)
-
     def delete_many(self, request: HttpRequest, queryset: UserQuerySet) -> int:
         """Delete a selection through the service."""
         return UserService.delete_selected(users=as_selection(User, queryset))

@@ -10,14 +10,19 @@ from django.contrib.admin.utils import model_ngettext
 from django.core.exceptions import PermissionDenied
 from django.db.models import CASCADE, Model, QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 
-from accounts.staff import MOST_LOGGED, LoggedById, StaffRequest, as_selection, by_id, log, may
+from accounts.staff import LoggedById, StaffRequest, as_selection, by_id, held, log, may
 
 #: Rows that a page names one by one. Of more, it says how many there are.
 MOST_NAMED = 20
 
 type Deleted = tuple[list[str], dict[str, int], set[str], list[str]]
+
+
+class Gone(Exception):  # noqa: N818  (it says what became of it, as Django's own do)
+    """What is to be deleted is not there any more."""
 
 
 class LargeDeletion(LoggedById):
@@ -33,6 +38,16 @@ class LargeDeletion(LoggedById):
     def delete_many(self, request: StaffRequest, queryset: Any) -> int:
         """Delete a selection; return how many of its rows went."""
         raise NotImplementedError
+
+    def delete_model(self, request: Any, obj: Any) -> None:
+        """Delete a row.
+
+        Raises:
+            Gone: it is not there any more.
+        """
+        with held(as_selection(self.model, [obj])) as (_, selection):
+            if not self.delete_many(request, selection):
+                raise Gone
 
     def fate(self) -> str:
         """Return what becomes of what is deleted, as a sentence; empty if it is gone."""
@@ -84,13 +99,31 @@ class LargeDeletion(LoggedById):
         *_, forbidden, _ = self.get_deleted_objects(queryset, request)
         if forbidden:
             raise PermissionDenied
-        some = list(queryset[: MOST_LOGGED + 1])
-        deleted = self.delete_many(request, queryset)
-        log(request.user, some, deleted, DELETION, "", name=by_id)
+        with held(as_selection(self.model, queryset)) as (found, selection):
+            deleted = self.delete_many(request, selection)
+            left = set(as_selection(self.model, found).values_list("pk", flat=True))
+            gone = [row for row in found if row.pk not in left]
+            log(request.user, gone, deleted, DELETION, "", name=by_id)
         objects = model_ngettext(self.opts, deleted)
-        text = f"{deleted:,} {objects} deleted. {self.fate()}"
-        self.message_user(request, text.strip(), messages.SUCCESS if deleted else messages.WARNING)
+        text = f"{deleted:,} {objects} deleted."
+        if deleted:
+            text = f"{text} {self.fate()}".strip()
+        self.message_user(request, text, messages.SUCCESS if deleted else messages.WARNING)
+        if left:
+            text = "Some are still there: another transaction holds them, or they cannot go."
+            self.message_user(request, text, messages.WARNING)
         return None
+
+    def delete_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Ask whether to delete a row; if so, do it, unless somebody else has meanwhile."""
+        try:
+            return super().delete_view(request, object_id, extra_context)
+        except Gone:
+            text = f"Somebody else has deleted this {self.opts.verbose_name} meanwhile."
+            self.message_user(request, text, messages.WARNING)
+            return redirect(f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist")
 
 
 def may_lose(request: HttpRequest, model: type[Model]) -> bool:

@@ -1,12 +1,14 @@
 """What the admin's pages share: who asks, what they may do, and the log of what they did."""
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
 from django.contrib.admin.models import ADDITION, CHANGE, DELETION, LogEntry
 from django.contrib.contenttypes.models import ContentType
+from django.db import transaction
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 
@@ -37,6 +39,28 @@ def as_selection(model: type[Any], objs: QuerySet[Any] | list[Any]) -> Any:
     return model._meta.default_manager.filter(pk__in=pks)
 
 
+@contextmanager
+def held(rows: QuerySet[Any]) -> Iterator[tuple[list[Any], Any]]:
+    """Hold a selection while something is done to it, so that the log says what was done.
+
+    A selection of more than MOST_LOGGED is not held; the log says of it how many there were.
+
+    Args:
+        rows: without joins.
+
+    Yields:
+        The rows, of many the first MOST_LOGGED + 1, and the queryset to do it to. Nobody else
+        changes a row that is held, until the block ends.
+    """
+    rows = rows.order_by("pk")
+    if len(rows.values_list("pk")[: MOST_LOGGED + 1]) > MOST_LOGGED:
+        yield list(rows[: MOST_LOGGED + 1]), rows
+        return
+    with transaction.atomic():
+        found = list(rows.select_for_update())
+        yield found, as_selection(rows.model, found)
+
+
 def may(request: HttpRequest, verb: str, model: type[Model]) -> bool:
     """Say whether who asks may do something with rows of a model, such as `view` them."""
     opts = model._meta
@@ -59,17 +83,19 @@ def log(
 ) -> None:
     """Write to the admin's log what was done to a selection: a line each, or one for very many.
 
+    Where nothing was changed, it says nothing; where it is not known what was, how many.
+
     Args:
         user: who did it.
-        rows: what was selected, or the first MOST_LOGGED + 1 of it.
-        changed: how many there were.
+        rows: what was changed, or the first MOST_LOGGED + 1 of what was to be.
+        changed: how many were.
         action: what was done, as the admin's log numbers it.
         message: what was done, in words.
         name: says what an entry calls a row; `by_id` where the row's text is what people wrote.
     """
-    if not rows:
+    if not rows or not changed:
         return
-    if len(rows) <= MOST_LOGGED:
+    if len(rows) == changed <= MOST_LOGGED:
         write(user, rows, action, message, name=name)
         return
     model = type(rows[0])

@@ -1,12 +1,13 @@
-"""Answers requests that would end in a bare server error: malformed ones, and those held up."""
+"""Answers requests that would end in a bare server error: malformed ones, and those in conflict."""
 
+import codecs
 from collections.abc import Callable, Iterator
 
 import structlog
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.options import TO_FIELD_VAR
 from django.core.exceptions import FieldDoesNotExist
-from django.db import DataError, OperationalError
+from django.db import DataError, IntegrityError, NotSupportedError, OperationalError
 from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest
 from django.http.request import QueryDict
 from django.shortcuts import render
@@ -14,8 +15,11 @@ from django.shortcuts import render
 logger = structlog.get_logger(__name__)
 
 #: What malformed input ends in: text or a number that the database does not take, a field that
-#: there is not, a range without an end.
-FAILURES = (ValueError, IndexError, OverflowError, DataError, FieldDoesNotExist)
+#: there is not, a comparison that it does not know.
+FAILURES = (ValueError, OverflowError, DataError, NotSupportedError, FieldDoesNotExist)
+
+#: Comparisons that no list offers: Django or the database fails at what is no pattern or no range.
+UNUSED_LOOKUPS = ("regex", "range")
 
 #: The largest number of a row.
 LARGEST_ID = 2**63 - 1
@@ -33,7 +37,8 @@ class RefuseMalformedMiddleware:
     PostgreSQL takes no text with a NUL character in it, and Django looks for such in the fields of
     forms alone: not in filters, searches, cookies or ids. Its admin fails at an empty `_to_field`,
     at a selection of rows that are not named by number, and at filters in the address that no
-    list of its own offers: a year 0, an offset of 16 hours, a pattern that is none.
+    list of its own offers: a year 0, an offset of 16 hours, a pattern that is none. At a form in
+    an encoding that is none of text, it fails before anybody has logged in.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
@@ -42,7 +47,9 @@ class RefuseMalformedMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         if any("\0" in text for text in (request.path, *request.COOKIES.values())):
             return refusal()
-        return refusal() if is_malformed(request.GET) else self.get_response(request)
+        if is_malformed(request.GET) or not is_utf8(request):
+            return refusal()
+        return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         """Refuse what did not get through; most forms say themselves what is wrong with them.
@@ -57,10 +64,10 @@ class RefuseMalformedMiddleware:
         return refusal()
 
 
-class HeldUpMiddleware:
-    """Answer 503, in words, where a row is held by somebody else's lock for too long.
+class ConflictMiddleware:
+    """Answer in words where somebody else was in the way; whatever was begun is undone by then.
 
-    The transaction is undone by then.
+    503: a lock that was waited for in vain. 409: a row that has come or gone meanwhile.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
@@ -71,13 +78,22 @@ class HeldUpMiddleware:
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         """Say what is in the way, unless it is something else."""
-        if not isinstance(exception, OperationalError) or not is_held_up(exception):
-            return None
-        logger.warning("request held up by a lock", path=request.path)
-        # Without a request: what its user may do is in the database, too.
-        response = render(None, "project/held_up.html", status=503)
-        response.headers["Retry-After"] = str(RETRY_AFTER)
-        return response
+        if isinstance(exception, IntegrityError):
+            return conflict(request, exception, "project/changed_meanwhile.html", status=409)
+        if isinstance(exception, OperationalError) and is_held_up(exception):
+            response = conflict(request, exception, "project/held_up.html", status=503)
+            response.headers["Retry-After"] = str(RETRY_AFTER)
+            return response
+        return None
+
+
+def conflict(request: HttpRequest, error: Exception, template: str, *, status: int) -> HttpResponse:
+    """Return a page that says what was in the way."""
+    # Without the error's message, which may quote a row.
+    kind = type(error.__cause__ or error).__name__
+    logger.warning("request in conflict", path=request.path, status=status, error=kind)
+    # Without the request: what its user may do is in the database, too.
+    return render(None, template, status=status)
 
 
 def is_held_up(error: OperationalError) -> bool:
@@ -92,10 +108,19 @@ def is_malformed(fields: QueryDict) -> bool:
     """Say whether any of these is what no page of ours sends."""
     return (
         any("\0" in text for text in texts(fields))
-        or any(name.endswith("regex") for name in fields)
+        or any(name.endswith(UNUSED_LOOKUPS) for name in fields)
         or "" in fields.getlist(TO_FIELD_VAR)
         or not all(names_a_row(row) for row in fields.getlist(ACTION_CHECKBOX_NAME))
     )
+
+
+def is_utf8(request: HttpRequest) -> bool:
+    """Say whether a form is in UTF-8, as those of our pages are, or does not say what it is in."""
+    charset = (request.content_params or {}).get("charset")
+    try:
+        return charset is None or codecs.lookup(charset).name == "utf-8"
+    except (LookupError, ValueError):
+        return False
 
 
 def names_a_row(text: str) -> bool:
@@ -113,7 +138,7 @@ def texts(fields: QueryDict) -> Iterator[str]:
 def refusal() -> HttpResponse:
     """Return the answer."""
     line = (
-        "This request is malformed: it holds a NUL character, or names a field, a row or a value"
-        " wrongly.\n"
+        "This request is malformed: it holds a NUL character, is not in UTF-8, or names a field,"
+        " a row or a value wrongly.\n"
     )
     return HttpResponseBadRequest(line, content_type="text/plain")

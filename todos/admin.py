@@ -1,7 +1,6 @@
 """The admin of todos. Whatever it changes, it changes through `TodoService`."""
 
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +9,6 @@ from django.conf import settings
 from django.contrib import admin, messages
 from django.contrib.admin.models import CHANGE
 from django.contrib.admin.options import ActionLocation
-from django.db import transaction
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -21,7 +19,7 @@ from django.utils.translation import ngettext
 
 from accounts.deletion import LargeDeletion
 from accounts.models import User
-from accounts.staff import MOST_LOGGED, LoggedById, StaffRequest, as_selection, by_id, log, may
+from accounts.staff import LoggedById, StaffRequest, as_selection, by_id, held, log, may
 from todos.models import Todo, TodoQuerySet, TrashedTodo, TrashedTodoQuerySet
 from todos.services import TodoNotFound, TodoService
 
@@ -167,11 +165,6 @@ class TodoAdmin(LargeDeletion):
         # Django goes on with this object: its message and its log name it.
         obj.pk, obj.title = saved.pk, saved.title
 
-    def delete_model(self, request: Any, obj: Todo) -> None:
-        """Delete through the service. A todo that has gone meanwhile is as good as deleted."""
-        with suppress(TodoNotFound):
-            TodoService.delete(user=obj.user, todo_id=obj.pk, by=request.user)
-
     def delete_many(self, request: StaffRequest, queryset: TodoQuerySet) -> int:
         """Delete a selection through the service."""
         return TodoService.delete_selected(todos=as_selection(Todo, queryset), by=request.user)
@@ -184,9 +177,8 @@ class TodoAdmin(LargeDeletion):
     @admin.action(permissions=["change"], description="Complete selected todos")
     def complete(self, request: StaffRequest, queryset: TodoQuerySet) -> None:
         """Mark the open ones of a selection as done."""
-        with transaction.atomic():
-            found = some(queryset.open())
-            changed = TodoService.complete_selected(todos=as_selection(Todo, queryset))
+        with held(as_selection(Todo, queryset).open()) as (found, selection):
+            changed = TodoService.complete_selected(todos=selection)
             log(request.user, found, changed, CHANGE, "Completed.", name=by_id)
         text = ngettext("%s todo completed.", "%s todos completed.", changed)
         self.message_user(request, text % f"{changed:,}", level(changed))
@@ -194,9 +186,8 @@ class TodoAdmin(LargeDeletion):
     @admin.action(permissions=["change"], description="Reopen selected todos")
     def reopen(self, request: StaffRequest, queryset: TodoQuerySet) -> None:
         """Mark the completed ones of a selection as still to be done."""
-        with transaction.atomic():
-            found = some(queryset.completed())
-            changed = TodoService.reopen_selected(todos=as_selection(Todo, queryset))
+        with held(as_selection(Todo, queryset).completed()) as (found, selection):
+            changed = TodoService.reopen_selected(todos=selection)
             log(request.user, found, changed, CHANGE, "Reopened.", name=by_id)
         text = ngettext("%s todo reopened.", "%s todos reopened.", changed)
         self.message_user(request, text % f"{changed:,}", level(changed))
@@ -292,11 +283,12 @@ class TrashedTodoAdmin(LoggedById):
     )
     def restore(self, request: StaffRequest, queryset: TrashedTodoQuerySet) -> HttpResponse | None:
         """Bring a selection back."""
-        chosen = list(queryset.order_by("pk").values_list("pk", flat=True)[: MOST_LOGGED + 1])
-        report = TodoService.restore_selected(todos=as_selection(TrashedTodo, queryset))
-        restored = report["todos_restored"]
-        back = some(Todo.objects.filter(pk__in=chosen))
-        log(request.user, back, restored, CHANGE, "Restored.", name=by_id)
+        with held(as_selection(TrashedTodo, queryset)) as (found, selection):
+            report = TodoService.restore_selected(todos=selection)
+            restored = report["todos_restored"]
+            left = set(as_selection(TrashedTodo, found).values_list("pk", flat=True))
+            back = list(as_selection(Todo, [row for row in found if row.pk not in left]))
+            log(request.user, back, restored, CHANGE, "Restored.", name=by_id)
         text = ngettext("%s todo restored.", "%s todos restored.", restored)
         self.message_user(request, text % f"{restored:,}", level(restored))
         if report["todos_left"]:
@@ -310,11 +302,6 @@ class TrashedTodoAdmin(LoggedById):
 def short(todo: Todo | TrashedTodo) -> str:
     """Return as much of a title as a row has room for."""
     return Truncator(todo.title).chars(TITLE_LENGTH)
-
-
-def some(todos: TodoQuerySet) -> list[Todo]:
-    """Return the todos, or one more than are logged one by one."""
-    return list(todos[: MOST_LOGGED + 1])
 
 
 def level(changed: int) -> int:

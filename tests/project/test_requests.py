@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import quote, urlencode
 
 import pytest
-from django.db import OperationalError, connection
+from django.db import IntegrityError, OperationalError, connection
 from django.test import Client
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -109,12 +109,50 @@ def test_nul_in_a_form_is_an_error_of_its_field_or_refused(boss: Client) -> None
         "/admin/tasks/taskrun/?task__iregex=(",
         "/admin/tasks/taskrun/?attempts__range=",
         "/admin/tasks/taskrun/?attempts__range=1",
+        "/admin/accounts/user/?id__range=123",
+        "/admin/todos/todo/?user__id__range=99999999999999999999",
     ],
 )
 def test_filter_that_makes_no_sense_is_refused_in_one_line(boss: Client, address: str) -> None:
     response = boss.get(address)
     assert response.status_code == 400
     assert response.content.decode().startswith("This request is malformed")
+
+
+@pytest.mark.parametrize("lookup", ["tasks__contains=a", "queues__contains=a"])
+def test_comparison_that_a_database_does_not_know_is_no_server_error(
+    boss: Client, lookup: str
+) -> None:
+    assert boss.get(f"/admin/tasks/process/?{lookup}").status_code < 500
+
+
+@pytest.mark.parametrize("address", ["/admin/login/", "/admin/todos/todo/", "/nowhere/"])
+@pytest.mark.parametrize("charset", ["utf-16", "idna", "base64", "undefined", "hex", "none"])
+def test_form_in_another_encoding_than_utf8_is_refused(
+    db: None, address: str, charset: str
+) -> None:
+    client = Client(enforce_csrf_checks=True)
+    for kind in ("application/x-www-form-urlencoded", "multipart/form-data; boundary=x"):
+        response = client.generic("POST", address, b"a=b", f"{kind}; charset={charset}")
+        assert response.status_code == 400
+        assert "not in UTF-8" in response.content.decode()
+
+
+def test_form_in_utf8_may_say_so(client: Client, db: None) -> None:
+    for charset in ("utf-8", "UTF-8", '"utf-8"'):
+        kind = f"application/x-www-form-urlencoded; charset={charset}"
+        assert client.generic("POST", "/admin/login/", "a=b", kind).status_code == 200
+
+
+def test_row_that_has_come_meanwhile_is_a_conflict_in_words(
+    boss: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(TodoService, "complete_selected", raises(IntegrityError("DETAIL: secret")))
+    chosen = {"action": "complete", "_selected_action": str(Todo.objects.get().pk)}
+    page = boss.post("/admin/todos/todo/", chosen)
+    assert page.status_code == 409
+    assert "something has changed meanwhile" in page.content.decode()
+    assert "secret" not in page.content.decode()
 
 
 @pytest.mark.postgresql

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -17,6 +18,10 @@ from pytest_django import Settings
 from accounts import staff
 from accounts.models import User
 from tests.admin_pages import Page, log_in_staff
+from tests.processes import wait_until
+from tests.todos.locks import locked
+from tests.todos.test_races import in_another_connection
+from tests.todos.test_sweep import refuse_to_delete
 from todos import admin
 from todos.models import Todo, TrashedTodo
 
@@ -182,8 +187,7 @@ def test_action_on_all_that_a_search_finds(boss: Client, alice: User, bob: User)
 def test_very_large_selection_is_logged_as_one(
     boss: Client, alice: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (admin, staff):
-        monkeypatch.setattr(module, "MOST_LOGGED", 3)
+    monkeypatch.setattr(staff, "MOST_LOGGED", 3)
     act(boss, "complete", make(alice, 4))
 
     (entry,) = LogEntry.objects.all()
@@ -193,6 +197,85 @@ def test_very_large_selection_is_logged_as_one(
         None,
     )
     assert "4 todos" in boss.get("/admin/").content.decode()
+
+
+def rows_named_in_the_log() -> set[str]:
+    return set(LogEntry.objects.values_list("object_repr", flat=True))
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("action", ["complete", "delete_selected"])
+def test_selection_with_a_todo_that_somebody_holds_is_left_as_a_whole(
+    admin_client: Client, action: str
+) -> None:
+    todos = make(User.objects.create_user("alice"), 2)
+    chosen = {"action": action, "_selected_action": [todo.pk for todo in todos], "post": "yes"}
+    with connection.cursor() as cursor:
+        cursor.execute("SET lock_timeout = '200ms'")
+    try:
+        with locked("todos_todo", todos[0].pk):
+            assert admin_client.post(LIST, chosen).status_code == 503
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("RESET lock_timeout")
+    assert list(Todo.objects.open()) == todos
+    assert not LogEntry.objects.exists()
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("action", ["complete", "delete_selected"])
+def test_what_somebody_else_does_first_is_not_logged_as_done_here(
+    admin_client: Client, action: str
+) -> None:
+    mine, theirs = make(User.objects.create_user("alice"), 2)
+    chosen = {"action": action, "_selected_action": [mine.pk, theirs.pk], "post": "yes"}
+    if action == "complete":
+        change_it = f"UPDATE todos_todo SET completed_at = now() WHERE id = {theirs.pk}"
+    else:
+        change_it = f"DELETE FROM todos_todo WHERE id = {theirs.pk}"
+    with ThreadPoolExecutor(1) as pool, locked("todos_todo", theirs.pk) as other:
+        other.execute(change_it)
+        acting = pool.submit(in_another_connection, lambda: admin_client.post(LIST, chosen))
+        wait_until(somebody_waits_for_a_lock, seconds=30, otherwise=lambda: "nobody waited")
+        other.commit()
+        assert acting.result(30).status_code == 302
+    assert rows_named_in_the_log() == {f"todo {mine.pk}"}
+
+
+def somebody_waits_for_a_lock() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+        return bool(cursor.fetchone()[0])
+
+
+def test_todo_that_the_database_keeps_is_not_logged_as_deleted(boss: Client, alice: User) -> None:
+    kept, free = make(alice, 2)
+    Todo.objects.filter(pk=kept.pk).update(title="Stuck")
+    refuse_to_delete("Stuck")
+    page = act(boss, "delete_selected", [kept, free], post="yes")
+    assert "1 todo deleted." in page
+    assert "Some are still there" in page
+    assert rows_named_in_the_log() == {f"todo {free.pk}"}
+
+
+def test_todo_that_is_deleted_twice_is_logged_once(
+    boss: Client, alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (todo,) = make(alice, 1)
+    address = reverse("admin:todos_todo_delete", args=[todo.pk])
+    get_object = admin.TodoAdmin.get_object
+
+    def deleted_meanwhile(*arguments: Any) -> Any:
+        found = get_object(*arguments)
+        Todo.objects.all().delete()
+        return found
+
+    monkeypatch.setattr(admin.TodoAdmin, "get_object", deleted_meanwhile)
+    page = boss.post(address, {"post": "yes"}, follow=True).content.decode()
+    assert "Somebody else has deleted this todo meanwhile." in page
+    assert not LogEntry.objects.exists()
 
 
 def test_deleting_a_selection(boss: Client, alice: User) -> None:

@@ -141,6 +141,15 @@ def test_selection_is_restored_as_it_was_and_logged(boss: Client, alice: User) -
     }
 
 
+def test_todo_whose_number_is_taken_is_not_logged_as_restored(boss: Client, alice: User) -> None:
+    first, second = throw_away(alice, "One", "Two")
+    Todo.objects.create(pk=first, user=alice, title="Imported")
+    page = restore(boss, first, second)
+    assert "1 todo restored." in page
+    assert "1 not restored: another todo has its number." in page
+    assert [entry.object_repr for entry in LogEntry.objects.all()] == [f"todo {second}"]
+
+
 def test_all_that_a_search_finds_is_restored(boss: Client, alice: User, bob: User) -> None:
     throw_away(alice, *map(str, range(120)))
     (kept,) = throw_away(bob, "Bob's")
