@@ -62,7 +62,7 @@ def problems_of_processes(status: Status) -> Iterator[str]:
 def problems_of_broker(status: Status) -> Iterator[str]:
     """Yield what is wrong with the broker and what it keeps."""
     if status.broker_error:
-        yield f"The broker cannot be asked: {status.broker_error}"
+        yield f"The broker cannot be used: {status.broker_error}"
     for queue in status.queues:
         if queue.dead:
             yield f"The queue {queue.name} has dead letters: {queue.dead:,}."

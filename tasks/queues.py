@@ -12,6 +12,11 @@ from redis.exceptions import RedisError
 from tasks.broker import prompt_client, queue_key
 
 
+#: A key that is written to see whether the broker takes anything, and how long it stays (ms).
+PROBE = "tidy:probe"
+PROBE_LASTS = 1_000
+
+
 @dataclass(frozen=True, kw_only=True)
 class QueueStatus:
     """What the broker has in a queue.
@@ -45,12 +50,14 @@ def look_at_queues(names: Sequence[str], now: datetime) -> tuple[tuple[QueueStat
 
 
 def read_queues(names: Sequence[str], now: datetime) -> tuple[QueueStatus, ...]:
-    """Ask the broker what it has in queues, in two exchanges.
+    """Ask the broker what it has in queues, in three exchanges, and whether it takes more.
 
     Raises:
-        redis.RedisError: it cannot be reached, or does not answer as Dramatiq's would.
+        redis.RedisError: it cannot be reached, takes nothing, as its memory is full or it is a
+            replica, or does not answer as Dramatiq's would.
     """
     keys = [queue_key(name) for name in names]
+    prompt_client().set(PROBE, "", px=PROBE_LASTS)
     # At one moment, or a message that is fetched meanwhile would count twice or not at all.
     with prompt_client().pipeline(transaction=True) as pipe:
         for key in keys:

@@ -801,7 +801,7 @@ def test_broker_that_is_away_leaves_the_rest_standing(
     nowhere = redis.Redis.from_url("unix:///nonexistent/valkey.sock")
     monkeypatch.setattr(broker, "prompt_client", nowhere)
     page = text(boss)
-    assert "Something needs you: The broker cannot be asked" in page
+    assert "Something needs you: The broker cannot be used" in page
     assert "todo.cleanup At 02:00" in page
     assert "They could not be read" in text(boss, LETTERS)
     assert "The broker cannot be asked" in answer(boss, "retry", letter="default x")

@@ -746,11 +746,31 @@ def test_broker_that_is_away_is_a_problem_and_the_rest_is_still_told(
             (problem,) = problems()
             told = as_json()
             printed = tasks_status()
-    assert problem.startswith("The broker cannot be asked: ")
+    assert problem.startswith("The broker cannot be used: ")
     assert told["queues"] == []
     assert told["broker_error"]
     assert len(told["schedules"]) == len(SCHEDULES)
     assert f"\nQueues: {told['broker_error']}\n" in printed
+
+
+@pytest.mark.parametrize(
+    ("refuse", "take", "reason"),
+    [
+        (("CONFIG", "SET", "maxmemory", "1"), ("CONFIG", "SET", "maxmemory", "0"), "maxmemory"),
+        (("REPLICAOF", "127.0.0.1", "1"), ("REPLICAOF", "NO", "ONE"), "read only replica"),
+    ],
+)
+def test_broker_that_can_be_read_and_takes_nothing_is_a_problem(
+    well: None, broker: WakingBroker, refuse: list[str], take: list[str], reason: str
+) -> None:
+    broker.client.execute_command(*refuse)
+    try:
+        (problem,) = problems()
+    finally:
+        broker.client.execute_command(*take)
+    assert problem.startswith("The broker cannot be used: ")
+    assert reason in problem
+    assert problems() == []
 
 
 def test_broker_that_holds_something_else_is_a_problem_and_no_crash(
