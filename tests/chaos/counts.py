@@ -15,6 +15,9 @@ from tests.counting import (
     slots_without_a_row,
 )
 
+#: How long before an attempt that was lost for no reason faults are told of.
+LOOK_BACK_SECONDS = 30
+
 #: While one of these is wrong, and a little longer, no slot need be claimed in time.
 EXCUSES = (
     "database away",
@@ -86,7 +89,7 @@ def count(stage: Stage, database: psycopg.Connection, verdicts: Verdicts, outcom
         **poison_wrong,
         **accounts.wrong,
     }
-    charged = charged_with_crashes(stage, database)
+    charged = charged_with_crashes(stage, database, outcome)
     outcome.doubled |= {
         "effects too many": effects_too_many(database),
         "slots run as if sent by hand": number(
@@ -163,17 +166,28 @@ def is_excused(stage: Stage, slot: float) -> bool:
     return {fault.kind for fault in ended} == set(SCHEDULERS)
 
 
-def charged_with_crashes(stage: Stage, database: psycopg.Connection) -> dict[bool, int]:
+def charged_with_crashes(
+    stage: Stage, database: psycopg.Connection, outcome: Outcome
+) -> dict[bool, int]:
     """Count the crashes that runs were charged with, and that no process's end explains.
 
     Returns:
         By whether the database was away meanwhile, and nothing else was wrong.
     """
     charged = {True: 0, False: 0}
-    for _, since, at in database.execute(CRASHES).fetchall():
-        faults = stage.faults.between(float(since or at) - 1, float(at))
+    for run, since, at in database.execute(CRASHES).fetchall():
+        began, ended = float(since or at) - 1, float(at)
+        faults = stage.faults.between(began, ended)
         if all(fault.kind == "database away" for fault in faults):
             charged[bool(faults)] += 1
+            outcome.examples.setdefault("attempts lost", []).append(
+                f"run {run}, {ended - began - 1:.1f} s after it was taken up; wrong until then: "
+                + ", ".join(
+                    f"{fault.kind} from {fault.began - ended:.1f} s"
+                    f" to {(fault.ended or ended) - ended:.1f} s"
+                    for fault in stage.faults.between(began - LOOK_BACK_SECONDS, ended)
+                )
+            )
     return charged
 
 
