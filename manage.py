@@ -1,6 +1,7 @@
 #!/usr/bin/env python
 """Django's command line for Tidy; reads the settings in `.env`, where there is one."""
 
+import errno
 import os
 import sys
 from pathlib import Path
@@ -16,6 +17,9 @@ from tasks.management.migrated import check_migrated, check_usable
 
 ENV_FILE = Path(__file__).resolve().parent / ".env"
 
+#: How writing to somebody who has gone, or to a full disk, fails.
+UNWRITABLE = {errno.EPIPE, errno.ENOSPC}
+
 
 def main() -> None:
     """Run the command that the arguments name."""
@@ -24,8 +28,22 @@ def main() -> None:
         write_development_env(ENV_FILE)
     # What the environment says wins over the file.
     load_dotenv(ENV_FILE)
+    # Closed by whoever started this (`>&-`): then what is printed goes nowhere.
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: PTH123, SIM115  (until the end)
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: PTH123, SIM115
     try:
-        execute_from_command_line(sys.argv)
+        try:
+            execute_from_command_line(sys.argv)
+        finally:
+            sys.stdout.flush()
+    except OSError as error:
+        if error.errno not in UNWRITABLE or error.filename is not None:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(
+            f"manage.py: what there is to print cannot be written: {error.strerror}. "
+            "What was done before stays done."
+        )
     except KeyboardInterrupt:
         sys.exit(130)  # Before a command could see to it; it has done nothing yet.
     except ImproperlyConfigured as error:
