@@ -50,3 +50,10 @@ def last_line(error: BaseException) -> str:
     if isinstance(error, OF_THE_DATABASE):  # In one line: theirs ends with a mere caret.
         return f"{type(error).__name__}: {' '.join(str(error).split())}"
     return "".join(traceback.format_exception_only(error)).rstrip("\n")
+
+
+def kind(error: BaseException) -> str:
+    """Name an error, by what it came from: without its message."""
+    cause = error.__cause__ or error
+    state = getattr(cause, "sqlstate", None)
+    return f"{type(cause).__name__} ({state})" if state else type(cause).__name__

@@ -10,15 +10,19 @@ from typing import Any
 from django.db.models.functions import Now
 from dramatiq import Message
 
-from tasks.errors import written
+from tasks.errors import kind, written
 from tasks.execution import Execution, Rewound, Stopped
 from tasks.models import ProcessKind, State
-from tasks.outages import DATABASE_AWAY
+from tasks.outages import DATABASE_AWAY, takes_nothing
 from tasks.presence import Presence
 from tasks.sending import Request
 
 #: Why a run was cancelled whose command was told to end.
 INTERRUPTED = "Its command was interrupted."
+
+
+class Interrupted(Exception):  # noqa: N818  (it says what became of the run)
+    """The database failed in the middle: a worker carries the run on."""
 
 
 @contextmanager
@@ -35,6 +39,7 @@ def running_here(request: Request, message: Message[Any]) -> Iterator[Execution]
     Raises:
         Stopped: the run was told to stop, here or by an operator.
         Rewound: the database has lost steps; a worker carries the run on.
+        Interrupted: the database failed; a worker carries the run on.
         TypeError, ValueError: the message's arguments are refused.
     """
     with Presence(ProcessKind.COMMAND) as presence:
@@ -62,11 +67,15 @@ def running_here(request: Request, message: Message[Any]) -> Iterator[Execution]
         except Rewound:
             run.hand_on(after=timedelta())
             raise
-        except BaseException as error:
+        except DATABASE_AWAY as error:
             with suppress(*DATABASE_AWAY):  # Then a worker finds the run without its process.
+                run.interrupt(written(error), after=timedelta(), counted=not takes_nothing(error))
+            raise Interrupted(kind(error)) from error
+        except BaseException as error:
+            with suppress(*DATABASE_AWAY):
                 run.fail(written(error))
             raise
-        run.succeed(execution.result)
+        execution.read(lambda: run.succeed(execution.result))
 
 
 @contextmanager

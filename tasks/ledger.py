@@ -13,7 +13,7 @@ from dramatiq.middleware import Shutdown, SkipMessage, TimeLimitExceeded
 from redis.exceptions import RedisError
 
 from tasks.clock import database_now
-from tasks.errors import written
+from tasks.errors import kind, written
 from tasks.execution import (
     Execution,
     HandedOn,
@@ -24,7 +24,7 @@ from tasks.execution import (
     stopping,
 )
 from tasks.models import MOST_CRASHES, Process, ProcessKind, State, TaskRun, Trigger
-from tasks.outages import DATABASE_AWAY, is_locked, outages
+from tasks.outages import DATABASE_AWAY, is_locked, outages, takes_nothing
 from tasks.presence import Presence
 from tasks.results import store_exception, store_result
 from tasks.sending import arguments, send
@@ -331,8 +331,11 @@ class WorkerLedger:
         error = written(exception)
         expected = options.get("throws") or ()
         if self._is_interruption(exception, execution) and not isinstance(exception, expected):
-            if crashes + 1 < MOST_CRASHES:
-                run.interrupt(error, after=min(INTERRUPTED * 3**crashes, LONGEST_INTERRUPTION))
+            counted = not takes_nothing(exception)
+            after = min(INTERRUPTED * 3**crashes, LONGEST_INTERRUPTION)
+            if not counted or crashes + 1 < MOST_CRASHES:
+                logger.warning("run interrupted", task=run.task, run=run.pk, reason=kind(exception))
+                run.interrupt(error, after=after, counted=counted)
                 return
         elif not isinstance(exception, expected) and run.failures < options.get(
             "max_retries", MOST_RETRIES

@@ -6,6 +6,7 @@ from threading import Event, Lock
 
 import structlog
 from django.db import DatabaseError, InterfaceError, InternalError, OperationalError, connection
+from redis import exceptions as redis
 from redis.exceptions import RedisError
 
 logger = structlog.get_logger(__name__)
@@ -15,6 +16,18 @@ DATABASE_AWAY = (OperationalError, InterfaceError, InternalError)
 
 #: SQLSTATE of a statement that PostgreSQL gave up: a lock that somebody else holds, a time-out.
 LOCKED = {"55P03", "57014"}
+
+#: SQLSTATEs of a server that takes nothing for now, whoever asks: its disk is full, it has no more
+#: connections, it can only be read, it is about to stop or to start.
+TAKES_NOTHING = {"53100", "53300", "25006", "57P01", "57P02", "57P03"}
+
+#: What the broker's client raises then, and where it is not there.
+BROKER_TAKES_NOTHING = (
+    redis.ConnectionError,
+    redis.TimeoutError,
+    redis.ReadOnlyError,
+    redis.OutOfMemoryError,
+)
 
 #: Between two looks for a database that is away (seconds).
 LOOK_AGAIN = 1.0
@@ -54,7 +67,7 @@ class Outages:
         try:
             yield
         except DATABASE_AWAY as error:
-            self.report("database", error)
+            self.report("database", error, how=state_of_database(error))
             drop_connection()
         except RedisError as error:
             self.report("broker", error)
@@ -87,7 +100,7 @@ class Outages:
             try:
                 done = do()
             except DATABASE_AWAY as error:
-                self.report("database", error)
+                self.report("database", error, how=state_of_database(error))
                 drop_connection()
                 if until.wait(LOOK_AGAIN):
                     raise
@@ -96,9 +109,21 @@ class Outages:
                 return done
 
 
-def is_locked(error: OperationalError) -> bool:
+def state_of_database(error: Exception) -> str:
+    """Say in a word what is the matter: a lock, or nobody is there."""
+    return "locked" if is_locked(error) else "away"
+
+
+def is_locked(error: Exception) -> bool:
     """Say whether the database is there, and gave up on a lock that somebody else holds."""
     return getattr(error.__cause__, "sqlstate", None) in LOCKED
+
+
+def takes_nothing(error: BaseException) -> bool:
+    """Say whether database or broker is there, or was, and takes nothing from anybody for now."""
+    if isinstance(error, BROKER_TAKES_NOTHING):
+        return True
+    return getattr(error.__cause__, "sqlstate", None) in TAKES_NOTHING
 
 
 def check_connection() -> None:

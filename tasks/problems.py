@@ -108,6 +108,10 @@ def problems_of_running(runs: RunsInHand) -> Iterator[str]:
             runs.stopping,
             "was asked to stop at {since}, and is still running. End its worker if need be.",
         ),
+        (
+            runs.interrupted,
+            "was interrupted in its attempt of {since}, and is tried again: its page says by what.",
+        ),
     ):
         yield from told(runs.task, stuck, what)
 

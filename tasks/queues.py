@@ -11,7 +11,6 @@ from redis.exceptions import RedisError
 
 from tasks.broker import prompt_client, queue_key
 
-
 #: A key that is written to see whether the broker takes anything, and how long it stays (ms).
 PROBE = "tidy:probe"
 PROBE_LASTS = 1_000

@@ -157,6 +157,7 @@ class RunsInHand:
         stalled: those of the running ones that should have got on by now.
         orphaned: those whose process is gone, and that nobody has taken from it.
         stopping: those that were asked to stop and should have by now.
+        interrupted: those that are tried again, as database or broker failed in the middle.
     """
 
     task: str
@@ -170,6 +171,7 @@ class RunsInHand:
     stalled: "Stuck"
     orphaned: "Stuck"
     stopping: "Stuck"
+    interrupted: "Stuck"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -470,6 +472,7 @@ def runs_in_hand(now: datetime) -> tuple[RunsInHand, ...]:
             stalled=stuck.get((row["task"], "stalled"), NOTHING_STUCK),
             orphaned=stuck.get((row["task"], "orphaned"), NOTHING_STUCK),
             stopping=stuck.get((row["task"], "stopping"), NOTHING_STUCK),
+            interrupted=stuck.get((row["task"], "interrupted"), NOTHING_STUCK),
         )
         for row in tasks
     )
@@ -484,6 +487,7 @@ def stuck_runs(now: datetime) -> Mapping[tuple[str, str], Stuck]:
         "stopping": ("stop_requested_at", running & Q(stop_requested_at__lt=before)),
         "stalled": ("got_on_at", stalled(now)),
         "waiting": ("due_at", Q(state=State.QUEUED, due_at__lt=before)),
+        "interrupted": ("progressed_at", interrupted()),
     }
     own: dict[str, Any] = {"partition_by": ["task", "kind"]}
     runs = (
@@ -531,6 +535,15 @@ def stalled(now: datetime) -> Q:
     no_steps = Q(progress={})
     between_steps = ~no_steps & Q(got_on_at__lt=now - STEP_GRACE)
     return Q(state=State.RUNNING) & (between_steps | (no_steps & over_limit))
+
+
+def interrupted() -> Q:
+    """Say of a run that its last attempt ended by no fault of its own, and got no further.
+
+    Each step that gets further takes the error away.
+    """
+    waits = Q(state__in=(State.PENDING, State.QUEUED), attempts__gt=0, failures=0)
+    return waits & ~Q(error="")
 
 
 def time_limit(actor: Actor[..., Any]) -> float:

@@ -200,11 +200,7 @@ class Walk(ABC):
         """
         checkpoint = checkpoint or InMemory()
         self.run_id = checkpoint.run_id
-        with checkpoint.step() as account:
-            if account:
-                accounts.complete(account)
-            else:
-                account.update(self._new_account())
+        account = twice(partial(self._set_out, checkpoint))
         self.take_up(account)
         candidates = Rows.of(self.candidates(), key=self.key)
         after, first = self._cursor(account), self._position(account["first"], 0)
@@ -232,6 +228,15 @@ class Walk(ABC):
         if self._error_count > len(self.errors):
             report["error_count"] = self._error_count
         return report
+
+    def _set_out(self, checkpoint: Checkpoint) -> dict[str, Any]:
+        """Return the account, begun if this walk has not been at work before."""
+        with checkpoint.step() as account:
+            if account:
+                accounts.complete(account)
+            else:
+                account.update(self._new_account())
+        return account
 
     def _new_account(self) -> dict[str, Any]:
         ends = self.candidates().aggregate(first=Min(self.key), last=Max(self.key))

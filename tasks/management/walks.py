@@ -9,7 +9,7 @@ from dramatiq import Message
 from tqdm import tqdm
 
 from tasks.execution import Execution, Rewound, RunTaken, Stopped
-from tasks.inline import running_here
+from tasks.inline import Interrupted, running_here
 from tasks.management.migrated import check_migrated
 from tasks.sending import Request
 from todos.walk import OnBatch, Progress
@@ -68,6 +68,10 @@ def walking_here(
     except Rewound as error:
         raise CommandError(
             f"The database died and lost the last steps of run {run_id}: a worker carries it on."
+        ) from error
+    except Interrupted as error:
+        raise CommandError(
+            f"The database failed in run {run_id} ({error}): a worker carries it on."
         ) from error
     except RunTaken as error:
         raise CommandError(

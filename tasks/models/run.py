@@ -37,7 +37,8 @@ LONGEST_REASON = 200
 SAVE_PROGRESS = """
     UPDATE tasks_taskrun
     SET state = 'running', held_by = %s, progress = %s,
-        crashes = crashes * %s, losses = 0, progressed_at = {now}
+        crashes = crashes * %s, error = CASE %s WHEN 0 THEN '' ELSE error END,
+        losses = 0, progressed_at = {now}
     WHERE id = %s AND attempts = %s AND state IN ('pending', 'queued', 'running')
     AND stop_requested_at IS NULL AND progress = %s
 """
@@ -405,13 +406,13 @@ class TaskRun(models.Model):
             before: how far it had come; if the database has something else, nothing is kept.
         """
         holder = TaskRun._meta.get_field("held_by").get_db_prep_value(process, connection)
+        # A step that gets no further makes up for no interruption.
+        no_further = int(progress == before)
         with connection.cursor() as cursor:
             cursor.execute(
                 SAVE_PROGRESS.format(now=NOW[connection.vendor]),
                 [
-                    *(holder, json.dumps(progress)),
-                    # A step that gets no further makes up for no interruption.
-                    int(progress == before),
+                    *(holder, json.dumps(progress), no_further, no_further),
                     *(self.pk, self.attempts, json.dumps(before)),
                 ],
             )
@@ -439,10 +440,17 @@ class TaskRun(models.Model):
         was = {"failures": self.failures}
         return self._put_back(was, after=after, failures=F("failures") + 1, error=storable(error))
 
-    def interrupt(self, error: str, *, after: timedelta) -> bool:
-        """Have it tried again after something that is no failure of its own, if it is at work."""
+    def interrupt(self, error: str, *, after: timedelta, counted: bool) -> bool:
+        """Have it tried again after something that is no failure of its own, if it is at work.
+
+        Args:
+            error: what.
+            after: how long to wait.
+            counted: as a crash, of which it may have a few; not where it cannot be its doing.
+        """
         was = {"state": State.RUNNING}
-        return self._put_back(was, after=after, crashes=F("crashes") + 1, error=storable(error))
+        crashes = F("crashes") + int(counted)
+        return self._put_back(was, after=after, crashes=crashes, error=storable(error))
 
     def release(self) -> bool:
         """Take it from a process that is gone, to have it tried again."""

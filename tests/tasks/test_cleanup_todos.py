@@ -4,14 +4,19 @@ import json
 from datetime import timedelta
 from io import StringIO
 
+import psycopg
 import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
+from django.db import OperationalError
 from django.utils import timezone
+from psycopg.errors import DiskFull, LockNotAvailable
 
 from accounts.models import User
+from tasks.models import State, TaskRun
 from tests.todos.test_sweep import refuse_to_delete
 from todos.models import Todo
+from todos.services import TodoService
 
 
 def cleanup_todos(*arguments: str) -> str:
@@ -105,3 +110,21 @@ def test_person_whose_todos_could_not_be_swept_makes_the_command_fail_after_the_
     assert list(Todo.objects.completed()) == [stuck]
     assert f"(todo {stuck.pk})" in str(failed.value)
     assert "Private" not in out.getvalue() + str(failed.value)
+
+
+@pytest.mark.parametrize(("kind", "crashes"), [(DiskFull, 0), (LockNotAvailable, 1)])
+def test_database_that_fails_in_the_middle_leaves_the_rest_to_a_worker(
+    todos: None, monkeypatch: pytest.MonkeyPatch, kind: type[psycopg.Error], crashes: int
+) -> None:
+    error = OperationalError()
+    error.__cause__ = kind()
+
+    def fail(**_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(TodoService, "sweep", fail)
+    with pytest.raises(CommandError, match=rf"{kind.__name__} .*: a worker carries it on\."):
+        cleanup_todos()
+    run = TaskRun.objects.get()
+    assert (run.state, run.crashes) == (State.PENDING, crashes)
+    assert kind.__name__ in run.error

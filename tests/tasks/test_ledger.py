@@ -9,12 +9,15 @@ from typing import Any
 from uuid import UUID
 
 import dramatiq
+import psycopg
 import pytest
+import redis
 from django.db import IntegrityError, OperationalError, connections, transaction
 from dramatiq import Actor, Message, Worker
 from dramatiq.broker import get_broker
 from dramatiq.middleware import TimeLimitExceeded
 from dramatiq.results import ResultFailure, ResultMissing
+from psycopg.errors import DiskFull, LockNotAvailable, ReadOnlySqlTransaction, TooManyConnections
 from pytest_django import Settings
 
 from accounts.models import User
@@ -23,7 +26,7 @@ from tasks.actors import ping, todo_cleanup
 from tasks.broker import WakingBroker
 from tasks.clock import database_now
 from tasks.execution import current_run, stopping
-from tasks.models import Process, State, TaskRun, Trigger
+from tasks.models import MOST_CRASHES, Process, State, TaskRun, Trigger
 from tasks.presence import Presence
 from tasks.sending import enqueue, send
 from tests.processes import wait_until
@@ -202,6 +205,64 @@ def test_database_that_gives_up_is_no_failure_of_the_actors(broker: WakingBroker
     with worker(broker):
         run = wait_for(work.send(), State.PENDING)
     assert (run.failures, run.crashes) == (0, 1)
+
+
+def troubles_left(number: int) -> Callable[[], bool]:
+    """Return what says whether no more troubles are left than so many."""
+    return lambda: len(troubles) <= number
+
+
+def raised_by(kind: type[psycopg.Error]) -> OperationalError:
+    """Return what Django makes of an error of the database's."""
+    error = OperationalError()
+    error.__cause__ = kind()
+    return error
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        *map(raised_by, (DiskFull, ReadOnlySqlTransaction, TooManyConnections)),
+        redis.ConnectionError("away"),
+        redis.OutOfMemoryError("maxmemory"),
+    ],
+)
+def test_run_outlasts_a_server_that_takes_nothing_however_long(
+    broker: WakingBroker, trouble: Exception
+) -> None:
+    times = MOST_CRASHES + 2
+    troubles.extend([trouble] * times)
+    with worker(broker):
+        message = work.send()
+        for number in range(times):
+            wait_until(
+                troubles_left(times - number - 1),
+                seconds=15,
+                otherwise=lambda: "it was not tried again",
+            )
+            wait_for(message, State.PENDING)
+            TaskRun.objects.update(due_at=database_now())
+            relay()
+        assert result_of(message) == {"said": "done"}
+    run = wait_for(message, State.SUCCEEDED)
+    assert (run.attempts, run.crashes, run.failures, run.error) == (times + 1, 0, 0, "")
+
+
+def test_run_that_the_database_gives_up_on_time_and_again_fails(broker: WakingBroker) -> None:
+    troubles.extend([raised_by(LockNotAvailable)] * MOST_CRASHES)
+    with worker(broker):
+        message = work.send()
+        for number in range(1, MOST_CRASHES):
+            assert wait_for(message, State.PENDING).crashes == number
+            TaskRun.objects.update(due_at=database_now())
+            relay()
+            wait_until(
+                troubles_left(MOST_CRASHES - number - 1),
+                seconds=15,
+                otherwise=lambda: "it was not tried again",
+            )
+        run = wait_for(message, State.FAILED)
+    assert "LockNotAvailable" in run.error
 
 
 def test_result_that_the_ledger_cannot_hold_fails_the_run(broker: WakingBroker) -> None:

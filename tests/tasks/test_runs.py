@@ -23,7 +23,7 @@ VERBS: dict[str, Callable[[TaskRun], bool]] = {
     "hand_on": lambda run: run.hand_on(after=NO_TIME),
     "succeed": lambda run: run.succeed({"done": 1}),
     "retry": lambda run: run.retry("it broke", after=NO_TIME),
-    "interrupt": lambda run: run.interrupt("cut off", after=NO_TIME),
+    "interrupt": lambda run: run.interrupt("cut off", after=NO_TIME, counted=True),
     "release": TaskRun.release,
     "fail": lambda run: run.fail("it broke"),
     "give_back": lambda run: run.give_back(after=NO_TIME, delivery=run.delivery or uuid4()),
@@ -278,10 +278,14 @@ def test_progress_clears_the_count_of_crashes(db: None) -> None:
 
 
 def test_step_that_gets_no_further_makes_up_for_no_interruption(db: None) -> None:
-    run = new_run(crashes=3, progress={"rows": 2})
+    run = new_run(crashes=3, progress={"rows": 2}, error="disk full")
     run.start(new_process())
     assert run.save_progress({"rows": 2}, new_process(), before={"rows": 2})
-    assert TaskRun.objects.get().crashes == 3
+    run.refresh_from_db()
+    assert (run.crashes, run.error) == (3, "disk full")
+    assert run.save_progress({"rows": 3}, new_process(), before={"rows": 2})
+    run.refresh_from_db()
+    assert (run.crashes, run.error) == (0, "")
 
 
 @pytest.mark.parametrize("before", [{}, {"rows": 3, "users": [1]}, {"cursor": None}])

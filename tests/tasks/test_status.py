@@ -204,7 +204,7 @@ def test_json_keeps_its_keys(well: None) -> None:
     ]
     assert list(told["runs_in_hand"][0]) == [
         *("task", "pending", "queued", "running", "overdue", "oldest_age_seconds"),
-        *("oldest_run", "waiting", "stalled", "orphaned", "stopping"),
+        *("oldest_run", "waiting", "stalled", "orphaned", "stopping", "interrupted"),
     ]
     assert list(told["runs_in_hand"][0]["stalled"]) == ["count", "run", "queue", "since"]
     assert list(told["failures"]) == list(told["unacknowledged"]) == ["count", "latest"]
@@ -437,7 +437,7 @@ def test_runs_in_hand_are_counted_by_task_with_the_oldest_ones_age(well: None) -
     report = make("report", State.QUEUED, created_at=NOW + SECOND)
     told = as_json()["runs_in_hand"]
     for runs in told:
-        for kind in ("waiting", "stalled", "orphaned", "stopping"):
+        for kind in ("waiting", "stalled", "orphaned", "stopping", "interrupted"):
             assert runs.pop(kind) == {"count": 0, "run": None, "queue": "", "since": None}
     assert told == [
         {
@@ -584,6 +584,21 @@ def test_run_that_does_not_stop_is_a_problem(well: None) -> None:
         (
             f"mail: run {run.pk} was asked to stop at 2026-03-10 08:59:10 UTC, and is still"
             " running. End its worker if need be."
+        )
+    ]
+
+
+@pytest.mark.parametrize("state", [State.PENDING, State.QUEUED])
+def test_run_that_is_interrupted_again_and_again_is_a_problem(well: None, state: State) -> None:
+    tried = {"attempts": 3, "progressed_at": NOW - 5 * SECOND}
+    make("mail", state, **tried)
+    make("mail", state, **tried, error="its own", failures=1)
+    assert problems() == []
+    run = make("mail", state, **tried, error="disk full")
+    assert problems() == [
+        (
+            f"mail: run {run.pk} was interrupted in its attempt of 2026-03-10 09:00:05 UTC, and is"
+            " tried again: its page says by what."
         )
     ]
 

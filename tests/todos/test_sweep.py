@@ -10,6 +10,7 @@ from django.test.utils import CaptureQueriesContext
 from pytest_django import Settings
 
 from accounts.models import User
+from tests.todos.checkpoints import Ledger
 from todos import ranges, walk
 from todos.models import Todo
 from todos.rows import Rows
@@ -217,6 +218,18 @@ def test_sweep_reads_the_todos_and_people_it_needs_and_no_others(alice: User) ->
     assert "hashed SubPlan" in plan
     assert "accounts_user_cleanup_rule" in plan
     assert "Seq Scan" not in plan
+
+
+def test_database_that_fails_as_a_sweep_sets_out_stops_nothing(alice: User) -> None:
+    give(alice, completed=3)
+    ledger, failures = Ledger(), [OperationalError("the server is shutting down")]
+
+    def fail_at_first() -> None:
+        if failures:
+            raise failures.pop()
+
+    ledger.before_step = fail_at_first
+    assert TodoService.sweep(as_of=AS_OF, checkpoint=ledger)["todos_deleted"] == 3
 
 
 def test_range_that_fails_once_is_tried_again_before_anybody_is_blamed(
