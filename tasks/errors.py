@@ -43,10 +43,7 @@ def chain(error: BaseException) -> Iterator[BaseException]:
 def last_line(error: BaseException) -> str:
     """Return an error in a line, or in several where its own message has them."""
     if isinstance(error, OF_THE_DATABASE) and not isinstance(error, OF_THE_SERVER):
-        cause = error.__cause__ or error
-        state = getattr(cause, "sqlstate", None)
-        name = type(cause).__name__
-        return f"{name} ({state}), whose message is not kept" if state else name
+        return f"{kind(error)}, whose message is not kept"
     if isinstance(error, OF_THE_DATABASE):  # In one line: theirs ends with a mere caret.
         return f"{type(error).__name__}: {' '.join(str(error).split())}"
     return "".join(traceback.format_exception_only(error)).rstrip("\n")
