@@ -11,6 +11,7 @@ import psycopg
 import pytest
 import redis
 
+from tasks.models import MOST_CRASHES
 from tests.checkout import edit
 from tests.counting import number
 from tests.processes import Process, Tidy, wait_until
@@ -175,6 +176,35 @@ def test_database_restarted_between_two_steps_costs_no_attempt_and_repeats_nothi
             pass
         row = wait_for_state(sql, run, "succeeded", "failed")
     assert (row["state"], row["attempts"], row["crashes"]) == ("succeeded", 1, 0)
+    assert effects(sql) == [f"step {step}" for step in range(1, 5)]
+
+
+#: Has the database refuse what an actor writes, as on a full disk.
+FULL = """
+    CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        RAISE EXCEPTION 'No space left on device' USING ERRCODE = '53100';
+    END $$;
+    CREATE TRIGGER full_disk BEFORE INSERT ON effect EXECUTE FUNCTION refuse();
+"""
+
+
+def test_disk_that_is_full_for_long_fails_no_run_and_is_told(
+    tidy: Tidy, sql: psycopg.Connection
+) -> None:
+    with at_work(tidy), watching(tidy) as verdicts:
+        run = enqueue(tidy, "test_steps, number=4, pause=1")
+        wait_for_effect(sql, "step 1")
+        sql.execute(FULL)
+        verdicts.wait_for(f"run {run} was interrupted", seconds=30)
+        wait_until(
+            lambda: int(str(run_of(sql, run)["attempts"])) > MOST_CRASHES + 1,
+            seconds=60,
+            otherwise=lambda: str(run_of(sql, run)),
+        )
+        sql.execute("DROP TRIGGER full_disk ON effect")
+        row = wait_for_state(sql, run, "succeeded", "failed", seconds=RECOVERY)
+        verdicts.wait_for("All well.", seconds=RECOVERY)
+    assert (row["state"], row["crashes"], row["failures"]) == ("succeeded", 0, 0)
     assert effects(sql) == [f"step {step}" for step in range(1, 5)]
 
 
