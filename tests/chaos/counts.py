@@ -41,11 +41,12 @@ LEFT = """
     AND is_active AND auto_cleanup AND keep_completed_days IS NULL AND restored_at IS NULL
 """
 
-#: Each crash that a run was charged with: which run, when its attempt began, and when it was.
+#: Each crash that a run was charged with: which run, when its attempt began, and when it was. An
+#: attempt begins with its first row: whoever asks it to stop leaves another that gets no further.
 CRASHES = """
     SELECT crash.run_id,
         extract(epoch FROM (
-            SELECT max(taken.at) FROM audit_run AS taken
+            SELECT min(taken.at) FROM audit_run AS taken
             WHERE taken.run_id = crash.run_id AND taken.seq < crash.seq AND taken.state = 'running'
             AND taken.attempts = crash.attempts AND NOT taken.got_on
         )),
