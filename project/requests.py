@@ -12,6 +12,10 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest
 from django.http.request import QueryDict
 from django.shortcuts import render
 
+from tasks.errors import kind
+from tasks.outages import LOCKED
+from todos.bounds import MAX_ID
+
 logger = structlog.get_logger(__name__)
 
 #: What malformed input ends in: text or a number that the database does not take, a field that
@@ -21,14 +25,11 @@ FAILURES = (ValueError, OverflowError, DataError, NotSupportedError, FieldDoesNo
 #: Comparisons that no list offers: Django or the database fails at what is no pattern or no range.
 UNUSED_LOOKUPS = ("regex", "range")
 
-#: The largest number of a row.
-LARGEST_ID = 2**63 - 1
-
 #: After how long (seconds) a request that somebody's lock held up may be sent again.
 RETRY_AFTER = 30
 
-#: What PostgreSQL (a lock, a time-out, a deadlock) and SQLite call it to wait for a lock in vain.
-HELD_UP = {"55P03", "57014", "40P01", "SQLITE_BUSY"}
+#: What PostgreSQL (also at a deadlock) and SQLite call it to wait for a lock in vain.
+HELD_UP = LOCKED | {"40P01", "SQLITE_BUSY"}
 
 
 class RefuseMalformedMiddleware:
@@ -90,8 +91,7 @@ class ConflictMiddleware:
 def conflict(request: HttpRequest, error: Exception, template: str, *, status: int) -> HttpResponse:
     """Return a page that says what was in the way."""
     # Without the error's message, which may quote a row.
-    kind = type(error.__cause__ or error).__name__
-    logger.warning("request in conflict", path=request.path, status=status, error=kind)
+    logger.warning("request in conflict", path=request.path, status=status, error=kind(error))
     # Without the request: what its user may do is in the database, too.
     return render(None, template, status=status)
 
@@ -125,7 +125,7 @@ def is_utf8(request: HttpRequest) -> bool:
 
 def names_a_row(text: str) -> bool:
     """Say whether a text is a number that a row can have."""
-    return text.isdecimal() and len(text) <= len(str(LARGEST_ID)) and int(text) <= LARGEST_ID
+    return text.isdecimal() and len(text) <= len(str(MAX_ID)) and int(text) <= MAX_ID
 
 
 def texts(fields: QueryDict) -> Iterator[str]:

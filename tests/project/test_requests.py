@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import quote, urlencode
 
 import pytest
-from django.db import IntegrityError, OperationalError, connection
+from django.db import IntegrityError, OperationalError
 from django.test import Client
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -16,7 +16,7 @@ from accounts.models import User
 from project.requests import is_held_up
 from tasks.models import Schedule, State, TaskRun
 from tests.tasks.test_operations import new_run
-from tests.todos.locks import locked
+from tests.todos.locks import locked, short_of_patience
 from todos.models import Todo
 from todos.services import TodoService
 
@@ -189,18 +189,16 @@ def test_button_that_waits_for_a_lock_in_vain_says_so_and_changes_nothing(
         (f"/admin/accounts/user/{alice.pk}/delete/", {"post": "yes"}),
         (f"/admin/background/schedules/{schedule.pk}/pause/", {}),
     ]
-    with connection.cursor() as cursor:
-        cursor.execute("SET lock_timeout = '200ms'")
-    try:
-        with locked("todos_todo", todo.pk), locked("tasks_schedule", schedule.pk):
-            for address, form in buttons:
-                page = admin_client.post(address, form)
-                assert page.status_code == 503, address
-                assert page.headers["Retry-After"] == "30"
-                assert "somebody holds what this needs" in page.content.decode()
-    finally:
-        with connection.cursor() as cursor:
-            cursor.execute("RESET lock_timeout")
+    with (
+        short_of_patience(),
+        locked("todos_todo", todo.pk),
+        locked("tasks_schedule", schedule.pk),
+    ):
+        for address, form in buttons:
+            page = admin_client.post(address, form)
+            assert page.status_code == 503, address
+            assert page.headers["Retry-After"] == "30"
+            assert "somebody holds what this needs" in page.content.decode()
     todo.refresh_from_db()
     schedule.refresh_from_db()
     assert todo.completed_at is None
@@ -212,21 +210,15 @@ def test_button_that_waits_for_a_lock_in_vain_says_so_and_changes_nothing(
 def test_nothing_is_changed_that_cannot_be_logged(admin_client: Client) -> None:
     schedule = Schedule.objects.create(task="runs.prune", every=3600)
     failed = new_run(State.FAILED)
-    with connection.cursor() as cursor:
-        cursor.execute("SET lock_timeout = '200ms'")
-    try:
-        # The log refers to whoever did it.
-        with locked("accounts_user", User.objects.get().pk):
-            for address in (
-                f"schedules/{schedule.pk}/pause/",
-                f"schedules/{schedule.pk}/run/",
-                f"runs/{failed.pk}/again/",
-                f"runs/{failed.pk}/acknowledge/",
-            ):
-                assert admin_client.post(f"/admin/background/{address}").status_code == 503, address
-    finally:
-        with connection.cursor() as cursor:
-            cursor.execute("RESET lock_timeout")
+    # The log refers to whoever did it.
+    with short_of_patience(), locked("accounts_user", User.objects.get().pk):
+        for address in (
+            f"schedules/{schedule.pk}/pause/",
+            f"schedules/{schedule.pk}/run/",
+            f"runs/{failed.pk}/again/",
+            f"runs/{failed.pk}/acknowledge/",
+        ):
+            assert admin_client.post(f"/admin/background/{address}").status_code == 503, address
     schedule.refresh_from_db()
     assert schedule.enabled
     assert list(TaskRun.objects.unacknowledged()) == [failed]

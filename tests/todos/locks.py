@@ -21,3 +21,15 @@ def locked(table: str, *pks: int) -> Iterator[psycopg.Connection]:
         holder.execute(f"SELECT FROM {table} WHERE id = ANY(%s) FOR UPDATE".encode(), [list(pks)])
         yield holder
         holder.rollback()
+
+
+@contextmanager
+def short_of_patience() -> Iterator[None]:
+    """Have this thread's connection give up on a lock after a moment."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET lock_timeout = '200ms'")
+    try:
+        yield
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("RESET lock_timeout")

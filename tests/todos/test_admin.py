@@ -19,7 +19,7 @@ from accounts import staff
 from accounts.models import User
 from tests.admin_pages import Page, log_in_staff
 from tests.processes import wait_until
-from tests.todos.locks import locked
+from tests.todos.locks import locked, short_of_patience
 from tests.todos.test_races import in_another_connection
 from tests.todos.test_sweep import refuse_to_delete
 from todos import admin
@@ -211,14 +211,8 @@ def test_selection_with_a_todo_that_somebody_holds_is_left_as_a_whole(
 ) -> None:
     todos = make(User.objects.create_user("alice"), 2)
     chosen = {"action": action, "_selected_action": [todo.pk for todo in todos], "post": "yes"}
-    with connection.cursor() as cursor:
-        cursor.execute("SET lock_timeout = '200ms'")
-    try:
-        with locked("todos_todo", todos[0].pk):
-            assert admin_client.post(LIST, chosen).status_code == 503
-    finally:
-        with connection.cursor() as cursor:
-            cursor.execute("RESET lock_timeout")
+    with short_of_patience(), locked("todos_todo", todos[0].pk):
+        assert admin_client.post(LIST, chosen).status_code == 503
     assert list(Todo.objects.open()) == todos
     assert not LogEntry.objects.exists()
 
