@@ -13,7 +13,7 @@ from django.db import DatabaseError, InterfaceError, OperationalError
 from dotenv import load_dotenv
 
 from project.environment import write_development_env
-from tasks.management.migrated import check_migrated, check_usable
+from tasks.engine.management.migrated import check_migrated, check_usable
 
 ENV_FILE = Path(__file__).resolve().parent / ".env"
 

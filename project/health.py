@@ -14,7 +14,7 @@ from django.db import DatabaseError, connection
 from django.http import HttpRequest, HttpResponse
 from redis.exceptions import RedisError
 
-from tasks.management.migrated import check_migrated
+from tasks.engine.management.migrated import check_migrated
 
 logger = structlog.get_logger(__name__)
 

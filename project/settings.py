@@ -17,7 +17,7 @@ from environs import FileAwareEnv, validate
 
 from project.environment import broker_address, complaint, database_from, known_time_zone
 from project.logging import logging_config
-from tasks.result_backend import ResultBackend
+from tasks.engine.runs.result_backend import ResultBackend
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -82,6 +82,7 @@ INSTALLED_APPS = [
     "django_dramatiq",
     "accounts",
     "todos",
+    "tasks.engine",
     "tasks",
 ]
 
@@ -172,8 +173,8 @@ X_FRAME_OPTIONS = "DENY"
 
 # Background work
 
-#: A worker is woken when there is something to do (`tasks/broker.py`); it looks by itself only this
-#: often (ms). Dramatiq reads it from its environment, which `rundramatiq` hands on.
+#: A worker is woken when there is something to do (`tasks/engine/broker/waking.py`); it polls only
+#: this often (ms). Dramatiq reads the variable from its environment, which `rundramatiq` passes on.
 os.environ.setdefault("dramatiq_worker_timeout", "1000")
 
 #: Actors live in `actors.py`. Our app is itself called `tasks`, the name django-dramatiq looks for.
@@ -185,7 +186,7 @@ DRAMATIQ_IGNORED_MODULES = ["django_dramatiq.tasks"]
 RESULT_TTL = 24 * 60 * 60 * 1000
 
 DRAMATIQ_BROKER = {
-    "BROKER": "tasks.broker.WakingBroker",
+    "BROKER": "tasks.engine.broker.waking.WakingBroker",
     "OPTIONS": {
         "url": REDIS_URL,
         # What a dead worker had fetched goes back to the queue after this time (ms), in a
@@ -203,7 +204,7 @@ DRAMATIQ_BROKER = {
         "dramatiq.middleware.ShutdownNotifications",
         "dramatiq.middleware.Callbacks",
         "dramatiq.middleware.Pipelines",
-        "tasks.middleware.UnrecordedRetries",
+        "tasks.engine.worker.middleware.UnrecordedRetries",
         Results(
             backend=ResultBackend(
                 # Waiting for a result blocks on the socket, so its time-out must outlast the wait;
@@ -212,7 +213,7 @@ DRAMATIQ_BROKER = {
             ),
             result_ttl=RESULT_TTL,
         ),
-        "tasks.middleware.RunLedger",
+        "tasks.engine.worker.middleware.RunLedger",
         "dramatiq.middleware.TimeLimit",
     ],
 }

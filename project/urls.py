@@ -6,6 +6,6 @@ from django.views.generic import RedirectView
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
-    path("admin/background/", include("tasks.console.urls")),
+    path("admin/background/", include("tasks.engine.console.urls")),
     path("admin/", admin.site.urls),
 ]

@@ -13,9 +13,9 @@ import structlog
 from django.utils import timezone
 
 from accounts.models import User
-from tasks.execution import current_run
+from tasks.engine.operations.pruning import PruneReport, prune_runs
+from tasks.engine.runs.execution import current_run
 from tasks.names import TaskName
-from tasks.pruning import PruneReport, prune_runs
 from tasks.undo import NotRestorable, taken
 from todos.services import TodoService
 from todos.sweep import SweepReport

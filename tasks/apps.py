@@ -1,13 +1,14 @@
-"""The tasks app."""
+"""Tidy's own background work."""
 
 from django.apps import AppConfig
 
 
-class TasksConfig(AppConfig):
-    """Background work: what runs, when, and who may start it."""
+class TidyTasksConfig(AppConfig):
+    """The names, actors and schedules of Tidy; what runs them is `tasks.engine`."""
 
     name = "tasks"
-    verbose_name = "Background work"
+    label = "tidy_tasks"
+    verbose_name = "Tidy's tasks"
 
     def ready(self) -> None:
         """Register the actors with the broker, in every process."""

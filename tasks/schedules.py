@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
-from tasks.models import Schedule
+from tasks.engine.models import Schedule
+from tasks.engine.recurrence import Times
 from tasks.names import TaskName
-from tasks.times import Times
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from tasks.models import TaskRun
+from tasks.engine.models import TaskRun
 from tasks.names import TaskName
 from todos.models import TrashedTodo, TrashedTodoQuerySet
 from todos.services import TodoService

@@ -16,7 +16,7 @@ from django.utils import timezone
 from accounts.models import Session, User
 from accounts.services import UserService
 from accounts.sessions import SessionStore
-from tasks.models import State, TaskRun, Trigger
+from tasks.engine.models import State, TaskRun, Trigger
 from todos.models import Todo, TrashedTodo
 from todos.services import TodoService
 

@@ -48,7 +48,7 @@ class Way:
 
 
 WAYS = (
-    Way("Tidy", "tasks.broker.WakingBroker", 1000),
+    Way("Tidy", "tasks.engine.broker.waking.WakingBroker", 1000),
     Way("Dramatiq, 50 ms", "dramatiq.brokers.redis.RedisBroker", 50),
     Way("Dramatiq, 100 ms", "dramatiq.brokers.redis.RedisBroker", 100),
     Way("Dramatiq, 1 s (its own)", "dramatiq.brokers.redis.RedisBroker", 1000),

@@ -10,9 +10,9 @@ from typing import Any
 from django.db import connection, transaction
 from dramatiq import Actor
 
-from tasks.execution import Execution, HandedOn, set_current
-from tasks.models import ProcessKind, State, TaskRun, Trigger
-from tasks.presence import Presence
+from tasks.engine.heartbeat import Presence
+from tasks.engine.models import ProcessKind, State, TaskRun, Trigger
+from tasks.engine.runs.execution import Execution, HandedOn, set_current
 
 
 @dataclass

@@ -119,7 +119,7 @@ def test_all_of_it_goes_by_keyboard(visit: Visitor, site: Site) -> None:
 #: A run at work and two that failed, as nobody is there to do or change anything.
 TROUBLE = """
 from django.utils import timezone
-from tasks.models import TaskRun
+from tasks.engine.models import TaskRun
 now = timezone.now()
 def run(state, **more):
     return TaskRun.objects.create(task="runs.prune", state=state, trigger="schedule",

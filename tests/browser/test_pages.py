@@ -44,7 +44,7 @@ HISTORY = """
 import random
 from datetime import timedelta
 from django.utils import timezone
-from tasks.models import Process, Schedule, TaskRun
+from tasks.engine.models import Process, Schedule, TaskRun
 from tasks.schedules import add_missing_schedules
 from todos.models import Todo
 add_missing_schedules()
@@ -86,7 +86,7 @@ def ids(site: Site) -> dict[str, int]:
     assert site.tidy.manage("cleanup_todos", "--keep-days=60").returncode == 0
     asked = site.tidy.manage(
         *("shell", "-v0", "-c"),
-        "from tasks.models import TaskRun; print(TaskRun.objects.latest('pk').pk)",
+        "from tasks.engine.models import TaskRun; print(TaskRun.objects.latest('pk').pk)",
     )
     run = int(asked.stdout)
     return {"todo": todo, "schedule": schedule, "failed": failed, "running": running, "run": run}

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from dramatiq.broker import get_broker
 
-from tasks.broker import WakingBroker
+from tasks.engine.broker.waking import WakingBroker
 from tests.checkout import copy_project
 from tests.processes import Tidy
 from tests.servers import valkey_server

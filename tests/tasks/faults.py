@@ -114,7 +114,8 @@ def add_actors(tidy: Tidy, database: psycopg.Connection) -> None:
 def enqueue(tidy: Tidy, call: str) -> int:
     """Have code enqueue a run, such as `test_nap, seconds=3`; return the run's id."""
     code = (
-        f"from tasks.actors import *; from tasks.sending import enqueue; print(enqueue({call}).pk)"
+        "from tasks.actors import *; from tasks.engine.runs.enqueue import enqueue; "
+        f"print(enqueue({call}).pk)"
     )
     asked = tidy.manage("shell", "-v0", "-c", code)
     assert asked.returncode == 0, asked.stderr

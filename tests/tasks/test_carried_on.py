@@ -8,9 +8,9 @@ import pytest
 from django.utils import timezone
 
 from accounts.models import User
-from tasks.execution import Execution, HandedOn, Rewound, RunTaken, stopping
-from tasks.models import Process, ProcessKind, State, TaskRun, Trigger
-from tasks.presence import Presence
+from tasks.engine.heartbeat import Presence
+from tasks.engine.models import Process, ProcessKind, State, TaskRun, Trigger
+from tasks.engine.runs.execution import Execution, HandedOn, Rewound, RunTaken, stopping
 from tests.todos.test_sweep import AS_OF, give, refuse_to_delete
 from todos.models import Todo, TrashedTodo
 from todos.services import TodoService
@@ -135,7 +135,7 @@ def test_of_two_who_hold_the_same_run_only_the_later_sweeps_on(
 def test_person_whose_todos_cannot_go_is_named_once_after_many_slices(
     alice: User, bob: User, run: TaskRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tasks.execution.SLICE", 0.0)
+    monkeypatch.setattr("tasks.engine.runs.execution.SLICE", 0.0)
     for user, title in ((alice, "Stays"), (bob, "Goes"), (alice, "Stays"), (bob, "Goes")):
         Todo.objects.create(user=user, title=title, completed_at="2026-01-01T00:00:00Z")
     with refusing("Stays"):

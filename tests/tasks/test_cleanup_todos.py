@@ -13,7 +13,7 @@ from django.utils import timezone
 from psycopg.errors import DiskFull, LockNotAvailable
 
 from accounts.models import User
-from tasks.models import State, TaskRun
+from tasks.engine.models import State, TaskRun
 from tests.todos.test_sweep import refuse_to_delete
 from todos.models import Todo
 from todos.services import TodoService

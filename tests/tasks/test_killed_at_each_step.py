@@ -40,32 +40,32 @@ UNFINISHED = f"{RUNS} finished_at IS NULL"
 #: Where to die: a file, a passage of it, and what to put in its place.
 STEPS = {
     "slot written, not committed": (
-        "tasks/models/run.py",
+        "tasks/engine/models/run.py",
         "super().save(*args, **kwargs)",
         "super().save(*args, **kwargs); dying.here()",
     ),
     "slot claimed and committed": (
-        "tasks/scheduler.py",
+        "tasks/engine/scheduler/process.py",
         "run = claim(schedule_id)",
         "run = claim(schedule_id); dying.here()",
     ),
     "slot claimed, message not sent": (
-        "tasks/sending.py",
+        "tasks/engine/runs/enqueue.py",
         "get_broker().enqueue(message)",
         "dying.here(); get_broker().enqueue(message)",
     ),
     "message sent": (
-        "tasks/sending.py",
+        "tasks/engine/runs/enqueue.py",
         "get_broker().enqueue(message)",
         "get_broker().enqueue(message); dying.here()",
     ),
     "message fetched": (
-        "tasks/ledger.py",
+        "tasks/engine/worker/attempts.py",
         "        execution = None\n",
         "        dying.here(); execution = None\n",
     ),
     "run taken up": (
-        "tasks/ledger.py",
+        "tasks/engine/worker/attempts.py",
         "        set_current(execution)\n",
         "        dying.here(); set_current(execution)\n",
     ),
@@ -73,17 +73,17 @@ STEPS = {
     "step committed": ("tasks/actors.py", "# between two steps", "dying.here()"),
     "actor done": ("tasks/actors.py", "# at the end of the actor", "dying.here()"),
     "end not yet written": (
-        "tasks/ledger.py",
+        "tasks/engine/worker/attempts.py",
         "            if not run.succeed(result)",
         "            dying.here()\n            if not run.succeed(result)",
     ),
     "end written, result not stored": (
-        "tasks/ledger.py",
+        "tasks/engine/worker/attempts.py",
         "        elif exception is None or isinstance(",
         "            dying.here()\n        elif exception is None or isinstance(",
     ),
     "result stored, message not acknowledged": (
-        "tasks/middleware.py",
+        "tasks/engine/worker/middleware.py",
         '        """Send a failed message again; with',
         '        dying.here()\n        """Send a failed message again; with',
     ),
@@ -105,7 +105,7 @@ def die_at(folder: Path, step: str) -> None:
     file, old, new = STEPS[step]
     edit(folder / file, old, new)
     path = folder / file
-    first_import = "\nfrom " if file != "tasks/middleware.py" else "\nfrom functools"
+    first_import = "\nfrom " if file != "tasks/engine/worker/middleware.py" else "\nfrom functools"
     text = path.read_text(encoding="utf-8")
     path.write_text(text.replace(first_import, f"\nimport dying{first_import}", 1))
 

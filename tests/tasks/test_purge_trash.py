@@ -12,7 +12,7 @@ from pytest_django import Settings
 
 from accounts.models import User
 from tasks.actors import todo_purge
-from tasks.models import State, TaskRun
+from tasks.engine.models import State, TaskRun
 from tests.todos.clocks import host_is_ahead
 from todos.models import Todo, TrashedTodo
 from todos.services import TodoService

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from tasks.actors import todo_restore
-from tasks.models import State, TaskRun, Trigger
+from tasks.engine.models import State, TaskRun, Trigger
 from tasks.undo import NotRestorable
 from tests.todos.test_sweep import LONG_AGO
 from todos.models import Todo, TrashedTodo

@@ -28,7 +28,7 @@ def database_says(moment: datetime, *, trusted: bool = True) -> Iterator[None]:
     with ExitStack() as patches:
         for vendor in ("postgresql", "sqlite"):
             patches.enter_context(patch.object(CurrentTime, f"as_{vendor}", compiled, create=True))
-        for module in ("todos.clock", "tasks.clock", "tasks.execution"):
+        for module in ("todos.clock", "tasks.engine.database", "tasks.engine.runs.execution"):
             patches.enter_context(patch(f"{module}.database_now", lambda: moment))
         if trusted:
             patches.enter_context(patch("todos.clock.MOST_APART", timedelta.max))

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from tasks.management.migrated import check_migrated
+from tasks.engine.management.migrated import check_migrated
 from tasks.management.options import check_bounds
 
 if TYPE_CHECKING:

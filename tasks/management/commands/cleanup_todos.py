@@ -8,12 +8,12 @@ from django.core.management.base import BaseCommand, CommandError
 
 from accounts.models import User
 from tasks.actors import todo_cleanup
-from tasks.clock import database_now
-from tasks.management.messages import wait_for
+from tasks.engine.database import database_now
+from tasks.engine.management.messages import wait_for
+from tasks.engine.management.progress import walking_here
+from tasks.engine.models import State, TaskRun, Trigger
+from tasks.engine.runs.enqueue import Request
 from tasks.management.options import as_json_line, check_bounds, count, find_user, named
-from tasks.management.walks import walking_here
-from tasks.models import State, TaskRun, Trigger
-from tasks.sending import Request
 from todos.bounds import MAX_BATCH_SIZE, MAX_KEEP_DAYS
 from todos.clock import ClocksDisagree
 from todos.services import TodoService

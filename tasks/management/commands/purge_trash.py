@@ -7,11 +7,11 @@ from django.core.management.base import BaseCommand, CommandError
 
 from accounts.models import User
 from tasks.actors import todo_purge
-from tasks.clock import database_now
+from tasks.engine.database import database_now
+from tasks.engine.management.progress import walking_here
+from tasks.engine.models import Trigger
+from tasks.engine.runs.enqueue import Request
 from tasks.management.options import as_json_line, check_bounds, count, find_user, named
-from tasks.management.walks import walking_here
-from tasks.models import Trigger
-from tasks.sending import Request
 from todos.bounds import MAX_TRASH_DAYS
 from todos.clock import ClocksDisagree
 from todos.services import TodoService

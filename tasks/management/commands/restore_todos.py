@@ -9,10 +9,10 @@ from django.utils import timezone
 from django.utils.dateparse import parse_date, parse_datetime
 
 from tasks.actors import todo_restore
+from tasks.engine.management.progress import walking_here
+from tasks.engine.models import Trigger
+from tasks.engine.runs.enqueue import Request
 from tasks.management.options import as_json_line, count, find_user, named
-from tasks.management.walks import walking_here
-from tasks.models import Trigger
-from tasks.sending import Request
 from tasks.undo import NotRestorable, taken
 from todos.models import TrashedTodo, TrashedTodoQuerySet
 from todos.services import TodoService

@@ -1,0 +1,25 @@
+"""Addresses of the console, under the admin's."""
+
+from django.urls import path
+
+from tasks.engine.console import actions, views
+
+app_name = "background"
+
+urlpatterns = [
+    path("", views.overview, name="overview"),
+    path("times/", views.coming_times, name="coming-times"),
+    path("schedules/<int:pk>/run/", actions.run_now, name="run-now"),
+    path("schedules/<int:pk>/pause/", actions.pause, name="pause"),
+    path("schedules/<int:pk>/resume/", actions.resume, name="resume"),
+    path("runs/<int:pk>/again/", actions.run_again, name="run-again"),
+    path("runs/<int:pk>/cancel/", actions.cancel, name="cancel"),
+    path("runs/<int:pk>/stop/", actions.stop, name="stop"),
+    path("runs/<int:pk>/acknowledge/", actions.acknowledge, name="acknowledge"),
+    path("runs/acknowledge/", actions.acknowledge_all, name="acknowledge-all"),
+    path("runs/<int:pk>/undo/", views.confirm_undo, name="confirm-undo"),
+    path("runs/<int:pk>/undo/now/", actions.undo, name="undo"),
+    path("dead-letters/", views.dead_letters, name="dead-letters"),
+    path("dead-letters/retry/", actions.retry, name="retry"),
+    path("dead-letters/discard/", actions.discard, name="discard"),
+]

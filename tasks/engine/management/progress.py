@@ -1,0 +1,79 @@
+"""Walks that a command takes itself, with a progress bar."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from django.core.management.base import CommandError
+from dramatiq import Message
+from tqdm import tqdm
+
+from tasks.engine.management.migrated import check_migrated
+from tasks.engine.runs.enqueue import Request
+from tasks.engine.runs.execution import Execution, Rewound, RunTaken, Stopped
+from tasks.engine.runs.inline import Interrupted, running_here
+from todos.walk import OnBatch, Progress
+
+BAR = "{percentage:3.0f}%|{bar}| {postfix} [{elapsed}<{remaining}]"
+
+#: Exit code of a command that was told to stop, as of one that Ctrl-C has ended.
+STOPPED = 130
+
+
+@contextmanager
+def walking_here(
+    request: Request, message: Message[Any], *, quiet: bool, done: str, undo: str = ""
+) -> Iterator[tuple[Execution, OnBatch]]:
+    """Record what the block does as the run that a message asks for; show how far it has come.
+
+    Args:
+        request: who asks for it.
+        message: what a worker would be sent.
+        quiet: show no bar. There is none either where standard error is no terminal.
+        done: what has been done to the rows, for the bar.
+        undo: the command that takes back what has been done, less the run's number; empty if none
+            does.
+
+    Yields:
+        What keeps the account, and what to call after each batch. The block leaves its result in
+        the former's `result`.
+
+    Raises:
+        CommandError: the run was told to stop, a worker has taken it over, or the database has not
+            been migrated.
+    """
+    check_migrated()
+    rows, run_id = 0, None
+    try:
+        with (
+            tqdm(total=100, bar_format=BAR, disable=True if quiet else None) as bar,
+            running_here(request, message) as execution,
+        ):
+            run_id = execution.run_id
+
+            def on_batch(progress: Progress) -> None:
+                nonlocal rows
+                rows = progress.rows
+                bar.set_postfix_str(f"{progress.rows:,} {done}", refresh=False)
+                bar.update(100 * progress.done - bar.n)
+
+            yield execution, on_batch
+    except Stopped as error:
+        how = f" {undo} {run_id} takes that back." if undo and rows else ""
+        raise CommandError(
+            f"Stopped: {rows:,} {done}, and run {run_id} is cancelled. "
+            f"The same command goes on with the rest.{how}",
+            returncode=STOPPED,
+        ) from error
+    except Rewound as error:
+        raise CommandError(
+            f"The database died and lost the last steps of run {run_id}: a worker carries it on."
+        ) from error
+    except Interrupted as error:
+        raise CommandError(
+            f"The database failed in run {run_id} ({error}): a worker carries it on."
+        ) from error
+    except RunTaken as error:
+        raise CommandError(
+            "This process was held up for so long that a worker has taken the run over."
+        ) from error

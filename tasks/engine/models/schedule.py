@@ -1,0 +1,115 @@
+"""What runs when, as staff may change it."""
+
+from datetime import datetime, timedelta
+from typing import Any, ClassVar
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.db import models
+from django.db.models import Q
+
+from tasks.engine.database import CLOCK_TOLERANCE, database_now
+from tasks.engine.recurrence import Times
+
+
+class Schedule(models.Model):
+    """A task and its times. `tasks/schedules.py` gives the first values; then they are staff's."""
+
+    #: A change of any of these begins the schedule anew.
+    _TIMING: ClassVar = ("crontab", "every", "timezone", "enabled")
+
+    task = models.CharField(max_length=100, unique=True, editable=False)
+    crontab = models.CharField(
+        max_length=200,
+        blank=True,
+        help_text="Minute, hour, day of the month, month, day of the week, as cron writes them: "
+        "0 2 * * * is daily at 02:00.",
+    )
+    every = models.PositiveIntegerField(
+        "every (seconds)", null=True, blank=True, help_text="Instead of a crontab: an interval."
+    )
+    timezone = models.CharField(
+        "time zone",
+        max_length=100,
+        blank=True,
+        help_text="Where the crontab's hours are, such as Europe/Berlin. Empty: the site's.",
+    )
+    enabled = models.BooleanField(default=True)
+    catch_up_seconds = models.PositiveIntegerField(
+        "catch up (seconds)",
+        default=24 * 60 * 60,
+        help_text="A slot that was missed is still run this long after its time.",
+    )
+    effective_since = models.DateTimeField(
+        editable=False,
+        help_text="When these times were set; no slot before that is ever caught up.",
+    )
+    last_slot = models.DateTimeField(
+        null=True, editable=False, help_text="The latest slot that has been dealt with."
+    )
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                name="tasks_schedule_times",
+                condition=(Q(crontab="") & Q(every__gte=1))
+                | (~Q(crontab="") & Q(every__isnull=True)),
+                violation_error_message="Give either a crontab or an interval in seconds.",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.task
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Save it; new times, or switching it on, begin it anew: earlier slots are not caught up.
+
+        What a schedule has dealt with (`last_slot`) is the scheduler's to write, so that a form
+        opened earlier does not turn it back.
+        """
+        if self._state.adding:
+            self.effective_since = database_now()
+            super().save(*args, **kwargs)
+            return
+        stored = Schedule.objects.filter(pk=self.pk).values(*self._TIMING).first()
+        if stored is None or any(stored[name] != getattr(self, name) for name in self._TIMING):
+            self.effective_since = database_now()
+        kwargs["update_fields"] = [*self._TIMING, "catch_up_seconds", "effective_since"]
+        super().save(*args, **kwargs)
+
+    @property
+    def times(self) -> Times:
+        """When it is due.
+
+        Raises:
+            ValueError: they make no sense; `clean` refuses such.
+        """
+        return Times(
+            crontab=self.crontab, every=self.every, timezone=self.timezone or settings.TIME_ZONE
+        )
+
+    @property
+    def dealt_with_until(self) -> datetime:
+        """The moment after which slots are still to be dealt with."""
+        return max(self.effective_since, self.last_slot or self.effective_since)
+
+    def is_ahead_of(self, now: datetime) -> bool:
+        """Whether it has dealt with slots that are still to come: the clock has been set back."""
+        return self.dealt_with_until > now + CLOCK_TOLERANCE
+
+    @property
+    def catch_up(self) -> timedelta:
+        """How long after its time a missed slot is still run."""
+        return timedelta(seconds=self.catch_up_seconds)
+
+    def clean(self) -> None:
+        """Refuse times that make no sense.
+
+        Raises:
+            ValidationError: saying what is wrong.
+        """
+        super().clean()
+        try:
+            _ = self.times
+        except ValueError as error:
+            raise ValidationError(str(error)) from error

@@ -1,0 +1,137 @@
+"""Owes a run, and hands runs to the broker.
+
+A run is a row first, written in the caller's own transaction. It is handed over when that has been
+committed. If the broker is away it turns pending; if the process dies in between, the broker does
+not have it. The relay sends both (`tasks/engine/scheduler/relay.py`).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+from uuid import UUID, uuid4
+
+from django.db import transaction
+from django.db.models.functions import Now
+from dramatiq import Actor, Message, MessageProxy
+from dramatiq.broker import get_broker
+from redis.exceptions import RedisError
+
+from accounts.models import User
+from tasks.engine.broker.waking import check_arguments
+from tasks.engine.models import State, TaskRun, Trigger
+from tasks.engine.outages import outages
+
+#: How long a run waits for the broker before it is tried again.
+RETRY_SENDING = timedelta(seconds=2)
+
+
+@dataclass(frozen=True)
+class Request:
+    """Somebody asks for a run.
+
+    Attributes:
+        trigger: through which door.
+        by: who, where that is known.
+    """
+
+    trigger: Trigger
+    by: User | None = None
+
+    def enqueue[**P, R](self, actor: Actor[P, R], /, *args: P.args, **kwargs: P.kwargs) -> TaskRun:
+        """Owe a run of `actor` with these arguments, and send it once that is committed.
+
+        A rollback leaves nothing. A broker that is down costs no error and less than a second: the
+        run goes out when the broker is back.
+
+        Returns:
+            The run; its `message()` waits for the result.
+
+        Raises:
+            TypeError: the actor takes no such arguments, or one cannot be written as JSON.
+            ValueError: an argument is out of the bounds that the actor's `check` knows.
+        """
+        run = self.owe(actor.message(*args, **kwargs))
+        transaction.on_commit(partial(hand_over, run), robust=True)
+        return run
+
+    def owe(self, message: Message[Any], *, scheduled_for: datetime | None = None) -> TaskRun:
+        """Write the row of a message that is handed over once that is committed.
+
+        Raises:
+            TypeError, ValueError: as for `record`.
+        """
+        return self.record(
+            message,
+            scheduled_for=scheduled_for,
+            state=State.QUEUED,
+            delivery=uuid4(),
+            sends=1,
+            sent_at=Now(),
+        )
+
+    def record(self, message: Message[Any], **values: Any) -> TaskRun:
+        """Write a message's row and do no more; `values` are further fields of it.
+
+        Raises:
+            TypeError: the actor takes no such arguments, or one cannot be written as JSON.
+            ValueError: an argument is out of the bounds that the actor's `check` knows.
+        """
+        check_arguments(get_broker(), message)
+        message.encode()
+        return TaskRun.objects.create(
+            task=message.actor_name,
+            trigger=self.trigger,
+            requested_by=self.by,
+            message_id=UUID(message.message_id),
+            queue=message.queue_name,
+            arguments=arguments(message),
+            **values,
+        )
+
+
+def enqueue[**P, R](actor: Actor[P, R], /, *args: P.args, **kwargs: P.kwargs) -> TaskRun:
+    """Owe a run of `actor`, asked for by code; see `Request.enqueue`."""
+    return Request(Trigger.API).enqueue(actor, *args, **kwargs)
+
+
+def arguments(message: Message[Any] | MessageProxy) -> Mapping[str, Any]:
+    """Return a message's arguments as they are stored."""
+    return {"args": list(message.args), "kwargs": message.kwargs}
+
+
+def send(run: TaskRun, *, first: bool = True, lost: bool = False) -> bool:
+    """Hand over a run.
+
+    Args:
+        run: as it was read.
+        first: it is pending; otherwise it is queued, and sent once more.
+        lost: the broker has lost the message that was sent before.
+
+    Returns:
+        Whether it was sent now; otherwise somebody else did, or the broker is away and it goes
+        later.
+
+    Raises:
+        OperationalError, InterfaceError: the database is away.
+    """
+    return run.mark_sent(first=first, lost=lost) and hand_over(run)
+
+
+def hand_over(run: TaskRun) -> bool:
+    """Give the broker the message of a run that is marked as sent.
+
+    Returns:
+        Whether the broker has it; otherwise it goes later.
+    """
+    message = run.message().copy(options={"delivery": str(run.delivery)})
+    try:
+        get_broker().enqueue(message)
+    except RedisError as error:
+        outages.report("broker", error)
+        with outages.tolerate():
+            run.mark_unsent(retry_in=RETRY_SENDING)
+        return False
+    outages.over("broker")
+    return True

@@ -1,0 +1,52 @@
+"""Tells whoever waits on a message how its run ended, when that was not the message's own doing."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, cast
+
+from django.conf import settings
+from dramatiq import Message
+from dramatiq.broker import get_broker
+from dramatiq.errors import ActorNotFound
+from dramatiq.results import ResultBackend
+from redis.exceptions import RedisError
+
+from tasks.engine.models import State, TaskRun
+from tasks.engine.runs.result_backend import RunFailed
+
+
+def store_result(run: TaskRun) -> None:
+    """Give the result of a finished run to whoever waits on its message."""
+    if run.state == State.SUCCEEDED:
+        _store(
+            run,
+            lambda backend, message: backend.store_result(message, run.result, settings.RESULT_TTL),
+        )
+    elif run.state == State.FAILED:
+        store_exception(run, RunFailed(run.last_words))
+    elif run.state == State.CANCELLED:
+        store_exception(run, RunFailed(run.reason))
+
+
+def store_exception(run: TaskRun, exception: BaseException) -> None:
+    """Tell whoever waits on the message of a run that failed why it did."""
+    # Dramatiq takes any, whatever its annotation says: its own time limit is no Exception.
+    reason = cast("Exception", exception)
+    _store(
+        run, lambda backend, message: backend.store_exception(message, reason, settings.RESULT_TTL)
+    )
+
+
+def _store(run: TaskRun, store: Callable[[ResultBackend, Message[Any]], None]) -> None:
+    """Store something, if the actor stores results.
+
+    A broker that is away is let be: the run's row has the result.
+    """
+    broker = get_broker()
+    try:
+        wanted = broker.get_actor(run.task).options.get("store_results")
+    except ActorNotFound:
+        return
+    if wanted:
+        with suppress(RedisError):
+            store(broker.get_results_backend(), run.message())

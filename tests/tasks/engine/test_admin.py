@@ -1,0 +1,470 @@
+"""The admin of background work."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.db import connection
+from django.db.models import Model
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+from time_machine import travel
+
+from accounts.models import User
+from tasks.engine.models import Process, ProcessKind, Schedule, State, TaskRun
+from tasks.names import TaskName
+from tests.admin_pages import Page, log_in_staff
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+SCHEDULES = "/admin/tasks/schedule/"
+RUNS = "/admin/tasks/taskrun/"
+PROCESSES = "/admin/tasks/process/"
+
+HOSTILE = "<script>alert(1)</script>\"'></a></pre>{{ 7 }}"
+
+
+@pytest.fixture
+def boss(admin_client: Client) -> Client:
+    """A client that may do everything."""
+    return admin_client
+
+
+@pytest.fixture
+def nightly(db: None) -> Schedule:
+    return Schedule.objects.create(task=TaskName.TODO_CLEANUP, crontab="0 2 * * *")
+
+
+def make(count: int = 1, **fields: Any) -> list[TaskRun]:
+    defaults = {
+        "task": TaskName.TODO_CLEANUP,
+        "state": State.SUCCEEDED,
+        "trigger": "schedule",
+        "queue": "default",
+        "created_at": NOON,
+        "due_at": NOON,
+        "finished_at": NOON,
+    }
+    return TaskRun.objects.bulk_create(TaskRun(**{**defaults, **fields}) for _ in range(count))
+
+
+def change(row: Model) -> str:
+    """Return the address of a row's page."""
+    return reverse(f"admin:tasks_{row._meta.model_name}_change", args=[row.pk])
+
+
+def rows(client: Client, address: str) -> list[list[str]]:
+    """Return the cells of a list's rows."""
+    response = client.get(address)
+    assert response.status_code == 200
+    return Page(response.content.decode()).rows[1:]
+
+
+def ids(client: Client, query: str) -> set[int]:
+    """Return the ids of the runs that the list shows for a query string."""
+    return {int(row[0]) for row in rows(client, f"{RUNS}?{query}")}
+
+
+def form(**fields: str) -> dict[str, str]:
+    """Return what a browser sends for the nightly schedule's form, with other values."""
+    shown = {
+        "crontab": "0 2 * * *",
+        "every": "",
+        "timezone": "",
+        "enabled": "on",
+        "catch_up_seconds": "86400",
+    }
+    return {**shown, **fields}
+
+
+# Schedules.
+
+
+@travel(NOON, tick=False)
+def test_schedules_are_listed_with_their_times_in_words(boss: Client, nightly: Schedule) -> None:
+    Schedule.objects.create(task=TaskName.PING, every=60, enabled=False)
+    Schedule.objects.filter(pk=nightly.pk).update(timezone="Europe/Berlin", last_slot=NOON)
+    assert rows(boss, SCHEDULES) == [
+        ["ping", "Every 60 seconds", "the site's", "", "-", "-"],
+        [
+            *("todo.cleanup", "At 02:00 every day (Europe/Berlin)", "Europe/Berlin", ""),
+            *("March 1, 2026, noon", "March 2, 2026, 1 a.m."),
+        ],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("address", "make_more"),
+    [
+        (SCHEDULES, lambda: Schedule.objects.create(task=str(uuid4()), every=60)),
+        (RUNS, lambda: make(requested_by=User.objects.create_user(str(uuid4())))),
+        (PROCESSES, lambda: Process.objects.create(kind=ProcessKind.WORKER, host="a", pid=1)),
+    ],
+)
+def test_list_asks_as_many_questions_for_thirty_rows_as_for_three(
+    boss: Client, address: str, make_more: Any
+) -> None:
+    asked = []
+    for count in (3, 27):
+        for _ in range(count):
+            make_more()
+        with CaptureQueriesContext(connection) as queries:
+            shown = rows(boss, address)
+        asked.append(len(queries))
+    assert len(shown) == 30
+    assert asked[0] == asked[1] <= 4, "session, user, one count, one page"
+
+
+@travel(datetime(2026, 3, 28, 12, tzinfo=UTC), tick=False)
+def test_schedules_page_shows_the_next_five_times_by_the_clocks_of_its_zone(
+    boss: Client, nightly: Schedule
+) -> None:
+    Schedule.objects.filter(pk=nightly.pk).update(timezone="Europe/Berlin")
+    page = boss.get(change(nightly)).content.decode()
+    assert "At 02:00 every day (Europe/Berlin)" in page
+    times = [
+        f"<div>{time}</div>"
+        for time in (
+            "Sun 2026-03-29 03:00:00 CEST",
+            "Mon 2026-03-30 02:00:00 CEST",
+            "Tue 2026-03-31 02:00:00 CEST",
+            "Wed 2026-04-01 02:00:00 CEST",
+            "Thu 2026-04-02 02:00:00 CEST",
+        )
+    ]
+    assert "".join(times) in page
+    assert "2026-04-03" not in page
+
+
+def test_schedule_can_be_changed_and_begins_anew(boss: Client, nightly: Schedule) -> None:
+    before = nightly.effective_since
+    new = form(crontab="", every="300", timezone="Asia/Tokyo", catch_up_seconds="60")
+    del new["enabled"]
+
+    page = boss.post(change(nightly), new, follow=True).content.decode()
+
+    assert "was changed successfully" in page
+    nightly.refresh_from_db()
+    assert (nightly.crontab, nightly.every, nightly.timezone) == ("", 300, "Asia/Tokyo")
+    assert (nightly.enabled, nightly.catch_up_seconds) == (False, 60)
+    assert nightly.effective_since > before
+    assert LogEntry.objects.get().object_repr == "todo.cleanup"
+
+
+def test_saving_a_form_changes_neither_the_task_nor_what_the_scheduler_wrote(
+    boss: Client, nightly: Schedule
+) -> None:
+    Schedule.objects.update(last_slot=NOON)
+    more = {"task": "ping", "last_slot_0": "2020-01-01", "effective_since_0": "2020-01-01"}
+    boss.post(change(nightly), form(catch_up_seconds="5", **more))
+    effective_since = nightly.effective_since
+    nightly.refresh_from_db()
+    assert (nightly.task, nightly.last_slot) == (TaskName.TODO_CLEANUP, NOON)
+    assert (nightly.effective_since, nightly.catch_up_seconds) == (effective_since, 5)
+
+
+def opened(client: Client, schedule: Schedule) -> dict[str, str]:
+    """Return what a browser would send back if the page of a schedule were saved as it came."""
+    html = client.get(change(schedule)).content.decode()
+    sent = {}
+    for tag in re.findall(r"<input [^>]+>", html):
+        given = dict(re.findall(r'([-\w]+)="([^"]*)"', tag))
+        box = given.get("type") == "checkbox"
+        if "name" in given and (not box or re.search(r"\schecked\b", tag)):
+            sent[given["name"]] = given.get("value", "on" if box else "")
+    return sent
+
+
+def test_form_opened_before_a_pause_does_not_resume_the_schedule(
+    boss: Client, nightly: Schedule
+) -> None:
+    sent = opened(boss, nightly)
+    assert sent["enabled"] == "on"
+    Schedule.objects.update(enabled=False)
+
+    boss.post(change(nightly), {**sent, "catch_up_seconds": "60"})
+
+    nightly.refresh_from_db()
+    assert (nightly.enabled, nightly.catch_up_seconds) == (False, 60)
+    assert LogEntry.objects.get().get_change_message() == "Changed Catch up (seconds)."
+
+
+def test_form_opened_before_new_times_does_not_bring_the_old_ones_back(
+    boss: Client, nightly: Schedule
+) -> None:
+    sent = opened(boss, nightly)
+    Schedule.objects.update(crontab="", every=300, timezone="Asia/Tokyo")
+    del sent["enabled"]
+
+    boss.post(change(nightly), sent)
+
+    nightly.refresh_from_db()
+    assert (nightly.crontab, nightly.every, nightly.timezone) == ("", 300, "Asia/Tokyo")
+    assert not nightly.enabled
+
+
+def test_change_that_crosses_another_is_refused_and_says_so(
+    boss: Client, nightly: Schedule
+) -> None:
+    sent = opened(boss, nightly)
+    Schedule.objects.update(crontab="0 4 * * *")
+
+    crossed = {**sent, "crontab": "0 3 * * *"}
+    for _ in range(2):  # Sending it again does not help.
+        response = boss.post(change(nightly), crossed)
+        assert response.status_code == 200
+        errors = response.context["adminform"].form.errors
+        assert errors == {
+            "crontab": [
+                "Somebody else has changed this meanwhile: it is now 0 4 * * *. Open the page anew."
+            ]
+        }
+    nightly.refresh_from_db()
+    assert nightly.crontab == "0 4 * * *"
+
+    assert boss.post(change(nightly), {**sent, "crontab": "0 4 * * *"}).status_code == 302
+    fresh = opened(boss, nightly)
+    assert boss.post(change(nightly), {**fresh, "crontab": "0 3 * * *"}).status_code == 302
+    nightly.refresh_from_db()
+    assert nightly.crontab == "0 3 * * *"
+
+
+def test_form_opened_during_a_pause_does_not_pause_the_schedule_again(
+    boss: Client, nightly: Schedule
+) -> None:
+    Schedule.objects.update(enabled=False)
+    sent = opened(boss, nightly)
+    assert "enabled" not in sent
+    Schedule.objects.update(enabled=True)
+
+    boss.post(change(nightly), {**sent, "timezone": "Europe/Berlin"})
+
+    nightly.refresh_from_db()
+    assert (nightly.enabled, nightly.timezone) == (True, "Europe/Berlin")
+
+
+@pytest.mark.parametrize(
+    ("fields", "complaint"),
+    [
+        ({"crontab": "0 25 * * *"}, "'25' is no hour of a crontab."),
+        ({"crontab": "0 2 * *"}, "this one has 4"),
+        ({"crontab": "0 2 30 2 *"}, "never comes"),
+        ({"crontab": HOSTILE}, "A crontab has five fields"),
+        ({"crontab": "0 2 * * <b>"}, "'&lt;b&gt;' is no day of the week"),
+        ({"timezone": "Europe/Berlino"}, "is no time zone such as Europe/Berlin."),
+        ({"timezone": "../../etc/passwd"}, "is no time zone such as Europe/Berlin."),
+        ({"timezone": HOSTILE}, "is no time zone such as Europe/Berlin."),
+        ({"every": "60"}, "Give either a crontab or an interval in seconds."),
+        ({"crontab": " "}, "Give either a crontab or an interval in seconds."),
+        ({"crontab": "", "every": "0"}, "The interval must be from 1"),
+        ({"crontab": "", "every": "604801"}, "The interval must be from 1 to 604,800 seconds."),
+        ({"crontab": "", "every": "99999999999999999999"}, "less than or equal to"),
+        ({"catch_up_seconds": "-1"}, "greater than or equal to 0"),
+        ({"catch_up_seconds": ""}, "This field is required."),
+        ({"crontab": "0 2 * * *\x00"}, "Null characters are not allowed."),
+    ],
+)
+def test_times_that_make_no_sense_are_an_error_of_the_form_told_once(
+    boss: Client, nightly: Schedule, fields: dict[str, str], complaint: str
+) -> None:
+    response = boss.post(change(nightly), form(**fields))
+    assert response.status_code == 200
+    html = response.content.decode().replace("&#x27;", "'")
+    by_field = response.context["adminform"].form.errors
+    errors = [error for errors_of_field in by_field.values() for error in errors_of_field]
+    assert errors
+    assert len(errors) == len(set(errors))
+    assert complaint in html
+    assert "<script>alert" not in html
+    nightly.refresh_from_db()
+    assert (nightly.crontab, nightly.timezone, nightly.catch_up_seconds) == ("0 2 * * *", "", 86400)
+
+
+def test_schedule_whose_times_make_no_sense_can_be_seen_and_put_right(
+    boss: Client, nightly: Schedule
+) -> None:
+    Schedule.objects.update(timezone="Nowhere/Atall")
+    ((_, in_words, zone, _, _, next_slot),) = rows(boss, SCHEDULES)
+    assert in_words.startswith("Cannot be used: 'Nowhere/Atall' is no time zone")
+    assert (zone, next_slot) == ("Nowhere/Atall", "-")
+    assert "Cannot be used:" in boss.get(change(nightly)).content.decode()
+    boss.post(change(nightly), form(timezone="Europe/Berlin"))
+    nightly.refresh_from_db()
+    assert nightly.timezone == "Europe/Berlin"
+
+
+def test_schedules_are_neither_added_nor_deleted(boss: Client, nightly: Schedule) -> None:
+    assert boss.get(f"{SCHEDULES}add/").status_code == 403
+    assert boss.post(f"{SCHEDULES}add/", form()).status_code == 403
+    delete = reverse("admin:tasks_schedule_delete", args=[nightly.pk])
+    assert boss.post(delete, {"post": "yes"}).status_code == 403
+    data = {"action": "delete_selected", "_selected_action": [nightly.pk], "post": "yes"}
+    boss.post(SCHEDULES, data, follow=True)
+    assert Schedule.objects.count() == 1
+
+
+def test_staff_who_may_only_look_cannot_change_a_schedule(
+    client: Client, nightly: Schedule
+) -> None:
+    log_in_staff(client, "view_schedule")
+    page = client.get(change(nightly)).content.decode()
+    assert "At 02:00 every day" in page
+    assert 'name="crontab"' not in page
+    assert client.post(change(nightly), form(crontab="0 3 * * *")).status_code == 403
+
+
+@pytest.mark.parametrize("address", [SCHEDULES, RUNS, PROCESSES])
+def test_staff_without_the_permission_do_not_see_the_list(
+    client: Client, db: None, address: str
+) -> None:
+    log_in_staff(client, "view_user")
+    assert client.get(address).status_code == 403
+
+
+# Runs.
+
+
+def test_runs_are_listed_the_newest_first(boss: Client) -> None:
+    make(1, scheduled_for=NOON, started_at=NOON, finished_at=NOON + timedelta(seconds=83))
+    counts = {"todos_deleted": 1200}
+    TaskRun.objects.update(result=counts)
+    make(1, state=State.RUNNING, trigger="api", finished_at=None, progress={"rows": 5})
+    running, ended = rows(boss, RUNS)
+    assert running[1:] == [
+        *("todo.cleanup", "Running", "code", "-", "March 1, 2026, noon", "-", "5 rows")
+    ]
+    assert ended[1:] == [
+        *("todo.cleanup", "Succeeded", "Schedule", "March 1, 2026, noon", "March 1, 2026, noon"),
+        *("0:01:23", "1,200 todos deleted"),
+    ]
+    assert int(running[0]) > int(ended[0])
+
+
+def test_filters_of_runs(boss: Client) -> None:
+    (ended,) = make()
+    (ping,) = make(task=TaskName.PING)
+    (failed,) = make(state=State.FAILED, trigger="command")
+    assert ids(boss, "state__exact=failed") == {failed.pk}
+    assert ids(boss, "task=ping") == {ping.pk}
+    assert ids(boss, "trigger__exact=command") == {failed.pk}
+    assert ids(boss, "trigger__exact=schedule&task=todo.cleanup") == {ended.pk}
+    assert ids(boss, "task=no.such") == set()
+    page = boss.get(RUNS).content.decode()
+    assert all(f'href="?task={name}"' in page for name in TaskName)
+
+
+def test_run_is_found_by_number_task_worker_and_the_whole_id_of_its_message(boss: Client) -> None:
+    run, _ = make(2)
+    (other,) = make(task=TaskName.PING, worker="host, process none")
+    assert ids(boss, f"q={run.pk}") == {run.pk}
+    assert ids(boss, "q=ping") == ids(boss, "q=HOST") == {other.pk}
+    assert ids(boss, f"q={run.message_id}") == {run.pk}
+    assert ids(boss, f"q={run.message_id.hex}") == {run.pk}
+    assert ids(boss, f"q={str(run.message_id)[:-1]}") == set()
+    assert ids(boss, "q=todx") == set()
+    assert ids(boss, "q='%22") == set()
+
+
+def test_page_of_a_run_tells_everything(boss: Client, alice: User) -> None:
+    (run,) = make(
+        requested_by=alice,
+        trigger="admin",
+        reason="because",
+        arguments={"kwargs": {"keep_days": 3}},
+        result={"todos_deleted": 4},
+        progress={"cursor": 5},
+        worker="host-7, process 12",
+        started_at=NOON,
+        error="Traceback\n  line 1",
+    )
+    page = boss.get(change(run)).content.decode()
+    for expected in (
+        *("alice", "because", "&quot;keep_days&quot;: 3", "&quot;todos_deleted&quot;: 4"),
+        *("&quot;cursor&quot;: 5", "host-7, process 12", str(run.message_id), "0:00:00"),
+        ">Traceback\n  line 1</pre>",
+    ):
+        assert expected in page
+    fields = {
+        name
+        for fieldset in boss.get(change(run)).context["adminform"].fieldsets
+        for name in fieldset[1]["fields"]
+    }
+    known = {field.name for field in TaskRun._meta.get_fields()} - {"id"}
+    assert known - {"error", "held_by"} == fields - {"duration", "summary", "traceback"}
+
+
+def test_hostile_contents_of_a_run_are_shown_as_text(boss: Client) -> None:
+    values: dict[str, Any] = dict.fromkeys(("error", "reason", "queue"), HOSTILE)
+    for name in ("arguments", "progress", "result"):
+        values[name] = {HOSTILE: HOSTILE}
+    (run,) = make(state=State.FAILED, task=HOSTILE, **values)
+    for address in (RUNS, change(run), reverse("admin:tasks_taskrun_history", args=[run.pk])):
+        response = boss.get(address)
+        html = response.content.decode()
+        assert response.status_code == 200
+        assert "&lt;script&gt;alert(1)" in html
+        assert "<script>alert" not in html
+        assert not Page(html).blocked
+
+
+@pytest.mark.parametrize("model", ["taskrun", "process"])
+def test_runs_and_processes_cannot_be_changed_even_by_those_who_may_do_everything(
+    boss: Client, model: str
+) -> None:
+    (run,) = make()
+    process = Process.objects.create(kind=ProcessKind.WORKER, host="a", pid=1)
+    row: TaskRun | Process = run if model == "taskrun" else process
+    rows_of = TaskRun.objects if model == "taskrun" else Process.objects
+    before = list(rows_of.values())
+    page = boss.get(change(row)).content.decode()
+    contents = page[page.index('id="content-main"') :]
+    assert re.findall(r'<(?:input|select|textarea) [^>]*name="(\w+)"', contents) == [
+        "csrfmiddlewaretoken"
+    ]
+    assert boss.post(change(row), {"task": "x", "host": "x"}).status_code == 403
+    assert boss.get(f"/admin/tasks/{model}/add/").status_code == 403
+    delete = reverse(f"admin:tasks_{model}_delete", args=[row.pk])
+    assert boss.post(delete, {"post": "yes"}).status_code == 403
+    data = {"action": "delete_selected", "_selected_action": [str(row.pk)], "post": "yes"}
+    boss.post(f"/admin/tasks/{model}/", data, follow=True)
+    assert list(rows_of.values()) == before
+
+
+def test_person_who_asked_for_a_run_can_be_deleted(boss: Client, alice: User) -> None:
+    (run,) = make(requested_by=alice)
+    boss.post(reverse("admin:accounts_user_delete", args=[alice.pk]), {"post": "yes"})
+    run.refresh_from_db()
+    assert run.requested_by is None
+
+
+# Processes.
+
+
+def test_processes_are_listed(boss: Client) -> None:
+    Process.objects.create(
+        kind=ProcessKind.WORKER,
+        host="web-1",
+        pid=7,
+        queues=["default"],
+        started_at=NOON,
+        seen_at=NOON,
+    )
+    assert rows(boss, PROCESSES) == [
+        ["Worker", "web-1", "7", '["default"]', "March 1, 2026, noon", "March 1, 2026, noon"]
+    ]
+
+
+@pytest.mark.parametrize("address", [SCHEDULES, RUNS, PROCESSES])
+def test_pages_work_under_the_content_security_policy(
+    boss: Client, nightly: Schedule, address: str
+) -> None:
+    make(error="Traceback")
+    Process.objects.create(kind=ProcessKind.WORKER, host="a", pid=1)
+    tables = {SCHEDULES: Schedule.objects, RUNS: TaskRun.objects, PROCESSES: Process.objects}
+    for page in (address, change(tables[address].get())):
+        response = boss.get(page)
+        assert "default-src 'self'" in response.headers["Content-Security-Policy"]
+        assert Page(response.content.decode()).blocked == []

@@ -1,0 +1,313 @@
+"""The console's charts."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from xml.etree import ElementTree as ET
+
+import pytest
+from django.db import connection
+from django.template.loader import render_to_string
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone, translation
+from hypothesis import given
+from hypothesis import strategies as st
+from pytest_django import Settings
+
+from tasks.engine.console.charts import (
+    HEIGHT,
+    WIDTH,
+    Chart,
+    Night,
+    axis_end,
+    charts,
+    nights,
+    seconds_axis_end,
+    spoken,
+)
+from tasks.engine.models import State, TaskRun, Trigger
+from tasks.names import TaskName
+
+NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
+SVG = "{http://www.w3.org/2000/svg}"
+TEMPLATE = "tasks/console/charts.html"
+
+
+def make(finished_at: datetime, **values: object) -> None:
+    """Write a run that has ended; a cleanup that succeeded, unless `values` say otherwise."""
+    defaults: dict[str, object] = {
+        "task": TaskName.TODO_CLEANUP,
+        "state": State.SUCCEEDED,
+        "trigger": Trigger.SCHEDULE,
+        "queue": "default",
+    }
+    TaskRun.objects.create(finished_at=finished_at, **{**defaults, **values})
+
+
+def by_day(**options: int) -> dict[str, Night]:
+    return {f"{night.day:%m-%d}": night for night in nights(NOW, **options)}
+
+
+def render(drawn: Sequence[Chart]) -> str:
+    return render_to_string(TEMPLATE, {"charts": drawn})
+
+
+def drawings(html: str) -> list[ET.Element]:
+    """Return the drawings of a page; fails unless they are well-formed."""
+    parts = [part.split("</svg>")[0] for part in html.split("<svg")[1:]]
+    return [ET.fromstring(f"<svg{part}</svg>") for part in parts]  # noqa: S314  (ours)
+
+
+def test_each_night_is_added_up(db: None) -> None:
+    two = datetime(2026, 11, 20, 2, tzinfo=UTC)
+    minute = timedelta(minutes=1)
+    make(
+        two + 3 * minute,
+        scheduled_for=two,
+        started_at=two + minute,
+        result={"todos_deleted": 5, "errors": []},
+    )
+    make(two + 9 * minute, started_at=two + 4 * minute, result={"todos_deleted": 2})
+    make(two, task="runs.prune", state=State.FAILED, scheduled_for=two, started_at=two + 2 * minute)
+    make(two, state=State.FAILED, result={"todos_deleted": 100})
+    make(two, state=State.SKIPPED, scheduled_for=two - minute)
+    make(two, task=TaskName.PING, scheduled_for=two - minute, started_at=two + 60 * minute)
+    TaskRun.objects.create(
+        task=TaskName.TODO_CLEANUP, state=State.RUNNING, queue="x", trigger="api", started_at=two
+    )
+
+    night = by_day()["11-20"]
+
+    assert (night.swept, night.failed) == (7, 2)
+    assert (night.cleanup_seconds, night.delay_seconds) == (300, 120)
+
+
+def test_cleanup_that_was_stopped_counts_what_it_took_until_then_and_no_duration(db: None) -> None:
+    two = datetime(2026, 11, 20, 2, tzinfo=UTC)
+    values = {"state": State.CANCELLED, "started_at": two - timedelta(hours=1)}
+    make(two, **values, progress={"rows": 40})
+    make(two, state=State.CANCELLED)
+    make(two, **values, task="todo.purge", progress={"rows": 100})
+    make(two, **values, progress={"rows": "many"})
+    assert by_day()["11-20"] == Night(day=two.date(), swept=40)
+
+
+def test_days_without_runs_are_there_too(db: None) -> None:
+    found = nights(NOW, days=30)
+    assert [night.day for night in found] == [
+        (NOW - timedelta(days=29 - number)).date() for number in range(30)
+    ]
+    assert {night.swept for night in found} == {0}
+
+
+def test_days_are_those_of_the_sites_clock(db: None, settings: Settings) -> None:
+    settings.TIME_ZONE = "Europe/Berlin"
+    midnight = datetime(2026, 11, 19, 23, tzinfo=UTC)
+    make(midnight - timedelta(minutes=1), result={"todos_deleted": 1})
+    make(midnight + timedelta(minutes=1), result={"todos_deleted": 10})
+    # The day on which the clocks went back had 25 hours.
+    make(datetime(2026, 10, 24, 22, 1, tzinfo=UTC), result={"todos_deleted": 100})
+    make(datetime(2026, 10, 25, 22, 59, tzinfo=UTC), result={"todos_deleted": 1000})
+    make(datetime(2026, 10, 24, 21, 59, tzinfo=UTC), result={"todos_deleted": 7})
+    found = by_day()
+    assert [found[day].swept for day in ("11-19", "11-20", "10-25")] == [1, 10, 1100]
+
+
+def test_days_are_the_sites_for_those_who_look_from_another_time_zone(db: None) -> None:
+    make(NOW, result={"todos_deleted": 1})
+    make(datetime(2026, 10, 25, 0, 1, tzinfo=UTC), result={"todos_deleted": 10})
+    here = nights(NOW + timedelta(hours=6))
+    with timezone.override("Asia/Tokyo"):
+        there = nights(NOW + timedelta(hours=6))
+    assert here == there
+    assert (here[0].swept, here[-1].swept) == (10, 1)
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        *(None, [], [1], "text", 7, {}, {"todos_deleted": None}, {"todos_deleted": "many"}),
+        *({"todos_deleted": [1]}, {"todos_deleted": 1.5}, {"todos_deleted": -1}),
+        *({"todos_deleted": 10**30}, {"todos_deleted": True}, {"todos_deleted": {}}, True),
+    ],
+)
+def test_result_that_counts_nothing_is_no_crash(db: None, result: object) -> None:
+    make(NOW, result=result, started_at=NOW)
+    make(NOW, result={"todos_deleted": 3})
+    night = by_day()["11-23"]
+    assert (night.swept, night.cleanup_seconds) == (3, 0)
+
+
+def test_one_query_whatever_there_is(db: None) -> None:
+    for count in (0, 50):
+        for number in range(count):
+            make(NOW - timedelta(days=number), result={"todos_deleted": number})
+        with CaptureQueriesContext(connection) as queries:
+            nights(NOW)
+        assert len(queries) == 1
+
+
+def test_run_that_started_before_its_slot_by_another_clock_waited_for_nothing(db: None) -> None:
+    make(NOW, scheduled_for=NOW, started_at=NOW - timedelta(seconds=1))
+    assert by_day()["11-23"].delay_seconds == 0
+
+
+def test_charts_say_in_a_sentence_what_they_show(db: None) -> None:
+    make(NOW, started_at=NOW - timedelta(seconds=90), result={"todos_deleted": 1234})
+    swept, duration, failed, delay = charts(nights(NOW))
+    assert swept.summary == "Between Oct 25 and Nov 23: 1,234 todos swept, most on Nov 23 (1,234)."
+    assert (
+        duration.summary == "Between Oct 25 and Nov 23: the longest cleanup took 90 s, on Nov 23."
+    )
+    assert failed.summary == "No run failed in these 30 days."
+    assert delay.summary == "No slot was run in these 30 days."
+    assert failed.bars == delay.bars == ()
+    assert (swept.top, swept.first, swept.last) == ("2,000", "Oct 25", "Nov 23")
+    assert (swept.bars[-1].amount, swept.bars[-1].label) == ("1,234", "Nov 23: 1,234 todos")
+    assert (duration.top, duration.bars[-1].label) == ("2 min", "Nov 23: 90 s")
+    assert duration.bars[0].label == "Oct 25: none"
+
+
+def test_one_is_not_called_many(db: None) -> None:
+    make(NOW, result={"todos_deleted": 1})
+    make(NOW, state=State.FAILED)
+    swept, _, failed, _ = charts(nights(NOW))
+    assert swept.summary == "Between Oct 25 and Nov 23: 1 todo swept, most on Nov 23 (1)."
+    assert failed.summary == "Between Oct 25 and Nov 23: 1 run failed, most on Nov 23 (1)."
+    assert swept.bars[-1].label == "Nov 23: 1 todo"
+    assert failed.bars[-1].label == "Nov 23: 1 failed run"
+
+
+def test_without_any_run_there_are_sentences_and_no_drawings(db: None) -> None:
+    drawn = charts(nights(NOW))
+    assert [chart.summary for chart in drawn] == [
+        "No cleanup in these 30 days.",
+        "No cleanup in these 30 days.",
+        "No run failed in these 30 days.",
+        "No slot was run in these 30 days.",
+    ]
+    html = render(drawn)
+    assert html.count("<figure>") == 4
+    assert "<svg" not in html
+    assert "<table" not in html
+
+
+def test_cleanup_that_found_nothing_is_not_told_as_none(db: None) -> None:
+    make(NOW, started_at=NOW, result={"todos_deleted": 0})
+    assert charts(nights(NOW))[0].summary == "No todo was swept in these 30 days."
+
+
+AMOUNTS = st.one_of(st.just(0), st.integers(0, 10**12))
+NIGHTS = st.lists(
+    st.builds(
+        Night,
+        day=st.dates(),
+        swept=AMOUNTS,
+        failed=AMOUNTS,
+        cleanup_seconds=st.none() | st.floats(0, 10**7),
+        delay_seconds=st.none() | st.floats(0, 10**7),
+    ),
+    min_size=1,
+    max_size=30,
+)
+
+
+@given(NIGHTS)
+def test_bars_stay_within_the_drawing(found: list[Night]) -> None:
+    for chart in charts(found):
+        assert len(chart.bars) in {0, len(found)}
+        for bar in chart.bars:
+            assert bar.x >= 0
+            assert bar.x + bar.width <= WIDTH
+            assert bar.y >= 0
+            assert 0 <= bar.height <= bar.y + bar.height <= HEIGHT
+
+
+@given(st.floats(1e-6, 1e15))
+def test_axis_ends_at_a_round_number_not_far_above(largest: float) -> None:
+    end = axis_end(largest)
+    assert largest <= end * (1 + 1e-9)
+    assert end <= 10 * largest * (1 + 1e-9)
+
+
+@pytest.mark.parametrize(
+    ("longest", "end"),
+    [
+        *((0.0, "0 s"), (0.0004, "1 ms"), (0.016, "20 ms"), (0.7, "1 s"), (1.4, "2 s")),
+        *((59.0, "60 s"), (90.0, "2 min"), (200.0, "5 min"), (1800.0, "30 min")),
+        *((3000.0, "60 min"), (4000.0, "2 h"), (90_000.0, "50 h")),
+    ],
+)
+def test_axis_of_seconds_ends_at_a_round_number_of_its_unit(longest: float, end: str) -> None:
+    assert spoken(seconds_axis_end(longest)) == end
+
+
+@given(st.floats(1e-6, 1e9))
+def test_axis_of_seconds_is_long_enough(longest: float) -> None:
+    assert longest <= seconds_axis_end(longest) * (1 + 1e-9)
+
+
+@pytest.mark.parametrize(
+    ("amount", "words"),
+    [
+        *((0, "0 s"), (0.016, "16 ms"), (1.44, "1.4 s"), (86, "86 s"), (119.9, "119.9 s")),
+        *((150, "2.5 min"), (7199, "120 min"), (9000, "2.5 h"), (3_600_000 * 2, "2,000 h")),
+    ],
+)
+def test_seconds_are_spoken_in_a_unit_that_fits(amount: float, words: str) -> None:
+    assert spoken(amount) == words
+
+
+def test_drawing_is_sound_and_needs_no_style_of_its_own(db: None) -> None:
+    make(NOW, started_at=NOW - timedelta(seconds=90.5), result={"todos_deleted": 1_234_567})
+    html = render(charts(nights(NOW)))
+    assert "style=" not in html
+    assert "<script" not in html
+    assert "<style" not in html
+    drawn = drawings(html)
+    assert len(drawn) == 2
+    for drawing in drawn:
+        named = [drawing.find(f"{SVG}title"), drawing.find(f"{SVG}desc")]
+        ids = [part.attrib["id"] for part in named if part is not None]
+        assert drawing.attrib["aria-labelledby"].split() == ids
+        heights = [float(bar.attrib["height"]) for bar in drawing.iter(f"{SVG}rect")]
+        assert len(heights) == 30
+        assert max(heights) > 50
+    assert "<title>Nov 23: 1,234,567 todos</title>" in html
+
+
+def test_table_says_every_day(db: None) -> None:
+    make(NOW, result={"todos_deleted": 1_234_567})
+    html = render(charts(nights(NOW)))
+    assert html.count("<caption") == html.count("<table") == 1
+    assert html.count('<th scope="col">') == 2
+    assert html.count('<th scope="row">') == 30
+    assert '<th scope="row">2026-11-23</th><td>1,234,567</td>' in html
+    assert '<th scope="row">2026-10-25</th><td>0</td>' in html
+
+
+def test_numbers_of_the_drawing_have_a_dot_in_every_language(db: None, settings: Settings) -> None:
+    settings.USE_THOUSAND_SEPARATOR = True
+    make(NOW, started_at=NOW - timedelta(seconds=90.5), result={"todos_deleted": 1_234_567})
+    drawn = [replace(chart, width=1640) for chart in charts(nights(NOW))]
+    with translation.override("de"):
+        html = render(drawn)
+    for drawing in drawings(html):
+        assert drawing.attrib["viewBox"] == f"0 0 1640 {HEIGHT}"
+        for part in drawing.iter():
+            numbers = [
+                part.attrib[name] for name in ("x", "y", "width", "height") if name in part.attrib
+            ]
+            assert all(float(number) >= 0 for number in numbers)
+
+
+def test_text_is_shown_as_text(db: None) -> None:
+    make(NOW, result={"todos_deleted": 1})
+    (chart, *_) = charts(nights(NOW))
+    hostile = '</title></svg><script>alert(1)</script>"&'
+    bars = tuple(replace(bar, label=hostile, amount=hostile) for bar in chart.bars)
+    html = render([replace(chart, title=hostile, summary=hostile, top=hostile, bars=bars)])
+    assert "<script" not in html
+    (drawing,) = drawings(html)
+    assert drawing.findtext(f"{SVG}title") == drawing.findtext(f"{SVG}desc") == hostile
+    assert drawing.findtext(f"{SVG}rect/{SVG}title") == hostile

@@ -1,0 +1,250 @@
+"""Slots are claimed once each, the latest missed one is caught up, and the rest say why not."""
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from threading import Event
+
+import pytest
+from django.db import connection
+from django.db.models.functions import Now
+
+from tasks.engine import database as transactions
+from tasks.engine.database import database_now
+from tasks.engine.models import Schedule, State, TaskRun
+from tasks.engine.outages import DATABASE_AWAY
+from tasks.engine.scheduler import claims
+from tasks.engine.scheduler.claims import MISSED, TOO_LATE, claim, turn_back
+from tasks.names import TaskName
+
+DAY = timedelta(days=1)
+TWO = datetime(2026, 3, 10, 2, tzinfo=UTC)
+
+
+class Clock:
+    """The database's clock, as the tests set it."""
+
+    def __init__(self, now: datetime) -> None:
+        self.now = now
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock(TWO)
+    monkeypatch.setattr(claims, "database_now", clock)
+    return clock
+
+
+@pytest.fixture
+def nightly(db: None) -> Schedule:
+    """The cleanup at 02:00, set up ten days before; every slot until yesterday's is dealt with."""
+    schedule = Schedule.objects.create(task=TaskName.TODO_CLEANUP, crontab="0 2 * * *")
+    Schedule.objects.update(effective_since=TWO - 10 * DAY, last_slot=TWO - DAY)
+    return schedule
+
+
+def slots() -> list[tuple[datetime | None, str, str]]:
+    runs = TaskRun.objects.order_by("scheduled_for")
+    return list(runs.values_list("scheduled_for", "state", "reason"))
+
+
+def test_slot_is_claimed_at_its_moment_and_not_before(nightly: Schedule, clock: Clock) -> None:
+    clock.now = TWO - timedelta(microseconds=1)
+    assert claim(nightly.pk) is None
+    clock.now = TWO
+    run = claim(nightly.pk)
+    assert run is not None
+    assert (run.task, run.scheduled_for, run.state) == (TaskName.TODO_CLEANUP, TWO, State.QUEUED)
+    assert run.as_of == TWO
+
+
+def test_slot_is_claimed_once(nightly: Schedule, clock: Clock) -> None:
+    assert claim(nightly.pk)
+    assert claim(nightly.pk) is None
+    assert len(slots()) == 1
+
+
+def test_slot_missed_from_before_two_until_nine_runs_once_at_nine(
+    nightly: Schedule, clock: Clock
+) -> None:
+    clock.now = TWO - timedelta(minutes=10)
+    assert claim(nightly.pk) is None
+    clock.now = TWO + timedelta(hours=7)
+    run = claim(nightly.pk)
+    assert run
+    assert run.scheduled_for == TWO
+    assert claim(nightly.pk) is None
+
+
+def test_after_three_days_only_the_latest_slot_runs_and_the_others_say_so(
+    nightly: Schedule, clock: Clock
+) -> None:
+    clock.now = TWO + 2 * DAY + timedelta(hours=7)
+    assert claim(nightly.pk)
+    assert slots() == [
+        (TWO, State.SKIPPED, MISSED),
+        (TWO + DAY, State.SKIPPED, MISSED),
+        (TWO + 2 * DAY, State.QUEUED, ""),
+    ]
+
+
+def test_slot_older_than_the_window_is_not_caught_up(nightly: Schedule, clock: Clock) -> None:
+    Schedule.objects.update(catch_up_seconds=3600)
+    clock.now = TWO + timedelta(hours=1, seconds=1)
+    assert claim(nightly.pk) is None
+    assert slots() == [(TWO, State.SKIPPED, TOO_LATE)]
+
+
+def test_nothing_before_a_schedules_beginning_is_caught_up(nightly: Schedule, clock: Clock) -> None:
+    Schedule.objects.update(effective_since=TWO + timedelta(seconds=1), last_slot=None)
+    clock.now = TWO + timedelta(hours=7)
+    assert claim(nightly.pk) is None
+    assert slots() == []
+
+
+def test_schedule_that_is_switched_off_claims_nothing(nightly: Schedule, clock: Clock) -> None:
+    Schedule.objects.update(enabled=False)
+    assert claim(nightly.pk) is None
+    assert slots() == []
+
+
+@pytest.mark.parametrize("state", [State.PENDING, State.QUEUED, State.RUNNING])
+def test_slot_is_skipped_while_the_previous_run_is_unfinished(
+    nightly: Schedule, clock: Clock, state: State
+) -> None:
+    assert claim(nightly.pk)
+    TaskRun.objects.update(state=state)
+    clock.now = TWO + DAY
+    assert claim(nightly.pk) is None
+    assert slots()[1] == (
+        TWO + DAY,
+        State.SKIPPED,
+        "The run of 2026-03-10 02:00:00 UTC is unfinished.",
+    )
+    TaskRun.objects.filter(scheduled_for=TWO).update(state=State.FAILED, finished_at=Now())
+    clock.now = TWO + 2 * DAY
+    assert claim(nightly.pk)
+
+
+def test_run_asked_for_by_hand_keeps_no_slot_away(nightly: Schedule, clock: Clock) -> None:
+    TaskRun.objects.create(
+        task=TaskName.TODO_CLEANUP, state=State.RUNNING, trigger="command", queue="default"
+    )
+    assert claim(nightly.pk)
+
+
+def test_pruned_history_brings_no_slot_back(nightly: Schedule, clock: Clock) -> None:
+    assert claim(nightly.pk)
+    TaskRun.objects.all().delete()
+    assert claim(nightly.pk) is None
+
+
+def test_slot_whose_row_is_there_already_is_let_be(nightly: Schedule, clock: Clock) -> None:
+    assert claim(nightly.pk)
+    Schedule.objects.update(last_slot=TWO - DAY)
+    assert claim(nightly.pk) is None
+    assert len(slots()) == 1
+
+
+def test_daily_slot_comes_once_when_the_clocks_go_back(nightly: Schedule, clock: Clock) -> None:
+    Schedule.objects.update(
+        timezone="Europe/Berlin", last_slot=datetime(2026, 10, 24, 0, tzinfo=UTC)
+    )
+    claimed = []
+    clock.now = datetime(2026, 10, 24, 23, 59, 30, tzinfo=UTC)
+    while clock.now < datetime(2026, 10, 26, 2, tzinfo=UTC):
+        if run := claim(nightly.pk):
+            claimed.append(run.scheduled_for)
+            TaskRun.objects.update(state=State.SUCCEEDED, finished_at=Now())
+        clock.now += timedelta(minutes=10)
+    assert claimed == [
+        datetime(2026, 10, 25, 0, tzinfo=UTC),
+        datetime(2026, 10, 26, 1, tzinfo=UTC),
+    ]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_many_claiming_at_once_give_each_slot_one_row() -> None:
+    schedule = Schedule.objects.create(task=TaskName.PING, every=1)
+    Schedule.objects.update(effective_since=Now() - timedelta(seconds=5))
+
+    def claim_for_a_while(_: int) -> int:
+        try:
+            return sum(claim(schedule.pk) is not None for _ in range(5))
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(4) as pool:
+        claimed = sum(pool.map(claim_for_a_while, range(4)))
+
+    runs = TaskRun.objects.order_by("scheduled_for")
+    times = [run.scheduled_for for run in runs if run.scheduled_for]
+    assert times
+    assert times == [times[0] + timedelta(seconds=number) for number in range(len(times))]
+    assert claimed == runs.filter(state=State.QUEUED).count() == 1
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+def test_scheduler_frozen_in_a_claim_does_not_keep_the_others_waiting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    schedule = Schedule.objects.create(task=TaskName.PING, every=1)
+    Schedule.objects.update(effective_since=Now() - timedelta(seconds=5))
+    monkeypatch.setitem(transactions.SETTINGS, "idle_in_transaction_session_timeout", "300")
+    monkeypatch.setattr(claims, "reason_to_skip", lambda *_: "")
+    frozen, thawed = Event(), Event()
+
+    def freeze() -> datetime:
+        if not frozen.is_set():
+            frozen.set()
+            thawed.wait(20)
+        return database_now()
+
+    monkeypatch.setattr(claims, "database_now", freeze)
+
+    def claim_and_close() -> bool:
+        try:
+            return claim(schedule.pk) is not None
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as pool:
+        stuck = pool.submit(claim_and_close)
+        frozen.wait(5)
+        assert claim(schedule.pk)
+        thawed.set()
+        with pytest.raises(DATABASE_AWAY):
+            stuck.result(10)
+    assert TaskRun.objects.filter(state=State.QUEUED).count() == 1
+
+
+def test_schedule_whose_slots_are_still_to_come_goes_on_when_the_clock_has_been_set_back(
+    nightly: Schedule, clock: Clock
+) -> None:
+    clock.now = TWO + 30 * DAY
+    assert claim(nightly.pk)
+    TaskRun.objects.filter(scheduled_for=TWO).update(state=State.SUCCEEDED)
+    Schedule.objects.update(effective_since=TWO + 20 * DAY)
+    TaskRun.objects.unfinished().update(state=State.SUCCEEDED, finished_at=clock.now)
+
+    clock.now = TWO + timedelta(hours=3)
+    nightly.refresh_from_db()
+    turn_back(nightly, clock.now)
+    assert nightly.dealt_with_until == Schedule.objects.get().dealt_with_until == clock.now
+    assert claim(nightly.pk) is None
+
+    # The next night has been run by the wrong clock, the one after it has not.
+    clock.now = TWO + DAY
+    assert claim(nightly.pk) is None
+    TaskRun.objects.filter(scheduled_for__gt=TWO + DAY).delete()
+    clock.now = TWO + 2 * DAY
+    assert claim(nightly.pk)
+
+
+def test_schedule_that_is_right_is_not_turned_back(nightly: Schedule, clock: Clock) -> None:
+    before = Schedule.objects.values().get()
+    turn_back(nightly, clock.now)
+    assert Schedule.objects.values().get() == before

@@ -1,0 +1,397 @@
+"""What operators do by hand."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from functools import partial
+from threading import Barrier
+
+import dramatiq
+import pytest
+from django.contrib.auth.models import Permission
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from accounts.models import User
+from tasks.engine.broker.waking import WakingBroker, Whereabouts
+from tasks.engine.models import UNFINISHED, Schedule, State, TaskRun, Trigger
+from tasks.engine.operations import runs as operations
+from tasks.engine.operations.runs import Refused, Unconfirmed
+from tasks.names import TaskName
+from tests.todos.locks import locked
+from tests.todos.test_races import in_another_connection
+from todos.models import Todo, TrashedTodo
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
+
+
+@pytest.fixture
+def boss(transactional_db: None) -> User:
+    return User.objects.create_superuser("boss")
+
+
+@pytest.fixture
+def nightly(transactional_db: None) -> Schedule:
+    return Schedule.objects.create(task=TaskName.TODO_CLEANUP, crontab="0 2 * * *")
+
+
+def new_run(state: State = State.SUCCEEDED, **values: object) -> TaskRun:
+    ended = state not in UNFINISHED
+    defaults: dict[str, object] = {
+        "task": TaskName.TODO_CLEANUP,
+        "trigger": Trigger.SCHEDULE,
+        "queue": "default",
+        "finished_at": Now() if ended else None,
+    }
+    run = TaskRun.objects.create(state=state, **{**defaults, **values})
+    return TaskRun.objects.get(pk=run.pk)
+
+
+def swept_by(run: TaskRun, user: User) -> int:
+    """Have a run have taken a todo; return its id."""
+    todo = Todo.objects.create(user=user, title="Done", completed_at=run.created_at)
+    fields = {field.attname: getattr(todo, field.attname) for field in Todo.stored_fields()}
+    todo.delete()
+    TrashedTodo.objects.create(**fields, trashed_at=run.created_at, run_id=run.pk)
+    return int(fields["id"])
+
+
+def test_run_now_is_asked_for_by_staff_and_sent_at_once(
+    nightly: Schedule, boss: User, broker: WakingBroker
+) -> None:
+    run = operations.run_now(nightly, by=boss)
+
+    stored = TaskRun.objects.get(pk=run.pk)
+    assert (stored.task, stored.trigger, stored.requested_by) == (
+        *(TaskName.TODO_CLEANUP, Trigger.ADMIN, boss),
+    )
+    assert (stored.state, stored.scheduled_for) == (State.QUEUED, None)
+    assert broker.where("default", [str(stored.delivery)]) == {
+        str(stored.delivery): Whereabouts.WAITING
+    }
+
+
+@pytest.mark.parametrize("state", [State.PENDING, State.QUEUED, State.RUNNING])
+def test_run_now_is_refused_while_a_run_is_unfinished(
+    nightly: Schedule, boss: User, state: State
+) -> None:
+    unfinished = new_run(state)
+    with pytest.raises(Refused, match=f"Run {unfinished.pk} of todo.cleanup is unfinished"):
+        operations.run_now(nightly, by=boss)
+    assert TaskRun.objects.count() == 1
+
+
+def test_task_that_this_code_does_not_know_is_refused(boss: User) -> None:
+    schedule = Schedule.objects.create(task="of.another.version", every=60)
+    with pytest.raises(Refused, match=r"no actor for of\.another\.version"):
+        operations.run_now(schedule, by=boss)
+
+
+def test_run_again_has_the_same_arguments(boss: User) -> None:
+    first = new_run(State.FAILED, arguments={"args": [], "kwargs": {"keep_days": 3}})
+    again = operations.run_again(first, by=boss)
+    assert TaskRun.objects.get(pk=again.pk).arguments == first.arguments
+    assert again.message_id != first.message_id
+
+
+def test_cancelled_run_says_by_whom_without_a_name(boss: User) -> None:
+    run = new_run(State.QUEUED)
+    operations.cancel(run, by=boss)
+    run = TaskRun.objects.get(pk=run.pk)
+    assert (run.state, run.reason) == (State.CANCELLED, f"Cancelled by user {boss.pk}.")
+
+
+def test_run_that_has_started_is_not_cancelled(boss: User) -> None:
+    run = new_run(State.RUNNING, attempts=1)
+    with pytest.raises(Refused, match="has started or ended meanwhile"):
+        operations.cancel(run, by=boss)
+
+
+def test_undo_is_a_run_that_restores(boss: User) -> None:
+    run = new_run()
+    swept_by(run, boss)
+    assert operations.can_be_undone(run)
+    assert operations.check_undoable(run)["todos_restored"] == 1
+
+    undoing = operations.undo(run, by=boss)
+
+    assert undoing.task == TaskName.TODO_RESTORE
+    assert undoing.arguments == {"args": [], "kwargs": {"run_id": run.pk}}
+    with pytest.raises(
+        Refused, match=f"Run {run.pk} is being undone by run {undoing.pk}"
+    ) as second:
+        operations.undo(run, by=boss)
+    assert second.value.run_id == undoing.pk
+    other = new_run()
+    swept_by(other, boss)
+    with pytest.raises(Refused, match=f"Run {undoing.pk} of todo.restore is unfinished"):
+        operations.undo(other, by=boss)
+
+
+def test_run_that_took_nothing_has_nothing_to_undo(boss: User) -> None:
+    run = new_run()
+    assert not operations.can_be_undone(run)
+    with pytest.raises(Refused, match="is in the trash any more"):
+        operations.undo(run, by=boss)
+
+
+def test_only_a_cleanup_that_has_ended_can_be_undone(boss: User) -> None:
+    running, ping = new_run(State.RUNNING), new_run(task=TaskName.PING)
+    swept_by(running, boss)
+    assert not operations.can_be_undone(running)
+    with pytest.raises(Refused, match="has not ended yet"):
+        operations.undo(running, by=boss)
+    with pytest.raises(Refused, match="is no cleanup, but ping"):
+        operations.undo(ping, by=boss)
+
+
+@pytest.mark.parametrize("state", [State.SUCCEEDED, State.FAILED, State.CANCELLED])
+def test_cleanup_can_be_undone_however_it_ended(boss: User, state: State) -> None:
+    run = new_run(state)
+    swept_by(run, boss)
+    assert operations.can_be_undone(run)
+    assert operations.undo(run, by=boss).task == TaskName.TODO_RESTORE
+
+
+# Who may start what.
+
+
+def holder_of(*permissions: str) -> User:
+    """Return somebody with these permissions, such as `tasks.start_taskrun`, and no others."""
+    holder = User.objects.create_user("holder")
+    for permission in permissions:
+        app, codename = permission.split(".")
+        holder.user_permissions.add(
+            Permission.objects.get(content_type__app_label=app, codename=codename)
+        )
+    return holder
+
+
+@pytest.mark.parametrize("task", TaskName)
+def test_permission_that_an_actor_names_is_there_and_is_all_that_starting_it_takes(
+    task: TaskName,
+) -> None:
+    user = holder_of(operations.permission_to_start(task))
+    schedule = Schedule.objects.create(task=task, every=60)
+    run = operations.run_now(schedule, by=user, confirmed=True)
+    assert run.task == task
+
+
+def test_destroying_and_undoing_take_permissions_of_their_own() -> None:
+    assert {task.value: operations.permission_to_start(task) for task in TaskName} == {
+        "ping": "tasks.start_taskrun",
+        "todo.cleanup": "tasks.start_taskrun",
+        "todo.purge": "todos.purge_trashedtodo",
+        "todo.restore": "tasks.undo_taskrun",
+        "runs.prune": "tasks.start_taskrun",
+    }
+    assert operations.permission_to_start("of.another.version") == "tasks.start_taskrun"
+
+
+# Purges by hand.
+
+
+def test_purge_by_hand_is_to_be_confirmed_with_the_count(boss: User) -> None:
+    for _ in range(3):
+        swept_by(new_run(created_at=timezone.now() - timedelta(days=2)), boss)
+    again = new_run(task=TaskName.TODO_PURGE, arguments={"args": [], "kwargs": {"days": 0}})
+    nightly = Schedule.objects.create(task=TaskName.TODO_PURGE, crontab="0 3 * * *")
+    before = TaskRun.objects.count()
+
+    with pytest.raises(Unconfirmed) as asked:
+        operations.run_again(again, by=boss)
+    assert asked.value.todos == 3
+    with pytest.raises(Unconfirmed) as asked:
+        operations.run_now(nightly, by=boss)
+    assert asked.value.todos == 0
+    assert TaskRun.objects.count() == before
+
+    assert operations.run_again(again, by=boss, confirmed=True).arguments == again.arguments
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"args": [1], "kwargs": {}},
+        {"args": [], "kwargs": {"weeks": 1}},
+        {"args": [], "kwargs": {"days": "soon"}},
+        {"args": [], "kwargs": {"days": 10**12}},
+        {"args": [], "kwargs": {"user_id": 10**30}},
+        {"args": [], "kwargs": {"user_id": "nobody"}},
+    ],
+)
+def test_purge_with_arguments_that_make_no_sense_is_refused(
+    boss: User, arguments: dict[str, object]
+) -> None:
+    run = new_run(State.FAILED, task=TaskName.TODO_PURGE, arguments=arguments)
+    with pytest.raises(Refused, match=r"arguments|no such person") as refused:
+        operations.run_again(run, by=boss)
+    assert not isinstance(refused.value, Unconfirmed)
+
+
+@pytest.fixture
+def awkward(broker: WakingBroker) -> Iterator[str]:
+    """An actor whose parameters are called as those of our own functions: its name."""
+
+    def act(task: str, by: str, actor: str, args: str, *, confirmed: str) -> None:
+        """Do nothing."""
+
+    name = "awkward.parameters"
+    dramatiq.actor(actor_name=name, broker=broker, max_retries=0, time_limit=1000)(act)
+    yield name
+    del broker.actors[name]
+
+
+def test_parameters_may_be_called_what_they_like(boss: User, awkward: str) -> None:
+    kwargs = dict.fromkeys(("task", "by", "actor", "args", "confirmed"), "x")
+    first = new_run(State.FAILED, task=awkward, arguments={"args": [], "kwargs": kwargs})
+    again = operations.run_again(first, by=boss)
+    assert again.arguments == {"args": [], "kwargs": kwargs}
+
+
+# Two at once.
+
+
+def refused_of_two(start: Callable[[], object]) -> list[str]:
+    """Do something twice at the same time, on two connections; return why it was refused."""
+    ready = Barrier(2)
+
+    def press() -> str:
+        _ = TaskRun.objects.exists()
+        ready.wait(30)
+        try:
+            start()
+        except Refused as error:
+            return str(error)
+        return ""
+
+    with ThreadPoolExecutor(2) as pool:
+        pressed = [pool.submit(in_another_connection, press) for _ in range(2)]
+        return [text for each in pressed if (text := each.result(60))]
+
+
+def test_two_clicks_on_undo_start_one_restore(boss: User) -> None:
+    for _ in range(10):
+        run = new_run()
+        swept_by(run, boss)
+        refused = refused_of_two(partial(operations.undo, run, by=boss))
+        undoing = TaskRun.objects.unfinished().get(task=TaskName.TODO_RESTORE)
+        assert refused == [f"Run {run.pk} is being undone by run {undoing.pk}."]
+        undoing.cancel("Enough.")
+
+
+def test_two_clicks_on_run_again_start_one_run_of_a_task_without_a_schedule(boss: User) -> None:
+    for _ in range(10):
+        run = new_run(task=TaskName.RUNS_PRUNE)
+        refused = refused_of_two(partial(operations.run_again, run, by=boss))
+        started = TaskRun.objects.unfinished().get(task=TaskName.RUNS_PRUNE)
+        assert refused == [f"Run {started.pk} of runs.prune is unfinished."]
+        started.cancel("Enough.")
+
+
+# Stopping.
+
+
+@pytest.mark.parametrize("state", [State.PENDING, State.QUEUED])
+def test_run_that_waits_is_stopped_at_once(boss: User, state: State) -> None:
+    run = new_run(state, started_at=timezone.now(), progress={"rows": 7})
+    assert operations.can_be_stopped(run)
+    assert operations.stop(run, by=boss)
+    assert (run.state, run.reason) == (State.CANCELLED, f"Stopped by user {boss.pk}.")
+    assert run.summary == "7 rows"
+
+
+def test_run_at_work_is_asked_to_stop_once(boss: User) -> None:
+    run = new_run(State.RUNNING, started_at=timezone.now())
+    assert operations.can_be_stopped(run)
+    assert operations.stop(run, by=boss)
+    asked_at = run.stop_requested_at
+    assert asked_at
+    assert (run.state, run.reason) == (State.RUNNING, f"Stopped by user {boss.pk}.")
+    assert not operations.can_be_stopped(run)
+
+    assert not operations.stop(run)
+    assert (run.stop_requested_at, run.reason) == (asked_at, f"Stopped by user {boss.pk}.")
+
+
+@pytest.mark.parametrize("state", [State.SUCCEEDED, State.FAILED, State.CANCELLED, State.SKIPPED])
+def test_run_that_has_ended_is_not_stopped(boss: User, state: State) -> None:
+    run = new_run(state)
+    assert not operations.can_be_stopped(run)
+    with pytest.raises(Refused, match=f"Run {run.pk} of todo.cleanup has ended already: {state}"):
+        operations.stop(run, by=boss)
+
+
+def test_run_that_is_taken_up_and_put_back_between_two_looks_is_stopped_all_the_same(
+    boss: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = new_run(State.RUNNING, attempts=1, started_at=timezone.now())
+    request_stop = TaskRun.request_stop
+
+    def put_back_first(self: TaskRun, reason: str) -> bool:
+        self.hand_on(after=timedelta())
+        return request_stop(self, reason)
+
+    monkeypatch.setattr(TaskRun, "request_stop", put_back_first)
+    assert operations.stop(run, by=boss)
+    assert run.state == State.CANCELLED
+
+
+# Acknowledging.
+
+
+def test_failure_is_acknowledged_once(boss: User) -> None:
+    for run in (new_run(State.FAILED), new_run(has_errors=True)):
+        operations.acknowledge(run, by=boss)
+        run.refresh_from_db()
+        assert run.acknowledged_at
+        assert run.acknowledged_by == boss
+        with pytest.raises(Refused, match="nothing to acknowledge, or has been acknowledged"):
+            operations.acknowledge(run, by=boss)
+
+
+@pytest.mark.parametrize("state", [State.SUCCEEDED, State.CANCELLED, State.RUNNING])
+def test_what_did_not_fail_has_nothing_to_acknowledge(boss: User, state: State) -> None:
+    with pytest.raises(Refused, match="nothing to acknowledge"):
+        operations.acknowledge(new_run(state), by=boss)
+
+
+def test_all_are_acknowledged_up_to_the_newest_that_was_seen(boss: User) -> None:
+    now = timezone.now()
+    seen = [new_run(State.FAILED, finished_at=now - timedelta(hours=n)) for n in range(3)]
+    new_run(State.FAILED, finished_at=now + timedelta(seconds=1))
+
+    runs, left = operations.acknowledge_all(until=now, count=3, by=boss)
+
+    assert left == 0
+    assert {run.pk for run in runs} == {run.pk for run in seen}
+    assert TaskRun.objects.unacknowledged().count() == 1
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+def test_run_that_somebody_holds_keeps_no_other_from_being_acknowledged() -> None:
+    boss = User.objects.create_user("boss")
+    held, free = new_run(State.FAILED), new_run(State.FAILED)
+    until = timezone.now() + timedelta(days=1)
+    with locked("tasks_taskrun", held.pk):
+        assert operations.acknowledge_all(until=until, count=2, by=boss) == ([free], 1)
+    assert operations.acknowledge_all(until=until, count=2, by=boss) == ([held], 0)
+
+
+def test_more_than_were_counted_are_not_acknowledged(boss: User) -> None:
+    for _ in range(2):
+        new_run(State.FAILED)
+    with pytest.raises(Refused, match="There are 2 by now, not 1: look again"):
+        operations.acknowledge_all(until=timezone.now() + timedelta(days=1), count=1, by=boss)
+    assert TaskRun.objects.unacknowledged().count() == 2
+
+
+def test_slots_of_a_pause_are_not_caught_up(nightly: Schedule) -> None:
+    long_ago = nightly.effective_since - timedelta(days=3)
+    Schedule.objects.update(effective_since=long_ago)
+    assert operations.switch(nightly, on=False)
+    assert not operations.switch(nightly, on=False)
+    assert not Schedule.objects.get().enabled
+    assert operations.switch(nightly, on=True)
+    assert Schedule.objects.get().effective_since > long_ago + timedelta(days=2)
