@@ -12,7 +12,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest
 from django.http.request import QueryDict
 from django.shortcuts import render
 
-from tasks.engine.errors import kind
+from tasks.engine.errors import error_name
 from tasks.engine.outages import LOCKED
 from todos.bounds import MAX_ID
 
@@ -91,7 +91,7 @@ class ConflictMiddleware:
 def conflict(request: HttpRequest, error: Exception, template: str, *, status: int) -> HttpResponse:
     """Return a page that says what was in the way."""
     # Without the error's message, which may quote a row.
-    logger.warning("request in conflict", path=request.path, status=status, error=kind(error))
+    logger.warning("request in conflict", path=request.path, status=status, error=error_name(error))
     # Without the request: what its user may do is in the database, too.
     return render(None, template, status=status)
 

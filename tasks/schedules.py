@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from tasks.engine.models import Schedule
-from tasks.engine.recurrence import Times
+from tasks.engine.recurrence import Recurrence
 from tasks.names import TaskName
 
 
 @dataclass(frozen=True, kw_only=True)
-class Default:
+class DefaultSchedule:
     """The first values of a schedule.
 
     Attributes:
@@ -29,16 +29,16 @@ class Default:
 
     def __post_init__(self) -> None:
         try:
-            Times(crontab=self.crontab, every=self.every)
+            Recurrence(crontab=self.crontab, every=self.every)
         except ValueError as error:
             raise ValueError(f"schedule of {self.task}: {error}") from error
 
 
 SCHEDULES = (
-    Default(task=TaskName.PING, every=60, catch_up=timedelta(minutes=1)),
-    Default(task=TaskName.TODO_CLEANUP, crontab="0 2 * * *"),
-    Default(task=TaskName.TODO_PURGE, crontab="0 3 * * *"),
-    Default(task=TaskName.RUNS_PRUNE, crontab="30 3 * * *"),
+    DefaultSchedule(task=TaskName.PING, every=60, catch_up=timedelta(minutes=1)),
+    DefaultSchedule(task=TaskName.TODO_CLEANUP, crontab="0 2 * * *"),
+    DefaultSchedule(task=TaskName.TODO_PURGE, crontab="0 3 * * *"),
+    DefaultSchedule(task=TaskName.RUNS_PRUNE, crontab="30 3 * * *"),
 )
 
 

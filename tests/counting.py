@@ -47,7 +47,7 @@ def add_counting_code(tidy: Tidy) -> None:
     edit(
         tidy.folder / "tasks/schedules.py",
         "SCHEDULES = (\n",
-        'SCHEDULES = (\n    Default(task="count", every=1),\n',
+        'SCHEDULES = (\n    DefaultSchedule(task="count", every=1),\n',
     )
 
 

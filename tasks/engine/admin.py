@@ -131,7 +131,7 @@ class ScheduleAdmin(ScheduleModelAdmin):
     def in_words(self, schedule: Schedule) -> str:
         """Show when it is due."""
         try:
-            return schedule.times.describe()
+            return schedule.recurrence.describe()
         except ValueError as error:
             return f"Cannot be used: {error}"
 
@@ -155,7 +155,7 @@ class ScheduleAdmin(ScheduleModelAdmin):
 def next_slots(schedule: Schedule, count: int) -> list[datetime]:
     """Return so many slots to come, in the schedule's zone; none if its times make no sense."""
     try:
-        times = schedule.times
+        times = schedule.recurrence
     except ValueError:
         return []
     zone = ZoneInfo(times.timezone)

@@ -43,7 +43,7 @@ class Contact:
             self._last = max(now, self._last)
             self._noted = monotonic()
 
-    def heard_all_since(self) -> datetime | None:
+    def gone_before(self) -> datetime | None:
         """Return the moment before which whoever has been silent since is gone.
 
         It is a whole liveness ago, by the database's clock when that last answered.

@@ -52,7 +52,7 @@ def short_transaction(*, wait_for_disk: bool = False) -> Iterator[None]:
 
 
 @contextmanager
-def one_at_a_time(what: str) -> Iterator[None]:
+def exclusive_transaction(what: str) -> Iterator[None]:
     """Open a transaction that no other of the same name is open beside, in any process.
 
     Args:
@@ -67,7 +67,7 @@ def one_at_a_time(what: str) -> Iterator[None]:
 
 
 @contextmanager
-def patience(milliseconds: int) -> Iterator[None]:
+def statement_timeout(milliseconds: int) -> Iterator[None]:
     """Have PostgreSQL give up on a statement that takes too long.
 
     Args:

@@ -17,7 +17,7 @@ OF_THE_SERVER = tuple(
 )
 
 
-def written(error: BaseException) -> str:
+def format_error(error: BaseException) -> str:
     """Return an error with its traceback, and those that it follows from before it.
 
     The message of a database's error is left out: it may quote a row, a person's own text, which
@@ -26,7 +26,7 @@ def written(error: BaseException) -> str:
     parts: list[str] = []
     for link in reversed(list(chain(error))):
         parts += ["Traceback (most recent call last):\n", *traceback.format_tb(link.__traceback__)]
-        parts.append(f"{last_line(link)}\n\n")
+        parts.append(f"{error_line(link)}\n\n")
     return "".join(parts)
 
 
@@ -40,16 +40,16 @@ def chain(error: BaseException) -> Iterator[BaseException]:
         link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
 
 
-def last_line(error: BaseException) -> str:
+def error_line(error: BaseException) -> str:
     """Return an error in a line, or in several where its own message has them."""
     if isinstance(error, OF_THE_DATABASE) and not isinstance(error, OF_THE_SERVER):
-        return f"{kind(error)}, whose message is not kept"
+        return f"{error_name(error)}, whose message is not kept"
     if isinstance(error, OF_THE_DATABASE):  # In one line: theirs ends with a mere caret.
         return f"{type(error).__name__}: {' '.join(str(error).split())}"
     return "".join(traceback.format_exception_only(error)).rstrip("\n")
 
 
-def kind(error: BaseException) -> str:
+def error_name(error: BaseException) -> str:
     """Name an error, by what it came from: without its message."""
     cause = error.__cause__ or error
     state = getattr(cause, "sqlstate", None)

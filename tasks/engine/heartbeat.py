@@ -23,17 +23,17 @@ from tasks.engine.outages import DATABASE_AWAY, outages
 logger = structlog.get_logger(__name__)
 
 #: Signs of life in the time after which a process counts as gone.
-BEATS = 6
+BEATS_PER_LIVENESS = 6
 
 #: While the database is away, the next one is tried this soon (seconds): whoever is back first must
 #: not find everyone silent.
-TRY_AGAIN = 1.0
+RETRY_SECONDS = 1.0
 
 #: A sign of life that comes so much later than it was to (seconds) was held up.
-LATE = 1.0
+LATE_SECONDS = 1.0
 
 
-class Presence:
+class Heartbeat:
     """This process's row, kept fresh by a thread: a context manager around the process's work."""
 
     def __init__(
@@ -61,7 +61,7 @@ class Presence:
         self._beaten_at = float("-inf")
         self._held_up_at = float("-inf")
         self._ended = Event()
-        self._thread = Thread(target=self._beat_on, name="presence", daemon=True)
+        self._thread = Thread(target=self._beat_on, name="heartbeat", daemon=True)
 
     def __enter__(self) -> Self:
         """Be there from now on."""
@@ -87,13 +87,13 @@ class Presence:
         self._try_to_beat()
         self._thread.start()
 
-    def see_to_it(self) -> None:
+    def beat_if_late(self) -> None:
         """Give a sign of life unless there was one lately: this process may have been frozen.
 
         Raises:
             OperationalError, InterfaceError: the database is away.
         """
-        if monotonic() - self._beaten_at > 2 * interval():
+        if monotonic() - self._beaten_at > 2 * interval_seconds():
             self.beat()
 
     def end(self) -> None:
@@ -103,13 +103,13 @@ class Presence:
         with suppress(*DATABASE_AWAY):  # Then it goes when nobody has heard of it for a while.
             Process.objects.filter(pk=self.id).delete()
 
-    def held_up_since(self, moment: float) -> bool:
+    def was_held_up_since(self, moment: float) -> bool:
         """Say whether this process was frozen, or could give no sign of life, at some time since.
 
         Args:
             moment: as `monotonic` counts.
         """
-        late = monotonic() - self._beaten_at > interval() + LATE
+        late = monotonic() - self._beaten_at > interval_seconds() + LATE_SECONDS
         return late or self._held_up_at >= moment
 
     def beat(self) -> None:
@@ -137,18 +137,21 @@ class Presence:
         )
 
     def _beat_on(self) -> None:
-        pause, begun = interval(), monotonic()
+        pause, begun = interval_seconds(), monotonic()
         while not self._ended.wait(pause):
             well = self._try_to_beat()
-            if not well or monotonic() - begun > pause + LATE:
+            if not well or monotonic() - begun > pause + LATE_SECONDS:
                 self._held_up_at = monotonic()
-            pause, begun = interval() if well else min(TRY_AGAIN, interval()), monotonic()
+            pause, begun = (
+                interval_seconds() if well else min(RETRY_SECONDS, interval_seconds()),
+                monotonic(),
+            )
         connections.close_all()
 
     def _try_to_beat(self) -> bool:
         beaten_at = self._beaten_at
         try:
-            with outages.tolerate():
+            with outages.reporting():
                 self.beat()
                 self._on_beat()
         except Exception:
@@ -156,6 +159,6 @@ class Presence:
         return self._beaten_at != beaten_at
 
 
-def interval() -> float:
+def interval_seconds() -> float:
     """Return the seconds from one sign of life to the next."""
-    return settings.TASKS_LIVENESS_SECONDS / BEATS
+    return settings.TASKS_LIVENESS_SECONDS / BEATS_PER_LIVENESS

@@ -19,10 +19,10 @@ LOCKED = {"55P03", "57014"}
 
 #: SQLSTATEs of a server that takes nothing for now, whoever asks: its disk is full, it has no more
 #: connections, it can only be read, it is about to stop or to start.
-TAKES_NOTHING = {"53100", "53300", "25006", "57P01", "57P02", "57P03"}
+SERVER_REFUSES = {"53100", "53300", "25006", "57P01", "57P02", "57P03"}
 
 #: What the broker's client raises then, and where it is not there.
-BROKER_TAKES_NOTHING = (
+BROKER_REFUSES = (
     redis.ConnectionError,
     redis.TimeoutError,
     redis.ReadOnlyError,
@@ -30,7 +30,7 @@ BROKER_TAKES_NOTHING = (
 )
 
 #: Between two looks for a database that is away (seconds).
-LOOK_AGAIN = 1.0
+LOOK_AGAIN_SECONDS = 1.0
 
 
 class Outages:
@@ -53,7 +53,7 @@ class Outages:
         """Say whether `what` was away when it was last used."""
         return what in self._away
 
-    def over(self, what: str) -> None:
+    def resolve(self, what: str) -> None:
         """Say that `what` is well again, if it was not."""
         with self._lock:
             if what not in self._away:
@@ -62,7 +62,7 @@ class Outages:
         logger.info(f"{what} back")
 
     @contextmanager
-    def tolerate(self) -> Iterator[None]:
+    def reporting(self) -> Iterator[None]:
         """Do something with database and broker; when one is away, say so and do without."""
         try:
             yield
@@ -72,10 +72,10 @@ class Outages:
         except RedisError as error:
             self.report("broker", error)
         else:
-            self.over("database")
+            self.resolve("database")
 
     @contextmanager
-    def pass_over_locked(self, what: str) -> Iterator[None]:
+    def skipping_locked(self, what: str) -> Iterator[None]:
         """Do something with a row; when somebody holds a lock on it, say so and do without."""
         try:
             yield
@@ -84,9 +84,9 @@ class Outages:
                 raise
             self.report(what, error, how="locked")
         else:
-            self.over(what)
+            self.resolve(what)
 
-    def insist[R](self, do: Callable[[], R], *, until: Event) -> R:
+    def retry_until_database_returns[R](self, do: Callable[[], R], *, until: Event) -> R:
         """Do something with the database; wait while it is away.
 
         Args:
@@ -102,10 +102,10 @@ class Outages:
             except DATABASE_AWAY as error:
                 self.report("database", error, how=state_of_database(error))
                 drop_connection()
-                if until.wait(LOOK_AGAIN):
+                if until.wait(LOOK_AGAIN_SECONDS):
                     raise
             else:
-                self.over("database")
+                self.resolve("database")
                 return done
 
 
@@ -119,11 +119,11 @@ def is_locked(error: Exception) -> bool:
     return getattr(error.__cause__, "sqlstate", None) in LOCKED
 
 
-def takes_nothing(error: BaseException) -> bool:
+def refuses_everyone(error: BaseException) -> bool:
     """Say whether database or broker is there, or was, and takes nothing from anybody for now."""
-    if isinstance(error, BROKER_TAKES_NOTHING):
+    if isinstance(error, BROKER_REFUSES):
         return True
-    return getattr(error.__cause__, "sqlstate", None) in TAKES_NOTHING
+    return getattr(error.__cause__, "sqlstate", None) in SERVER_REFUSES
 
 
 def check_connection() -> None:

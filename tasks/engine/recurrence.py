@@ -33,7 +33,7 @@ MINUTE = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Times:
+class Recurrence:
     """The times of a schedule; all that go in and come out are aware, those that come out in UTC.
 
     Attributes:

@@ -35,7 +35,7 @@ def start() -> float:
     """Say when this began."""
     return timezone.now().timestamp()
 '''
-SCHEDULE = '    Default(task="start", every=1),  # type: ignore[arg-type]\n'
+SCHEDULE = '    DefaultSchedule(task="start", every=1),  # type: ignore[arg-type]\n'
 
 
 @dataclass(frozen=True)

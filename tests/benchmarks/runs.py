@@ -10,14 +10,14 @@ from typing import Any
 from django.db import connection, transaction
 from dramatiq import Actor
 
-from tasks.engine.heartbeat import Presence
+from tasks.engine.heartbeat import Heartbeat
 from tasks.engine.models import ProcessKind, State, TaskRun, Trigger
-from tasks.engine.runs.execution import Execution, HandedOn, set_current
+from tasks.engine.runs.execution import Continued, Execution, set_current
 
 
 @dataclass
 class Watch:
-    """Times transactions.
+    """Recurrence transactions.
 
     Attributes:
         longest: what the longest took (seconds).
@@ -70,21 +70,21 @@ def perform[**P, R](
     Returns:
         The run's row, and its result.
     """
-    presence = Presence(ProcessKind.WORKER)
-    presence.beat()
+    heartbeat = Heartbeat(ProcessKind.WORKER)
+    heartbeat.beat()
     row = TaskRun.objects.create(
         task=actor.actor_name, trigger=Trigger.API, queue=actor.queue_name, state=State.QUEUED
     )
     run = TaskRun.objects.get(pk=row.pk)
     while True:
-        assert run.start(presence.id)
-        execution = WatchedExecution(run, presence)
+        assert run.start(heartbeat.id)
+        execution = WatchedExecution(run, heartbeat)
         execution.watch = watch
         set_current(execution)
         try:
             result = actor.fn(*args, **kwargs)
-        except HandedOn:
-            assert run.hand_on(after=timedelta(0))
+        except Continued:
+            assert run.continue_later(after=timedelta(0))
             assert run.mark_sent()
         else:
             run.succeed(result)

@@ -120,7 +120,7 @@ def facts(stage: Stage, database: psycopg.Connection) -> dict[str, int]:
         "crashes that runs were charged with": number(
             database, "SELECT count(*) FROM audit_run WHERE crashed"
         ),
-        "runs in hand in an outage of the database": runs_in_hand(stage, database),
+        "runs in hand in an outage of the database": active_runs(stage, database),
         "messages sent again": number(
             database, f"SELECT sum(greatest(sends - attempts, 0)) FROM ({ALL_RUNS}) AS run"
         ),
@@ -134,7 +134,7 @@ def facts(stage: Stage, database: psycopg.Connection) -> dict[str, int]:
 ALL_RUNS = "SELECT * FROM tasks_taskrun"
 
 
-def runs_in_hand(stage: Stage, database: psycopg.Connection) -> int:
+def active_runs(stage: Stage, database: psycopg.Connection) -> int:
     """Count the runs that were at work at the beginning of a long outage of the database."""
     outages = [fault for fault in stage.faults.all if fault.kind == "database away"]
     return sum(

@@ -41,7 +41,7 @@ class Outcome:
         return {
             "LOST": self.lost,
             "DOUBLED": self.doubled,
-            "STUCK": self.stuck,
+            "STUCK_SECONDS": self.stuck,
             "SILENT": self.silent,
         }
 

@@ -308,7 +308,11 @@ def staged(folder: Path, seed: int) -> Iterator[Stage]:
     }
     chance, pauses = random.Random(seed), random.Random(seed)  # noqa: S311  (chaos, no secret)
     tidy = Tidy(copy_project(folder / "tidy"), settings)
-    edit(tidy.folder / "tasks/engine/runs/execution.py", "SLICE = 20.0", f"SLICE = {SLICE_SECONDS}")
+    edit(
+        tidy.folder / "tasks/engine/runs/execution.py",
+        "SLICE_SECONDS = 20.0",
+        f"SLICE_SECONDS = {SLICE_SECONDS}",
+    )
     valkey = start_valkey(folder / "valkey")
     proxy = Proxy(folder / "valkey/proxy.sock", folder / "valkey/valkey.sock")
     stage = Stage(folder, tidy, server, chance, pauses, valkey, proxy)

@@ -120,8 +120,8 @@ def test_ctrl_c_at_a_terminal_stops_everything_in_order(tidy: Tidy, port: int) -
         assert_nothing_runs_in(tidy.folder)
     assert "Traceback" not in dev.output()
     assert "\x1b[36m" in dev.output()
-    last_words = ["scheduler stopped", "Worker has been shut down", "bye bye"]
-    assert sorted(last_words, key=dev.output().index) == last_words
+    error_summary = ["scheduler stopped", "Worker has been shut down", "bye bye"]
+    assert sorted(error_summary, key=dev.output().index) == error_summary
 
 
 def test_terminal_that_is_closed_stops_everything(tidy: Tidy, port: int) -> None:

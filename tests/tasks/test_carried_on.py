@@ -8,9 +8,9 @@ import pytest
 from django.utils import timezone
 
 from accounts.models import User
-from tasks.engine.heartbeat import Presence
+from tasks.engine.heartbeat import Heartbeat
 from tasks.engine.models import Process, ProcessKind, State, TaskRun, Trigger
-from tasks.engine.runs.execution import Execution, HandedOn, Rewound, RunTaken, stopping
+from tasks.engine.runs.execution import Continued, Execution, Rewound, RunTakenOver, stopping
 from tests.todos.test_sweep import AS_OF, give, refuse_to_delete
 from todos.models import Todo, TrashedTodo
 from todos.services import TodoService
@@ -44,10 +44,10 @@ def take_up(run: TaskRun) -> Execution:
     if taken.state == State.RUNNING:
         assert taken.release()
         assert taken.mark_sent()
-    presence = Presence(ProcessKind.WORKER)
-    presence.beat()
-    assert taken.start(presence.id)
-    return Execution(taken, presence)
+    heartbeat = Heartbeat(ProcessKind.WORKER)
+    heartbeat.beat()
+    assert taken.start(heartbeat.id)
+    return Execution(taken, heartbeat)
 
 
 def sweep(execution: Execution, **options: Any) -> int:
@@ -125,7 +125,7 @@ def test_of_two_who_hold_the_same_run_only_the_later_sweeps_on(
         assert sweep(first, on_batch=meanwhile_another_takes_it_up) == TODOS
         assert not first.run.succeed({})
     else:
-        with pytest.raises(RunTaken):
+        with pytest.raises(RunTakenOver):
             sweep(first, on_batch=meanwhile_another_takes_it_up)
     assert counts == [TODOS]
     assert account(run)["rows"] == TODOS
@@ -135,14 +135,14 @@ def test_of_two_who_hold_the_same_run_only_the_later_sweeps_on(
 def test_person_whose_todos_cannot_go_is_named_once_after_many_slices(
     alice: User, bob: User, run: TaskRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tasks.engine.runs.execution.SLICE", 0.0)
+    monkeypatch.setattr("tasks.engine.runs.execution.SLICE_SECONDS", 0.0)
     for user, title in ((alice, "Stays"), (bob, "Goes"), (alice, "Stays"), (bob, "Goes")):
         Todo.objects.create(user=user, title=title, completed_at="2026-01-01T00:00:00Z")
     with refusing("Stays"):
         for _ in range(50):
             try:
                 swept = sweep(take_up(run))
-            except HandedOn:
+            except Continued:
                 TaskRun.objects.update(state=State.QUEUED)
             else:
                 break
@@ -199,7 +199,7 @@ def test_sweep_whose_last_steps_the_database_has_lost_begins_anew_and_counts_eac
 
 def test_sweep_told_to_stop_stops_before_its_next_batch(alice: User, run: TaskRun) -> None:
     give(alice, completed=TODOS)
-    with pytest.raises(HandedOn):
+    with pytest.raises(Continued):
         sweep(take_up(run), on_batch=lambda _: stopping.set())
     stopping.clear()
     assert account(run)["rows"] == TODOS - Todo.objects.count() == 2

@@ -219,7 +219,7 @@ def test_task_is_added_in_three_places(tidy: Tidy) -> None:
     edit(
         tasks / "schedules.py",
         "SCHEDULES = (\n",
-        "SCHEDULES = (\n    Default(task=TaskName.GREET, every=1),\n",
+        "SCHEDULES = (\n    DefaultSchedule(task=TaskName.GREET, every=1),\n",
     )
 
     with (
@@ -236,7 +236,7 @@ def test_schedule_of_a_task_without_an_actor_stops_the_scheduler_at_once(tidy: T
     edit(
         tidy.folder / "tasks/schedules.py",
         "SCHEDULES = (\n",
-        "SCHEDULES = (\n    Default(task=TaskName.GREET, every=1),\n",
+        "SCHEDULES = (\n    DefaultSchedule(task=TaskName.GREET, every=1),\n",
     )
     refused = tidy.manage("runscheduler", seconds=30)
     assert refused.returncode == 1

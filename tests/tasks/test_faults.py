@@ -209,7 +209,11 @@ def test_disk_that_is_full_for_long_fails_no_run_and_is_told(
 
 
 def test_sweep_of_many_slices_survives_a_lost_message(tidy: Tidy, sql: psycopg.Connection) -> None:
-    edit(tidy.folder / "tasks/engine/runs/execution.py", "SLICE = 20.0", "SLICE = 0.02")
+    edit(
+        tidy.folder / "tasks/engine/runs/execution.py",
+        "SLICE_SECONDS = 20.0",
+        "SLICE_SECONDS = 0.02",
+    )
     assert tidy.manage("seed_demo", "--users=20", "--todos=40000", "--force").returncode == 0
     with at_work(tidy):
         asked = tidy.manage("cleanup_todos", "--enqueue", "--batch-size=20", "--json")

@@ -76,7 +76,7 @@ def test_clocks_that_disagree_are_one_line_and_a_failed_run(trash: None) -> None
     assert TrashedTodo.objects.count() == 6
     runs = TaskRun.objects.filter(task="todo.purge")
     assert {run.state for run in runs} == {State.FAILED}
-    assert all("more than an hour apart" in run.last_words for run in runs)
+    assert all("more than an hour apart" in run.error_summary for run in runs)
 
 
 def test_switching_the_trash_off_empties_it_not(trash: None, settings: Settings) -> None:

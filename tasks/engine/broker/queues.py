@@ -9,7 +9,7 @@ from dramatiq import Message
 from dramatiq.errors import DecodeError
 from redis.exceptions import RedisError
 
-from tasks.engine.broker.waking import prompt_client, queue_key
+from tasks.engine.broker.waking import queue_key, short_timeout_client
 
 #: A key that is written to see whether the broker takes anything, and how long it stays (ms).
 PROBE = "tidy:probe"
@@ -56,9 +56,9 @@ def read_queues(names: Sequence[str], now: datetime) -> tuple[QueueStatus, ...]:
             replica, or does not answer as Dramatiq's would.
     """
     keys = [queue_key(name) for name in names]
-    prompt_client().set(PROBE, "", px=PROBE_LASTS)
+    short_timeout_client().set(PROBE, "", px=PROBE_LASTS)
     # At one moment, or a message that is fetched meanwhile would count twice or not at all.
-    with prompt_client().pipeline(transaction=True) as pipe:
+    with short_timeout_client().pipeline(transaction=True) as pipe:
         for key in keys:
             pipe.llen(key)
             pipe.hlen(f"{key}.msgs")

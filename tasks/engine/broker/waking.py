@@ -34,18 +34,18 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from tasks.engine.broker.messages import decoded, is_number
-from tasks.engine.errors import written
+from tasks.engine.errors import format_error
 
 logger = structlog.get_logger(__name__)
 
 #: Whoever enqueues waits no longer than this for the connection, and again for the answer (s).
-PATIENCE = 0.4
+TIMEOUT_SECONDS = 0.4
 
 #: How often a consumer compares what it has with what the server says it has (s).
-RECONCILE_EVERY = 5.0
+RECONCILE_SECONDS = 5.0
 
 #: Messages that one exchange with the server deals with.
-BATCH = 500
+IDS_PER_EXCHANGE = 500
 
 #: The end of a traceback is kept with a dead letter, so many characters of it.
 LONGEST_ERROR = 20_000
@@ -125,7 +125,7 @@ class Whereabouts(Enum):
     FETCHED_BY_SILENT = 3
 
 
-class InHand:
+class ActiveMessages:
     """The messages of one queue that this process has fetched and not done with.
 
     They go by the broker's ids. The consumer's thread alone adds to them; any thread may be done
@@ -181,16 +181,16 @@ class WakingBroker(RedisBroker):
         # Only its commands are used: the same ones, by an impatient client.
         client = redis.Redis.from_url(
             url,
-            socket_connect_timeout=PATIENCE,
-            socket_timeout=PATIENCE,
+            socket_connect_timeout=TIMEOUT_SECONDS,
+            socket_timeout=TIMEOUT_SECONDS,
             retry=Retry(NoBackoff(), 0),
         )
         #: A client that gives up soon.
-        self.prompt_client: redis.Redis = client
+        self.short_timeout_client: redis.Redis = client
         self._sender = RedisBroker(client=client, **{**options, "middleware": []})
         self._where = client.register_script(WHERE)
         self._replace = self.client.register_script(REPLACE)
-        self._in_hand: dict[str, InHand] = {}
+        self._active: dict[str, ActiveMessages] = {}
 
     @property
     def consumer_class(self) -> type["WakingConsumer"]:
@@ -250,7 +250,7 @@ class WakingBroker(RedisBroker):
         queue = f"{self.namespace}:{queue_name}"
         keys = [queue, f"{self.namespace}:__heartbeats__", f"{self.namespace}:__acks__"]
         found: dict[str, Whereabouts] = {}
-        for some in batched(dict.fromkeys(deliveries), BATCH):
+        for some in batched(dict.fromkeys(deliveries), IDS_PER_EXCHANGE):
             alive_since = current_millis() - self.heartbeat_timeout
             codes = cast("list[int]", self._where(keys, [alive_since, queue_name, *some]))
             found |= dict(zip(some, map(Whereabouts, codes), strict=True))
@@ -260,11 +260,11 @@ class WakingBroker(RedisBroker):
         """Close the connections of both clients."""
         super().close()
         self.client.close()
-        self.prompt_client.close()
+        self.short_timeout_client.close()
 
-    def in_hand(self, queue_name: str) -> InHand:
+    def active(self, queue_name: str) -> ActiveMessages:
         """Return what this process has in hand of a queue; it outlives the queue's consumers."""
-        return self._in_hand.setdefault(queue_name, InHand())
+        return self._active.setdefault(queue_name, ActiveMessages())
 
     def add_error(self, queue_name: str, key: bytes, error: str) -> None:
         """Write into a message that waits or was fetched why it failed, if it is still there.
@@ -310,9 +310,9 @@ class WakingConsumer(_RedisConsumer):
         self._longest_sleep = timeout / 1000
         self._room = Event()
         self._fetched: deque[Message[Any]] = deque()
-        self._in_hand = broker.in_hand(queue_name)
+        self._active = broker.active(queue_name)
         # Dramatiq throws away what was delayed when the connection breaks.
-        self._in_hand.forget_kept()
+        self._active.forget_kept()
         with away_as_closed():
             self._reconcile()
             self._subscription = broker.client.pubsub(ignore_subscribe_messages=True)
@@ -321,7 +321,7 @@ class WakingConsumer(_RedisConsumer):
     @property
     def outstanding_message_count(self) -> int:
         """How many messages this process has of this queue."""
-        return len(self._in_hand)
+        return len(self._active)
 
     def __next__(self) -> MessageProxy | None:
         """Return a message; sleep and return None where there is none.
@@ -343,7 +343,7 @@ class WakingConsumer(_RedisConsumer):
         message = self._fetched.popleft()
         # Dramatiq keeps those with an `eta` with the consumer.
         if message.options.get("eta") is None:
-            self._in_hand.pass_on(id_of(message))
+            self._active.pass_on(id_of(message))
         return MessageProxy(message)
 
     def ack(self, message: MessageProxy) -> None:
@@ -392,7 +392,7 @@ class WakingConsumer(_RedisConsumer):
                 error=str(error),
             )
         finally:
-            self._in_hand.remove(*ids)
+            self._active.remove(*ids)
 
     def close(self) -> None:
         """Give back what was fetched and not handed out, and the subscription."""
@@ -404,7 +404,7 @@ class WakingConsumer(_RedisConsumer):
 
     def _done_with(self, message: MessageProxy) -> None:
         # Not if the server was not told: it counts as in hand until then, or it would be run again.
-        self._in_hand.remove(id_of(message))
+        self._active.remove(id_of(message))
         self._room.set()
 
     def _fetch(self, room: int) -> bool:
@@ -413,7 +413,7 @@ class WakingConsumer(_RedisConsumer):
         messages = [decoded(data) for data in contents]
         sound = [message for message in messages if message and not self._flaw(message)]
         # All at once, or what waits here would seem lost.
-        self._in_hand.add(*map(id_of, sound))
+        self._active.add(*map(id_of, sound))
         self._fetched.extend(sound)
         if len(sound) < len(contents):
             self._reconcile()
@@ -425,14 +425,14 @@ class WakingConsumer(_RedisConsumer):
         That is what a lost reply held, and what nobody could read. A fetch whose reply was lost may
         even be carried out later, by a server that was held up: hence from time to time.
         """
-        self._reconcile_at = monotonic() + RECONCILE_EVERY
+        self._reconcile_at = monotonic() + RECONCILE_SECONDS
         # Only this thread adds to what is in hand, so what the server names and was not in hand
         # before it was asked is lost. What workers are done with meanwhile was in hand; and each
         # of the scripts below does nothing to an id that is no longer down as ours.
-        known = self._in_hand.ids()
+        known = self._active.ids()
         acks = f"{self.broker.namespace}:__acks__.{self.broker.broker_id}.{self.queue_name}"
         ours = cast("set[bytes]", self.broker.client.smembers(acks))
-        for ids in batched(ours - known, BATCH):
+        for ids in batched(ours - known, IDS_PER_EXCHANGE):
             self._give_back(ids)
 
     def _give_back(self, ids: Sequence[bytes]) -> None:
@@ -522,7 +522,7 @@ def error_of(message: MessageProxy) -> str:
     if isinstance(exception, ActorNotFound):
         return f"This worker's version of the code has no actor {message.actor_name!r}."
     if exception is not None:
-        return f"{written(exception).rstrip()}\n"
+        return f"{format_error(exception).rstrip()}\n"
     return str(message.options.get("traceback") or "It was given up without an error.")
 
 
@@ -545,9 +545,9 @@ def check_arguments(broker: Broker, message: Message[Any]) -> None:
         check(*bound.args, **bound.kwargs)
 
 
-def prompt_client() -> "redis.Redis":
+def short_timeout_client() -> "redis.Redis":
     """Return a client of this process's broker that gives up soon."""
-    return cast("WakingBroker", get_broker()).prompt_client
+    return cast("WakingBroker", get_broker()).short_timeout_client
 
 
 def queue_key(name: str) -> str:

@@ -350,7 +350,7 @@ def with_chosen(
         choice = chosen(request)
         question = question_about(request, choice, verb)
         if question is None:
-            for keys in batched(choice.keys, deadletters.BATCH):
+            for keys in batched(choice.keys, deadletters.LETTERS_PER_EXCHANGE):
                 act(deadletters.find(keys))
     except RedisError as error:
         messages.error(request, f"The broker cannot be asked: {error}")

@@ -6,7 +6,7 @@ from datetime import datetime
 from django.db import DatabaseError
 
 from tasks.engine.console.charts import Chart, charts, nights
-from tasks.engine.database import patience
+from tasks.engine.database import statement_timeout
 from tasks.engine.models import State, TaskRun
 from tasks.engine.monitoring.problems import problems
 from tasks.engine.monitoring.status import (
@@ -19,17 +19,17 @@ from tasks.engine.monitoring.status import (
 from tasks.engine.operations.runs import can_be_stopped
 
 #: How long (ms) PostgreSQL may take for one statement of a page.
-PATIENCE = 3_000
+STATEMENT_TIMEOUT_MS = 3_000
 
 #: Unfinished runs that are shown one by one, the latest ones.
-MOST_IN_HAND = 20
+MOST_ACTIVE = 20
 
 #: Below this part of its way, a run does not say how long it will take.
 LEAST_DONE = 0.02
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunInHand:
+class ActiveRun:
     """An unfinished run.
 
     Attributes:
@@ -71,14 +71,14 @@ class Overview:
         unread: what could not be read, and why. Unless it is empty, nobody can say that all is
             well.
         status: None if it could not be read.
-        more_in_hand: unfinished runs beyond those in `in_hand`.
+        more_active: unfinished runs beyond those in `active_runs`.
     """
 
     problems: tuple[str, ...]
     unread: tuple[str, ...]
     status: Status | None
-    in_hand: tuple[RunInHand, ...]
-    more_in_hand: int
+    active_runs: tuple[ActiveRun, ...]
+    more_active: int
     charts: tuple[Chart, ...]
 
     @property
@@ -101,14 +101,14 @@ def read_overview(*, with_errors: bool, with_charts: bool = True) -> Overview:
     status = reading.status
     if status and not with_errors:
         status = withhold(status)
-    in_hand = status.runs_in_hand if status else ()
-    total = sum(runs.pending + runs.queued + runs.running for runs in in_hand)
+    active_runs = status.active_runs if status else ()
+    total = sum(runs.pending + runs.queued + runs.running for runs in active_runs)
     return Overview(
         problems=tuple(problems(status)) if status else (),
         unread=tuple(unread),
         status=status,
-        in_hand=reading.in_hand,
-        more_in_hand=max(0, total - len(reading.in_hand)),
+        active_runs=reading.active_runs,
+        more_active=max(0, total - len(reading.active_runs)),
         charts=reading.charts,
     )
 
@@ -118,21 +118,21 @@ class Reading:
 
     def __init__(self) -> None:
         self.status: Status | None = None
-        self.in_hand: tuple[RunInHand, ...] = ()
+        self.active_runs: tuple[ActiveRun, ...] = ()
         self.charts: tuple[Chart, ...] = ()
 
     def attempt(self, *, with_charts: bool) -> list[str]:
         """Read all parts; return those that could not be read, and why."""
         parts = {
             "the status": self._read_status,
-            "the runs in hand": self._read_runs_in_hand,
+            "the runs in hand": self._read_active_runs,
         }
         if with_charts:
             parts["the charts"] = self._read_charts
         waiting, unread = list(parts.items()), []
         while waiting:
             try:
-                with patience(PATIENCE):
+                with statement_timeout(STATEMENT_TIMEOUT_MS):
                     while waiting:
                         waiting[0][1]()
                         waiting.pop(0)
@@ -144,28 +144,28 @@ class Reading:
     def _read_status(self) -> None:
         self.status = gather()
 
-    def _read_runs_in_hand(self) -> None:
+    def _read_active_runs(self) -> None:
         if self.status:
-            self.in_hand = runs_in_hand(self.status.now)
+            self.active_runs = active_runs(self.status.now)
 
     def _read_charts(self) -> None:
         if self.status:
             self.charts = tuple(charts(nights(self.status.now)))
 
 
-def runs_in_hand(now: datetime) -> tuple[RunInHand, ...]:
+def active_runs(now: datetime) -> tuple[ActiveRun, ...]:
     """Return the latest unfinished runs."""
-    runs = TaskRun.objects.unfinished().order_by("-pk")[:MOST_IN_HAND]
-    return tuple(run_in_hand(run, now) for run in runs)
+    runs = TaskRun.objects.unfinished().order_by("-pk")[:MOST_ACTIVE]
+    return tuple(active_run(run, now) for run in runs)
 
 
-def run_in_hand(run: TaskRun, now: datetime) -> RunInHand:
+def active_run(run: TaskRun, now: datetime) -> ActiveRun:
     """Return how far a run has come."""
     rows, done = (number(run.progress, name) for name in ("rows", "done"))
     elapsed = seconds_since(run.started_at, now) if run.started_at else 0.0
     moving = run.state == State.RUNNING and elapsed >= 1
     left = elapsed * (1 - done) / done if moving and done and done >= LEAST_DONE else None
-    return RunInHand(
+    return ActiveRun(
         pk=run.pk,
         task=run.task,
         state=run.state,

@@ -24,7 +24,7 @@ from tasks.engine.models import Process, TaskRun
 from tasks.engine.monitoring.status import WITHHELD
 from tasks.engine.operations import dead_letters as deadletters
 from tasks.engine.operations.runs import Refused, check_may_start, check_undoable, may_start
-from tasks.engine.recurrence import Times
+from tasks.engine.recurrence import Recurrence
 from tasks.names import TaskName
 
 #: Dead letters on the page, the latest ones.
@@ -213,7 +213,7 @@ def coming_times(request: StaffRequest) -> HttpResponse:
     fault, slots = "", []
     try:
         every = int(given["every"]) if given["every"] else None
-        times = Times(crontab=given["crontab"], every=every, timezone=zone)
+        times = Recurrence(crontab=given["crontab"], every=every, timezone=zone)
         found = islice(times.after(timezone.now()), NEXT_SLOTS)
         slots = [slot.astimezone(ZoneInfo(zone)) for slot in found]
         words = times.describe()

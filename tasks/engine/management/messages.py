@@ -72,7 +72,7 @@ def wait_for(run: TaskRun, *, seconds: int) -> Any:
         if run.state == State.SUCCEEDED:
             return run.result
         if run.is_finished:
-            raise CommandError(f"{run.task} failed: {run.last_words}")
+            raise CommandError(f"{run.task} failed: {run.error_summary}")
         sleep(LOOK_AT_ROW)
     raise CommandError(
         f"Run {run.pk} of {run.task} has not ended within {seconds} s; it is {run.state} and "

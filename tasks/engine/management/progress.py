@@ -10,8 +10,8 @@ from tqdm import tqdm
 
 from tasks.engine.management.migrated import check_migrated
 from tasks.engine.runs.enqueue import Request
-from tasks.engine.runs.execution import Execution, Rewound, RunTaken, Stopped
-from tasks.engine.runs.inline import Interrupted, running_here
+from tasks.engine.runs.execution import Execution, Rewound, RunTakenOver, Stopped
+from tasks.engine.runs.inline import Interrupted, inline_run
 from todos.walk import OnBatch, Progress
 
 BAR = "{percentage:3.0f}%|{bar}| {postfix} [{elapsed}<{remaining}]"
@@ -47,7 +47,7 @@ def walking_here(
     try:
         with (
             tqdm(total=100, bar_format=BAR, disable=True if quiet else None) as bar,
-            running_here(request, message) as execution,
+            inline_run(request, message) as execution,
         ):
             run_id = execution.run_id
 
@@ -73,7 +73,7 @@ def walking_here(
         raise CommandError(
             f"The database failed in run {run_id} ({error}): a worker carries it on."
         ) from error
-    except RunTaken as error:
+    except RunTakenOver as error:
         raise CommandError(
             "This process was held up for so long that a worker has taken the run over."
         ) from error

@@ -130,7 +130,7 @@ class TaskRunQuerySet(models.QuerySet["TaskRun"]):
         alive = Process.objects.alive().filter(pk=OuterRef("held_by"))
         return self.filter(~Exists(alive), state=State.RUNNING)
 
-    def record_pulse(self, message_id: UUID, result: object) -> bool:
+    def succeed_unrecorded(self, message_id: UUID, result: object) -> bool:
         """Close the run of a message whose actor is not recorded, if it has one.
 
         Dramatiq may have had it tried again after a failure.
@@ -140,7 +140,7 @@ class TaskRunQuerySet(models.QuerySet["TaskRun"]):
             open_ones.update(state=State.SUCCEEDED, finished_at=Now(), result=result, error="")
         )
 
-    def record_missing_pulse(self, message_id: UUID, error: str) -> bool:
+    def fail_unrecorded(self, message_id: UUID, error: str) -> bool:
         """Fail the run of a message whose actor is not recorded, if it has one."""
         open_ones = self.filter(message_id=message_id, state__in=UNFINISHED)
         return bool(open_ones.update(state=State.FAILED, finished_at=Now(), error=storable(error)))
@@ -289,7 +289,7 @@ class TaskRun(models.Model):
         return self.state in {State.PENDING, State.QUEUED}
 
     @property
-    def last_words(self) -> str:
+    def error_summary(self) -> str:
         """The last line of its error, without the traceback before it."""
         return (self.error.strip().splitlines() or [""])[-1]
 
@@ -319,30 +319,39 @@ class TaskRun(models.Model):
 
     # Between the database and the broker.
 
-    def mark_sent(self, *, first: bool = True, lost: bool = False) -> bool:
-        """Take it upon oneself to hand it to the broker, under a new `delivery`.
+    def mark_sent(self) -> bool:
+        """Reserve a pending run that is due, to publish it under a new `delivery`.
+
+        Returns:
+            Whether it was still to be sent, and nobody else reserved it at this moment.
+        """
+        return self._mark_sent(Q(state=State.PENDING, due_at__lte=Now()))
+
+    def mark_resent(self, *, lost: bool) -> bool:
+        """Reserve a queued run, to publish it once more under a new `delivery`.
 
         Args:
-            first: it is pending; otherwise it is queued, and sent once more.
             lost: the broker has lost the message that was sent before.
 
         Returns:
-            Whether it was still to be sent, and nobody else did so at this moment.
+            Whether no worker started it, and nobody else reserved it at this moment.
         """
-        was = Q(state=State.PENDING, due_at__lte=Now()) if first else Q(state=State.QUEUED)
+        return self._mark_sent(Q(state=State.QUEUED), losses=F("losses") + int(lost))
+
+    def _mark_sent(self, condition: Q, **values: Any) -> bool:
         delivery = uuid4()
-        taken = self._move(
+        reserved = self._move(
             {"delivery": self.delivery, "stop_requested_at": None},
-            was,
+            condition,
             state=State.QUEUED,
             delivery=delivery,
             sends=F("sends") + 1,
-            losses=F("losses") + int(lost),
             sent_at=Now(),
+            **values,
         )
-        if taken:
+        if reserved:
             self.delivery = delivery
-        return taken
+        return reserved
 
     def mark_unsent(self, *, retry_in: timedelta) -> bool:
         """Take back `mark_sent`: the broker could not be reached."""
@@ -422,7 +431,7 @@ class TaskRun(models.Model):
         """Say whether this attempt has been asked to stop."""
         return self._mine().filter(stop_requested_at__isnull=False).exists()
 
-    def hand_on(self, *, after: timedelta) -> bool:
+    def continue_later(self, *, after: timedelta) -> bool:
         """Leave the rest to the next message, which is due after some time."""
         return self._put_back(after=after)
 

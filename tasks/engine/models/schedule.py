@@ -9,7 +9,7 @@ from django.db import models
 from django.db.models import Q
 
 from tasks.engine.database import CLOCK_TOLERANCE, database_now
-from tasks.engine.recurrence import Times
+from tasks.engine.recurrence import Recurrence
 
 
 class Schedule(models.Model):
@@ -78,24 +78,24 @@ class Schedule(models.Model):
         super().save(*args, **kwargs)
 
     @property
-    def times(self) -> Times:
+    def recurrence(self) -> Recurrence:
         """When it is due.
 
         Raises:
             ValueError: they make no sense; `clean` refuses such.
         """
-        return Times(
+        return Recurrence(
             crontab=self.crontab, every=self.every, timezone=self.timezone or settings.TIME_ZONE
         )
 
     @property
-    def dealt_with_until(self) -> datetime:
+    def handled_until(self) -> datetime:
         """The moment after which slots are still to be dealt with."""
         return max(self.effective_since, self.last_slot or self.effective_since)
 
     def is_ahead_of(self, now: datetime) -> bool:
         """Whether it has dealt with slots that are still to come: the clock has been set back."""
-        return self.dealt_with_until > now + CLOCK_TOLERANCE
+        return self.handled_until > now + CLOCK_TOLERANCE
 
     @property
     def catch_up(self) -> timedelta:
@@ -110,6 +110,6 @@ class Schedule(models.Model):
         """
         super().clean()
         try:
-            _ = self.times
+            _ = self.recurrence
         except ValueError as error:
             raise ValidationError(str(error)) from error

@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from tasks.engine.database import CLOCK_TOLERANCE
 from tasks.engine.models import ProcessKind, State
-from tasks.engine.monitoring.status import WAIT_GRACE, RunsInHand, ScheduleStatus, Status, Stuck
+from tasks.engine.monitoring.status import WAIT_GRACE, ActiveRuns, ScheduleStatus, Status, Stuck
 
 #: Failures that are told one by one.
 MOST_TOLD = 3
@@ -24,7 +24,7 @@ def problems(status: Status) -> Iterator[str]:
             " while; deploy workers that do."
         )
     served = {name for process in status.processes for name in process.queues}
-    for runs in status.runs_in_hand:
+    for runs in status.active_runs:
         if runs.task not in status.unknown_tasks:
             yield from problems_of_waiting(runs, served)
         yield from problems_of_running(runs)
@@ -82,7 +82,7 @@ def problems_of_clocks(status: Status) -> Iterator[str]:
         )
 
 
-def problems_of_waiting(runs: RunsInHand, served: Collection[str]) -> Iterator[str]:
+def problems_of_waiting(runs: ActiveRuns, served: Collection[str]) -> Iterator[str]:
     """Yield what is wrong with the runs of a task that nobody is at.
 
     Args:
@@ -99,7 +99,7 @@ def problems_of_waiting(runs: RunsInHand, served: Collection[str]) -> Iterator[s
     yield from told(runs.task, runs.waiting, f"has waited for a worker since {{since}}: {why}")
 
 
-def problems_of_running(runs: RunsInHand) -> Iterator[str]:
+def problems_of_running(runs: ActiveRuns) -> Iterator[str]:
     """Yield what is wrong with the runs of a task that somebody is at."""
     for stuck, what in (
         (runs.stalled, "is running and has not got on since {since}. To end it: {stop}"),

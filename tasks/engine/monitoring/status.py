@@ -33,7 +33,7 @@ from tasks.engine.database import CLOCK_TOLERANCE, database_now
 from tasks.engine.models import Process, Schedule, State, TaskRun, TaskRunQuerySet
 from tasks.engine.models.process import known_tasks, liveness
 from tasks.engine.models.run import count_errors
-from tasks.engine.recurrence import Times
+from tasks.engine.recurrence import Recurrence
 from tasks.engine.worker.middleware import is_recorded
 from tasks.names import TaskName
 
@@ -146,7 +146,7 @@ class ScheduleStatus:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunsInHand:
+class ActiveRuns:
     """The unfinished runs of a task.
 
     Attributes:
@@ -253,7 +253,7 @@ class Status:
 
     now: datetime
     schedules: tuple[ScheduleStatus, ...]
-    runs_in_hand: tuple[RunsInHand, ...]
+    active_runs: tuple[ActiveRuns, ...]
     failures: Failures
     processes: tuple[ProcessStatus, ...]
     unserved_queues: tuple[str, ...]
@@ -282,13 +282,13 @@ def gather() -> Status:
     held = first_runs(silent)
     used = {actor.queue_name for actor in get_broker().actors.values()}
     served = {name for process in alive for name in process.queues}
-    in_hand, failed = runs_in_hand(now), failures(since=now - timedelta(days=1))
+    in_hand, failed = active_runs(now), failures(since=now - timedelta(days=1))
     tasks, known = {runs.task for runs in in_hand}, known_tasks(alive)
     queues, broker_error = look_at_queues(sorted(used | served), now)
     return Status(
         now=now,
         schedules=tuple(schedule_status(schedule, runs, now) for schedule in schedules),
-        runs_in_hand=in_hand,
+        active_runs=in_hand,
         failures=failed,
         processes=tuple(process_status(process) for process in alive),
         unserved_queues=tuple(sorted(used - served)),
@@ -358,7 +358,7 @@ def schedule_status(
     fault = ""
     times = next_slot = overdue_slot = unsuccessful_since = None
     try:
-        times = schedule.times
+        times = schedule.recurrence
         get_broker().get_actor(schedule.task)
         next_slot = next(times.after(now), None) if schedule.enabled else None
         overdue_slot = overdue(schedule, times, now) if schedule.enabled else None
@@ -389,17 +389,17 @@ def schedule_status(
 def held_until(schedule: Schedule, now: datetime) -> datetime | None:
     """Return the moment until which no slot is claimed, if only a clock set back explains it."""
     ahead = schedule.enabled and schedule.is_ahead_of(now)
-    return schedule.dealt_with_until if ahead else None
+    return schedule.handled_until if ahead else None
 
 
-def overdue(schedule: Schedule, times: Times, now: datetime) -> datetime | None:
+def overdue(schedule: Schedule, times: Recurrence, now: datetime) -> datetime | None:
     """Return the latest slot, if it should have been dealt with by now and has not been."""
     latest = next(times.until(now - SLOT_GRACE), None)
-    return latest if latest and latest > schedule.dealt_with_until else None
+    return latest if latest and latest > schedule.handled_until else None
 
 
 def unsuccessful(
-    schedule: "PointingSchedule", times: Times, now: datetime, *, at_work: bool
+    schedule: "PointingSchedule", times: Recurrence, now: datetime, *, at_work: bool
 ) -> datetime | None:
     """Return the first of a schedule's last slots if none of them has succeeded.
 
@@ -434,12 +434,12 @@ def ended_run(run: TaskRun) -> EndedRun:
         state=run.state,
         finished_at=run.finished_at,
         summary=run.summary,
-        error=run.last_words[:LONGEST_ERROR],
+        error=run.error_summary[:LONGEST_ERROR],
         errors=count_errors(run.result),
     )
 
 
-def runs_in_hand(now: datetime) -> tuple[RunsInHand, ...]:
+def active_runs(now: datetime) -> tuple[ActiveRuns, ...]:
     """Return the unfinished runs, by task."""
     # A run that the broker does not take is due anew every few seconds: until it has been taken up
     # it counts from the moment it was owed.
@@ -460,7 +460,7 @@ def runs_in_hand(now: datetime) -> tuple[RunsInHand, ...]:
         .order_by("task")
     )
     return tuple(
-        RunsInHand(
+        ActiveRuns(
             task=row["task"],
             pending=row["pending"],
             queued=row["queued"],
@@ -483,9 +483,12 @@ def stuck_runs(now: datetime) -> Mapping[tuple[str, str], Stuck]:
     before = now - WAIT_GRACE
     running = Q(state=State.RUNNING)
     kinds = {
-        "orphaned": ("got_on_at", running & Q(holder_is_there=False, got_on_at__lt=before)),
+        "orphaned": (
+            "last_progress_at",
+            running & Q(holder_is_there=False, last_progress_at__lt=before),
+        ),
         "stopping": ("stop_requested_at", running & Q(stop_requested_at__lt=before)),
-        "stalled": ("got_on_at", stalled(now)),
+        "stalled": ("last_progress_at", stalled(now)),
         "waiting": ("due_at", Q(state=State.QUEUED, due_at__lt=before)),
         "interrupted": ("progressed_at", interrupted()),
     }
@@ -493,7 +496,7 @@ def stuck_runs(now: datetime) -> Mapping[tuple[str, str], Stuck]:
     runs = (
         TaskRun.objects.unfinished()
         .annotate(
-            got_on_at=Coalesce("progressed_at", "started_at", "created_at"),
+            last_progress_at=Coalesce("progressed_at", "started_at", "created_at"),
             holder_is_there=Exists(Process.objects.filter(pk=OuterRef("held_by"))),
         )
         .annotate(kind=choose({kind: (which, Value(kind)) for kind, (_, which) in kinds.items()}))
@@ -528,12 +531,12 @@ def stalled(now: datetime) -> Q:
         name: timedelta(milliseconds=time_limit(actor)) + LIMIT_GRACE
         for name, actor in get_broker().actors.items()
     }
-    beyond = Q(got_on_at__lt=now - timedelta(milliseconds=TIME_LIMIT) - LIMIT_GRACE)
+    beyond = Q(last_progress_at__lt=now - timedelta(milliseconds=TIME_LIMIT) - LIMIT_GRACE)
     over_limit = beyond & ~Q(task__in=limits)
     for name, limit in limits.items():
-        over_limit |= Q(task=name, got_on_at__lt=now - limit)
+        over_limit |= Q(task=name, last_progress_at__lt=now - limit)
     no_steps = Q(progress={})
-    between_steps = ~no_steps & Q(got_on_at__lt=now - STEP_GRACE)
+    between_steps = ~no_steps & Q(last_progress_at__lt=now - STEP_GRACE)
     return Q(state=State.RUNNING) & (between_steps | (no_steps & over_limit))
 
 
@@ -607,7 +610,7 @@ def is_stale(last_at: datetime | None, ping: Schedule, now: datetime) -> bool:
     """Say whether too many pings of a schedule have come to nothing."""
     since = max(ping.effective_since, last_at or ping.effective_since)
     try:
-        slots = list(islice(ping.times.until(now), MOST_PINGS_LOST))
+        slots = list(islice(ping.recurrence.until(now), MOST_PINGS_LOST))
     except ValueError:
         return False  # That is another fault than this.
     return len(slots) == MOST_PINGS_LOST and slots[-1] > since

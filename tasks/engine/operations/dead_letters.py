@@ -20,13 +20,13 @@ from dramatiq.errors import ActorNotFound
 
 from accounts.models import User
 from tasks.engine.broker.messages import decoded
-from tasks.engine.broker.waking import prompt_client, queue_key
+from tasks.engine.broker.waking import queue_key, short_timeout_client
 from tasks.engine.models import TaskRun, Trigger
 from tasks.engine.operations.runs import may_start
-from tasks.engine.runs.enqueue import Request, hand_over
+from tasks.engine.runs.enqueue import Request, publish
 
 #: Dead letters that one exchange with the broker deals with.
-BATCH = 500
+LETTERS_PER_EXCHANGE = 500
 
 #: Characters of an actor's name.
 LONGEST_NAME = 200
@@ -104,7 +104,7 @@ def count(queues: Sequence[str]) -> int:
     Raises:
         redis.RedisError: the broker cannot be asked.
     """
-    with prompt_client().pipeline(transaction=False) as pipe:
+    with short_timeout_client().pipeline(transaction=False) as pipe:
         for name in queues:
             pipe.zcard(f"{queue_key(name)}.XQ")
         return sum(pipe.execute())
@@ -146,7 +146,7 @@ def all_of(
         redis.RedisError: the broker cannot be asked.
     """
     for queue in queues:
-        for ids in batched(_ids(queue), BATCH):
+        for ids in batched(_ids(queue), LETTERS_PER_EXCHANGE):
             yield [
                 letter
                 for letter in _letters(queue, ids)
@@ -172,7 +172,7 @@ def retry(letters: Sequence[DeadLetter], *, by: User) -> Outcome:
             forbidden += 1
             continue
         try:
-            run = _send_again(letter, by)
+            run = _retry(letter, by)
         except (DataError, TypeError, ValueError):
             # Arguments that its actor does not take, or the database, such as a NUL.
             refused += 1
@@ -209,7 +209,7 @@ def discard(letters: Sequence[DeadLetter]) -> list[DeadLetter]:
     Raises:
         redis.RedisError: the broker cannot be asked.
     """
-    with prompt_client().pipeline(transaction=True) as pipe:
+    with short_timeout_client().pipeline(transaction=True) as pipe:
         for letter in letters:
             pipe.zrem(f"{queue_key(letter.queue)}.XQ", key_of(letter.id))
             pipe.hdel(f"{queue_key(letter.queue)}.XQ.msgs", cast("str", key_of(letter.id)))
@@ -217,7 +217,7 @@ def discard(letters: Sequence[DeadLetter]) -> list[DeadLetter]:
     return [letter for letter, gone in zip(letters, went, strict=True) if gone]
 
 
-def _send_again(letter: DeadLetter, by: User) -> TaskRun | None:
+def _retry(letter: DeadLetter, by: User) -> TaskRun | None:
     """Owe a run with the letter's message; None if that has been done before."""
     assert letter.message  # noqa: S101  (`can_be_retried` says so; for the type checker)
     message = Message[Any](
@@ -230,17 +230,17 @@ def _send_again(letter: DeadLetter, by: User) -> TaskRun | None:
     )
     try:
         with transaction.atomic():
-            run = Request(Trigger.ADMIN, by).owe(message)
+            run = Request(Trigger.ADMIN, by).create(message)
     except IntegrityError:
         return None
-    transaction.on_commit(partial(hand_over, run), robust=True)
+    transaction.on_commit(partial(publish, run), robust=True)
     return run
 
 
 def _ids(queue: str, *, limit: int | None = None) -> list[str]:
     """Return the ids of dead letters, the latest first."""
     last = -1 if limit is None else limit - 1
-    ids = cast("list[bytes]", prompt_client().zrevrange(f"{queue_key(queue)}.XQ", 0, last))
+    ids = cast("list[bytes]", short_timeout_client().zrevrange(f"{queue_key(queue)}.XQ", 0, last))
     return [id_of(key) for key in ids]
 
 
@@ -267,7 +267,7 @@ def printable(text: str) -> str:
 def _letters(queue: str, ids: Sequence[str]) -> list[DeadLetter]:
     if not ids:
         return []
-    with prompt_client().pipeline(transaction=True) as pipe:
+    with short_timeout_client().pipeline(transaction=True) as pipe:
         keys = cast("list[str]", [key_of(letter) for letter in ids])
         pipe.hmget(f"{queue_key(queue)}.XQ.msgs", keys)
         pipe.zmscore(f"{queue_key(queue)}.XQ", keys)

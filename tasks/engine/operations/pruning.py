@@ -13,14 +13,14 @@ from tasks.engine.worker.middleware import is_recorded
 KEEP_DAYS = 90
 
 #: How long (days) a run of an actor that is not recorded is kept, such as ping's: its pulse.
-KEEP_PULSE_DAYS = 1
+KEEP_UNRECORDED_DAYS = 1
 
 #: A run's row must outlast every copy of its message: without it a late one would run it again.
 LEAST_KEEP_DAYS = 1
 MOST_KEEP_DAYS = 3_650
 
 #: Runs in one transaction.
-BATCH = 5_000
+RUNS_PER_TRANSACTION = 5_000
 
 
 class PruneReport(TypedDict):
@@ -50,7 +50,9 @@ def prune_runs(*, keep_days: int = KEEP_DAYS, dry_run: bool = False) -> PruneRep
 def delete_in_batches(runs: TaskRunQuerySet) -> int:
     """Delete runs that have ended, the oldest first; return how many there were."""
     deleted = 0
-    while pks := list(runs.order_by("finished_at").values_list("pk", flat=True)[:BATCH]):
+    while pks := list(
+        runs.order_by("finished_at").values_list("pk", flat=True)[:RUNS_PER_TRANSACTION]
+    ):
         # A run that has ended never changes again, so what was found is still to go.
         deleted += TaskRun.objects.filter(pk__in=pks).delete()[0]
     return deleted
@@ -66,7 +68,7 @@ def prunable(keep_days: int) -> tuple[TaskRunQuerySet, TaskRunQuerySet]:
     broker = get_broker()
     pulse = [name for name in broker.actors if not is_recorded(broker, name)]
     long_ago = now - timedelta(days=keep_days)
-    yesterday = now - timedelta(days=KEEP_PULSE_DAYS)
+    yesterday = now - timedelta(days=KEEP_UNRECORDED_DAYS)
     return (
         TaskRun.objects.filter(finished_at__lt=long_ago),
         TaskRun.objects.filter(

@@ -19,9 +19,9 @@ from dramatiq.broker import get_broker
 from dramatiq.errors import ActorNotFound
 
 from accounts.models import User
-from tasks.engine.database import database_now, one_at_a_time
+from tasks.engine.database import database_now, exclusive_transaction
 from tasks.engine.models import Schedule, TaskRun, Trigger
-from tasks.engine.runs.enqueue import Request, hand_over
+from tasks.engine.runs.enqueue import Request, publish
 from tasks.names import TaskName
 from tasks.undo import NotRestorable, taken
 from todos.clock import ClocksDisagree
@@ -213,10 +213,10 @@ def _start(
             message = actor.message_with_options(
                 args=tuple(arguments.get("args", ())), kwargs=dict(arguments.get("kwargs", {}))
             )
-            run = Request(Trigger.ADMIN, by).owe(message)
+            run = Request(Trigger.ADMIN, by).create(message)
         except (TypeError, ValueError) as error:
             raise Refused(f"{task} cannot have these arguments", detail=str(error)) from error
-        transaction.on_commit(partial(hand_over, run), robust=True)
+        transaction.on_commit(partial(publish, run), robust=True)
     return run
 
 
@@ -238,7 +238,7 @@ def starting(task: str) -> Iterator[None]:
     Whoever comes second finds the first one's run.
     """
     # Not every task has a schedule whose row could be locked.
-    with one_at_a_time(f"start {task}"):
+    with exclusive_transaction(f"start {task}"):
         list(Schedule.objects.select_for_update().filter(task=task))
         yield
 

@@ -52,11 +52,11 @@ class Request:
             TypeError: the actor takes no such arguments, or one cannot be written as JSON.
             ValueError: an argument is out of the bounds that the actor's `check` knows.
         """
-        run = self.owe(actor.message(*args, **kwargs))
-        transaction.on_commit(partial(hand_over, run), robust=True)
+        run = self.create(actor.message(*args, **kwargs))
+        transaction.on_commit(partial(publish, run), robust=True)
         return run
 
-    def owe(self, message: Message[Any], *, scheduled_for: datetime | None = None) -> TaskRun:
+    def create(self, message: Message[Any], *, scheduled_for: datetime | None = None) -> TaskRun:
         """Write the row of a message that is handed over once that is committed.
 
         Raises:
@@ -101,25 +101,36 @@ def arguments(message: Message[Any] | MessageProxy) -> Mapping[str, Any]:
     return {"args": list(message.args), "kwargs": message.kwargs}
 
 
-def send(run: TaskRun, *, first: bool = True, lost: bool = False) -> bool:
-    """Hand over a run.
-
-    Args:
-        run: as it was read.
-        first: it is pending; otherwise it is queued, and sent once more.
-        lost: the broker has lost the message that was sent before.
+def send(run: TaskRun) -> bool:
+    """Publish a pending run that is due.
 
     Returns:
-        Whether it was sent now; otherwise somebody else did, or the broker is away and it goes
-        later.
+        Whether it was published now; otherwise another process did so, or the broker is away and
+        the relay publishes it later.
 
     Raises:
         OperationalError, InterfaceError: the database is away.
     """
-    return run.mark_sent(first=first, lost=lost) and hand_over(run)
+    return run.mark_sent() and publish(run)
 
 
-def hand_over(run: TaskRun) -> bool:
+def resend(run: TaskRun, *, lost: bool) -> bool:
+    """Publish a queued run once more.
+
+    Args:
+        run: as it was read.
+        lost: the broker has lost the message that was sent before.
+
+    Returns:
+        As for `send`.
+
+    Raises:
+        OperationalError, InterfaceError: the database is away.
+    """
+    return run.mark_resent(lost=lost) and publish(run)
+
+
+def publish(run: TaskRun) -> bool:
     """Give the broker the message of a run that is marked as sent.
 
     Returns:
@@ -130,8 +141,8 @@ def hand_over(run: TaskRun) -> bool:
         get_broker().enqueue(message)
     except RedisError as error:
         outages.report("broker", error)
-        with outages.tolerate():
+        with outages.reporting():
             run.mark_unsent(retry_in=RETRY_SENDING)
         return False
-    outages.over("broker")
+    outages.resolve("broker")
     return True

@@ -12,14 +12,14 @@ from typing import Any
 from dramatiq.errors import Retry
 
 from tasks.engine.database import database_now, short_transaction
-from tasks.engine.heartbeat import Presence
+from tasks.engine.heartbeat import Heartbeat
 from tasks.engine.models import TaskRun
 from tasks.engine.outages import check_connection, outages
 from todos.walk import InMemory
 
 #: How long (seconds) one message of a run works before the next one goes on with the rest, so that
 #: a deploy never waits for it and it keeps nobody else waiting.
-SLICE = 20.0
+SLICE_SECONDS = 20.0
 
 #: Set when this process has been told to stop.
 stopping = Event()
@@ -27,11 +27,11 @@ stopping = Event()
 _current = local()
 
 
-class HandedOn(Retry):
+class Continued(Retry):
     """The rest of this run is for its next message."""
 
 
-class RunTaken(Retry):
+class RunTakenOver(Retry):
     """Others have taken this process for dead, and the run is theirs."""
 
 
@@ -50,22 +50,22 @@ class Stopped(Retry):
 class Execution:
     """One attempt at a run, in this process."""
 
-    def __init__(self, run: TaskRun, presence: Presence, *, sliced: bool = True) -> None:
+    def __init__(self, run: TaskRun, heartbeat: Heartbeat, *, sliced: bool = True) -> None:
         """Begin.
 
         Args:
             run: taken up by this process just now.
-            presence: how others know of this process.
+            heartbeat: how others know of this process.
             sliced: hand on after a while; otherwise it runs to its end.
         """
         self.run = run
         self.as_of: datetime = run.as_of
         self.result: object = None
         self.to_stop = Event()
-        self._presence = presence
+        self._heartbeat = heartbeat
         self.begun = monotonic()
-        self._ends = self.begun + SLICE if sliced else float("inf")
-        self._got_on = False
+        self._ends = self.begun + SLICE_SECONDS if sliced else float("inf")
+        self._progressed = False
         #: What this attempt last read or wrote, and what it was writing when a step ended badly.
         self._known: dict[str, Any] | None = None
         self._attempted: dict[str, Any] | None = None
@@ -92,16 +92,16 @@ class Execution:
             ends well, and with it whatever the block did to the database; otherwise neither is.
 
         Raises:
-            HandedOn: enough for now; the rest is for the next message.
+            Continued: enough for now; the rest is for the next message.
             Stopped: somebody has asked for the run to stop.
             Rewound: the database has lost earlier steps.
-            RunTaken: this process was taken for dead, and the run is somebody else's.
+            RunTakenOver: this process was taken for dead, and the run is somebody else's.
         """
         if self.to_stop.is_set():
             raise Stopped
         # However short the time, each message gets on a little.
-        if stopping.is_set() or (self._got_on and monotonic() >= self._ends):
-            raise HandedOn
+        if stopping.is_set() or (self._progressed and monotonic() >= self._ends):
+            raise Continued
         self.read(check_connection)
         with short_transaction():
             before = self._before()
@@ -110,10 +110,10 @@ class Execution:
             self._attempted = progress
             # If others have taken the run up meanwhile, or the database no longer has what this
             # attempt knows, all of this step is undone.
-            if not self.run.save_progress(progress, self._presence.id, before=before):
+            if not self.run.save_progress(progress, self._heartbeat.id, before=before):
                 raise self._lost()
         self._known, self._attempted = progress, None
-        self._got_on = self._got_on or progress != before
+        self._progressed = self._progressed or progress != before
 
     def is_kept(self) -> bool:
         """Say whether the database has all the steps that this attempt knows of."""
@@ -150,20 +150,22 @@ class Execution:
             OperationalError, InterfaceError: it is away, and this process is to stop.
         """
         started = monotonic()
-        done = outages.insist(lambda: self._among_the_living(do), until=stopping)
+        done = outages.retry_until_database_returns(
+            lambda: self._among_the_living(do), until=stopping
+        )
         self._ends += monotonic() - started
         return done
 
     def _among_the_living[R](self, do: Callable[[], R]) -> R:
         # A process that was frozen says first that it is there, or the run would be taken from it.
-        self._presence.see_to_it()
+        self._heartbeat.beat_if_late()
         return do()
 
     def _lost(self) -> Retry:
         """Return why the run may not be worked on any longer."""
         if self.run.is_to_stop():
             return Stopped()
-        return RunTaken() if self.run.stored_progress() is None else Rewound()
+        return RunTakenOver() if self.run.stored_progress() is None else Rewound()
 
 
 class Unrecorded(InMemory):

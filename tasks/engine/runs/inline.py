@@ -10,10 +10,10 @@ from typing import Any
 from django.db.models.functions import Now
 from dramatiq import Message
 
-from tasks.engine.errors import kind, written
-from tasks.engine.heartbeat import Presence
+from tasks.engine.errors import error_name, format_error
+from tasks.engine.heartbeat import Heartbeat
 from tasks.engine.models import ProcessKind, State
-from tasks.engine.outages import DATABASE_AWAY, takes_nothing
+from tasks.engine.outages import DATABASE_AWAY, refuses_everyone
 from tasks.engine.runs.enqueue import Request
 from tasks.engine.runs.execution import Execution, Rewound, Stopped
 
@@ -26,7 +26,7 @@ class Interrupted(Exception):  # noqa: N818  (it says what became of the run)
 
 
 @contextmanager
-def running_here(request: Request, message: Message[Any]) -> Iterator[Execution]:
+def inline_run(request: Request, message: Message[Any]) -> Iterator[Execution]:
     """Record what the block does as the run that this message asks for.
 
     The block leaves its result in the execution's `result`. Ctrl-C or SIGTERM end the run at its
@@ -42,18 +42,18 @@ def running_here(request: Request, message: Message[Any]) -> Iterator[Execution]
         Interrupted: the database failed; a worker carries the run on.
         TypeError, ValueError: the message's arguments are refused.
     """
-    with Presence(ProcessKind.COMMAND) as presence:
+    with Heartbeat(ProcessKind.COMMAND) as heartbeat:
         run = request.record(
             message,
             state=State.RUNNING,
             started_at=Now(),
             progressed_at=Now(),
-            held_by=presence.id,
-            worker=presence.name,
+            held_by=heartbeat.id,
+            worker=heartbeat.name,
             attempts=1,
         )
         run.refresh_from_db()
-        execution = Execution(run, presence, sliced=False)
+        execution = Execution(run, heartbeat, sliced=False)
         try:
             with stopped_by_signals(execution):
                 yield execution
@@ -65,15 +65,17 @@ def running_here(request: Request, message: Message[Any]) -> Iterator[Execution]
                 run.end_stopped()
             raise Stopped from stop
         except Rewound:
-            run.hand_on(after=timedelta())
+            run.continue_later(after=timedelta())
             raise
         except DATABASE_AWAY as error:
             with suppress(*DATABASE_AWAY):  # Then a worker finds the run without its process.
-                run.interrupt(written(error), after=timedelta(), counted=not takes_nothing(error))
-            raise Interrupted(kind(error)) from error
+                run.interrupt(
+                    format_error(error), after=timedelta(), counted=not refuses_everyone(error)
+                )
+            raise Interrupted(error_name(error)) from error
         except BaseException as error:
             with suppress(*DATABASE_AWAY):
-                run.fail(written(error))
+                run.fail(format_error(error))
             raise
         execution.read(lambda: run.succeed(execution.result))
 

@@ -8,7 +8,7 @@ from typing import Any
 from dramatiq import Message
 from dramatiq.results.backends.redis import RedisBackend
 
-from tasks.engine.errors import OF_THE_DATABASE, last_line
+from tasks.engine.errors import OF_THE_DATABASE, error_line
 
 
 class RunFailed(Exception):  # noqa: N818  (named as the state is)
@@ -27,5 +27,5 @@ class ResultBackend(RedisBackend):
             ttl: how long it is kept (ms).
         """
         if isinstance(exception, OF_THE_DATABASE):
-            exception = RunFailed(last_line(exception))
+            exception = RunFailed(error_line(exception))
         super().store_exception(message, exception, ttl)

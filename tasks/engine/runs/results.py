@@ -23,7 +23,7 @@ def store_result(run: TaskRun) -> None:
             lambda backend, message: backend.store_result(message, run.result, settings.RESULT_TTL),
         )
     elif run.state == State.FAILED:
-        store_exception(run, RunFailed(run.last_words))
+        store_exception(run, RunFailed(run.error_summary))
     elif run.state == State.CANCELLED:
         store_exception(run, RunFailed(run.reason))
 

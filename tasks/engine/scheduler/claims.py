@@ -23,7 +23,7 @@ MISSED = "Missed: nobody started it before the next slot came."
 TOO_LATE = "Missed, and too late to catch up."
 
 
-def turn_back(schedule: Schedule, now: datetime) -> None:
+def reset_after_clock_change(schedule: Schedule, now: datetime) -> None:
     """Have a schedule go by its slots until now, if it has dealt with later ones.
 
     The database's clock was ahead, and has been set back. Until it came there again, nothing of the
@@ -53,8 +53,10 @@ def claim(schedule_id: int) -> TaskRun | None:
     if schedule is None:
         return None
     now = database_now()
-    since = schedule.dealt_with_until
-    slots = [*islice(takewhile(lambda slot: slot > since, schedule.times.until(now)), MOST_MISSED)]
+    since = schedule.handled_until
+    slots = [
+        *islice(takewhile(lambda slot: slot > since, schedule.recurrence.until(now)), MOST_MISSED)
+    ]
     if not slots:
         return None
     latest, *missed = slots
@@ -67,7 +69,7 @@ def claim(schedule_id: int) -> TaskRun | None:
     if reason:
         return None
     message = get_broker().get_actor(schedule.task).message()
-    return Request(Trigger.SCHEDULE).owe(message, scheduled_for=latest)
+    return Request(Trigger.SCHEDULE).create(message, scheduled_for=latest)
 
 
 def reason_to_skip(schedule: Schedule, slot: datetime, now: datetime) -> str:

@@ -26,24 +26,24 @@ from dramatiq.broker import get_broker
 from dramatiq.errors import ActorNotFound
 
 from tasks.engine.database import database_now
-from tasks.engine.heartbeat import Presence
+from tasks.engine.heartbeat import Heartbeat
 from tasks.engine.models import ProcessKind, Schedule, TaskRun
 from tasks.engine.outages import outages
-from tasks.engine.runs.enqueue import hand_over
-from tasks.engine.scheduler.claims import claim, turn_back
-from tasks.engine.scheduler.relay import CONFIRM, Relay
+from tasks.engine.runs.enqueue import publish
+from tasks.engine.scheduler.claims import claim, reset_after_clock_change
+from tasks.engine.scheduler.relay import CONFIRM_SECONDS, Relay
 from tasks.schedules import SCHEDULES, add_missing_schedules
 
 logger = structlog.get_logger(__name__)
 
 #: Between two ticks (seconds).
-TICK = 2.0
+TICK_SECONDS = 2.0
 
 #: How long (seconds) the last tick may go on when the process is to stop.
-LAST_TICK = 5.0
+LAST_TICK_SECONDS = 5.0
 
 #: A tick that takes longer than this (seconds) is stuck.
-STUCK = 60
+STUCK_SECONDS = 60
 
 #: We are woken so much before a slot, to be ready when it comes.
 LEAD = timedelta(milliseconds=50)
@@ -67,8 +67,8 @@ class Scheduler:
         for default in SCHEDULES:
             get_broker().get_actor(default.task)
         self._alive_file = alive_file
-        self._presence = Presence(ProcessKind.SCHEDULER)
-        self._relay = Relay(self._presence.contact)
+        self._heartbeat = Heartbeat(ProcessKind.SCHEDULER)
+        self._relay = Relay(self._heartbeat.contact)
         self._stopped = Event()
         self._ticks = 0
         self._set_up = False
@@ -87,12 +87,12 @@ class Scheduler:
         signal.signal(signal.SIGTERM, self._stop)
         signal.signal(signal.SIGINT, self._stop)
         ticking = Thread(target=self._tick_on, name="tick", daemon=True)
-        with self._presence:
+        with self._heartbeat:
             ticking.start()
             Thread(target=self._watch, name="watchdog", daemon=True).start()
             logger.info("scheduler started")
             self._clock.start()
-            ticking.join(LAST_TICK)
+            ticking.join(LAST_TICK_SECONDS)
         logger.info("scheduler stopped")
 
     def run_once(self) -> None:
@@ -106,15 +106,15 @@ class Scheduler:
         self._claim_what_is_due(database_now())
         self._relay.run()
         if TaskRun.objects.held_by_silent().exists():
-            self._take_from_the_dead()
+            self._release_orphans()
 
-    def _take_from_the_dead(self) -> None:
+    def _release_orphans(self) -> None:
         """Stay until it is known who is gone: whoever is there is heard of within a liveness."""
-        with self._presence:
-            while self._presence.contact.heard_all_since() is None:
+        with self._heartbeat:
+            while self._heartbeat.contact.gone_before() is None:
                 sleep(1)
             self._relay.run()
-            sleep(CONFIRM)
+            sleep(CONFIRM_SECONDS)
             self._relay.run()
 
     def tick(self) -> None:
@@ -133,21 +133,21 @@ class Scheduler:
         for schedule in Schedule.objects.filter(enabled=True):
             try:
                 get_broker().get_actor(schedule.task)
-                latest = next(schedule.times.until(now), None)
+                latest = next(schedule.recurrence.until(now), None)
             except (ActorNotFound, ValueError) as error:
                 # A task of another version of the code, a time zone that is no more.
                 outages.report(f"schedule of {schedule.task}", error, how="unusable")
                 continue
             usable.append(schedule)
-            turn_back(schedule, now)
-            if latest and latest > schedule.dealt_with_until:
+            reset_after_clock_change(schedule, now)
+            if latest and latest > schedule.handled_until:
                 self._try_to_claim(schedule.pk)
         return usable
 
     def _tick_on(self) -> None:
         while not self._stopped.is_set():
             try:
-                with outages.tolerate():
+                with outages.reporting():
                     self.tick()
             except Exception:
                 logger.exception("tick failed")  # The next one may do better.
@@ -155,7 +155,7 @@ class Scheduler:
             self._ticks += 1
             if self._alive_file:
                 self._alive_file.touch()
-            self._stopped.wait(TICK)
+            self._stopped.wait(TICK_SECONDS)
         connections.close_all()
 
     def _plan(self, schedules: Iterable[Schedule]) -> None:
@@ -173,7 +173,7 @@ class Scheduler:
 
     def _next(self, schedule: Schedule) -> datetime:
         """Return when, by this machine's clock, the next slot comes."""
-        return next(schedule.times.after(timezone.now() + self._ahead)) - self._ahead
+        return next(schedule.recurrence.after(timezone.now() + self._ahead)) - self._ahead
 
     def _wake_at(self, moment: datetime, schedule_id: int) -> None:
         self._clock.add_job(
@@ -187,7 +187,7 @@ class Scheduler:
 
     def _on_time(self, schedule_id: int, moment: datetime) -> None:
         """Claim the slot that comes at this moment, by this machine's clock, and plan the next."""
-        with outages.tolerate():
+        with outages.reporting():
             close_old_connections()
             # The database's clock decides.
             early = (moment + self._ahead - database_now()).total_seconds()
@@ -202,14 +202,14 @@ class Scheduler:
         """Claim its slots, unless somebody holds a lock on it, or its actor refuses to start."""
         name = f"schedule {schedule_id}"
         try:
-            with outages.pass_over_locked(name):
+            with outages.skipping_locked(name):
                 self._claim(schedule_id)
         except (TypeError, ValueError) as error:
             outages.report(name, error, how="unusable")
 
     def _claim(self, schedule_id: int) -> None:
         run = claim(schedule_id)
-        if run and hand_over(run):
+        if run and publish(run):
             logger.info("sent", task=run.task, run=run.pk, message_id=str(run.message_id))
 
     def _watch(self) -> None:
@@ -222,7 +222,7 @@ class Scheduler:
         while not self._stopped.wait(1):
             seconds = 0 if self._ticks != seen else seconds + 1
             seen = self._ticks
-            if seconds >= STUCK:
+            if seconds >= STUCK_SECONDS:
                 logger.critical("scheduler stuck", seconds=seconds)
                 faulthandler.dump_traceback()
                 os._exit(1)

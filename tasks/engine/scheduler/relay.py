@@ -19,17 +19,17 @@ from dramatiq.broker import get_broker
 
 from tasks.engine.broker.waking import WakingBroker, Whereabouts
 from tasks.engine.contact import Contact
-from tasks.engine.database import database_now, one_at_a_time
+from tasks.engine.database import database_now, exclusive_transaction
 from tasks.engine.models import MOST_CRASHES, Process, State, TaskRun, TaskRunQuerySet
 from tasks.engine.models.process import known_tasks, liveness
 from tasks.engine.outages import outages
-from tasks.engine.runs.enqueue import hand_over, send
+from tasks.engine.runs.enqueue import publish, resend, send
 from tasks.engine.runs.results import store_result
 
 logger = structlog.get_logger(__name__)
 
 #: Runs that one query fetches, the oldest first.
-BATCH = 200
+RUNS_PER_QUERY = 200
 
 #: Batches of waiting runs in one pass; the next pass goes on where it ended. A pass comes every few
 #: seconds.
@@ -43,7 +43,7 @@ MOST_LOSSES = 20
 
 #: A process is silent for this long (seconds), with nobody holding a lock on its row, before it
 #: counts as gone: it may have waited for that lock until now.
-CONFIRM = 4.0
+CONFIRM_SECONDS = 4.0
 
 #: How long a run is kept back that no live worker knows the task of: a deploy takes no longer.
 UNKNOWN_FOR = timedelta(minutes=10)
@@ -74,31 +74,31 @@ class Relay:
             OperationalError, InterfaceError: the database is away.
             redis.RedisError: the broker is away.
         """
-        self._take_from_the_dead()
+        self._release_orphans()
         end_stopped()
         if send_due():
-            self._send_again()
+            self._resend_stuck()
 
-    def _take_from_the_dead(self) -> None:
+    def _release_orphans(self) -> None:
         """Have runs started again whose process is gone; fail those that keep killing theirs."""
-        since = self._contact.heard_all_since()
+        since = self._contact.gone_before()
         if since is None:
             return
         silent = unlocked(Process.objects.silent_since(since))
         now = monotonic()
         self._silent = {one.pk: self._silent.get(one.pk, now) for one in silent}
         for process in silent:
-            if now - self._silent[process.pk] < CONFIRM:
+            if now - self._silent[process.pk] < CONFIRM_SECONDS:
                 continue
             # If it still is: it may be heard of at this moment.
             gone, _ = Process.objects.silent_since(since).filter(pk=process.pk).delete()
             if gone:
                 logger.warning("process gone", process=str(process), seen_at=process.seen_at)
         for run in unlocked(TaskRun.objects.orphaned().order_by("pk")):
-            with outages.pass_over_locked(str(run)):
-                take_from_the_dead(run)
+            with outages.skipping_locked(str(run)):
+                release_orphan(run)
 
-    def _send_again(self) -> None:
+    def _resend_stuck(self) -> None:
         """Send again what the broker has lost, or left with a worker that does not get to it."""
         broker = get_broker()
         if not isinstance(broker, WakingBroker):
@@ -106,8 +106,8 @@ class Relay:
         for _ in range(MOST_BATCHES):
             runs = self._next_waiting()
             for queue, its in groupby(sorted(runs, key=attrgetter("queue")), attrgetter("queue")):
-                send_again(broker, queue, list(its))
-            if len(runs) < BATCH:
+                resend_stuck(broker, queue, list(its))
+            if len(runs) < RUNS_PER_QUERY:
                 self._looked_until = None
                 return
 
@@ -117,7 +117,7 @@ class Relay:
         if self._looked_until:
             sent_at, pk = self._looked_until
             waiting = waiting.filter(Q(sent_at__gt=sent_at) | Q(sent_at=sent_at, pk__gt=pk))
-        runs = list(waiting.order_by("sent_at", "pk")[:BATCH])
+        runs = list(waiting.order_by("sent_at", "pk")[:RUNS_PER_QUERY])
         if runs and runs[-1].sent_at:
             self._looked_until = (runs[-1].sent_at, runs[-1].pk)
         return runs
@@ -128,21 +128,21 @@ def unlocked[M: Model](rows: QuerySet[M]) -> list[M]:
     if not rows.exists():
         return []
     with transaction.atomic():
-        return list(rows.select_for_update(skip_locked=True)[:BATCH])
+        return list(rows.select_for_update(skip_locked=True)[:RUNS_PER_QUERY])
 
 
-def others_hold(run: TaskRun) -> bool:
+def is_locked_by_others(run: TaskRun) -> bool:
     """Say whether somebody holds a lock on a run: changing it would have to wait for them."""
     with transaction.atomic():
         return not TaskRun.objects.select_for_update(skip_locked=True).filter(pk=run.pk)
 
 
-def take_from_the_dead(run: TaskRun) -> None:
+def release_orphan(run: TaskRun) -> None:
     """Have an orphaned run started again, unless it keeps killing its process."""
     if run.crashes + 1 >= MOST_CRASHES:
         orphaned = Q(pk__in=TaskRun.objects.filter(pk=run.pk).orphaned())
         reason = f"Its process died {MOST_CRASHES} times without getting any further."
-        give_up(run, reason, orphaned)
+        fail_run(run, reason, orphaned)
     elif run.release():
         logger.warning("run taken from a dead process", task=run.task, run=run.pk)
 
@@ -150,7 +150,7 @@ def take_from_the_dead(run: TaskRun) -> None:
 def end_stopped() -> None:
     """End the runs that were to stop and that nobody is at any more."""
     for run in unlocked(TaskRun.objects.to_be_ended().order_by("pk")):
-        with outages.pass_over_locked(str(run)):
+        with outages.skipping_locked(str(run)):
             if run.cancel(run.reason):
                 run.refresh_from_db()
                 store_result(run)
@@ -165,22 +165,22 @@ def send_due() -> bool:
     due = TaskRun.objects.due()
     known = known_tasks(Process.objects.alive())
     if known is not None:
-        keep_back(due.exclude(task__in=known))
+        fail_unknown(due.exclude(task__in=known))
         due = due.filter(task__in=known)
     for run in unlocked(due.unsuspected().order_by("due_at")):
-        with outages.pass_over_locked(str(run)):
+        with outages.skipping_locked(str(run)):
             if not send(run) and outages.is_away("broker"):
                 return False
     return send_suspect(due)
 
 
-def keep_back(due: TaskRunQuerySet) -> None:
+def fail_unknown(due: TaskRunQuerySet) -> None:
     """Fail those of the runs whose task no live worker knows that have waited for one too long."""
     minutes = UNKNOWN_FOR // timedelta(minutes=1)
     for run in unlocked(due.filter(due_at__lt=Now() - UNKNOWN_FOR).order_by("due_at")):
-        with outages.pass_over_locked(str(run)):
+        with outages.skipping_locked(str(run)):
             reason = f"No live worker has known the task {run.task} for {minutes} minutes."
-            give_up(run, reason, Q(state=State.PENDING))
+            fail_run(run, reason, Q(state=State.PENDING))
 
 
 def send_suspect(due: TaskRunQuerySet) -> bool:
@@ -198,14 +198,14 @@ def send_suspect(due: TaskRunQuerySet) -> bool:
         Q(state=State.QUEUED) | Q(state=State.RUNNING, progressed_at__gt=Now() - PROBATION),
         queue=OuterRef("queue"),
     )
-    with one_at_a_time("suspects"):
+    with exclusive_transaction("suspects"):
         suspects = due.suspect().filter(~Exists(on_its_way)).order_by("crashes", "due_at")
         run = suspects.select_for_update(skip_locked=True).first()
         sent = run is not None and run.mark_sent()
-    return hand_over(run) if run and sent else True
+    return publish(run) if run and sent else True
 
 
-def send_again(broker: WakingBroker, queue: str, runs: Sequence[TaskRun]) -> None:
+def resend_stuck(broker: WakingBroker, queue: str, runs: Sequence[TaskRun]) -> None:
     """Send again those of some waiting runs of a queue that no worker will get to.
 
     What the broker has lost is sent again a limited number of times, until a worker has taken it
@@ -221,17 +221,17 @@ def send_again(broker: WakingBroker, queue: str, runs: Sequence[TaskRun]) -> Non
         stuck = where is Whereabouts.FETCHED_BY_SILENT or (
             where is Whereabouts.FETCHED and run.sent_at is not None and run.sent_at < long_ago
         )
-        if not (lost or stuck) or others_hold(run):
+        if not (lost or stuck) or is_locked_by_others(run):
             continue
-        with outages.pass_over_locked(str(run)):
+        with outages.skipping_locked(str(run)):
             if lost and run.losses + 1 >= MOST_LOSSES:
                 same = Q(state=State.QUEUED, delivery=run.delivery)
-                give_up(run, f"The broker lost its message {MOST_LOSSES} times.", same)
-            elif send(run, first=False, lost=lost):
+                fail_run(run, f"The broker lost its message {MOST_LOSSES} times.", same)
+            elif resend(run, lost=lost):
                 logger.warning("sent again", task=run.task, run=run.pk, lost=lost)
 
 
-def give_up(run: TaskRun, reason: str, *conditions: Q) -> None:
+def fail_run(run: TaskRun, reason: str, *conditions: Q) -> None:
     """Fail a run, aloud, and tell whoever waits on it; unless it has got on meanwhile."""
     if run.fail(reason, *conditions):
         run.refresh_from_db()

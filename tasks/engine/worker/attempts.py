@@ -13,16 +13,16 @@ from dramatiq.middleware import Shutdown, SkipMessage, TimeLimitExceeded
 from redis.exceptions import RedisError
 
 from tasks.engine.database import database_now
-from tasks.engine.errors import kind, written
-from tasks.engine.heartbeat import Presence
+from tasks.engine.errors import error_name, format_error
+from tasks.engine.heartbeat import Heartbeat
 from tasks.engine.models import MOST_CRASHES, Process, ProcessKind, State, TaskRun, Trigger
-from tasks.engine.outages import DATABASE_AWAY, is_locked, outages, takes_nothing
+from tasks.engine.outages import DATABASE_AWAY, is_locked, outages, refuses_everyone
 from tasks.engine.runs.enqueue import arguments, send
 from tasks.engine.runs.execution import (
+    Continued,
     Execution,
-    HandedOn,
     Rewound,
-    RunTaken,
+    RunTakenOver,
     Stopped,
     set_current,
     stopping,
@@ -36,11 +36,11 @@ INTERRUPTIONS = (*DATABASE_AWAY, RedisError, Shutdown)
 
 #: Before a run goes on that was interrupted: three times as long after each interruption without
 #: getting any further, so that a table locked for two minutes does not use all of them up.
-INTERRUPTED = timedelta(seconds=5)
+FIRST_INTERRUPTION = timedelta(seconds=5)
 LONGEST_INTERRUPTION = timedelta(seconds=60)
 
 #: Before the relay sends on a run that a worker gave up because it is to stop.
-LEAVE_TO_OTHERS = timedelta(seconds=1)
+SHUTDOWN_DELAY = timedelta(seconds=1)
 
 #: For actors that say no limits of their own; milliseconds, as Dramatiq counts.
 MOST_RETRIES = 3
@@ -48,7 +48,7 @@ SHORTEST_BACKOFF = 15_000
 LONGEST_BACKOFF = 60 * 60 * 1000
 
 #: Before a run is sent again whose task the worker that got it does not know.
-LEAVE_TO_THOSE_WHO_KNOW = timedelta(seconds=5)
+UNKNOWN_TASK_DELAY = timedelta(seconds=5)
 
 
 class WorkerLedger:
@@ -59,19 +59,19 @@ class WorkerLedger:
     """
 
     def __init__(self) -> None:
-        self._presence: Presence | None = None
+        self._heartbeat: Heartbeat | None = None
         #: Attempts that a thread of this process is at, or is taking up: the run and its number.
-        self._in_hand: set[tuple[int, int]] = set()
+        self._active: set[tuple[int, int]] = set()
         self._lock = Lock()
         #: Those of this process's runs that no thread was at when it last looked.
         self._strays: set[tuple[int, int]] = set()
 
     def enter(self, *, queues: Collection[str], tasks: Collection[str]) -> None:
         """Say that this worker is there, which queues it serves and which tasks it knows."""
-        self._presence = Presence(
+        self._heartbeat = Heartbeat(
             ProcessKind.WORKER, queues=queues, tasks=tasks, on_beat=self._put_strays_back
         )
-        self._presence.begin()
+        self._heartbeat.begin()
 
     def stop(self) -> None:
         """Have runs stop at their next step."""
@@ -79,8 +79,8 @@ class WorkerLedger:
 
     def leave(self) -> None:
         """Say that this worker is gone; runs that it could not finish are free for others."""
-        if self._presence:
-            self._presence.end()
+        if self._heartbeat:
+            self._heartbeat.end()
 
     def open(self, message: MessageProxy) -> None:
         """Take a message's run up.
@@ -95,14 +95,16 @@ class WorkerLedger:
         reserved: set[tuple[int, int]] = set()
         execution = None
         try:
-            execution = outages.insist(lambda: self._open(message, reserved), until=stopping)
+            execution = outages.retry_until_database_returns(
+                lambda: self._open(message, reserved), until=stopping
+            )
         except Exception as error:
             # Without its run it must not be worked on. The relay will find it missing.
             message.options["store_results"] = False
             logger.exception("run not opened", task=message.actor_name)
             raise SkipMessage from error
         finally:
-            self._give_up(reserved - {execution.attempt} if execution else reserved)
+            self._release(reserved - {execution.attempt} if execution else reserved)
         if execution is None:
             message.options["store_results"] = False
             raise SkipMessage(f"{message.actor_name} is done, or being done elsewhere")
@@ -122,7 +124,7 @@ class WorkerLedger:
             return
         run = execution.run
         try:
-            outages.insist(
+            outages.retry_until_database_returns(
                 lambda: self._close(broker, message, execution, result, exception),
                 until=stopping,
             )
@@ -130,13 +132,13 @@ class WorkerLedger:
             raise  # And this process is to stop: the relay takes the run from it.
         except Exception as failure:
             # Such as a result that the database cannot hold. Nobody else would end this run.
-            error = written(failure)
+            error = format_error(failure)
             logger.exception("run not closed", task=run.task, run=run.pk)
-            outages.insist(lambda: run.fail(error), until=stopping)
+            outages.retry_until_database_returns(lambda: run.fail(error), until=stopping)
             message.options["store_results"] = False
         finally:
             # Not before: until then it is this thread's to end.
-            self._give_up({execution.attempt})
+            self._release({execution.attempt})
 
     def close_unrecorded(
         self, message: MessageProxy, *, result: object, exception: BaseException | None
@@ -145,12 +147,12 @@ class WorkerLedger:
         message_id = uuid_from(message.message_id)
         if message_id is None:
             return
-        with outages.tolerate():
+        with outages.reporting():
             if exception is None:
-                TaskRun.objects.record_pulse(message_id, result)
+                TaskRun.objects.succeed_unrecorded(message_id, result)
             else:
-                error = written(exception)
-                TaskRun.objects.record_missing_pulse(message_id, error)
+                error = format_error(exception)
+                TaskRun.objects.fail_unrecorded(message_id, error)
 
     def give_back(self, message: MessageProxy) -> None:
         """Leave a run whose actor this process does not know to one that does.
@@ -163,9 +165,9 @@ class WorkerLedger:
         if message_id is None or delivery is None:
             return
         try:
-            with outages.tolerate():
+            with outages.reporting():
                 for run in TaskRun.objects.filter(message_id=message_id):
-                    if run.give_back(after=LEAVE_TO_THOSE_WHO_KNOW, delivery=delivery):
+                    if run.give_back(after=UNKNOWN_TASK_DELAY, delivery=delivery):
                         logger.warning("unknown task given back", task=run.task, run=run.pk)
         finally:
             connections.close_all()
@@ -177,7 +179,7 @@ class WorkerLedger:
             message: which.
             reserved: the attempts that this thread was about to begin when the database went away.
         """
-        if self._presence is None:
+        if self._heartbeat is None:
             raise RuntimeError("a message came before the worker had booted")
         delivery = uuid_from(message.options.get("delivery"))
         run = self._run_of(message, UUID(message.message_id), delivery)
@@ -187,23 +189,23 @@ class WorkerLedger:
             store_result(run)
             return None
         # It may have begun, and the database's answer have got lost.
-        begun = (run.pk, run.attempts) in reserved and run.held_by == self._presence.id
-        if not begun and not self._begin(run, delivery, self._presence, reserved):
+        begun = (run.pk, run.attempts) in reserved and run.held_by == self._heartbeat.id
+        if not begun and not self._begin(run, delivery, self._heartbeat, reserved):
             return None
-        return Execution(run, self._presence)
+        return Execution(run, self._heartbeat)
 
     def _begin(
         self,
         run: TaskRun,
         delivery: UUID | None,
-        presence: Presence,
+        heartbeat: Heartbeat,
         reserved: set[tuple[int, int]],
     ) -> bool:
         """Begin the next attempt at a run; return whether it is this thread's."""
         if not self._reserve((run.pk, run.attempts + 1), reserved):
             return False
         try:
-            if run.start(presence.id, delivery=delivery):
+            if run.start(heartbeat.id, delivery=delivery):
                 return True
         except OperationalError as error:
             if not is_locked(error):
@@ -212,10 +214,10 @@ class WorkerLedger:
             logger.warning("run locked by somebody else", task=run.task, run=run.pk)
             return False
         # Others may have taken this process for dead; whoever takes a run up must be alive.
-        if Process.objects.alive().filter(pk=presence.id).exists():
+        if Process.objects.alive().filter(pk=heartbeat.id).exists():
             return False
-        presence.beat()
-        return run.start(presence.id, delivery=delivery)
+        heartbeat.beat()
+        return run.start(heartbeat.id, delivery=delivery)
 
     def _put_strays_back(self) -> None:
         """Have runs started again that are this process's by their row, and that no thread is at.
@@ -223,31 +225,31 @@ class WorkerLedger:
         Such as after a fail-over to a database that does not have the end of a run. A run that was
         one at two looks is one: the ledger's own changes take no time between them.
         """
-        if self._presence is None:
+        if self._heartbeat is None:
             return
-        held = TaskRun.objects.filter(state=State.RUNNING, held_by=self._presence.id)
+        held = TaskRun.objects.filter(state=State.RUNNING, held_by=self._heartbeat.id)
         rows = set(held.values_list("pk", "attempts"))
         with self._lock:
-            strays = rows - self._in_hand
+            strays = rows - self._active
         for pk, attempts in strays & self._strays:
             for run in held.filter(pk=pk, attempts=attempts):
-                if run.hand_on(after=timedelta()):
+                if run.continue_later(after=timedelta()):
                     logger.warning("run at which nobody is, put back", task=run.task, run=pk)
         self._strays = strays
 
     def _reserve(self, attempt: tuple[int, int], reserved: set[tuple[int, int]]) -> bool:
         """Begin an attempt in this process, unless another thread is about to, or at it."""
         with self._lock:
-            if attempt in self._in_hand - reserved:
+            if attempt in self._active - reserved:
                 return False
-            self._in_hand.add(attempt)
+            self._active.add(attempt)
             reserved.add(attempt)
         return True
 
-    def _give_up(self, attempts: set[tuple[int, int]]) -> None:
+    def _release(self, attempts: set[tuple[int, int]]) -> None:
         """Have done with attempts."""
         with self._lock:
-            self._in_hand -= attempts
+            self._active -= attempts
 
     def _run_of(
         self, message: MessageProxy, message_id: UUID, delivery: UUID | None
@@ -292,17 +294,17 @@ class WorkerLedger:
         if exception is None and execution.is_kept():
             if not run.succeed(result) and not ended_here(run):
                 message.options["store_results"] = False
-        elif exception is None or isinstance(exception, HandedOn | Rewound):
+        elif exception is None or isinstance(exception, Continued | Rewound):
             message.options["store_results"] = False
             # Not by way of a worker that is about to end: it would fetch its own message again.
-            if run.hand_on(after=LEAVE_TO_OTHERS if stopping.is_set() else timedelta()):
+            if run.continue_later(after=SHUTDOWN_DELAY if stopping.is_set() else timedelta()):
                 run.refresh_from_db()
                 send(run)
         elif isinstance(exception, Stopped):
             if run.end_stopped():
                 run.refresh_from_db()
                 store_result(run)
-        elif isinstance(exception, RunTaken):
+        elif isinstance(exception, RunTakenOver):
             logger.warning("run taken by another process", task=run.task, run=run.pk)
         else:
             self._close_failed(broker, message, execution, exception)
@@ -314,7 +316,9 @@ class WorkerLedger:
         or the process frozen.
         """
         if isinstance(exception, TimeLimitExceeded):
-            return self._presence is not None and self._presence.held_up_since(execution.begun)
+            return self._heartbeat is not None and self._heartbeat.was_held_up_since(
+                execution.begun
+            )
         return isinstance(exception, INTERRUPTIONS)
 
     def _close_failed(
@@ -328,13 +332,15 @@ class WorkerLedger:
         run = execution.run
         options = {**broker.get_actor(run.task).options, **message.options}
         crashes = TaskRun.objects.values_list("crashes", flat=True).get(pk=run.pk)
-        error = written(exception)
+        error = format_error(exception)
         expected = options.get("throws") or ()
         if self._is_interruption(exception, execution) and not isinstance(exception, expected):
-            counted = not takes_nothing(exception)
-            after = min(INTERRUPTED * 3**crashes, LONGEST_INTERRUPTION)
+            counted = not refuses_everyone(exception)
+            after = min(FIRST_INTERRUPTION * 3**crashes, LONGEST_INTERRUPTION)
             if not counted or crashes + 1 < MOST_CRASHES:
-                logger.warning("run interrupted", task=run.task, run=run.pk, reason=kind(exception))
+                logger.warning(
+                    "run interrupted", task=run.task, run=run.pk, reason=error_name(exception)
+                )
                 run.interrupt(error, after=after, counted=counted)
                 return
         elif not isinstance(exception, expected) and run.failures < options.get(

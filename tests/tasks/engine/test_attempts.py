@@ -24,7 +24,7 @@ from accounts.models import User
 from tasks.actors import ping, todo_cleanup
 from tasks.engine.broker.waking import WakingBroker
 from tasks.engine.database import database_now
-from tasks.engine.heartbeat import Presence
+from tasks.engine.heartbeat import Heartbeat
 from tasks.engine.models import MOST_CRASHES, Process, State, TaskRun, Trigger
 from tasks.engine.runs import execution
 from tasks.engine.runs.enqueue import enqueue, send
@@ -169,7 +169,7 @@ def test_failure_is_written_in_full_and_tried_again(broker: WakingBroker) -> Non
         waiting = wait_for(message, State.PENDING)
         assert "Traceback" in waiting.error
         assert "raise troubles.pop(0)" in waiting.error
-        assert waiting.last_words == "ValueError: the first time"
+        assert waiting.error_summary == "ValueError: the first time"
         relay()
         assert result_of(message) == {"said": "done"}
         run = wait_for(message, State.SUCCEEDED)
@@ -187,7 +187,7 @@ def test_actor_that_keeps_failing_fails_for_good_and_whoever_waits_is_told(
         with pytest.raises(ResultFailure, match="two"):
             result_of(message)
     run = run_of(message)
-    assert (run.state, run.attempts, run.last_words) == (State.FAILED, 2, "ValueError: two")
+    assert (run.state, run.attempts, run.error_summary) == (State.FAILED, 2, "ValueError: two")
     assert broker.client.zcard("dramatiq:default.XQ") == 0  # The row is what staff look at.
 
 
@@ -346,7 +346,7 @@ def test_result_of_a_cleanup_in_slices_is_that_of_the_whole(
     Todo.objects.bulk_create(
         Todo(user=alice, title="Done", completed_at=LONG_AGO) for _ in range(7)
     )
-    monkeypatch.setattr(execution, "SLICE", 0.0)
+    monkeypatch.setattr(execution, "SLICE_SECONDS", 0.0)
     with worker(broker):
         message = todo_cleanup.send(batch_size=2)
         assert result_of(message) == {"users_processed": 1, "todos_deleted": 7, "errors": []}
@@ -423,7 +423,7 @@ def test_failure_of_an_actor_that_is_not_recorded_closes_its_run_with_the_reason
             seconds=15,
             otherwise=lambda: "no dead letter",
         )
-    assert failed.last_words == "ValueError: no beat"
+    assert failed.error_summary == "ValueError: no beat"
     TaskRun.objects.update(sent_at=LONG_AGO)
     relay()
     assert TaskRun.objects.get().sends == 1
@@ -470,7 +470,7 @@ def test_each_of_two_attempts_in_one_process_closes_itself_and_nothing_else(
     assert ended.progress == {"taken": 2}
 
 
-@pytest.mark.parametrize("verb", ["start", "succeed", "hand_on", "retry"])
+@pytest.mark.parametrize("verb", ["start", "succeed", "continue_later", "retry"])
 def test_change_whose_answer_got_lost_is_neither_lost_nor_made_twice(
     broker: WakingBroker, monkeypatch: pytest.MonkeyPatch, verb: str
 ) -> None:
@@ -486,13 +486,13 @@ def test_change_whose_answer_got_lost_is_neither_lost_nor_made_twice(
         return changed
 
     monkeypatch.setattr(TaskRun, verb, change_and_lose_the_answer)
-    if verb == "hand_on":
-        monkeypatch.setattr(execution, "SLICE", 0.0)
+    if verb == "continue_later":
+        monkeypatch.setattr(execution, "SLICE_SECONDS", 0.0)
     if verb == "retry":
         troubles.append(ValueError("once"))
     go_on.set()
     with worker(broker):
-        message = steps.send(2) if verb == "hand_on" else work.send("done")
+        message = steps.send(2) if verb == "continue_later" else work.send("done")
         ends = monotonic() + 20
         while monotonic() < ends and run_state(message) != State.SUCCEEDED:
             relay()
@@ -541,10 +541,10 @@ def test_time_limit_that_went_by_in_an_outage_is_no_failure_of_the_actors(
 ) -> None:
     troubles.extend([TimeLimitExceeded(), TimeLimitExceeded()])
     with worker(broker):
-        monkeypatch.setattr(Presence, "held_up_since", lambda *_: True)
+        monkeypatch.setattr(Heartbeat, "was_held_up_since", lambda *_: True)
         run = wait_for(work.send(), State.PENDING)
         assert (run.failures, run.crashes) == (0, 1)
-        monkeypatch.setattr(Presence, "held_up_since", lambda *_: False)
+        monkeypatch.setattr(Heartbeat, "was_held_up_since", lambda *_: False)
         run = wait_for(work.send(), State.PENDING)
         assert (run.failures, run.crashes) == (1, 0)
 

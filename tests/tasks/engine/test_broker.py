@@ -70,7 +70,7 @@ def actor_of(broker: WakingBroker) -> dramatiq.Actor[[int], None]:
 def _soon_restarted(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have consumers start again sooner than after three seconds, and compare more often."""
     monkeypatch.setattr("dramatiq.worker.CONSUMER_RESTART_DELAY_SECS", 0.2)
-    monkeypatch.setattr("tasks.engine.broker.waking.RECONCILE_EVERY", 0.5)
+    monkeypatch.setattr("tasks.engine.broker.waking.RECONCILE_SECONDS", 0.5)
 
 
 @contextmanager
@@ -199,7 +199,9 @@ def test_fetch_that_a_held_up_server_carries_out_later_strands_nothing(
     tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done.clear()
-    monkeypatch.setattr("tasks.engine.broker.waking.PATIENCE", SOON)  # Of whoever sends, here.
+    monkeypatch.setattr(
+        "tasks.engine.broker.waking.TIMEOUT_SECONDS", SOON
+    )  # Of whoever sends, here.
     server = start_server(tmp_path, request)
     broker = new_broker(f"unix://{tmp_path}/valkey.sock?socket_timeout=0.3")
     note = actor_of(broker)
@@ -212,7 +214,7 @@ def test_fetch_that_a_held_up_server_carries_out_later_strands_nothing(
                 # Several consumers ask in vain meanwhile; each request is carried out afterwards.
                 Event().wait(1.5)
                 server.send_signal(signal.SIGCONT)
-                broker.prompt_client.ping()
+                broker.short_timeout_client.ping()
         wait_for(lambda: set(done) == set(range(40)), seconds=IN_THE_END)
         wait_for(lambda: not fetched(broker), seconds=IN_THE_END)
 
@@ -250,7 +252,7 @@ def test_delayed_message_that_comes_due_while_the_broker_is_away_runs_when_it_is
         wait_for(lambda: done == [1], seconds=IN_THE_END)
         assert all(consumer.is_alive() for consumer in running.consumers.values())
         # The one that is not due yet is in hand again, too, and the next one comes as ever.
-        wait_for(lambda: len(broker.in_hand("default.DQ")) == 1, seconds=IN_THE_END)
+        wait_for(lambda: len(broker.active("default.DQ")) == 1, seconds=IN_THE_END)
         note.send_with_options(args=(3,), delay=1)
         wait_for(lambda: done == [1, 3], seconds=IN_THE_END)
 
@@ -258,7 +260,7 @@ def test_delayed_message_that_comes_due_while_the_broker_is_away_runs_when_it_is
 def test_what_is_in_hand_is_never_taken_for_lost(
     broker: WakingBroker, note: dramatiq.Actor[[int], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tasks.engine.broker.waking.RECONCILE_EVERY", 0)
+    monkeypatch.setattr("tasks.engine.broker.waking.RECONCILE_SECONDS", 0)
     for number in range(300):
         note.send(number)
     for number in range(300, 320):
@@ -283,9 +285,9 @@ def test_message_stays_in_hand_until_the_server_knows_that_it_is_done(
         for end in (consumer.ack, consumer.nack):
             with pytest.raises(ConnectionClosed):
                 end(message)
-        assert len(other.in_hand("default")) == 1
+        assert len(other.active("default")) == 1
         consumer.requeue([message])  # It is the next one's to give back.
-        assert len(other.in_hand("default")) == 0
+        assert len(other.active("default")) == 0
         consumer.close()
 
 

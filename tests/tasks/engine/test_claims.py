@@ -13,7 +13,7 @@ from tasks.engine.database import database_now
 from tasks.engine.models import Schedule, State, TaskRun
 from tasks.engine.outages import DATABASE_AWAY
 from tasks.engine.scheduler import claims
-from tasks.engine.scheduler.claims import MISSED, TOO_LATE, claim, turn_back
+from tasks.engine.scheduler.claims import MISSED, TOO_LATE, claim, reset_after_clock_change
 from tasks.names import TaskName
 
 DAY = timedelta(days=1)
@@ -232,8 +232,8 @@ def test_schedule_whose_slots_are_still_to_come_goes_on_when_the_clock_has_been_
 
     clock.now = TWO + timedelta(hours=3)
     nightly.refresh_from_db()
-    turn_back(nightly, clock.now)
-    assert nightly.dealt_with_until == Schedule.objects.get().dealt_with_until == clock.now
+    reset_after_clock_change(nightly, clock.now)
+    assert nightly.handled_until == Schedule.objects.get().handled_until == clock.now
     assert claim(nightly.pk) is None
 
     # The next night has been run by the wrong clock, the one after it has not.
@@ -246,5 +246,5 @@ def test_schedule_whose_slots_are_still_to_come_goes_on_when_the_clock_has_been_
 
 def test_schedule_that_is_right_is_not_turned_back(nightly: Schedule, clock: Clock) -> None:
     before = Schedule.objects.values().get()
-    turn_back(nightly, clock.now)
+    reset_after_clock_change(nightly, clock.now)
     assert Schedule.objects.values().get() == before

@@ -111,7 +111,7 @@ def test_front_page_of_the_admin_leads_here(boss: Client) -> None:
 def test_all_is_well_is_the_first_thing_it_says(boss: Client, well: None) -> None:
     page = text(boss)
     assert "All is well." in page
-    assert page.index("All is well.") < page.index("Schedules Task Times")
+    assert page.index("All is well.") < page.index("Schedules Task Recurrence")
     assert "todo.cleanup At 02:00 every day (UTC) never" in page
     assert "worker two 2 default" in page
 
@@ -155,7 +155,7 @@ def test_progress_that_says_nothing_is_no_crash(boss: Client, well: None, progre
 
 
 def test_many_unfinished_runs_are_counted_and_not_all_listed(boss: Client, well: None) -> None:
-    for _ in range(overview.MOST_IN_HAND + 5):
+    for _ in range(overview.MOST_ACTIVE + 5):
         new_run(State.QUEUED)
     assert "And 5 more" in text(boss)
 
@@ -799,7 +799,7 @@ def test_broker_that_is_away_leaves_the_rest_standing(
     boss: Client, well: None, broker: WakingBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     nowhere = redis.Redis.from_url("unix:///nonexistent/valkey.sock")
-    monkeypatch.setattr(broker, "prompt_client", nowhere)
+    monkeypatch.setattr(broker, "short_timeout_client", nowhere)
     page = text(boss)
     assert "Something needs you: The broker cannot be used" in page
     assert "todo.cleanup At 02:00" in page
@@ -809,7 +809,7 @@ def test_broker_that_is_away_leaves_the_rest_standing(
     assert "The broker cannot be asked" in answer(boss, "discard", all="1")
 
 
-@pytest.mark.parametrize("part", ["gather", "runs_in_hand", "nights"])
+@pytest.mark.parametrize("part", ["gather", "active_runs", "nights"])
 def test_database_that_is_slow_leaves_a_page_that_says_so(
     boss: Client, well: None, monkeypatch: pytest.MonkeyPatch, part: str
 ) -> None:
@@ -830,7 +830,7 @@ def test_statement_that_takes_too_long_is_given_up(
         return ()
 
     monkeypatch.setattr(overview, "PATIENCE", 50)
-    monkeypatch.setattr(overview, "runs_in_hand", sleep)
+    monkeypatch.setattr(overview, "active_runs", sleep)
     page = text(boss)
     assert "the runs in hand: canceling statement due to statement timeout" in page
     assert "todo.cleanup At 02:00" in page
@@ -852,8 +852,8 @@ def test_pages_cost_a_fixed_number_of_queries_and_exchanges(
         *(PAGE, LETTERS, "/admin/tasks/taskrun/"),
         reverse("admin:tasks_taskrun_change", args=[new_run(State.FAILED, error="x").pk]),
     }
-    connections = Mock(wraps=broker.prompt_client.connection_pool.get_connection)
-    monkeypatch.setattr(broker.prompt_client.connection_pool, "get_connection", connections)
+    connections = Mock(wraps=broker.short_timeout_client.connection_pool.get_connection)
+    monkeypatch.setattr(broker.short_timeout_client.connection_pool, "get_connection", connections)
     asked: list[dict[str, tuple[int, int]]] = []
     for _ in range(3):  # The first time, it also asks what kinds of rows there are.
         for number in range(30):

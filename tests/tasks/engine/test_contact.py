@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tasks.engine import contact as module
 from tasks.engine.contact import BREAK, Contact
-from tasks.engine.heartbeat import BEATS
+from tasks.engine.heartbeat import BEATS_PER_LIVENESS
 
 LIVENESS = 60.0
 START = datetime(2026, 11, 24, tzinfo=UTC)
@@ -44,20 +44,20 @@ def keep_in_touch(contact: Contact, clocks: Clocks, seconds: float) -> None:
 
 def test_who_has_just_started_knows_nothing_of_the_others(clocks: Clocks) -> None:
     contact = Contact()
-    assert contact.heard_all_since() is None
+    assert contact.gone_before() is None
     contact.note(clocks.database)
-    assert contact.heard_all_since() is None
+    assert contact.gone_before() is None
     keep_in_touch(contact, clocks, 50)
-    assert contact.heard_all_since() is None
+    assert contact.gone_before() is None
 
 
 def test_after_a_whole_liveness_whoever_was_silent_all_the_while_is_gone(clocks: Clocks) -> None:
     contact = Contact()
     contact.note(clocks.database)
     keep_in_touch(contact, clocks, 60)
-    assert contact.heard_all_since() == START
+    assert contact.gone_before() == START
     keep_in_touch(contact, clocks, 60)
-    assert contact.heard_all_since() == START + timedelta(seconds=60)
+    assert contact.gone_before() == START + timedelta(seconds=60)
 
 
 @pytest.mark.parametrize(
@@ -77,11 +77,11 @@ def test_after_a_break_it_begins_anew(clocks: Clocks, database: float, machine: 
     clocks.pass_(database, machine=machine)
     contact.note(clocks.database)
     since = clocks.database
-    assert contact.heard_all_since() is None
+    assert contact.gone_before() is None
     keep_in_touch(contact, clocks, 50)
-    assert contact.heard_all_since() is None
+    assert contact.gone_before() is None
     keep_in_touch(contact, clocks, 10)
-    assert contact.heard_all_since() == since
+    assert contact.gone_before() == since
 
 
 def test_who_asks_late_is_told_nothing(clocks: Clocks) -> None:
@@ -90,7 +90,7 @@ def test_who_asks_late_is_told_nothing(clocks: Clocks) -> None:
     contact.note(clocks.database)
     keep_in_touch(contact, clocks, 120)
     clocks.pass_(31)
-    assert contact.heard_all_since() is None
+    assert contact.gone_before() is None
 
 
 def test_answers_that_are_noted_in_another_order_are_no_break(clocks: Clocks) -> None:
@@ -98,7 +98,7 @@ def test_answers_that_are_noted_in_another_order_are_no_break(clocks: Clocks) ->
     contact.note(clocks.database)
     keep_in_touch(contact, clocks, 60)
     contact.note(clocks.database - timedelta(milliseconds=3))
-    assert contact.heard_all_since() == START
+    assert contact.gone_before() == START
 
 
 @given(st.lists(st.tuples(st.floats(0.1, 200), st.booleans()), min_size=1, max_size=60))
@@ -111,7 +111,7 @@ def test_process_that_gives_a_sign_of_life_when_it_can_is_never_taken_for_dead(
         monkeypatch.setattr(module, "monotonic", lambda: clocks.machine)
         contact = Contact()
         contact.note(clocks.database)
-        seen_at, beat = START, LIVENESS / BEATS
+        seen_at, beat = START, LIVENESS / BEATS_PER_LIVENESS
         for seconds, is_there in events:
             if not is_there:
                 clocks.pass_(seconds)
@@ -119,7 +119,7 @@ def test_process_that_gives_a_sign_of_life_when_it_can_is_never_taken_for_dead(
             # The relay looks first, then the process gives its sign, a beat later.
             for _ in range(max(1, round(seconds / beat))):
                 contact.note(clocks.database)
-                gone_since = contact.heard_all_since()
+                gone_since = contact.gone_before()
                 assert gone_since is None or seen_at >= gone_since
                 clocks.pass_(beat)
                 seen_at = clocks.database
@@ -127,7 +127,7 @@ def test_process_that_gives_a_sign_of_life_when_it_can_is_never_taken_for_dead(
 
 
 def test_a_break_and_a_beat_are_shorter_than_the_liveness() -> None:
-    assert BREAK + 1 / BEATS < 1
+    assert BREAK + 1 / BEATS_PER_LIVENESS < 1
 
 
 def test_the_contact_is_this_process_own_whatever_its_wall_clock_says(clocks: Clocks) -> None:
@@ -135,4 +135,4 @@ def test_the_contact_is_this_process_own_whatever_its_wall_clock_says(clocks: Cl
     with time_machine.travel(START + timedelta(days=30), tick=False):
         contact.note(clocks.database)
         keep_in_touch(contact, clocks, 60)
-        assert contact.heard_all_since() == START
+        assert contact.gone_before() == START

@@ -157,7 +157,7 @@ def test_letter_of_a_task_that_one_may_not_start_stays(broker: WakingBroker) -> 
 def test_all_of_one_actor_are_found_in_batches(
     broker: WakingBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(deadletters, "BATCH", 2)
+    monkeypatch.setattr(deadletters, "LETTERS_PER_EXCHANGE", 2)
     mine = {bury(broker, "ping", number=number) for number in range(5)}
     bury(broker, "todo.cleanup")
     batches = list(deadletters.all_of(["default", "none"], actor="ping"))

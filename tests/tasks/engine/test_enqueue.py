@@ -27,8 +27,8 @@ LONG_AGO = "2026-01-01T00:00:00Z"
 
 def use(monkeypatch: pytest.MonkeyPatch, url: str) -> WakingBroker:
     broker = WakingBroker(url=url, middleware=[])
-    for module in ("sending", "relay"):
-        monkeypatch.setattr(f"tasks.{module}.get_broker", lambda: broker)
+    for module in ("runs.enqueue", "scheduler.relay"):
+        monkeypatch.setattr(f"tasks.engine.{module}.get_broker", lambda: broker)
     return broker
 
 

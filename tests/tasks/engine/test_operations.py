@@ -329,7 +329,7 @@ def test_run_that_is_taken_up_and_put_back_between_two_looks_is_stopped_all_the_
     request_stop = TaskRun.request_stop
 
     def put_back_first(self: TaskRun, reason: str) -> bool:
-        self.hand_on(after=timedelta())
+        self.continue_later(after=timedelta())
         return request_stop(self, reason)
 
     monkeypatch.setattr(TaskRun, "request_stop", put_back_first)

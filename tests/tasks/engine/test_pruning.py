@@ -124,7 +124,7 @@ def test_wrong_option_is_one_clear_line_and_touches_nothing(
 def test_runs_go_in_batches_of_one_transaction_each(
     db: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pruning, "BATCH", 3)
+    monkeypatch.setattr(pruning, "RUNS_PER_TRANSACTION", 3)
     make(*(91 * DAY + MINUTE * number for number in range(8)))
     with CaptureQueriesContext(connection) as queries:
         assert prune_runs() == "Pruned 8 runs.\n"
@@ -135,7 +135,7 @@ def test_runs_go_in_batches_of_one_transaction_each(
 def test_runs_that_ended_at_the_same_moment_all_go(
     db: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pruning, "BATCH", 3)
+    monkeypatch.setattr(pruning, "RUNS_PER_TRANSACTION", 3)
     make(*(91 * DAY + MINUTE * number for number in range(8)))
     TaskRun.objects.update(finished_at=timezone.now() - 91 * DAY)
     assert prune_runs() == "Pruned 8 runs.\n"
@@ -152,7 +152,7 @@ def test_what_is_to_go_is_found_by_an_index(db: None, which: int, index: str) ->
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             cursor.execute("ANALYZE tasks_taskrun")
-    plan = prunable(90)[which].order_by("finished_at")[: pruning.BATCH].explain()
+    plan = prunable(90)[which].order_by("finished_at")[: pruning.RUNS_PER_TRANSACTION].explain()
     assert re.search(index, plan), plan
     assert not re.search(r"Seq Scan|SCAN", plan), plan
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from tasks.engine.recurrence import FIELDS, LONGEST_INTERVAL, Times, check_crontab
+from tasks.engine.recurrence import FIELDS, LONGEST_INTERVAL, Recurrence, check_crontab
 
 MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)
@@ -195,11 +195,11 @@ all_crontabs = st.tuples(minutes, hours, days, months, weekdays).map(" ".join)
 crontabs = all_crontabs.filter(ever_comes)
 
 
-def between(times: Times, start: datetime, end: datetime) -> list[datetime]:
+def between(times: Recurrence, start: datetime, end: datetime) -> list[datetime]:
     return list(takewhile(lambda slot: slot <= end, times.after(start)))
 
 
-def back_between(times: Times, start: datetime, end: datetime) -> list[datetime]:
+def back_between(times: Recurrence, start: datetime, end: datetime) -> list[datetime]:
     return list(takewhile(lambda slot: slot > start, times.until(end)))[::-1]
 
 
@@ -216,7 +216,7 @@ def test_daily_slot_comes_once_for_each_date_wherever_the_clocks_change(
     first = wall_at(start, zone).date() - 2 * DAY
     dates = [first + number * DAY for number in range((end - start) // DAY + 5)]
 
-    slots = between(Times(crontab=f"{at.minute} {at.hour} * * *", timezone=key), start, end)
+    slots = between(Recurrence(crontab=f"{at.minute} {at.hour} * * *", timezone=key), start, end)
 
     # A set, as a date that is skipped as a whole ends where the next one's midnight is.
     assert slots == sorted({m for d in dates if start < (m := moment_of(d, at, zone)) <= end})
@@ -232,7 +232,7 @@ def test_slots_in_utc_are_the_minutes_that_the_fields_name(
     full = start.replace(second=0, microsecond=0)
     every = [full + number * MINUTE for number in range(1, (end - full) // MINUTE + 1)]
 
-    assert between(Times(crontab=crontab), start, end) == [m for m in every if names(m)]
+    assert between(Recurrence(crontab=crontab), start, end) == [m for m in every if names(m)]
 
 
 @hypothesis_settings(max_examples=300, deadline=None)
@@ -242,7 +242,7 @@ def test_slots_in_any_zone_are_what_its_clocks_come_to_show(
 ) -> None:
     # Until 1972, Monrovia's full minutes were half ones in UTC.
     start, end = data.draw(stretches(key, longest=2 * DAY, since=datetime(1973, 1, 1, tzinfo=UTC)))
-    times = Times(crontab=crontab, timezone=key)
+    times = Recurrence(crontab=crontab, timezone=key)
 
     assert between(times, start, end) == list(walked(crontab, ZoneInfo(key), start, end))
 
@@ -253,7 +253,7 @@ def test_looking_back_finds_what_looking_ahead_does(
     data: st.DataObject, crontab: str, key: str, askers: str
 ) -> None:
     start, end = data.draw(stretches(key, longest=DAY))
-    times = Times(crontab=crontab, timezone=key)
+    times = Recurrence(crontab=crontab, timezone=key)
 
     ahead = between(times, start.astimezone(ZoneInfo(askers)), end)
     back = back_between(times, start, end.astimezone(ZoneInfo(askers)))
@@ -271,7 +271,7 @@ def test_slots_of_an_interval_are_its_multiples_whoever_asks(
     data: st.DataObject, every: int, askers: str
 ) -> None:
     moment, _ = data.draw(stretches(askers, longest=DAY))
-    times = Times(every=every)
+    times = Recurrence(every=every)
     number = int((moment - EPOCH).total_seconds() // every)
 
     ahead = list(islice(times.after(moment.astimezone(ZoneInfo(askers))), 5))
@@ -287,10 +287,10 @@ def test_slots_of_an_interval_are_its_multiples_whoever_asks(
 @given(crontab=all_crontabs)
 def test_crontab_is_refused_only_if_it_never_comes_and_is_said_in_words(crontab: str) -> None:
     if ever_comes(crontab):
-        assert Times(crontab=crontab).describe().endswith(" (UTC)")
+        assert Recurrence(crontab=crontab).describe().endswith(" (UTC)")
     else:
         with pytest.raises(ValueError, match="never comes"):
-            Times(crontab=crontab)
+            Recurrence(crontab=crontab)
 
 
 # Known days.
@@ -358,27 +358,27 @@ def utc(*when: int) -> datetime:
 def test_slots_of_a_day_on_which_the_clocks_change(
     key: str, crontab: str, start: datetime, slots: list[datetime]
 ) -> None:
-    times = Times(crontab=crontab, timezone=key)
+    times = Recurrence(crontab=crontab, timezone=key)
     assert between(times, start, start + DAY) == slots
     assert back_between(times, start, start + DAY) == slots
 
 
 def test_fixed_time_that_comes_twice_is_past_while_it_comes_again() -> None:
-    times = Times(crontab="30 2 * * *", timezone="Europe/Berlin")
+    times = Recurrence(crontab="30 2 * * *", timezone="Europe/Berlin")
     again = utc(2026, 10, 25, 1, 10)  # ten past two, for the second time
     assert next(times.until(again)) == utc(2026, 10, 25, 0, 30)
     assert next(times.after(again)) == utc(2026, 10, 26, 1, 30)
 
 
 def test_asking_at_a_time_that_the_clocks_skip_is_asking_at_that_moment() -> None:
-    times = Times(crontab="15 3 * * *", timezone="Europe/Berlin")
+    times = Recurrence(crontab="15 3 * * *", timezone="Europe/Berlin")
     skipped = datetime(2026, 3, 29, 2, 30, tzinfo=ZoneInfo("Europe/Berlin"))  # half past three
     assert next(times.until(skipped)) == utc(2026, 3, 29, 1, 15)
     assert next(times.after(skipped)) == utc(2026, 3, 30, 1, 15)
 
 
 def test_moment_that_is_a_slot_counts_looking_back_and_not_ahead() -> None:
-    times = Times(crontab="* * * * *")
+    times = Recurrence(crontab="* * * * *")
     slot, microsecond = utc(2026, 7, 1, 12), timedelta(microseconds=1)
     assert next(times.until(slot)) == slot
     assert next(times.until(slot - microsecond)) == slot - MINUTE
@@ -395,13 +395,13 @@ def test_moment_that_is_a_slot_counts_looking_back_and_not_ahead() -> None:
     ],
 )
 def test_days_of_the_week_mean_what_they_say(weekday: str, day: int) -> None:
-    slot = next(Times(crontab=f"30 4 * * {weekday}").after(utc(2026, 7, 5)))
+    slot = next(Recurrence(crontab=f"30 4 * * {weekday}").after(utc(2026, 7, 5)))
     assert slot == utc(2026, 7, day, 4, 30)
 
 
 @pytest.mark.parametrize(("number", "name"), MONTH_NAMES.items())
 def test_months_mean_what_they_say(number: int, name: str) -> None:
-    slot = next(Times(crontab=f"0 0 1 {name} *").after(utc(2025, 12, 31)))
+    slot = next(Recurrence(crontab=f"0 0 1 {name} *").after(utc(2025, 12, 31)))
     assert slot == utc(2026, number, 1)
 
 
@@ -413,7 +413,7 @@ def test_months_mean_what_they_say(number: int, name: str) -> None:
 )
 def test_crontab_without_five_fields_is_refused_and_told_what_they_are(crontab: str) -> None:
     with pytest.raises(ValueError, match="five fields") as refused:
-        Times(crontab=crontab)
+        Recurrence(crontab=crontab)
     assert all(field in str(refused.value) for field in FIELDS)
     assert str(len(crontab.split())) in str(refused.value)
 
@@ -465,7 +465,7 @@ def test_crontab_without_five_fields_is_refused_and_told_what_they_are(crontab: 
 def test_crontab_that_makes_no_sense_is_refused_and_its_field_named(
     crontab: str, complaint: str
 ) -> None:
-    for refuse in (check_crontab, lambda crontab: Times(crontab=crontab)):
+    for refuse in (check_crontab, lambda crontab: Recurrence(crontab=crontab)):
         with pytest.raises(ValueError) as refused:  # noqa: PT011  (the words follow)
             refuse(crontab)
         assert complaint in str(refused.value)
@@ -491,22 +491,22 @@ def test_crontab_that_makes_no_sense_is_refused_and_its_field_named(
 )
 def test_times_that_make_no_sense_are_refused(times: dict[str, object], complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
-        Times(**times)  # type: ignore[arg-type]
+        Recurrence(**times)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
     ("times", "words"),
     [
-        (Times(every=1), "Every second"),
-        (Times(every=90), "Every 90 seconds"),
-        (Times(every=LONGEST_INTERVAL), "Every 604,800 seconds"),
+        (Recurrence(every=1), "Every second"),
+        (Recurrence(every=90), "Every 90 seconds"),
+        (Recurrence(every=LONGEST_INTERVAL), "Every 604,800 seconds"),
         (
-            Times(crontab="0 2 * * *", timezone="Europe/Berlin"),
+            Recurrence(crontab="0 2 * * *", timezone="Europe/Berlin"),
             "At 02:00 every day (Europe/Berlin)",
         ),
-        (Times(crontab="*/5 * * * *"), "Every fifth minute of every hour (UTC)"),
-        (Times(crontab="30 4 * * sun"), "At 04:30 on Sunday (UTC)"),
+        (Recurrence(crontab="*/5 * * * *"), "Every fifth minute of every hour (UTC)"),
+        (Recurrence(crontab="30 4 * * sun"), "At 04:30 on Sunday (UTC)"),
     ],
 )
-def test_times_are_said_in_words(times: Times, words: str) -> None:
+def test_times_are_said_in_words(times: Recurrence, words: str) -> None:
     assert times.describe() == words

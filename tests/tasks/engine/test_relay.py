@@ -14,7 +14,7 @@ from tasks.engine.broker.waking import WakingBroker
 from tasks.engine.contact import Contact
 from tasks.engine.models import Process, ProcessKind, State, TaskRun, Trigger
 from tasks.engine.runs.enqueue import enqueue
-from tasks.engine.scheduler.relay import BATCH, MOST_LOSSES, Relay
+from tasks.engine.scheduler.relay import MOST_LOSSES, RUNS_PER_QUERY, Relay
 from tests.tasks.engine.relaying import long_contact, relay
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -129,7 +129,7 @@ def test_suspect_that_works_for_long_or_waits_in_another_queue_keeps_no_other_ba
 def test_loss_behind_hundreds_that_wait_in_an_unserved_queue_is_found(
     broker: WakingBroker,
 ) -> None:
-    waiting = new_runs(2 * BATCH + 1, State.QUEUED, queue="unserved")
+    waiting = new_runs(2 * RUNS_PER_QUERY + 1, State.QUEUED, queue="unserved")
     for run in waiting:
         broker.do_enqueue("unserved", str(run.delivery), b"{}")
     (lost,) = new_runs(1, State.QUEUED, sent_at="2026-02-01T00:00:00Z")
@@ -147,7 +147,7 @@ def test_losses_count_since_a_worker_last_saw_a_message_however_many_slices_ther
     for _ in range(3 * MOST_LOSSES):
         run = TaskRun.objects.get()
         assert run.start(worker.pk)
-        assert run.hand_on(after=timedelta())
+        assert run.continue_later(after=timedelta())
         relay()
         broker.client.flushall()
         TaskRun.objects.update(sent_at=LONG_AGO)

@@ -16,11 +16,11 @@ NO_TIME = timedelta()
 
 VERBS: dict[str, Callable[[TaskRun], bool]] = {
     "mark_sent": TaskRun.mark_sent,
-    "send_again": lambda run: run.mark_sent(first=False),
+    "resend": lambda run: run.mark_resent(lost=False),
     "mark_unsent": lambda run: run.mark_unsent(retry_in=NO_TIME),
     "start": lambda run: run.start(new_process()),
     "save_progress": lambda run: run.save_progress({"cursor": 1}, uuid4(), before={}),
-    "hand_on": lambda run: run.hand_on(after=NO_TIME),
+    "continue_later": lambda run: run.continue_later(after=NO_TIME),
     "succeed": lambda run: run.succeed({"done": 1}),
     "retry": lambda run: run.retry("it broke", after=NO_TIME),
     "interrupt": lambda run: run.interrupt("cut off", after=NO_TIME, counted=True),
@@ -35,11 +35,11 @@ VERBS: dict[str, Callable[[TaskRun], bool]] = {
 #: belongs to a process that is gone.
 ALLOWED = {
     "mark_sent": {State.PENDING: State.QUEUED},
-    "send_again": {State.QUEUED: State.QUEUED},
+    "resend": {State.QUEUED: State.QUEUED},
     "mark_unsent": {State.QUEUED: State.PENDING},
     "start": {State.QUEUED: State.RUNNING},
     "save_progress": dict.fromkeys(UNFINISHED, State.RUNNING),
-    "hand_on": dict.fromkeys(UNFINISHED, State.PENDING),
+    "continue_later": dict.fromkeys(UNFINISHED, State.PENDING),
     "succeed": dict.fromkeys(UNFINISHED, State.SUCCEEDED),
     "retry": dict.fromkeys(UNFINISHED, State.PENDING),
     "interrupt": {State.RUNNING: State.PENDING},
@@ -101,7 +101,9 @@ def test_verb_changes_a_run_from_the_states_it_may_come_from_and_no_other(
         assert state_of(run) == expected
 
 
-@pytest.mark.parametrize("verb", ["save_progress", "hand_on", "succeed", "retry", "interrupt"])
+@pytest.mark.parametrize(
+    "verb", ["save_progress", "continue_later", "succeed", "retry", "interrupt"]
+)
 def test_who_was_taken_for_dead_finds_the_run_no_longer_theirs(db: None, verb: str) -> None:
     earlier = new_run()
     take_up_and_lose(earlier)
@@ -127,7 +129,7 @@ def test_run_that_waits_can_be_cancelled_though_it_has_been_at_work(db: None) ->
     run = new_run()
     assert run.start(new_process())
     assert not TaskRun.objects.get(pk=run.pk).cancel("not wanted")
-    assert run.hand_on(after=NO_TIME)
+    assert run.continue_later(after=NO_TIME)
     assert TaskRun.objects.get(pk=run.pk).cancel("not wanted")
     assert state_of(run) == State.CANCELLED
 
@@ -242,8 +244,8 @@ def test_only_one_of_two_sends_a_run(db: None) -> None:
     assert TaskRun.objects.get().delivery == run.delivery
 
     same = TaskRun.objects.get()
-    assert run.mark_sent(first=False)
-    assert not same.mark_sent(first=False)
+    assert run.mark_resent(lost=False)
+    assert not same.mark_resent(lost=False)
     assert TaskRun.objects.get().sends == 3
 
 

@@ -130,10 +130,12 @@ def test_database_that_is_away_is_said_once_and_the_scheduler_is_right_again_whe
 
 @pytest.mark.e2e
 def test_scheduler_that_is_stuck_ends_to_be_started_anew(tidy: Tidy) -> None:
-    edit(tidy.folder / "tasks/engine/scheduler/process.py", "STUCK = 60", "STUCK = 3")
+    edit(
+        tidy.folder / "tasks/engine/scheduler/process.py", "STUCK_SECONDS = 60", "STUCK_SECONDS = 3"
+    )
     edit(
         tidy.folder / "tasks/engine/scheduler/relay.py",
-        "        self._take_from_the_dead()\n",
+        "        self._release_orphans()\n",
         "        __import__('time').sleep(60)\n",
     )
     with tidy.start("runscheduler") as scheduler:
@@ -255,7 +257,7 @@ def test_schedule_that_cannot_be_used_keeps_no_other_away(
     db: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     add_missing_schedules()
-    monkeypatch.setattr(module, "hand_over", lambda _: True)
+    monkeypatch.setattr(module, "publish", lambda _: True)
     Schedule.objects.create(task="no.such.task", every=1)
     Schedule.objects.filter(task=TaskName.TODO_CLEANUP).update(timezone="Mars/Olympus")
     Schedule.objects.update(effective_since=timezone.now() - timedelta(days=2))

@@ -11,7 +11,7 @@ from tasks import actors
 from tasks.engine.database import database_now
 from tasks.engine.models import Schedule
 from tasks.names import TaskName
-from tasks.schedules import SCHEDULES, Default, add_missing_schedules
+from tasks.schedules import SCHEDULES, DefaultSchedule, add_missing_schedules
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 
@@ -26,7 +26,9 @@ def cleanup(db: None) -> Schedule:
 
 def test_ping_comes_every_minute_and_the_cleanup_daily_at_two(db: None) -> None:
     add_missing_schedules()
-    described = {schedule.task: schedule.times.describe() for schedule in Schedule.objects.all()}
+    described = {
+        schedule.task: schedule.recurrence.describe() for schedule in Schedule.objects.all()
+    }
     assert described[TaskName.PING] == "Every 60 seconds"
     assert described[TaskName.TODO_CLEANUP] == "At 02:00 every day (UTC)"
 
@@ -116,7 +118,7 @@ def test_database_refuses_both_a_crontab_and_an_interval(cleanup: Schedule) -> N
 
 def test_default_that_makes_no_sense_is_refused_and_named() -> None:
     with pytest.raises(ValueError, match=r"schedule of ping: .*interval"):
-        Default(task=TaskName.PING, every=0)
+        DefaultSchedule(task=TaskName.PING, every=0)
 
 
 def test_every_schedule_names_a_task_that_an_actor_does() -> None:

@@ -338,7 +338,7 @@ def test_schedule_is_told_of_if_and_only_if_none_of_its_last_two_slots_has_succe
     nightly.last_success_slot = slots[succeeded]
     # Of the slots there were, the schedule has so many behind it.
     nightly.effective_since = slots[kept]
-    since = status.unsuccessful(nightly, nightly.times, now, at_work=False)
+    since = status.unsuccessful(nightly, nightly.recurrence, now, at_work=False)
     assert since == (slots[1] if succeeded >= 2 and kept >= 2 else None)
 
 
@@ -757,7 +757,7 @@ def test_broker_that_is_away_is_a_problem_and_the_rest_is_still_told(
             listener.listen()
         url = f"unix://{tmp_path}/socket?socket_timeout=0.2"
         with monkeypatch.context() as away:
-            away.setattr(broker, "prompt_client", redis.Redis.from_url(url))
+            away.setattr(broker, "short_timeout_client", redis.Redis.from_url(url))
             (problem,) = problems()
             told = as_json()
             printed = tasks_status()

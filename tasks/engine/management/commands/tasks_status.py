@@ -13,17 +13,20 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from tasks.engine.database import patience
+from tasks.engine.database import statement_timeout
 from tasks.engine.management.migrated import check_migrated
 from tasks.engine.monitoring.problems import problems, shown
 from tasks.engine.monitoring.status import EndedRun, Status, gather
 from tasks.engine.outages import DATABASE_AWAY
 
 #: How long (s) to wait for everything, and (ms) for one statement.
-DEADLINE = 15.0
-PATIENCE = 3_000
+DEADLINE_SECONDS = 15.0
+STATEMENT_TIMEOUT_MS = 3_000
 
-#: How a duration is told: in the largest unit of which it has two.
+
+#: Keys of the JSON that differ from the attributes of `Status`: what reads them relies on them.
+JSON_NAMES = {"active_runs": "runs_in_hand"}
+
 UNITS = (("d", 24 * 60 * 60), ("h", 60 * 60), ("min", 60))
 
 
@@ -46,7 +49,7 @@ class Command(BaseCommand):
 
     def handle(self, **options: Any) -> None:
         """Look, print, and exit with 1 where that is asked for and something is wrong."""
-        with deadline(DEADLINE):
+        with deadline(DEADLINE_SECONDS):
             status = look()
         wrong = [printable(problem) for problem in problems(status)]
         if options["json"]:
@@ -66,7 +69,7 @@ def look() -> Status:
         CommandError: the database cannot be asked.
     """
     try:
-        with patience(PATIENCE):
+        with statement_timeout(STATEMENT_TIMEOUT_MS):
             return gather()
     except DATABASE_AWAY as error:
         check_migrated()
@@ -80,7 +83,7 @@ def deadline(seconds: float) -> Iterator[None]:
     From a thread, and not by an exception: whoever waits for a server that took the connection and
     then says nothing, as a frozen one does, cannot be called back.
     """
-    timer = Timer(seconds, give_up, [seconds])
+    timer = Timer(seconds, exit_late, [seconds])
     timer.daemon = True
     timer.start()
     try:
@@ -89,7 +92,7 @@ def deadline(seconds: float) -> Iterator[None]:
         timer.cancel()
 
 
-def give_up(seconds: float) -> None:
+def exit_late(seconds: float) -> None:
     """End this process: the broker's clients have limits of their own, so it is the database."""
     sys.stderr.write(f"CommandError: The database does not answer within {seconds:.0f} s.\n")
     sys.stderr.flush()
@@ -98,7 +101,8 @@ def give_up(seconds: float) -> None:
 
 def as_json(status: Status, wrong: Sequence[str]) -> str:
     """Return everything in one line, times as ISO 8601 has them."""
-    return json.dumps({**asdict(status), "problems": wrong}, default=datetime.isoformat)
+    values = {JSON_NAMES.get(name, name): value for name, value in asdict(status).items()}
+    return json.dumps({**values, "problems": wrong}, default=datetime.isoformat)
 
 
 def as_text(status: Status, wrong: Sequence[str]) -> Iterable[str]:
@@ -126,7 +130,7 @@ def as_text(status: Status, wrong: Sequence[str]) -> Iterable[str]:
                 *(runs.task, runs.pending, runs.queued, runs.running),
                 *(ago(runs.oldest_age_seconds), runs.oldest_run),
             )
-            for runs in status.runs_in_hand
+            for runs in status.active_runs
         ],
     )
     yield from section(
