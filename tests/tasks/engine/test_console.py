@@ -829,7 +829,7 @@ def test_statement_that_takes_too_long_is_given_up(
             cursor.execute("SELECT pg_sleep(60)")
         return ()
 
-    monkeypatch.setattr(overview, "PATIENCE", 50)
+    monkeypatch.setattr(overview, "STATEMENT_TIMEOUT_MS", 50)
     monkeypatch.setattr(overview, "active_runs", sleep)
     page = text(boss)
     assert "the runs in hand: canceling statement due to statement timeout" in page
