@@ -9,7 +9,7 @@ from time import sleep
 import psycopg
 import pytest
 
-from tests.checkout import edit
+from tests.checkout import copy_project
 from tests.counting import number
 from tests.processes import Tidy, wait_until
 
@@ -32,7 +32,7 @@ def ids(database: psycopg.Connection, query: str, *arguments: object) -> set[int
 
 
 def test_scheduled_cleanup_leaves_exactly_what_the_rule_says(tidy: Tidy) -> None:
-    edit(tidy.folder / "tasks/schedules.py", 'crontab="0 2 * * *"', "every=3")
+    tidy.inject(every={"todo.cleanup": 3})
     seeded = tidy.manage("seed_demo", "--users=1000", "--todos=100000", "--seed=7", "--force")
     assert seeded.returncode == 0, seeded.stderr
 
@@ -180,7 +180,7 @@ def test_database_that_is_down_is_one_clear_line(tidy: Tidy) -> None:
 
 
 def test_scheduler_outlives_a_broker_that_is_away(tidy: Tidy) -> None:
-    edit(tidy.folder / "tasks/schedules.py", "every=60", "every=1")
+    tidy.inject(every={"ping": 1})
     reachable = tidy.settings
     tidy.settings = {**reachable, "REDIS_URL": "unix:///nonexistent/valkey.sock"}
     with tidy.start("runscheduler") as scheduler:
@@ -201,26 +201,28 @@ def test_scheduler_touches_the_file_that_shows_its_clock_is_running(
         assert scheduler.stop() == 0
 
 
-def test_task_is_added_in_three_places(tidy: Tidy) -> None:
-    """A name, an actor, a schedule entry: as the README says."""
-    tasks = tidy.folder / "tasks"
-    edit(
-        tasks / "names.py",
-        '    TODO_CLEANUP = "todo.cleanup"\n',
-        '    TODO_CLEANUP = "todo.cleanup"\n    GREET = "greet"\n',
-    )
-    with (tasks / "actors.py").open("a", encoding="utf-8") as actors:
-        actors.write(
-            "\n\n@dramatiq.actor(actor_name=TaskName.GREET, max_retries=0, time_limit=SECOND)\n"
-            "def greet() -> None:\n"
-            '    """Say hello to everyone."""\n'
-            '    logger.info("hello from the new task")\n'
-        )
-    edit(
-        tasks / "schedules.py",
-        "SCHEDULES = (\n",
-        "SCHEDULES = (\n    DefaultSchedule(task=TaskName.GREET, every=1),\n",
-    )
+#: A name, an actor, a schedule entry: what stands at the end of each file.
+THREE_PLACES = {
+    "names.py": """    GREET = "greet"
+""",
+    "actors.py": '''
+
+@dramatiq.actor(actor_name=TaskName.GREET, max_retries=0, time_limit=SECOND)
+def greet() -> None:
+    """Say hello to everyone."""
+    logger.info("hello from the new task")
+''',
+    "schedules.py": """
+SCHEDULES = (*SCHEDULES, DefaultSchedule(task=TaskName.GREET, every=1))
+""",
+}
+
+
+def test_task_is_added_in_three_places(tidy: Tidy, tmp_path: Path) -> None:
+    tidy.folder = copy_project(tmp_path / "tidy", tidy.folder)
+    for name, addition in THREE_PLACES.items():
+        with (tidy.folder / "tasks" / name).open("a", encoding="utf-8") as file:
+            file.write(addition)
 
     with (
         tidy.start("rundramatiq", "--processes=1", "--threads=2") as worker,
@@ -232,12 +234,7 @@ def test_task_is_added_in_three_places(tidy: Tidy) -> None:
 
 
 def test_schedule_of_a_task_without_an_actor_stops_the_scheduler_at_once(tidy: Tidy) -> None:
-    edit(tidy.folder / "tasks/names.py", 'PING = "ping"', 'PING = "ping"\n    GREET = "greet"')
-    edit(
-        tidy.folder / "tasks/schedules.py",
-        "SCHEDULES = (\n",
-        "SCHEDULES = (\n    DefaultSchedule(task=TaskName.GREET, every=1),\n",
-    )
+    tidy.inject(every={"greet": 1})
     refused = tidy.manage("runscheduler", seconds=30)
     assert refused.returncode == 1
     assert "greet" in refused.stderr.splitlines()[-1]
