@@ -8,6 +8,9 @@ from django.test import Client
 
 from accounts.models import User
 
+#: A script, an end of the attribute and the tag it stands in, text from right to left, 200 letters.
+HOSTILE = "<script>alert(1)</script>\"'></a></td>\u202e{{ 7 }}".ljust(200, "x")
+
 
 def log_in_staff(client: Client, *permissions: str) -> User:
     """Log a member of staff in, who may do no more than these, such as `view_todo`."""

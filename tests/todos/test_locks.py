@@ -9,9 +9,9 @@ import pytest
 from django.db import OperationalError, connection
 
 from accounts.models import User
+from tests.factories import AS_OF, give, new_todos
 from tests.todos.checkpoints import Ledger, Stopped
 from tests.todos.locks import locked
-from tests.todos.test_sweep import AS_OF, LONG_AGO, give
 from todos import account, walk
 from todos.account import LOCKED
 from todos.clock import database_now
@@ -34,15 +34,6 @@ def _trash(request: pytest.FixtureRequest, settings: Any) -> None:
     settings.TODO_TRASH_DAYS = request.param
 
 
-def todos_of(*users: User, each: int = 10) -> list[Todo]:
-    """Give people completed todos, in turn."""
-    return Todo.objects.bulk_create(
-        Todo(user=user, title=f"{user} {number}", completed_at=LONG_AGO)
-        for number in range(each)
-        for user in users
-    )
-
-
 def sweep(run: Ledger | None = None, **options: Any) -> SweepReport:
     return TodoService.sweep(as_of=AS_OF, checkpoint=run or Ledger(), **options)
 
@@ -51,7 +42,7 @@ def sweep(run: Ledger | None = None, **options: Any) -> SweepReport:
 def test_todo_that_a_forgotten_transaction_holds_keeps_nobody_elses_back(
     alice: User, bob: User, batch_size: int
 ) -> None:
-    todos = todos_of(alice, bob)
+    todos = new_todos(alice, bob, each=10)
     started = monotonic()
     with locked("todos_todo", todos[6].pk):
         report = sweep(batch_size=batch_size)
@@ -68,7 +59,7 @@ def test_todo_that_a_forgotten_transaction_holds_keeps_nobody_elses_back(
 
 
 def test_todo_that_is_let_go_before_the_end_is_swept_after_all(alice: User, bob: User) -> None:
-    todos = todos_of(alice, bob)
+    todos = new_todos(alice, bob, each=10)
 
     with locked("todos_todo", todos[3].pk) as holder:
 
@@ -84,7 +75,7 @@ def test_todo_that_is_let_go_before_the_end_is_swept_after_all(alice: User, bob:
 
 
 def test_todo_that_is_reopened_by_whoever_held_it_stays_and_is_no_error(alice: User) -> None:
-    todos = todos_of(alice)
+    todos = new_todos(alice, each=10)
 
     with locked("todos_todo", todos[3].pk) as holder:
 
@@ -102,7 +93,7 @@ def test_todo_that_is_reopened_by_whoever_held_it_stays_and_is_no_error(alice: U
 def test_a_todo_held_in_every_range_costs_few_waits(
     alice: User, bob: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    todos = todos_of(alice, bob, each=100)
+    todos = new_todos(alice, bob, each=100)
     monkeypatch.setattr(account, "MOST_HELD", 3)
     run = Ledger(lock_timeout=1_000)
     seen: list[int] = []
@@ -121,7 +112,7 @@ def test_a_todo_held_in_every_range_costs_few_waits(
 
 
 def test_all_of_a_persons_todos_held_are_named_once(alice: User, bob: User) -> None:
-    todos = todos_of(alice, bob, each=500)
+    todos = new_todos(alice, bob, each=500)
     with locked("todos_todo", *(todo.pk for todo in todos if todo.user == alice)):
         report = sweep(batch_size=100)
     assert report["todos_deleted"] == 500
@@ -133,7 +124,7 @@ def test_sweep_stopped_at_every_step_goes_on_with_what_it_passed_over(
     alice: User, bob: User, limit: int
 ) -> None:
     """As by slices, deploys and crashes: whoever goes on has the account and nothing else."""
-    todos = todos_of(alice, bob)
+    todos = new_todos(alice, bob, each=10)
     run = Ledger()
     held = [todos[2].pk, todos[9].pk]
     stops = 0
@@ -164,7 +155,7 @@ def test_sweep_stopped_at_every_step_goes_on_with_what_it_passed_over(
 def test_whole_table_held_is_nobodys_fault(
     alice: User, bob: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    todos_of(alice, bob)
+    new_todos(alice, bob, each=10)
     monkeypatch.setattr(walk, "PATIENCE", 0.5)
     with locked("todos_todo") as holder:
         holder.execute("LOCK TABLE todos_todo IN SHARE MODE")
@@ -176,7 +167,7 @@ def test_whole_table_held_is_nobodys_fault(
 
 def test_statement_that_takes_too_long_is_tried_with_fewer(alice: User, bob: User) -> None:
     """As on a disk that has become slow: a trigger that sleeps stands for it."""
-    todos_of(alice, bob, each=8)
+    new_todos(alice, bob, each=8)
     with connection.cursor() as cursor:
         cursor.execute(
             "CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS"
@@ -195,7 +186,7 @@ def test_statement_that_takes_too_long_is_tried_with_fewer(alice: User, bob: Use
 
 def trash_of(*users: User) -> list[Todo]:
     """Have run 1 sweep todos of people away."""
-    todos = todos_of(*users)
+    todos = new_todos(*users, each=10)
     TodoService.sweep(as_of=AS_OF, checkpoint=Ledger(1))
     return todos
 
@@ -252,7 +243,7 @@ def test_people_held_beyond_those_named_are_counted(
 ) -> None:
     monkeypatch.setattr(account, "MOST_ERRORS", 3)
     users = [User.objects.create(username=f"user{number}") for number in range(6)]
-    todos = todos_of(*users, each=2)
+    todos = new_todos(*users, each=2)
     with locked("todos_todo", *(todo.pk for todo in todos[:5])):
         report = sweep(batch_size=4)
     assert (len(report["errors"]), report["error_count"]) == (3, 5)
