@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.processes import Preforked
+
 ON_POSTGRESQL = os.environ.get("TIDY_TEST_DATABASE", "postgresql") == "postgresql"
 RUNTIME = Path(tempfile.mkdtemp(prefix="tidy-"))
 atexit.register(shutil.rmtree, RUNTIME, ignore_errors=True)
@@ -36,6 +38,11 @@ os.environ.update(
     # Where the embedded PostgreSQL keeps its lock.
     XDG_RUNTIME_DIR=str(RUNTIME),
 )
+
+
+def pytest_sessionfinish() -> None:
+    """End what was loaded to run commands."""
+    Preforked.end_all()
 
 
 @pytest.hookimpl(tryfirst=True)  # Before `-m` chooses by the marks.
