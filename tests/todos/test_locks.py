@@ -81,7 +81,7 @@ def test_todo_that_is_reopened_by_whoever_held_it_stays_and_is_no_error(alice: U
 
         def reopen_at_the_end(progress: Progress) -> None:
             if progress.done == 1.0:
-                holder.execute("UPDATE todos_todo SET completed_at = NULL WHERE title = 'alice 3'")
+                holder.execute("UPDATE todos_todo SET completed_at = NULL WHERE title = 'Todo 3'")
                 holder.commit()
 
         report = sweep(batch_size=4, on_batch=reopen_at_the_end)
