@@ -4,7 +4,7 @@ UV_VERSION := 0.13.9
 # A uv that is on the PATH but does not run (a version manager's stub) is as good as none.
 UV := $(shell uv --version >/dev/null 2>&1 && echo uv || echo .uv/bin/uv)
 RUN := $(UV) run --frozen
-PYTEST := $(RUN) python -m pytest --numprocesses 3 --dist worksteal
+PYTEST := $(RUN) python -m pytest --numprocesses 4 --dist worksteal
 
 # Settings for tools that load the project without running it.
 for_lint = DJANGO_DEBUG=true DJANGO_SECRET_KEY=lint DATABASE_URL=sqlite://:memory:

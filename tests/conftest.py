@@ -2,8 +2,12 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from django.contrib.auth.models import Permission
+from django.contrib.contenttypes.models import ContentType
+from django.core.management.commands import flush
 from django.db import connections
 from pytest_django import Settings
 
@@ -67,6 +71,33 @@ def django_db_modify_db_settings(request: pytest.FixtureRequest) -> None:
     else:
         # In a file, as in life: one in memory has other locks.
         connections["default"].settings_dict["TEST"]["NAME"] = str(RUNTIME / "test.sqlite3")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _keep_permissions() -> Iterator[None]:
+    """Leave permissions, and the kinds of rows, where they are when a test's rows are removed.
+
+    They are the same for all tests, and to write them anew takes longer than most tests.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(flush, "sql_flush", sql_to_remove_rows)
+        patch.setattr(flush, "emit_post_migrate_signal", lambda *_: None)
+        yield
+
+
+def sql_to_remove_rows(
+    style: Any, connection: Any, *, reset_sequences: bool, allow_cascade: bool
+) -> list[str]:
+    """Return what Django would execute to empty all tables, but for some that are kept."""
+    kept = {model._meta.db_table for model in (ContentType, Permission)}
+    tables = connection.introspection.django_table_names(only_existing=True, include_views=False)
+    statements: list[str] = connection.ops.sql_flush(
+        style,
+        [table for table in tables if table not in kept],
+        reset_sequences=reset_sequences,
+        allow_cascade=allow_cascade,
+    )
+    return statements
 
 
 @pytest.fixture(autouse=True)

@@ -69,7 +69,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items[:] = [item for item in items if item not in left_out]
 
 
-@pytest.hookimpl(trylast=True)
+@pytest.hookimpl(tryfirst=True)  # Before xdist tells the others of the order.
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Begin with the longest tests, so that none of them is left alone in the end."""
     session.items.sort(key=lambda item: item.get_closest_marker("e2e") is None)

@@ -11,7 +11,7 @@ import psycopg
 from tests.processes import Tidy, wait_until
 
 #: Seconds after which a silent process counts as gone, in these tests.
-LIVENESS = 6
+LIVENESS = 5
 
 
 @dataclass
@@ -43,7 +43,7 @@ def watching(tidy: Tidy) -> Iterator[Verdicts]:
     verdicts, ended = Verdicts(), Event()
 
     def watch() -> None:
-        while not ended.wait(0.2):
+        while not ended.wait(0.5):
             asked = monotonic()
             answer = tidy.manage("tasks_status", "--check")
             assert answer.returncode in {0, 1}, answer.stderr
