@@ -87,10 +87,3 @@ def walked_files(source: Path) -> Iterator[Path]:
         for name in files:
             if name not in ignored:
                 yield (Path(folder) / name).relative_to(source)
-
-
-def edit(path: Path, old: str, new: str) -> None:
-    """Replace a passage that stands in a file exactly once."""
-    text = path.read_text(encoding="utf-8")
-    assert text.count(old) == 1, f"{path.name} has no single {old!r}"
-    path.write_text(text.replace(old, new), encoding="utf-8")
