@@ -5,19 +5,16 @@ stops the program with one line that names it. Any variable can be read from a f
 giving the file's path in NAME_FILE (as container secrets do).
 """
 
-import os
 from pathlib import Path
 from urllib.parse import quote
 
-import redis
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.csp import CSP
-from dramatiq.results import Results
 from environs import FileAwareEnv, validate
 
 from project.environment import broker_address, complaint, database_from, known_time_zone
 from project.logging import logging_config
-from tasks.engine.runs.result_backend import ResultBackend
+from tasks.engine.conf import dramatiq_broker
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -173,47 +170,9 @@ X_FRAME_OPTIONS = "DENY"
 
 # Background work
 
-#: A worker is woken when there is something to do (`tasks/engine/broker/waking.py`); it polls only
-#: this often (ms). Dramatiq reads the variable from its environment, which `rundramatiq` passes on.
-os.environ.setdefault("dramatiq_worker_timeout", "1000")
-
 #: Actors live in `actors.py`. Our app is itself called `tasks`, the name django-dramatiq looks for.
 DRAMATIQ_AUTODISCOVER_MODULES = ["actors"]
 # It brings a task of its own, for a table that we do not fill.
 DRAMATIQ_IGNORED_MODULES = ["django_dramatiq.tasks"]
 
-#: How long a result is kept for whoever asks (ms).
-RESULT_TTL = 24 * 60 * 60 * 1000
-
-DRAMATIQ_BROKER = {
-    "BROKER": "tasks.engine.broker.waking.WakingBroker",
-    "OPTIONS": {
-        "url": REDIS_URL,
-        # What a dead worker had fetched goes back to the queue after this time (ms), in a
-        # maintenance pass, which any command sets off with this chance in a million. By Dramatiq's
-        # own 1,000, messages would wait for minutes.
-        "heartbeat_timeout": TASKS_LIVENESS_SECONDS * 1000,
-        "maintenance_chance": 200_000,
-    },
-    # This list replaces Dramatiq's own. "After" hooks run in reverse order: the clock of the time
-    # limit stops first, then the ledger says how the run ended, then the result is stored; database
-    # connections are closed last.
-    "MIDDLEWARE": [
-        "django_dramatiq.middleware.DbConnectionsMiddleware",
-        "dramatiq.middleware.AgeLimit",
-        "dramatiq.middleware.ShutdownNotifications",
-        "dramatiq.middleware.Callbacks",
-        "dramatiq.middleware.Pipelines",
-        "tasks.engine.worker.middleware.UnrecordedRetries",
-        Results(
-            backend=ResultBackend(
-                # Waiting for a result blocks on the socket, so its time-out must outlast the wait;
-                # by default redis-py gives up after 5 seconds.
-                client=redis.Redis.from_url(REDIS_URL, socket_timeout=60)
-            ),
-            result_ttl=RESULT_TTL,
-        ),
-        "tasks.engine.worker.middleware.RunLedger",
-        "dramatiq.middleware.TimeLimit",
-    ],
-}
+DRAMATIQ_BROKER = dramatiq_broker(REDIS_URL, liveness_seconds=TASKS_LIVENESS_SECONDS)

@@ -11,10 +11,10 @@ from typing import Self
 from uuid import uuid4
 
 import structlog
-from django.conf import settings
 from django.db import connections
 from django.db.models.functions import Now
 
+from tasks.engine.conf import liveness_seconds
 from tasks.engine.contact import Contact
 from tasks.engine.database import database_now
 from tasks.engine.models import Process, ProcessKind
@@ -161,4 +161,4 @@ class Heartbeat:
 
 def interval_seconds() -> float:
     """Return the seconds from one sign of life to the next."""
-    return settings.TASKS_LIVENESS_SECONDS / BEATS_PER_LIVENESS
+    return liveness_seconds() / BEATS_PER_LIVENESS

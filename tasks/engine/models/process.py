@@ -5,10 +5,11 @@ from datetime import datetime, timedelta
 from typing import Self
 from uuid import UUID, uuid4
 
-from django.conf import settings
 from django.db import models
 from django.db.models import Q, Value
 from django.db.models.functions import Cast, Concat, Now
+
+from tasks.engine.conf import liveness_seconds
 
 
 class ProcessKind(models.TextChoices):
@@ -75,4 +76,4 @@ def known_tasks(processes: Iterable[Process]) -> set[str] | None:
 
 def liveness() -> timedelta:
     """Return how long after its last sign of life a process counts as gone."""
-    return timedelta(seconds=settings.TASKS_LIVENESS_SECONDS)
+    return timedelta(seconds=liveness_seconds())

@@ -4,13 +4,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, cast
 
-from django.conf import settings
 from dramatiq import Message
 from dramatiq.broker import get_broker
 from dramatiq.errors import ActorNotFound
 from dramatiq.results import ResultBackend
 from redis.exceptions import RedisError
 
+from tasks.engine.conf import RESULT_TTL_MS
 from tasks.engine.models import State, TaskRun
 from tasks.engine.runs.result_backend import RunFailed
 
@@ -20,7 +20,7 @@ def store_result(run: TaskRun) -> None:
     if run.state == State.SUCCEEDED:
         _store(
             run,
-            lambda backend, message: backend.store_result(message, run.result, settings.RESULT_TTL),
+            lambda backend, message: backend.store_result(message, run.result, RESULT_TTL_MS),
         )
     elif run.state == State.FAILED:
         store_exception(run, RunFailed(run.error_summary))
@@ -32,9 +32,7 @@ def store_exception(run: TaskRun, exception: BaseException) -> None:
     """Tell whoever waits on the message of a run that failed why it did."""
     # Dramatiq takes any, whatever its annotation says: its own time limit is no Exception.
     reason = cast("Exception", exception)
-    _store(
-        run, lambda backend, message: backend.store_exception(message, reason, settings.RESULT_TTL)
-    )
+    _store(run, lambda backend, message: backend.store_exception(message, reason, RESULT_TTL_MS))
 
 
 def _store(run: TaskRun, store: Callable[[ResultBackend, Message[Any]], None]) -> None:
