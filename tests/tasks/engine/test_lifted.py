@@ -1,6 +1,5 @@
 """The engine works in a site of its own: what its README says, done word for word."""
 
-import os
 import re
 import shutil
 import subprocess
