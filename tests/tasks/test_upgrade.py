@@ -385,7 +385,8 @@ WHO_MAY_SEE_DETAILS = """
     SELECT username FROM accounts_user
     JOIN accounts_user_user_permissions ON user_id = accounts_user.id
     JOIN auth_permission ON permission_id = auth_permission.id WHERE codename = %(codename)s
-    UNION SELECT auth_group.name FROM auth_group JOIN auth_group_permissions ON group_id = auth_group.id
+    UNION SELECT auth_group.name FROM auth_group
+    JOIN auth_group_permissions ON group_id = auth_group.id
     JOIN auth_permission ON permission_id = auth_permission.id WHERE codename = %(codename)s
     ORDER BY 1
 """
