@@ -16,7 +16,7 @@ from dramatiq.results import Results
 from environs import FileAwareEnv, validate
 
 from project.environment import broker_address, complaint, database_from, known_time_zone
-from project.logging import logging_config
+from project.log_config import logging_config
 from tasks.result_backend import ResultBackend
 
 BASE_DIR = Path(__file__).resolve().parent.parent
