@@ -7,12 +7,10 @@ from time import sleep
 from project.dev.program import Program, Write
 from project.dev.reaper import start_reaper, tell
 
-#: What stops us; a signal that whoever started us has ignored (as nohup does SIGHUP) stays so.
-STOP_SIGNALS = [
-    signum
-    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    if signal.getsignal(signum) is not signal.SIG_IGN
-]
+#: What stops us: not SIGHUP under nohup, which ignores it.
+STOP_SIGNALS = [signal.SIGINT, signal.SIGTERM]
+if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+    STOP_SIGNALS.append(signal.SIGHUP)
 
 POLL_SECONDS = 0.1
 

@@ -75,6 +75,14 @@ def test_hangup_that_nohup_has_ignored_stops_nothing(tmp_path: Path) -> None:
         assert supervisor.stop() == 0
 
 
+def test_interrupt_stops_a_run_in_the_background_of_a_script_too(tmp_path: Path) -> None:
+    ignoring = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)\n" + RUNNER
+    with supervised(tmp_path, runner=ignoring, one=SLEEP) as supervisor:
+        number(supervisor, "one")
+        supervisor.popen.send_signal(signal.SIGINT)
+        assert supervisor.popen.wait(10) == 0
+
+
 def test_stop_asks_the_program_alone_and_nothing_that_it_has_started(tmp_path: Path) -> None:
     has_a_child = f"""
 import signal, subprocess, sys
