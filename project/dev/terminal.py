@@ -38,9 +38,9 @@ def prefixed_output(stream: TextIO) -> Iterator[Callable[[str, str], None]]:
         queue.put(f"{prefix} {line}" if name else line)
 
     def write_queue() -> None:
-        with suppress(OSError):  # The pipe or the terminal is closed: what follows goes nowhere.
-            for text in iter(queue.get, None):
-                rest = f"{text}\n".encode(stream.encoding, "replace")
+        for text in iter(queue.get, None):
+            rest = f"{text}\n".encode(stream.encoding, "replace")
+            with suppress(OSError):  # The pipe or the terminal is closed: the line goes nowhere.
                 while rest:  # Past the stream's buffer, whose lock would hold up the end.
                     rest = rest[os.write(stream.fileno(), rest) :]
 
