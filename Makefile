@@ -3,6 +3,8 @@
 UV_VERSION := 0.13.9
 # A uv that is on the PATH but does not run (a version manager's stub) is as good as none.
 UV := $(shell uv --version >/dev/null 2>&1 && echo uv || echo .uv/bin/uv)
+# Not only the Python that .python-version names, which may be neither here nor to be downloaded.
+export UV_PYTHON ?= >=3.12
 RUN := $(UV) run --frozen
 PYTEST := $(RUN) python -m pytest --numprocesses 3 --dist worksteal
 
@@ -18,8 +20,8 @@ for_production = DJANGO_DEBUG=false DATABASE_URL=sqlite://:memory: \
 help: ## Show these lines
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-run: .venv ## Run all of Tidy on this machine: web, worker, scheduler and broker
-	@$(RUN) manage.py dev
+run: .venv ## Run all of Tidy on this machine: web, worker, scheduler and broker (PORT=8001 for another port)
+	@$(RUN) manage.py dev $(if $(PORT),--port $(PORT))
 
 test: chromium ## Run the tests, on PostgreSQL and on SQLite
 	TIDY_TEST_DATABASE=postgresql $(PYTEST)

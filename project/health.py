@@ -1,7 +1,7 @@
-"""Answers the probes `/livez` and `/readyz` of whoever runs Tidy (an orchestrator, a balancer).
+"""Answers the health probes `/livez` and `/readyz` of an orchestrator or a load balancer.
 
-They are a middleware, not views: a probe comes by IP address and plain HTTP, which host checks and
-the redirect to HTTPS would refuse.
+A middleware does so, not a view: a probe comes by IP address and plain HTTP, which the host check
+and the redirect to HTTPS would turn away.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ logger = structlog.get_logger(__name__)
 
 
 def is_migrated() -> bool:
-    """Say whether all migrations that this version brings have been applied."""
+    """Return whether all migrations of this version have been applied; log what is wrong."""
     try:
         check_migrated()
     except CommandError as error:
@@ -30,7 +30,7 @@ def is_migrated() -> bool:
 
 
 class HealthMiddleware:
-    """Answer the health probes; hand every other request on."""
+    """Answers the health probes and passes every other request on."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -47,9 +47,9 @@ class HealthMiddleware:
         return self.get_response(request)
 
     def ready(self) -> HttpResponse:
-        """Say whether this process reaches all it needs: 200, or 503 naming what it does not.
+        """Return 200 if this process can reach all it needs, or 503 with what it cannot reach.
 
-        The reasons go to the log, not to whoever asks.
+        The reasons go to the log, not into the response.
         """
         failing = []
         try:

@@ -1,8 +1,8 @@
-"""Settings of Tidy: the only settings module, configured through the environment.
+"""Tidy's only settings module, configured through the environment.
 
-Every variable is named in `.env.example`. A value that is wrong, or missing where it must not be,
-stops the program with one line that names it. Any variable can be read from a file instead, by
-giving the file's path in NAME_FILE (as container secrets do).
+`.env.example` lists every variable. An invalid value, or a missing one that is required, stops the
+program with one line that names it. Any variable can be read from a file instead, whose path is
+given in NAME_FILE (for container secrets).
 """
 
 from pathlib import Path
@@ -13,12 +13,12 @@ from django.utils.csp import CSP
 from environs import FileAwareEnv, validate
 
 from project.environment import broker_address, complaint, database_from, known_time_zone
-from project.logging import logging_config
+from project.log_config import logging_config
 from tasks.engine.conf import dramatiq_broker
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
-#: What belongs to this machine alone: the SQLite database and the embedded broker's files.
+#: This machine's own data: the SQLite database and the embedded broker's files.
 VAR_DIR = BASE_DIR / "var"
 
 #: Where `manage.py dev` runs its embedded Valkey when REDIS_URL is unset.
@@ -32,7 +32,7 @@ env.add_parser("database_url", database_from)
 try:
     DEBUG = env.bool("DJANGO_DEBUG", False)
     SECRET_KEY = env.str("DJANGO_SECRET_KEY", validate=validate.Length(min=1))
-    # Without DEBUG, nothing is assumed: what is not said stops the program here.
+    # Without DEBUG there are no defaults: a missing value stops the program here.
     if DEBUG:
         ALLOWED_HOSTS = env.list("DJANGO_ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
         VAR_DIR.mkdir(exist_ok=True)
@@ -65,7 +65,7 @@ except ValueError as error:
 # Django
 
 INSTALLED_APPS = [
-    # First: its templates take the place of the admin's own.
+    # First: its templates replace the admin's own.
     "project",
     "django.contrib.admin",
     "django.contrib.auth",
@@ -75,7 +75,7 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "django.contrib.humanize",
     "django_htmx",
-    # Before `tasks`: it builds the broker that the actors register with.
+    # Before `tasks`: it creates the broker that the actors register with.
     "django_dramatiq",
     "accounts",
     "todos",
@@ -84,7 +84,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    # First, so that a probe by IP address and plain HTTP is answered.
+    # First: a probe comes by IP address and plain HTTP.
     "project.health.HealthMiddleware",
     "django.middleware.security.SecurityMiddleware",
     *([] if DEBUG else ["whitenoise.middleware.WhiteNoiseMiddleware"]),
@@ -118,7 +118,7 @@ TEMPLATES = [
 
 AUTH_USER_MODEL = "accounts.User"
 SESSION_ENGINE = "accounts.sessions"
-# Such messages may quote a title: they wait in the visitor's browser alone, not in the database.
+# A message may quote a todo's title: keep it in the visitor's browser, out of the database.
 MESSAGE_STORAGE = "django.contrib.messages.storage.cookie.CookieStorage"
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
@@ -162,17 +162,17 @@ SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS
 SECURE_HSTS_PRELOAD = HTTPS
 SESSION_COOKIE_SECURE = HTTPS
 CSRF_COOKIE_SECURE = HTTPS
-# gunicorn speaks plain HTTP: with HTTPS on, a proxy that ends TLS stands before it and sets this
-# header itself, whatever the visitor sent.
+# gunicorn speaks plain HTTP. With HTTPS on, the proxy in front of it ends TLS and overwrites this
+# header, whatever the visitor sent.
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
 X_FRAME_OPTIONS = "DENY"
 
 
 # Background work
 
-#: Actors live in `actors.py`. Our app is itself called `tasks`, the name django-dramatiq looks for.
+#: The modules with actors; by default django-dramatiq looks for `tasks.py`.
 DRAMATIQ_AUTODISCOVER_MODULES = ["actors"]
-# It brings a task of its own, for a table that we do not fill.
+# It has a task of its own, for a table that we do not fill.
 DRAMATIQ_IGNORED_MODULES = ["django_dramatiq.tasks"]
 
 DRAMATIQ_BROKER = dramatiq_broker(REDIS_URL, liveness_seconds=TASKS_LIVENESS_SECONDS)

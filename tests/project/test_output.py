@@ -1,4 +1,4 @@
-"""What a command prints cannot be written: one line, no traceback, and what was done stays done."""
+"""A command whose output cannot be written says so in one line, without a traceback."""
 
 import subprocess
 import sys
@@ -56,5 +56,5 @@ def test_command_needs_nobody_who_reads_it(tidy: Tidy, command: str) -> None:
 def test_output_that_cannot_be_written_is_said_in_one_line(
     tidy: Tidy, command: str, to: str, why: str
 ) -> None:
-    line = f"manage.py: what there is to print cannot be written: {why}. "
-    assert in_a_shell(tidy, f"{command} {to}") == (1, f"{line}What was done before stays done.\n")
+    line = f"manage.py: cannot write the output: {why}. "
+    assert in_a_shell(tidy, f"{command} {to}") == (1, f"{line}What was done before remains done.\n")

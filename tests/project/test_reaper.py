@@ -5,7 +5,7 @@ import re
 import signal
 from pathlib import Path
 
-from project.reaper import is_running
+from project.dev.reaper import is_running
 from tests.processes import Process, wait_until
 from tests.supervised import (
     HAS_A_CHILD,

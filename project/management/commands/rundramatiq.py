@@ -1,4 +1,4 @@
-"""`manage.py rundramatiq`: django-dramatiq's own command, which runs the workers, after a check."""
+"""`manage.py rundramatiq`: django-dramatiq's own command, which runs workers, after checks."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -10,25 +10,23 @@ if TYPE_CHECKING:
 else:
     from django_dramatiq.management.commands.rundramatiq import Command as RunDramatiq
 
-#: More would be a slip of the keyboard.
+#: More processes or threads than this are a typo.
 MOST = 1_000
 
-#: Milliseconds of a day.
-LONGEST_SHUTDOWN = 24 * 60 * 60 * 1000
+#: One day.
+LONGEST_SHUTDOWN_MILLISECONDS = 24 * 60 * 60 * 1000
 
 
 class Command(RunDramatiq):
-    """Run workers."""
-
     def handle(self, *args: Any, **options: Any) -> str | None:
-        """Check the options and the database, then become Dramatiq.
+        """Check the options and the database, then replace this process by Dramatiq.
 
         Raises:
-            CommandError: a number makes no sense, or the database has not been migrated.
+            CommandError: a number is out of bounds, or the database has not been migrated.
         """
         check_bounds("processes", options["processes"], 1, MOST)
         check_bounds("threads", options["threads"], 1, MOST)
         shutdown = options["worker_shutdown_timeout"]
-        check_bounds("worker-shutdown-timeout", shutdown, 0, LONGEST_SHUTDOWN)
+        check_bounds("worker-shutdown-timeout", shutdown, 0, LONGEST_SHUTDOWN_MILLISECONDS)
         check_migrated()
         return super().handle(*args, **options)

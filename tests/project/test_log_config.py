@@ -6,7 +6,7 @@ import sys
 
 def logged(code: str) -> list[str]:
     """Run Python with Tidy's logging set up; return the lines on standard error."""
-    setup = "import logging.config; from project.logging import logging_config; "
+    setup = "import logging.config; from project.log_config import logging_config; "
     done = subprocess.run(
         [
             sys.executable,

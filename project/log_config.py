@@ -1,8 +1,8 @@
-"""How every process of Tidy writes its log: one event a line, `key=value`, on standard error.
+"""The log of every process: one event per line, as `key=value`, on standard error.
 
-Both structlog's loggers and the standard library's (Django, Dramatiq, APScheduler) come out in the
-same form. A terminal in development gets colours. Text from outside can neither start a line of
-its own nor steer a terminal: control characters are written as escapes.
+Events of structlog's loggers and of the standard library's (Django, Dramatiq, APScheduler) have
+the same form. In development, a terminal shows colors. Text from outside can neither forge a line
+nor control a terminal: control characters are written as escapes.
 """
 
 import sys
@@ -20,7 +20,7 @@ def logging_config(*, colors: bool) -> dict[str, Any]:
     """Set structlog up and return the matching LOGGING setting.
 
     Args:
-        colors: write for a person's eyes when standard error is a terminal.
+        colors: write for people to read if standard error is a terminal.
 
     Returns:
         A dictionary for `logging.config.dictConfig`.
@@ -68,14 +68,14 @@ def logging_config(*, colors: bool) -> dict[str, Any]:
             # Without this, Django's own configuration writes its lines a second time.
             "django": {"handlers": [], "level": "INFO", "propagate": True},
             "django.server": {"handlers": [], "level": "INFO", "propagate": True},
-            # One line a job, on time, is noise; what goes wrong is not.
+            # It logs every job that runs on time.
             "apscheduler": {"level": "WARNING"},
         },
     }
 
 
 def escape(text: str) -> str:
-    """Return `text` with each character that is not printable as an escape, such as `\\x1b`."""
+    """Return `text` with each unprintable character as an escape, such as `\\x1b`."""
     if text.isprintable():
         return text
     return "".join(
@@ -85,12 +85,12 @@ def escape(text: str) -> str:
 
 
 def escape_values(_logger: WrappedLogger, _method: str, event_dict: EventDict) -> EventDict:
-    """Escape every text of an event."""
+    """Escape the strings of an event (a structlog processor)."""
     return {
         key: escape(value) if isinstance(value, str) else value for key, value in event_dict.items()
     }
 
 
 def render_line(logger: WrappedLogger, method: str, event_dict: EventDict) -> str:
-    """Write an event as one line of `key=value`."""
+    """Return an event as one line of `key=value` (a structlog processor)."""
     return escape(_logfmt(logger, method, event_dict))
