@@ -75,7 +75,7 @@ def test_list_says_who_took_a_todo_and_how_many_days_it_has_left(
 
     header, *rows = Page(boss.get(LIST).content.decode()).rows
 
-    assert [header[3], header[6], header[7]] == ["Owner", "Taken by", "Days left"]
+    assert [header[3], header[6], header[7]] == ["Owner", "Removed by", "Days left"]
     assert [(row[2], row[3], row[6], row[7]) for row in rows] == [
         ("Swept", "alice", "cleanup, run 17", "1"),
         ("By bob", "alice", "bob", "30"),
