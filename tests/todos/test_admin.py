@@ -17,7 +17,7 @@ from pytest_django import Settings
 
 from accounts.models import User
 from accounts.staff import selection
-from tests.admin_pages import Page, log_in_staff
+from tests.admin_pages import HOSTILE, Page, log_in_staff
 from tests.processes import wait_until
 from tests.todos.locks import locked, short_of_patience
 from tests.todos.test_races import in_another_connection
@@ -27,9 +27,6 @@ from todos.models import Todo, TrashedTodo
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 LIST = "/admin/todos/todo/"
-
-#: A script, an end of the attribute and the tag it stands in, text from right to left, 200 letters.
-HOSTILE = "<script>alert(1)</script>\"'></a></td>\u202e{{ 7 }}".ljust(200, "x")
 
 
 @pytest.fixture
