@@ -3,8 +3,8 @@
 Every verb on one todo names its owner, and somebody else's todo is simply not found.
 """
 
-from datetime import date, datetime
-from typing import Any
+from datetime import datetime
+from typing import Unpack
 
 from django.db import transaction
 
@@ -19,7 +19,14 @@ from todos.bounds import (
 )
 from todos.clock import trusted_now
 from todos.functions import CurrentTime
-from todos.models import Todo, TodoQuerySet, TrashedTodo, TrashedTodoQuerySet
+from todos.models import (
+    Todo,
+    TodoDetails,
+    TodoQuerySet,
+    TodoValues,
+    TrashedTodo,
+    TrashedTodoQuerySet,
+)
 from todos.rows import Rows
 from todos.sweep import Sweep, SweepReport
 from todos.trash import (
@@ -46,30 +53,30 @@ class TodoService:
     """The verbs of todos."""
 
     @staticmethod
-    def create(
-        *, user: User, title: str, description: str = "", due_on: date | None = None
-    ) -> Todo:
-        """Give a person a new, open todo.
+    def create(*, user: User, title: str, **details: Unpack[TodoDetails]) -> Todo:
+        """Create an open todo; fields that are not given get their default.
 
         Raises:
-            ValidationError: naming each field that is wrong, and why.
+            ValidationError: names each field that is wrong, and why.
         """
-        todo = Todo(user=user, **_cleaned(title=title, description=description, due_on=due_on))
+        todo = _todo_with({"title": title, **details})
+        todo.user = user
+        todo.clean_fields(exclude={"user"})
         todo.save(force_insert=True)
         return todo
 
     @staticmethod
-    def edit(
-        *, user: User, todo_id: int, title: str, description: str, due_on: date | None
-    ) -> Todo:
-        """Replace a todo's title, description and due date.
+    def edit(*, user: User, todo_id: int, **values: Unpack[TodoValues]) -> Todo:
+        """Replace fields of a todo; those that are not given stay as they are.
 
         Raises:
             TodoNotFound: the person has no such todo.
-            ValidationError: naming each field that is wrong, and why; nothing is changed.
+            ValidationError: names each field that is wrong, and why; nothing is changed.
         """
-        values = _cleaned(title=title, description=description, due_on=due_on)
-        if not Todo.objects.filter(pk=todo_id, user=user).update(**values):
+        todo = _todo_with(values)
+        todo.clean_fields(exclude={field.name for field in Todo._meta.fields}.difference(values))
+        changes = {name: getattr(todo, name) for name in values}
+        if changes and not Todo.objects.filter(pk=todo_id, user=user).update(**changes):
             raise TodoNotFound
         return _get(user=user, todo_id=todo_id)
 
@@ -320,15 +327,17 @@ class TodoService:
         check_id("user_id", user_id)
 
 
-def _cleaned(*, title: str, description: str, due_on: date | None) -> dict[str, Any]:
-    """Return a todo's own fields as they are stored: the title on one line, without spare space.
+def _todo_with(values: TodoValues) -> Todo:
+    """Return a todo that is not saved, with its title on one line and without spare space.
 
     Raises:
-        ValidationError: naming each field that is wrong, and why.
+        TypeError: a value is for a field that only other verbs change, or for none.
     """
-    values = {"title": " ".join(title.split()), "description": description, "due_on": due_on}
-    Todo(**values).clean_fields(exclude={"user"})
-    return values
+    if unknown := values.keys() - Todo.editable_fields():
+        raise TypeError(f"a todo's {', '.join(sorted(unknown))} cannot be edited")
+    todo = Todo(**values)
+    todo.title = " ".join(todo.title.split())
+    return todo
 
 
 def _get(*, user: User, todo_id: int) -> Todo:

@@ -195,7 +195,7 @@ def test_people_are_deleted_with_all_that_is_theirs_in_a_few_statements(boss: Cl
     assert asked[1] == asked[2]
 
 
-def test_trash_of_others_stands_when_who_threw_it_away_is_deleted(
+def test_trash_of_others_stays_when_whoever_deleted_the_todo_is_deleted(
     boss: Client, alice: User, bob: User
 ) -> None:
     todo = Todo.objects.create(user=alice, title="Alice's")

@@ -22,8 +22,8 @@ from django.utils.timezone import is_aware
 from django.views.decorators.http import require_POST
 from redis.exceptions import RedisError
 
-from accounts import staff
-from accounts.staff import StaffRequest
+from accounts.staff.log import log_selection
+from accounts.staff.rights import StaffRequest
 from tasks.engine.console.views import (
     Question,
     ask,
@@ -125,7 +125,7 @@ def acknowledge_all(request: StaffRequest) -> HttpResponse:
             raise Refused("Press the button of the list that you have read.")  # noqa: TRY301
         with transaction.atomic():
             runs, left = operations.acknowledge_all(until=until, count=count, by=request.user)
-            staff.log(request.user, runs, len(runs), CHANGE, "Acknowledged.")
+            log_selection(request.user, runs, len(runs), CHANGE, "Acknowledged.")
     except Refused as error:
         refuse(request, error)
     else:
@@ -176,7 +176,7 @@ def retry(request: StaffRequest) -> HttpResponse:
     question = with_chosen(request, "retry", retry_these)
     if question:
         return ask(request, question)
-    staff.log(request.user, runs, len(runs), ADDITION, "Retry of a dead letter.")
+    log_selection(request.user, runs, len(runs), ADDITION, "Retry of a dead letter.")
     tell(request, len(runs), "retried", ok=True)
     tell(request, already, "had been retried before, and were deleted", ok=True)
     tell(request, refused, "kept: this version of the code does not know their actor", ok=False)

@@ -18,7 +18,7 @@ from django.views.decorators.http import require_POST, require_safe
 from dramatiq.broker import get_broker
 from redis.exceptions import RedisError
 
-from accounts.staff import StaffRequest
+from accounts.staff.rights import StaffRequest
 from tasks.engine.console.overview import read_overview
 from tasks.engine.models import Process, TaskRun
 from tasks.engine.monitoring.status import WITHHELD

@@ -1,4 +1,4 @@
-"""`manage.py seed_demo`: makes people and todos to try Tidy with."""
+"""`manage.py seed_demo`: creates people and todos to try Tidy with."""
 
 from argparse import ArgumentParser
 from typing import Any
@@ -11,15 +11,12 @@ from todos.demo import seed_demo
 
 
 class Command(BaseCommand):
-    """Make demo people and todos."""
-
     help = (
         "Adds made-up people and todos beside whatever there is. Nobody can log in as one of them. "
         "Refused when DEBUG is off, unless --force is given."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Add the options."""
         add = parser.add_argument
         add("--users", type=int, default=1_000, metavar="N", help="people to make (1000)")
         add("--todos", type=int, default=100_000, metavar="M", help="todos to make (100000)")
@@ -33,12 +30,11 @@ class Command(BaseCommand):
         add("--force", action="store_true", help="make them even though DEBUG is off")
 
     def handle(self, **options: Any) -> None:
-        """Make them, print one line."""
         if not settings.DEBUG and not options["force"]:
             raise CommandError(
                 "Demo people do not belong on a live site: DEBUG is off. --force makes them anyway."
             )
-        # Shown after a moment, so that numbers which are refused draw no bar.
+        # Shown after a moment, so that numbers that are refused draw no bar.
         progress = tqdm(
             total=options["todos"], unit=" todos", unit_scale=True, delay=0.1, disable=None
         )

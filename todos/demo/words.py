@@ -2,34 +2,29 @@
 
 from itertools import product
 
-
-def _words(text: str, separator: str = " ") -> list[str]:
-    return text.split(separator)
-
-
-FIRST_NAMES = _words(
+_FIRST = (
     "Ada Agnes Aisha Amina Anders Anna Arthur Bela Bruno Carlos Chiara Clara Daniel Diego Dorothy "
     "Edsger Elena Emma Erik Esther Farid Fatima Felix Fiona Grace Hana Hugo Ines Ingrid Ivan Jonas "
     "Julia Karim Katherine Kenji Lars Leila Lena Liam Lucia Maria Mateo Mei Mira Nadia Nikola Noah "
     "Olga Omar Otto Paula Priya Ravi Rosa Samuel Sofia Tomas Vera Yara Zoe"
 )
-
-LAST_NAMES = _words(
+_LAST = (
     "Abbott Acosta Ahmed Almeida Bauer Becker Bianchi Brown Castro Chen Clarke Cohen Costa "
     "Dijkstra Dubois Eriksen Evans Ferrari Fischer Garcia Hansen Hassan Hopper Horvat Ito Jansen "
     "Johnson Kaya Keller Khan Kovacs Lopez Lovelace Martin Mendes Meyer Moreau Murphy Nguyen Nowak "
     "Olsen Patel Petrov Popescu Ricci Rossi Sato Schmidt Silva Singh Smith Tanaka Torres Walsh "
     "Weber Wilson Wood Yilmaz Young Zhang"
 )
+FIRST_NAMES, LAST_NAMES = _FIRST.split(), _LAST.split()
 
-#: What one can do, and to what: each verb goes with each thing beside it.
+#: Verbs, and things that each of them goes with.
 _DEEDS = {
     "Buy, Order, Look for, Return": (
         "running shoes, a birthday present, a desk lamp, printer paper, coffee filters, "
         "a raincoat, new headphones, bed linen, a bike light, cat food, school books"
     ),
     "Call, Write to, Answer, Thank, Meet": (
-        "the dentist, Grandma, the landlord, the bank, the new neighbours, the plumber, "
+        "the dentist, Grandma, the landlord, the bank, the new neighbors, the plumber, "
         "Uncle Karl, the tax office, the insurance, the school, the book club"
     ),
     "Tidy, Clean, Paint, Photograph, Measure": (
@@ -48,7 +43,7 @@ _DEEDS = {
         "the front door, the bicycle, the lawn mower, the kitchen drawer, the garden gate, "
         "the window in the attic, the sewing machine, the garden tap"
     ),
-    "Read, Summarise, Lend Mira, Give back": (
+    "Read, Summarize, Lend Mira, Give back": (
         "the book on bees, the novel from the library, the guide to pruning, the essay on cities, "
         "the article about sleep, the history of tea"
     ),
@@ -69,7 +64,7 @@ _MORE = (
 TITLES = [
     f"{verb} {thing}{more}"
     for verbs, things in _DEEDS.items()
-    for verb, thing, more in product(_words(verbs, ", "), _words(things, ", "), _MORE)
+    for verb, thing, more in product(verbs.split(", "), things.split(", "), _MORE)
 ]
 
 DESCRIPTIONS = (

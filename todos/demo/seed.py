@@ -1,4 +1,4 @@
-"""Makes demo people and todos: many, quickly, and as uneven as real ones."""
+"""Creates demo people and todos: many, quickly, and as uneven as real ones."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -6,41 +6,42 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from itertools import accumulate, batched
 from random import Random
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.contrib.auth.hashers import make_password
 from django.db import connection, reset_queries, transaction
+from django.db.models import Field
 from django.utils import timezone
 
 from accounts.models import User
-from todos.demo_words import DESCRIPTIONS, FIRST_NAMES, LAST_NAMES, TITLES
+from todos.demo.words import DESCRIPTIONS, FIRST_NAMES, LAST_NAMES, TITLES
 from todos.models import Todo
 
-#: Demo todos were made over this time, until now; demo people joined before.
+#: The time up to now in which demo todos were created. Demo people joined before it.
 SPAN = timedelta(days=540)
 
-#: Of all people: those who are inactive, opted out, chose a keep time, have no todos at all.
+#: Shares of people who are inactive, opted out, chose a keep time, have no todos at all.
 INACTIVE, OPTED_OUT, OWN_KEEP_TIME, WITHOUT_TODOS = 1 / 20, 1 / 20, 1 / 10, 1 / 3
 
-#: Keep times that people choose for themselves, in days.
-OWN_KEEP_TIMES = (0, 1, 3, 7, 14, 30, 90, 365)
+#: Keep times that people choose for themselves.
+OWN_KEEP_DAYS = (0, 1, 3, 7, 14, 30, 90, 365)
 
-#: Of all todos: those that get done (if there was time), have a due date, have a description.
+#: Shares of todos that get done (if there was time), have a due date, have a description.
 DONE, DUE, DESCRIBED = 0.52, 0.4, 0.25
 
-#: How long it takes on average to get a todo done, in days.
-DAYS_TO_DO = 20
+#: Days that it takes on average to get a todo done.
+MEAN_DAYS_TO_DO = 20
 
-#: The most that are made at a time. The people are held in memory by their ids.
-MOST_USERS, MOST_TODOS = 10_000_000, 1_000_000_000
+#: The most that one call creates. It holds the ids of the people in memory.
+MAX_NUMBERS = {"users": 10_000_000, "todos": 1_000_000_000}
 
 #: Rows in one transaction.
-PEOPLE_BATCH, TODO_BATCH = 1_000, 10_000
+USER_BATCH_ROWS, TODO_BATCH_ROWS = 1_000, 10_000
 
 
 @dataclass(frozen=True, kw_only=True)
 class DemoSummary:
-    """What `seed_demo` has made; what was there before is not counted."""
+    """What one call of `seed_demo` has created."""
 
     users: int
     inactive: int
@@ -52,7 +53,7 @@ class DemoSummary:
 
 
 class TodoRow(NamedTuple):
-    """A todo as the database takes it."""
+    """What differs from one demo todo to another. All other fields get their defaults."""
 
     user_id: int
     title: str
@@ -60,15 +61,6 @@ class TodoRow(NamedTuple):
     due_on: date | None
     created_at: datetime
     completed_at: datetime | None
-
-
-COPY_TODOS = """
-    COPY todos_todo (user_id, title, description, due_on, created_at, completed_at) FROM STDIN
-"""
-INSERT_TODOS = """
-    INSERT INTO todos_todo (user_id, title, description, due_on, created_at, completed_at)
-    VALUES (%s, %s, %s, %s, %s, %s)
-"""
 
 
 def seed_demo(
@@ -79,43 +71,41 @@ def seed_demo(
     now: datetime | None = None,
     on_progress: Callable[[int], object] | None = None,
 ) -> DemoSummary:
-    """Add demo people and todos beside whatever there is.
+    """Add demo people and todos to whatever there is.
 
-    Usernames end in a number, which goes on from the highest there is. Nobody can log in as a demo
+    Usernames end in a number, counted from the highest one in use. Nobody can log in as a demo
     person: they have no password.
 
     Each batch is a transaction of its own. A single long one would make every other writer time out
-    on SQLite, and its log would grow to the size of the data. What an interrupted run has made
+    on SQLite, and its log would grow to the size of the data. What an interrupted call has created
     stays.
 
     Args:
-        users: how many people to make.
-        todos: how many todos to make; a third of the people or more get none, a few very many.
-        seed: the same number makes the same people and todos.
+        users: how many people to create.
+        todos: how many todos to create. At least a third of the people get none, a few very many.
+        seed: the same number creates the same people and todos.
         now: the moment that all times are counted back from, instead of the present.
         on_progress: called after each batch with the number of todos in it.
 
     Raises:
-        ValueError: a number is negative, or beyond MOST_USERS or MOST_TODOS; or there are todos
-            but nobody to have them.
+        ValueError: a number is negative or beyond MAX_NUMBERS, or todos have no people to own them.
     """
     for name, number in (("users", users), ("todos", todos), ("seed", seed)):
         if number < 0:
             raise ValueError(f"{name} must not be negative, and is {number}")
-    for name, number, most in (("users", users, MOST_USERS), ("todos", todos, MOST_TODOS)):
-        if number > most:
+        if (most := MAX_NUMBERS.get(name, number)) < number:
             raise ValueError(f"{name} must not be more than {most:,}, and is {number:,}")
     if todos and not users:
         raise ValueError("todos need at least one user to have them")
     now = now or timezone.now()
     rng = Random(seed)  # noqa: S311  (nothing secret hangs on demo data)
     ids: list[int] = []
-    people: Counter[str] = Counter()
-    for batch in batched(make_people(rng, users, now), PEOPLE_BATCH):
-        ids += insert_people(batch)
-        people["inactive"] += sum(not person.is_active for person in batch)
-        people["opted_out"] += sum(not person.auto_cleanup for person in batch)
-        people["own_keep_time"] += sum(p.keep_completed_days is not None for p in batch)
+    kinds: Counter[str] = Counter()
+    for people in batched(make_people(rng, users, now), USER_BATCH_ROWS):
+        ids += insert_people(people)
+        kinds["inactive"] += sum(not person.is_active for person in people)
+        kinds["opted_out"] += sum(not person.auto_cleanup for person in people)
+        kinds["own_keep_time"] += sum(p.keep_completed_days is not None for p in people)
     owners: set[int] = set()
     completed = 0
     for rows in make_todos(rng, ids, todos, now):
@@ -127,9 +117,9 @@ def seed_demo(
     analyze()
     return DemoSummary(
         users=users,
-        inactive=people["inactive"],
-        opted_out=people["opted_out"],
-        own_keep_time=people["own_keep_time"],
+        inactive=kinds["inactive"],
+        opted_out=kinds["opted_out"],
+        own_keep_time=kinds["own_keep_time"],
         without_todos=users - len(owners),
         todos=todos,
         completed=completed,
@@ -154,7 +144,7 @@ def make_people(rng: Random, count: int, now: datetime) -> Iterator[User]:
             password=make_password(None),
             is_active=index not in inactive,
             auto_cleanup=index not in opted_out,
-            keep_completed_days=rng.choice(OWN_KEEP_TIMES) if index in own_keep_time else None,
+            keep_completed_days=rng.choice(OWN_KEEP_DAYS) if index in own_keep_time else None,
             date_joined=now - SPAN * (1 + rng.random()),
         )
 
@@ -188,7 +178,7 @@ def make_todos(
     owners = rng.sample(people, len(people) - round(len(people) * WITHOUT_TODOS))
     # Log-normal: most have a handful, a few have thousands.
     weights = list(accumulate(rng.lognormvariate(0, 2) for _ in owners))
-    for batch in batched(range(count), TODO_BATCH):
+    for batch in batched(range(count), TODO_BATCH_ROWS):
         chosen = zip(
             batch,
             rng.choices(owners, cum_weights=weights, k=len(batch)),
@@ -203,7 +193,7 @@ def make_todos(
 
 def make_todo(rng: Random, owner: int, title: str, created_at: datetime, now: datetime) -> TodoRow:
     """Return a todo of `owner`, made at `created_at` and perhaps completed before `now`."""
-    done_at = created_at + timedelta(days=rng.expovariate(1 / DAYS_TO_DO))
+    done_at = created_at + timedelta(days=rng.expovariate(1 / MEAN_DAYS_TO_DO))
     return TodoRow(
         user_id=owner,
         title=title,
@@ -216,25 +206,31 @@ def make_todo(rng: Random, owner: int, title: str, created_at: datetime, now: da
 
 def insert_todos(rows: Sequence[TodoRow]) -> None:
     """Write todos to the database, the fastest way that it has."""
+    stored = {field.attname: field for field in Todo.stored_fields()}
+    given = [stored.pop(name) for name in TodoRow._fields]
+    # What has no default of Django's is left to the database.
+    others = [field for field in stored.values() if field.has_default()]
+    complete = ((*row, *(prepared(field, field.get_default()) for field in others)) for row in rows)
+    fields = [*given, *others]
+    columns = ", ".join(connection.ops.quote_name(str(field.column)) for field in fields)
+    into = f"{connection.ops.quote_name(Todo._meta.db_table)} ({columns})"
     with transaction.atomic(), connection.cursor() as cursor:
         if connection.vendor == "postgresql":
-            with cursor.copy(COPY_TODOS) as copy:
-                for row in rows:
+            with cursor.copy(f"COPY {into} FROM STDIN") as copy:
+                for row in complete:
                     copy.write_row(row)
         else:
-            cursor.executemany(INSERT_TODOS, [as_text(row) for row in rows])
+            marks = ", ".join(["%s"] * len(fields))
+            values = [[*map(prepared, given, row), *row[len(given) :]] for row in complete]
+            cursor.executemany(f"INSERT INTO {into} VALUES ({marks})", values)  # noqa: S608
 
 
-def as_text(row: TodoRow) -> tuple[int | str | None, ...]:
-    """Return a todo with its times as SQLite keeps them."""
-    moment = connection.ops.adapt_datetimefield_value
-    created_at, completed_at = moment(row.created_at), moment(row.completed_at)
-    due_on = row.due_on.isoformat() if row.due_on else None
-    return row.user_id, row.title, row.description, due_on, created_at, completed_at
+def prepared(field: "Field[Any, Any]", value: object) -> Any:
+    return field.get_db_prep_save(value, connection)
 
 
 def analyze() -> None:
-    """Tell the database's planner about the new rows, instead of waiting until it looks itself."""
+    """Give the planner its statistics on the new rows now; by itself the database would wait."""
     with connection.cursor() as cursor:
         for model in (User, Todo):
             cursor.execute(f"ANALYZE {connection.ops.quote_name(model._meta.db_table)}")

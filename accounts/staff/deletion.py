@@ -1,4 +1,4 @@
-"""Deleting in the admin by the thousand: counted and deleted in a few statements, never loaded."""
+"""Large deletions in the admin: counted and deleted in a few statements, never loaded."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,69 +6,70 @@ from typing import Any
 from django.contrib import admin, messages
 from django.contrib.admin.actions import delete_selected
 from django.contrib.admin.models import DELETION
-from django.contrib.admin.utils import model_ngettext
 from django.core.exceptions import PermissionDenied
 from django.db.models import CASCADE, Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 
-from accounts.staff import LoggedById, StaffRequest, as_selection, by_id, held, log, may
+from accounts.staff.log import LoggedById, by_id, log_selection
+from accounts.staff.rights import StaffRequest, may
+from accounts.staff.selection import as_selection, counted, held
 
-#: Rows that a page names one by one. Of more, it says how many there are.
-MOST_NAMED = 20
+#: Rows that the confirmation page names. Of further rows, it gives the number.
+MAX_NAMED_ROWS = 20
 
 type Deleted = tuple[list[str], dict[str, int], set[str], list[str]]
 
 
-class Gone(Exception):  # noqa: N818  (it says what became of it, as Django's own do)
-    """What is to be deleted is not there any more."""
+class AlreadyDeleted(Exception):  # noqa: N818  (it says what happened, as Django's own do)
+    """Somebody else deleted the row first."""
 
 
 class LargeDeletion(LoggedById):
     """A model's admin whose deletions may be large.
 
-    Django's own pages would load every row, and everything that goes with it, to list it.
+    Django's own pages would load and list every row and everything that is deleted with it.
     """
 
     delete_selected_confirmation_template = "admin/delete_selection.html"
-    delete_confirmation_max_display = MOST_NAMED + 1
+    delete_confirmation_max_display = MAX_NAMED_ROWS + 1
     actions: Sequence[str] = ("delete_selected",)
 
     def delete_many(self, request: StaffRequest, queryset: Any) -> int:
-        """Delete a selection; return how many of its rows went."""
+        """Delete a selection, which has no joins; return the number of rows deleted."""
         raise NotImplementedError
+
+    def deletion_notice(self) -> str:
+        """Return a sentence on what happens to deleted rows; empty if there is nothing to say."""
+        return ""
 
     def delete_model(self, request: Any, obj: Any) -> None:
         """Delete a row.
 
         Raises:
-            Gone: it is not there any more.
+            AlreadyDeleted: somebody else did.
         """
-        with held(as_selection(self.model, [obj])) as (_, selection):
+        with held(self._selection([obj])) as (_, selection):
             if not self.delete_many(request, selection):
-                raise Gone
-
-    def fate(self) -> str:
-        """Return what becomes of what is deleted, as a sentence; empty if it is gone."""
-        return ""
+                raise AlreadyDeleted
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Deleted:
-        """Say what a deletion would take, for the page that asks whether to go on.
+        """Describe a deletion for the confirmation page.
 
         Args:
-            objs: a selection, or a list of one.
-            request: whose rights count.
+            objs: a selection, or a list of one row.
+            request: whose permissions count.
 
         Returns:
-            Some names; how many of each kind there are; the kinds that the person may not delete;
-            what forbids it, which nothing does.
+            The names of some rows; the number of rows of each model; the models that the user may
+            not delete; and rows that are protected, of which there are none.
         """
-        selection = as_selection(self.model, objs)
+        selection = self._selection(objs)
         total = selection.count()
-        names = [str(row) for row in selection.order_by("pk")[:MOST_NAMED]]
-        if total > MOST_NAMED:
-            names.append(f"… and {total - MOST_NAMED:,} more")
+        names = [str(row) for row in selection.order_by("pk")[:MAX_NAMED_ROWS]]
+        if total > MAX_NAMED_ROWS:
+            names.append(f"… and {total - MAX_NAMED_ROWS:,} more")
         counts: dict[type[Model], int] = {self.model: total}
         for relation in self.model._meta.related_objects:
             if relation.on_delete is CASCADE:
@@ -78,7 +79,7 @@ class LargeDeletion(LoggedById):
         forbidden = {
             str(model._meta.verbose_name)
             for model, count in counts.items()
-            if count and self.admin_site.is_registered(model) and not may_lose(request, model)
+            if count and self.admin_site.is_registered(model) and not may_cascade(request, model)
         }
         kinds = {str(model._meta.verbose_name_plural): n for model, n in counts.items() if n}
         return names, kinds, forbidden, []
@@ -87,27 +88,29 @@ class LargeDeletion(LoggedById):
     def delete_selected(
         self, request: StaffRequest, queryset: QuerySet[Any]
     ) -> HttpResponse | None:
-        """Ask whether to delete a selection; if so, do it."""
+        """Delete a selection, after a confirmation."""
         if not request.POST.get("post"):
             page = delete_selected(self, request, queryset)
             if isinstance(page, TemplateResponse) and page.context_data:
                 across = request.POST.get("select_across") == "1"
-                # A selection of everything that the list finds is not named row by row.
-                page.context_data["queryset"] = queryset[:1] if across else queryset
-                page.context_data |= {"select_across": across, "fate": self.fate()}
+                page.context_data |= {
+                    # The page repeats these ids in its form: not those of a whole list.
+                    "queryset": queryset[:1] if across else queryset,
+                    "select_across": across,
+                    "deletion_notice": self.deletion_notice(),
+                }
             return page
         *_, forbidden, _ = self.get_deleted_objects(queryset, request)
         if forbidden:
             raise PermissionDenied
-        with held(as_selection(self.model, queryset)) as (found, selection):
+        with held(self._selection(queryset)) as (found, selection):
             deleted = self.delete_many(request, selection)
-            left = set(as_selection(self.model, found).values_list("pk", flat=True))
+            left = set(self._selection(found).values_list("pk", flat=True))
             gone = [row for row in found if row.pk not in left]
-            log(request.user, gone, deleted, DELETION, "", name=by_id)
-        objects = model_ngettext(self.opts, deleted)
-        text = f"{deleted:,} {objects} deleted."
+            log_selection(request.user, gone, deleted, DELETION, "", name=by_id)
+        text = f"{counted(self.model, deleted)} deleted."
         if deleted:
-            text = f"{text} {self.fate()}".strip()
+            text = f"{text} {self.deletion_notice()}".strip()
         self.message_user(request, text, messages.SUCCESS if deleted else messages.WARNING)
         if left:
             text = "Some are still there: another transaction holds them, or they cannot go."
@@ -117,18 +120,21 @@ class LargeDeletion(LoggedById):
     def delete_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """Ask whether to delete a row; if so, do it, unless somebody else has meanwhile."""
+        """Delete a row, after a confirmation; say so if somebody else deletes it meanwhile."""
         try:
             return super().delete_view(request, object_id, extra_context)
-        except Gone:
+        except AlreadyDeleted:
             text = f"Somebody else has deleted this {self.opts.verbose_name} meanwhile."
             self.message_user(request, text, messages.WARNING)
             return redirect(f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist")
 
+    def _selection(self, chosen: Any) -> QuerySet[Any]:
+        return as_selection(self.model._meta.default_manager.all(), chosen)
 
-def may_lose(request: HttpRequest, model: type[Model]) -> bool:
-    """Say whether who asks may have rows of a model go with others.
 
-    What nobody may delete by itself, such as the trash, forbids nothing.
+def may_cascade(request: HttpRequest, model: type[Model]) -> bool:
+    """Return whether the user may have rows of a model deleted along with others.
+
+    Models that have no permission to delete, such as the trash, are no obstacle.
     """
     return "delete" not in model._meta.default_permissions or may(request, "delete", model)

@@ -1,0 +1,1 @@
+"""What the admin's pages share: who may do what, selections, deletions, and the log of changes."""
