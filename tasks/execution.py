@@ -16,7 +16,7 @@ from tasks.models import TaskRun
 from tasks.outages import check_connection, outages
 from tasks.presence import Presence
 from tasks.transactions import short_transaction
-from todos.walk import InMemory
+from todos.bulk.store import InMemoryStore
 
 #: How long (seconds) one message of a run works before the next one goes on with the rest, so that
 #: a deploy never waits for it and it keeps nobody else waiting.
@@ -167,7 +167,7 @@ class Execution:
         return RunTaken() if self.run.stored_progress() is None else Rewound()
 
 
-class Unrecorded(InMemory):
+class Unrecorded(InMemoryStore):
     """What an actor sees that is called outside of any run: nothing is kept, and it never stops."""
 
     def __init__(self) -> None:

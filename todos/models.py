@@ -14,7 +14,7 @@ from django.db.models.functions import Coalesce, Now
 from accounts.models import User
 from todos.functions import DaysBefore
 
-#: How long (days) a todo that came back from the trash stays at the least, once it is completed.
+#: How long (days) a restored todo stays at the least, once it is completed.
 KEEP_RESTORED_DAYS = 7
 
 #: How long (days) the trash keeps what a version put there that did not say.
@@ -40,12 +40,12 @@ class TodoQuerySet(models.QuerySet["Todo"]):
         return self.filter(completed_at__lt=cutoff)
 
     def due_for_cleanup(self, *, as_of: datetime, keep_days: int) -> Self:
-        """Those that the cleanup takes.
+        """Those that the cleanup removes.
 
         A todo goes when it was completed before its owner's cutoff, and the owner is active and has
         not opted out. The cutoff is `as_of` less the owner's keep time, or `keep_days` where they
-        have none of their own. One that came back from the trash must have done so before that
-        cutoff as well, and KEEP_RESTORED_DAYS ago.
+        have none of their own. One that was restored must have been so before that cutoff as
+        well, and KEEP_RESTORED_DAYS ago.
 
         The few owners whom the site's rule alone does not describe are looked up, and what they
         wish instead; everyone else's todos are not joined to their owners at all. It is written
@@ -75,14 +75,14 @@ class TodoQuerySet(models.QuerySet["Todo"]):
 
 
 def restored_before(cutoff: datetime) -> Q:
-    """Say of a todo that it did not come back from the trash after `cutoff`, or never."""
+    """Select todos that were not restored, or earlier than `cutoff`."""
     return Q(restored_at__isnull=True) | Q(restored_at__lt=cutoff)
 
 
 class TodoFields(models.Model):
     """What a todo holds, on the list and in the trash.
 
-    A field that is added here is in both, and moves between them with no further ado.
+    A field that is added here is in both, and moves between them.
     """
 
     title = models.CharField(max_length=200, validators=[ProhibitNullCharactersValidator()])
@@ -131,7 +131,7 @@ class Todo(TodoFields):
             ),
         ]
         indexes = [
-            # The sweep walks this one, so its cost follows the completed todos, not the table.
+            # The sweep goes along this one, so its cost follows the completed todos, not the table.
             models.Index(
                 name="todos_todo_completed_id",
                 fields=["id"],
@@ -141,7 +141,7 @@ class Todo(TodoFields):
 
     @classmethod
     def stored_fields(cls) -> "Collection[Field[Any, Any]]":
-        """Return what has to be kept of a todo to bring it back as it was."""
+        """Return what has to be kept of a todo to restore it as it was."""
         return [field for field in cls._meta.concrete_fields if not field.generated]
 
 
@@ -167,15 +167,15 @@ class TrashedTodoQuerySet(models.QuerySet["TrashedTodo"]):
         return old.filter(trashed_at__lt=DaysBefore(as_of, "trash_days"))
 
     def swept(self) -> Self:
-        """Those that a cleanup took, not a person."""
+        """Those that a cleanup removed, not a person."""
         return self.filter(run_id__isnull=False)
 
     def swept_by(self, run_id: int) -> Self:
-        """Those that one run of the cleanup took."""
+        """Those that one run of the cleanup removed."""
         return self.filter(run_id=run_id)
 
     def last_run(self) -> int | None:
-        """Return the id of the cleanup that took any of them last; None if none did."""
+        """Return the id of the cleanup that removed any of them last; None if none did."""
         return self.swept().order_by("-trashed_at").values_list("run_id", flat=True).first()
 
     def with_owner(self) -> Self:
@@ -183,16 +183,16 @@ class TrashedTodoQuerySet(models.QuerySet["TrashedTodo"]):
         return self.filter(Exists(User.objects.filter(pk=OuterRef("user_id"))))
 
     def without_owner(self) -> Self:
-        """Those whose owner is gone, past the code that takes the trash with them."""
+        """Those whose owner is gone, past the code that deletes their trash with them."""
         return self.exclude(Exists(User.objects.filter(pk=OuterRef("user_id"))))
 
-    def with_taken_id(self) -> Self:
-        """Those whose number another todo has got meanwhile, as an import may give it one."""
+    def with_id_in_use(self) -> Self:
+        """Those whose id another todo has by now, as an import may give it one."""
         return self.filter(Exists(Todo.objects.filter(pk=OuterRef("pk"))))
 
 
 class TrashedTodo(TodoFields):
-    """A todo that was swept or deleted, until it comes back or is purged.
+    """A todo that was swept or deleted, until it is restored or purged.
 
     It has the primary key that it had on the list.
     """
@@ -233,7 +233,7 @@ class TrashedTodo(TodoFields):
         default_permissions = ("view", "restore", "purge")
         indexes = [
             models.Index(name="todos_trash_run", fields=["run_id", "id"]),
-            # The purge walks this one.
+            # The purge goes along this one.
             models.Index(name="todos_trash_trashed_at", fields=["trashed_at"]),
             # For the deletion of whoever deleted them. Costs the cleanup nothing.
             models.Index(

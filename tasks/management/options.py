@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import CommandError
 
 from accounts.models import User
-from todos.account import WalkError
+from todos.bulk.checkpoint import OwnerError
 
 #: People named on the terminal; how many there are beyond is said.
 MOST_NAMED = 5
@@ -47,7 +47,7 @@ def as_json_line(report: Mapping[str, Any], *, dry_run: bool) -> str:
     return json.dumps({**report, "dry_run": True} if dry_run else report)
 
 
-def named(errors: Sequence[WalkError], how_many: int) -> str:
+def named(errors: Sequence[OwnerError], how_many: int) -> str:
     """Return who could not be dealt with, and why, in one line.
 
     Args:
@@ -60,7 +60,7 @@ def named(errors: Sequence[WalkError], how_many: int) -> str:
     return f"{line}, and {more:,} more" if more else line
 
 
-def why(error: WalkError) -> str:
+def why(error: OwnerError) -> str:
     """Return the reason, and the todos that it holds of if they are not all of that person's."""
     ids = ", ".join(f"{pk}" for pk in error.get("todo_ids", []))
     return f"{error['reason']} (todo {ids})" if ids else error["reason"]

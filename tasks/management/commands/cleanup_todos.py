@@ -11,13 +11,13 @@ from tasks.actors import todo_cleanup
 from tasks.clock import database_now
 from tasks.management.messages import wait_for
 from tasks.management.options import as_json_line, check_bounds, count, find_user, named
-from tasks.management.walks import walking_here
+from tasks.management.walks import running_with_bar
 from tasks.models import State, TaskRun, Trigger
 from tasks.sending import Request
 from todos.bounds import MAX_BATCH_SIZE, MAX_KEEP_DAYS
+from todos.bulk.sweep import SweepReport
 from todos.clock import ClocksDisagree
 from todos.services import TodoService
-from todos.sweep import SweepReport
 
 COMMAND = Request(Trigger.COMMAND)
 
@@ -126,7 +126,7 @@ def sweep(arguments: dict[str, Any], *, user: User | None, quiet: bool) -> Sweep
     """Sweep in this process."""
     message = todo_cleanup.message(**arguments)
     undo = "manage.py restore_todos --run"
-    with walking_here(COMMAND, message, quiet=quiet, done="swept", undo=undo) as (
+    with running_with_bar(COMMAND, message, quiet=quiet, done="swept", undo=undo) as (
         execution,
         on_batch,
     ):
@@ -136,7 +136,7 @@ def sweep(arguments: dict[str, Any], *, user: User | None, quiet: bool) -> Sweep
             batch_size=arguments["batch_size"],
             user=user,
             on_batch=on_batch,
-            checkpoint=execution,
+            store=execution,
         )
         execution.result = report
         return report

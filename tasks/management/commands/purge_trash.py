@@ -9,13 +9,13 @@ from accounts.models import User
 from tasks.actors import todo_purge
 from tasks.clock import database_now
 from tasks.management.options import as_json_line, check_bounds, count, find_user, named
-from tasks.management.walks import walking_here
+from tasks.management.walks import running_with_bar
 from tasks.models import Trigger
 from tasks.sending import Request
 from todos.bounds import MAX_TRASH_DAYS
+from todos.bulk.trash import PurgeReport
 from todos.clock import ClocksDisagree
 from todos.services import TodoService
-from todos.trash import PurgeReport
 
 COMMAND = Request(Trigger.COMMAND)
 
@@ -66,9 +66,9 @@ class Command(BaseCommand):
 def purge(days: int | None, user: User | None, *, quiet: bool) -> PurgeReport:
     """Purge in this process."""
     message = todo_purge.message(days=days, user_id=user.pk if user else None)
-    with walking_here(COMMAND, message, quiet=quiet, done="purged") as (execution, on_batch):
+    with running_with_bar(COMMAND, message, quiet=quiet, done="purged") as (execution, on_batch):
         report = TodoService.purge(
-            as_of=execution.as_of, days=days, user=user, on_batch=on_batch, checkpoint=execution
+            as_of=execution.as_of, days=days, user=user, on_batch=on_batch, store=execution
         )
         execution.result = report
         return report
