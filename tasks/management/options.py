@@ -1,12 +1,14 @@
 """What commands share: options that are checked before anything is touched, and words."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from django.core.management.base import CommandError
 
 from accounts.models import User
+from todos.bounds import OutOfBounds
 from todos.bulk.checkpoint import OwnerError
 
 #: People named on the terminal; how many there are beyond is said.
@@ -21,6 +23,23 @@ def check_bounds(option: str, value: int | None, lowest: int, highest: int) -> N
     """
     if value is not None and not lowest <= value <= highest:
         raise CommandError(f"--{option} must be from {lowest} to {highest:,}, not {value}.")
+
+
+@contextmanager
+def naming_options(**options: str) -> Iterator[None]:
+    """Check arguments of a service; where one is not accepted, name the option instead.
+
+    Args:
+        options: the names of those options that are not called like the argument.
+
+    Raises:
+        CommandError: naming the option.
+    """
+    try:
+        yield
+    except OutOfBounds as error:
+        option = options.get(error.name, error.name.replace("_", "-"))
+        raise CommandError(f"--{option} {error.complaint}") from error
 
 
 def find_user(name: str | None) -> User | None:

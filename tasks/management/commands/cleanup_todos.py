@@ -10,11 +10,18 @@ from accounts.models import User
 from tasks.actors import todo_cleanup
 from tasks.clock import database_now
 from tasks.management.messages import wait_for
-from tasks.management.options import as_json_line, check_bounds, count, find_user, named
+from tasks.management.options import (
+    as_json_line,
+    check_bounds,
+    count,
+    find_user,
+    named,
+    naming_options,
+)
 from tasks.management.walks import running_with_bar
 from tasks.models import State, TaskRun, Trigger
 from tasks.sending import Request
-from todos.bounds import MAX_BATCH_SIZE, MAX_KEEP_DAYS
+from todos.bounds import check_sweep
 from todos.bulk.sweep import SweepReport
 from todos.clock import ClocksDisagree
 from todos.services import TodoService
@@ -113,8 +120,8 @@ def check(options: dict[str, Any]) -> None:
     Raises:
         CommandError: naming the option.
     """
-    check_bounds("keep-days", options["keep_days"], 0, MAX_KEEP_DAYS)
-    check_bounds("batch-size", options["batch_size"], 1, MAX_BATCH_SIZE)
+    with naming_options():
+        check_sweep(keep_days=options["keep_days"], batch_size=options["batch_size"])
     check_bounds("wait", options["wait"], 1, 24 * 60 * 60)
     if options["wait"] is not None and not options["enqueue"]:
         raise CommandError("--wait goes with --enqueue.")

@@ -8,11 +8,11 @@ from django.core.management.base import BaseCommand, CommandError
 from accounts.models import User
 from tasks.actors import todo_purge
 from tasks.clock import database_now
-from tasks.management.options import as_json_line, check_bounds, count, find_user, named
+from tasks.management.options import as_json_line, count, find_user, named, naming_options
 from tasks.management.walks import running_with_bar
 from tasks.models import Trigger
 from tasks.sending import Request
-from todos.bounds import MAX_TRASH_DAYS
+from todos.bounds import check_purge
 from todos.bulk.trash import PurgeReport
 from todos.clock import ClocksDisagree
 from todos.services import TodoService
@@ -44,7 +44,8 @@ class Command(BaseCommand):
                 not be purged.
         """
         days, dry_run = options["older_than"], options["dry_run"]
-        check_bounds("older-than", days, 0, MAX_TRASH_DAYS)
+        with naming_options(days="older-than"):
+            check_purge(days=days)
         user = find_user(options["user"])
         try:
             if dry_run:
