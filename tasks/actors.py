@@ -16,10 +16,11 @@ from accounts.models import User
 from tasks.engine.operations.pruning import PruneReport, prune_runs
 from tasks.engine.runs.execution import current_run
 from tasks.names import TaskName
-from tasks.undo import NotRestorable, taken
+from tasks.undo import NotRestorable, todos_removed_by
+from todos.bounds import check_purge, check_restore, check_sweep
+from todos.bulk.sweep import SweepReport
+from todos.bulk.trash import PurgeReport, RestoreReport
 from todos.services import TodoService
-from todos.sweep import SweepReport
-from todos.trash import PurgeReport, RestoreReport
 
 logger = structlog.get_logger(__name__)
 
@@ -58,7 +59,7 @@ def ping() -> Pong:
     max_retries=3,
     min_backoff=15 * SECOND,
     throws=(User.DoesNotExist, ValueError),  # No retry makes these good.
-    check=TodoService.check_sweep,
+    check=check_sweep,
     time_limit=30 * MINUTE,
     store_results=True,
 )
@@ -83,7 +84,7 @@ def todo_cleanup(
         keep_days=keep_days,
         batch_size=batch_size,
         user=None if user_id is None else User.objects.get(pk=user_id),
-        checkpoint=run,
+        store=run,
     )
     logger.info("todos swept", **report)
     return report
@@ -96,7 +97,7 @@ def todo_cleanup(
     max_retries=3,
     min_backoff=15 * SECOND,
     throws=(User.DoesNotExist, ValueError),
-    check=TodoService.check_purge,
+    check=check_purge,
     time_limit=30 * MINUTE,
     store_results=True,
 )
@@ -117,7 +118,7 @@ def todo_purge(*, days: int | None = None, user_id: int | None = None) -> PurgeR
         as_of=run.as_of,
         days=days,
         user=None if user_id is None else User.objects.get(pk=user_id),
-        checkpoint=run,
+        store=run,
     )
     logger.info("trash purged", **report)
     return report
@@ -130,14 +131,14 @@ def todo_purge(*, days: int | None = None, user_id: int | None = None) -> PurgeR
     max_retries=3,
     min_backoff=15 * SECOND,
     throws=(NotRestorable, ValueError),
-    check=TodoService.check_restore,
+    check=check_restore,
     time_limit=30 * MINUTE,
     store_results=True,
 )
 def todo_restore(
     *, run_id: int | None = None, user_id: int | None = None, since: str | None = None
 ) -> RestoreReport:
-    """Bring back from the trash what a run took, or what left a person's list since some time.
+    """Restore what a run removed, or what left a person's list since some time.
 
     Args:
         run_id: a cleanup.
@@ -148,7 +149,7 @@ def todo_restore(
         NotRestorable: there is nothing that this could mean.
     """
     report = TodoService.restore_selected(
-        todos=taken(run_id=run_id, user_id=user_id, since=since), checkpoint=current_run()
+        todos=todos_removed_by(run_id=run_id, user_id=user_id, since=since), store=current_run()
     )
     logger.info("todos restored", **report)
     return report

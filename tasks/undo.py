@@ -1,21 +1,21 @@
-"""What is brought back from the trash when a run is undone."""
+"""Which todos are restored when a run is undone."""
 
 from datetime import datetime
 
 from tasks.engine.models import TaskRun
 from tasks.names import TaskName
+from todos.bounds import OutOfBounds, check_restore
 from todos.models import TrashedTodo, TrashedTodoQuerySet
-from todos.services import TodoService
 
 
 class NotRestorable(Exception):  # noqa: N818  (it names the state, as Django's own do)
-    """What was asked for cannot be brought back; the text says why."""
+    """What was asked for cannot be restored; the text says why."""
 
 
-def taken(
+def todos_removed_by(
     *, run_id: int | None = None, user_id: int | None = None, since: str | None = None
 ) -> TrashedTodoQuerySet:
-    """Return what a cleanup took, what left a person's list since some time, or both.
+    """Return what a cleanup removed, what left a person's list since some time, or both.
 
     Args:
         run_id: a cleanup that has ended.
@@ -27,8 +27,8 @@ def taken(
             what is asked for makes no sense.
     """
     try:
-        TodoService.check_restore(run_id=run_id, user_id=user_id, since=since)
-    except ValueError as error:
+        check_restore(run_id=run_id, user_id=user_id, since=since)
+    except OutOfBounds as error:
         raise NotRestorable(str(error)) from error
     if run_id is None and (user_id is None or since is None):
         raise NotRestorable("Name a run, or a person and a time.")
@@ -51,7 +51,7 @@ def check_run(run_id: int, todos: TrashedTodoQuerySet) -> None:
     """
     run = TaskRun.objects.filter(pk=run_id).first()
     if run is None:
-        # Its row may have been pruned, and what it took still be there.
+        # Its row may have been pruned, and what it removed still be there.
         if not todos.exists():
             raise NotRestorable(f"There is no run {run_id}.")
     elif run.task != TaskName.TODO_CLEANUP:

@@ -208,7 +208,7 @@ class TrashedTodoQuerySet(models.QuerySet["TrashedTodo"]):
         """Todos whose owner was deleted without Django, which would have deleted the todos too."""
         return self.exclude(Exists(User.objects.filter(pk=OuterRef("user_id"))))
 
-    def with_taken_id(self) -> Self:
+    def with_id_in_use(self) -> Self:
         """Todos whose id another todo has been given meanwhile, by an import for example."""
         return self.filter(Exists(Todo.objects.filter(pk=OuterRef("pk"))))
 

@@ -9,13 +9,21 @@ from typing import Unpack
 from django.db import transaction
 
 from accounts.models import User
-from todos.bounds import (
-    MAX_BATCH_SIZE,
-    MAX_KEEP_DAYS,
-    MAX_TRASH_DAYS,
-    check_id,
-    check_moment,
-    check_number,
+from todos.bounds import MAX_BATCH_SIZE, check_number, check_purge, check_sweep
+from todos.bulk.checkpoint import OnBatch
+from todos.bulk.keys import ID, Position
+from todos.bulk.runner import run
+from todos.bulk.sql import Rows
+from todos.bulk.store import CheckpointStore, InMemoryStore
+from todos.bulk.sweep import Sweep, SweepReport
+from todos.bulk.trash import (
+    Deletion,
+    Purge,
+    PurgeReport,
+    Restore,
+    RestoreReport,
+    move_to_trash,
+    restore,
 )
 from todos.clock import trusted_now
 from todos.functions import CurrentTime
@@ -27,18 +35,6 @@ from todos.models import (
     TrashedTodo,
     TrashedTodoQuerySet,
 )
-from todos.rows import Rows
-from todos.sweep import Sweep, SweepReport
-from todos.trash import (
-    Deletion,
-    Purge,
-    PurgeReport,
-    Restore,
-    RestoreReport,
-    bring_back,
-    throw_away,
-)
-from todos.walk import Checkpoint, InMemory, OnBatch
 
 
 class TodoError(Exception):
@@ -122,18 +118,18 @@ class TodoService:
         Raises:
             TodoNotFound: the person has no such todo.
         """
-        todo = Rows.of(Todo.objects.filter(pk=todo_id, user=user), key="id")
-        if not throw_away(todo, trashed_by=by or user):
+        todo = Rows.of(Todo.objects.filter(pk=todo_id, user=user), key=ID)
+        if not move_to_trash(todo, trashed_by=by or user):
             raise TodoNotFound
 
     @staticmethod
     def delete_completed_todos(*, user: User) -> int:
         """Clear a person's list of everything done, at their own wish; return how many went.
 
-        Keep times are no matter here: they are for the cleanup that nobody asked for.
+        Keep times do not matter here: they are for the cleanup that nobody asked for.
         """
-        done = Rows.of(Todo.objects.filter(user=user).completed(), key="id")
-        return throw_away(done, trashed_by=user)
+        done = Rows.of(Todo.objects.filter(user=user).completed(), key=ID)
+        return move_to_trash(done, trashed_by=user)
 
     @staticmethod
     def delete_selected(*, todos: TodoQuerySet, by: User) -> int:
@@ -143,25 +139,24 @@ class TodoService:
             todos: without joins.
             by: who deletes them.
         """
-        deleted: int = Deletion(todos, by=by).run()["rows"]
-        return deleted
+        return run(Deletion(todos, by=by))
 
     @staticmethod
     def restore(*, user: User, todo_id: int) -> Todo:
-        """Bring a todo back from the trash, as it was; its keep time starts afresh.
+        """Restore a todo from the trash, as it was; its keep time starts afresh.
 
         Raises:
             TodoNotFound: the person has no such todo in the trash.
         """
-        trashed = Rows.of(TrashedTodo.objects.filter(pk=todo_id, user=user), key="id")
+        trashed = Rows.of(TrashedTodo.objects.filter(pk=todo_id, user=user), key=ID)
         with transaction.atomic():
-            if not bring_back(trashed):
+            if not restore(trashed):
                 raise TodoNotFound
             return _get(user=user, todo_id=todo_id)
 
     @staticmethod
     def restore_last_sweep(*, user: User) -> RestoreReport:
-        """Bring back what the last cleanup to take any of a person's todos took of theirs."""
+        """Restore what the last cleanup that removed any of a person's todos removed of theirs."""
         mine = TrashedTodo.objects.filter(user=user)
         return TodoService.restore_selected(todos=mine.filter(run_id=mine.last_run()).swept())
 
@@ -170,48 +165,30 @@ class TodoService:
         *,
         todos: TrashedTodoQuerySet,
         batch_size: int | None = None,
-        on_batch: OnBatch | None = None,
-        checkpoint: Checkpoint | None = None,
+        on_batch: OnBatch[int] | None = None,
+        store: CheckpointStore | None = None,
     ) -> RestoreReport:
-        """Bring a selection of anybody's todos back from the trash, such as a whole run's.
+        """Restore a selection of anybody's todos from the trash, such as a whole run's.
 
         Args:
-            todos: what to bring back; without joins.
+            todos: what to restore; without joins.
             batch_size: todos in one transaction, instead of what suits the database.
             on_batch: called after each batch with how far it has come.
-            checkpoint: keeps the account, so that it can be carried on; by default nothing does.
+            store: keeps the checkpoint, so that it can be continued; by default nothing does.
 
         Returns:
-            How many came back, how many of those asked for did not, and why.
+            How many were restored, how many of those asked for were not, and why.
+
+        Raises:
+            OutOfBounds: a number is not accepted.
         """
         check_number("batch_size", batch_size, 1, MAX_BATCH_SIZE)
-        checkpoint = checkpoint or InMemory()
-        restore = Restore(todos)
-        account = restore.run(batch_size=batch_size, on_batch=on_batch, checkpoint=checkpoint)
-        return checkpoint.read(lambda: restore.report(account["rows"]))
+        return run(Restore(todos), store, batch_size=batch_size, on_batch=on_batch)
 
     @staticmethod
     def preview_restore(*, todos: TrashedTodoQuerySet) -> RestoreReport:
-        """Say what `restore_selected` would do now; touch nothing."""
+        """Return what `restore_selected` would report now; touch nothing."""
         return Restore(todos).preview()
-
-    @staticmethod
-    def check_restore(
-        *, run_id: int | None = None, user_id: int | None = None, since: str | None = None
-    ) -> None:
-        """Refuse what names nothing that could be brought back.
-
-        Args:
-            run_id: a cleanup.
-            user_id: a person.
-            since: a moment in ISO 8601 with a zone.
-
-        Raises:
-            ValueError: one of them is none; the text says which.
-        """
-        check_id("run_id", run_id)
-        check_id("user_id", user_id)
-        check_moment("since", since)
 
     @staticmethod
     def purge(
@@ -220,8 +197,8 @@ class TodoService:
         days: int | None = None,
         user: User | None = None,
         batch_size: int | None = None,
-        on_batch: OnBatch | None = None,
-        checkpoint: Checkpoint | None = None,
+        on_batch: OnBatch[Position] | None = None,
+        store: CheckpointStore | None = None,
     ) -> PurgeReport:
         """Delete for good what has been in the trash for long enough.
 
@@ -232,40 +209,24 @@ class TodoService:
             user: purge this person's trash alone.
             batch_size: todos in one transaction, instead of what suits the database.
             on_batch: called after each batch with how far it has come.
-            checkpoint: keeps the account, so that it can be carried on; by default nothing does.
+            store: keeps the checkpoint, so that it can be continued; by default nothing does.
 
         Raises:
             ClocksDisagree: this host's clock and the database's are too far apart.
-            ValueError: a number is out of bounds.
+            OutOfBounds: a number is not accepted.
         """
-        TodoService.check_purge(days=days, batch_size=batch_size)
-        checkpoint = checkpoint or InMemory()
-        as_of = min(as_of, checkpoint.read(trusted_now))
-        purge = Purge(as_of=as_of, days=days, user=user)
-        account = purge.run(batch_size=batch_size, on_batch=on_batch, checkpoint=checkpoint)
-        return purge.report(account["rows"])
+        check_purge(days=days, batch_size=batch_size)
+        store = store or InMemoryStore()
+        purge = Purge(as_of=min(as_of, store.read(trusted_now)), days=days, user=user)
+        return run(purge, store, batch_size=batch_size, on_batch=on_batch)
 
     @staticmethod
     def preview_purge(
         *, as_of: datetime, days: int | None = None, user: User | None = None
     ) -> PurgeReport:
-        """Say what `purge` with these arguments would do now; touch nothing."""
-        TodoService.check_purge(days=days)
-        purge = Purge(as_of=min(as_of, trusted_now()), days=days, user=user)
-        return purge.report(purge.count())
-
-    @staticmethod
-    def check_purge(
-        *, days: int | None = None, user_id: int | None = None, batch_size: int | None = None
-    ) -> None:
-        """Refuse numbers that a purge does not take.
-
-        Raises:
-            ValueError: one is out of bounds; the text says which.
-        """
-        check_number("days", days, 0, MAX_TRASH_DAYS)
-        check_id("user_id", user_id)
-        check_number("batch_size", batch_size, 1, MAX_BATCH_SIZE)
+        """Return what `purge` with these arguments would report now; touch nothing."""
+        check_purge(days=days)
+        return Purge(as_of=min(as_of, trusted_now()), days=days, user=user).preview()
 
     @staticmethod
     def sweep(
@@ -274,8 +235,8 @@ class TodoService:
         keep_days: int | None = None,
         batch_size: int | None = None,
         user: User | None = None,
-        on_batch: OnBatch | None = None,
-        checkpoint: Checkpoint | None = None,
+        on_batch: OnBatch[int] | None = None,
+        store: CheckpointStore | None = None,
     ) -> SweepReport:
         """Sweep away the completed todos of everyone who takes part, once their keep time is over.
 
@@ -288,43 +249,28 @@ class TodoService:
                 TODO_SWEEP_BATCH_SIZE or what suits the database.
             user: sweep this person's todos alone.
             on_batch: called after each range with how far the sweep has come.
-            checkpoint: keeps the sweep's account in the transactions that it accounts for, so that
-                it can be carried on; by default nothing does.
+            store: keeps the checkpoint in the transactions that it describes, so that the sweep can
+                be continued; by default nothing does.
 
         Returns:
             How many people took part, how many todos went, and whose could not be swept.
 
         Raises:
-            ValueError: a number is out of bounds.
+            ClocksDisagree: this host's clock and the database's are too far apart.
+            OutOfBounds: a number is not accepted.
         """
-        TodoService.check_sweep(keep_days=keep_days, batch_size=batch_size)
-        checkpoint = checkpoint or InMemory()
-        as_of = min(as_of, checkpoint.read(trusted_now))
-        sweep = Sweep(as_of=as_of, keep_days=keep_days, user=user)
-        account = sweep.run(batch_size=batch_size, on_batch=on_batch, checkpoint=checkpoint)
-        return sweep.report(account["rows"], account["users_processed"])
+        check_sweep(keep_days=keep_days, batch_size=batch_size)
+        store = store or InMemoryStore()
+        sweep = Sweep(as_of=min(as_of, store.read(trusted_now)), keep_days=keep_days, user=user)
+        return run(sweep, store, batch_size=batch_size, on_batch=on_batch)
 
     @staticmethod
     def preview_sweep(
         *, as_of: datetime, keep_days: int | None = None, user: User | None = None
     ) -> SweepReport:
-        """Say what `sweep` with these arguments would do now; touch nothing."""
-        TodoService.check_sweep(keep_days=keep_days)
-        sweep = Sweep(as_of=min(as_of, trusted_now()), keep_days=keep_days, user=user)
-        return sweep.report(sweep.count(), sweep.users_processed())
-
-    @staticmethod
-    def check_sweep(
-        *, keep_days: int | None = None, batch_size: int | None = None, user_id: int | None = None
-    ) -> None:
-        """Refuse numbers that a sweep does not take.
-
-        Raises:
-            ValueError: one is out of bounds; the text says which.
-        """
-        check_number("keep_days", keep_days, 0, MAX_KEEP_DAYS)
-        check_number("batch_size", batch_size, 1, MAX_BATCH_SIZE)
-        check_id("user_id", user_id)
+        """Return what `sweep` with these arguments would report now; touch nothing."""
+        check_sweep(keep_days=keep_days)
+        return Sweep(as_of=min(as_of, trusted_now()), keep_days=keep_days, user=user).preview()
 
 
 def _todo_with(values: TodoValues) -> Todo:

@@ -1,13 +1,15 @@
 """What commands share: options that are checked before anything is touched, and words."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from django.core.management.base import CommandError
 
 from accounts.models import User
-from todos.account import WalkError
+from todos.bounds import OutOfBounds
+from todos.bulk.checkpoint import OwnerError
 
 #: People named on the terminal; how many there are beyond is said.
 MOST_NAMED = 5
@@ -21,6 +23,23 @@ def check_bounds(option: str, value: int | None, lowest: int, highest: int) -> N
     """
     if value is not None and not lowest <= value <= highest:
         raise CommandError(f"--{option} must be from {lowest} to {highest:,}, not {value}.")
+
+
+@contextmanager
+def naming_options(**options: str) -> Iterator[None]:
+    """Check arguments of a service; where one is not accepted, name the option instead.
+
+    Args:
+        options: the names of those options that are not called like the argument.
+
+    Raises:
+        CommandError: naming the option.
+    """
+    try:
+        yield
+    except OutOfBounds as error:
+        option = options.get(error.name, error.name.replace("_", "-"))
+        raise CommandError(f"--{option} {error.complaint}") from error
 
 
 def find_user(name: str | None) -> User | None:
@@ -47,7 +66,7 @@ def as_json_line(report: Mapping[str, Any], *, dry_run: bool) -> str:
     return json.dumps({**report, "dry_run": True} if dry_run else report)
 
 
-def named(errors: Sequence[WalkError], how_many: int) -> str:
+def named(errors: Sequence[OwnerError], how_many: int) -> str:
     """Return who could not be dealt with, and why, in one line.
 
     Args:
@@ -60,7 +79,7 @@ def named(errors: Sequence[WalkError], how_many: int) -> str:
     return f"{line}, and {more:,} more" if more else line
 
 
-def why(error: WalkError) -> str:
+def why(error: OwnerError) -> str:
     """Return the reason, and the todos that it holds of if they are not all of that person's."""
     ids = ", ".join(f"{pk}" for pk in error.get("todo_ids", []))
     return f"{error['reason']} (todo {ids})" if ids else error["reason"]

@@ -1,4 +1,4 @@
-"""The sweep: its walk, its counts, and people whose todos cannot be swept."""
+"""The sweep: its ranges, its counts, and people whose todos cannot be swept."""
 
 import random
 from datetime import UTC, datetime, timedelta
@@ -10,13 +10,14 @@ from django.test.utils import CaptureQueriesContext
 from pytest_django import Settings
 
 from accounts.models import User
-from tests.todos.checkpoints import Ledger
-from todos import ranges, walk
+from tests.todos.checkpoints import JsonStore
+from todos.bulk import ranges, runner
+from todos.bulk.checkpoint import Checkpoint
+from todos.bulk.keys import ID
+from todos.bulk.sql import Rows
+from todos.bulk.sweep import Sweep
 from todos.models import Todo
-from todos.rows import Rows
 from todos.services import TodoService
-from todos.sweep import Sweep
-from todos.walk import Progress
 
 AS_OF = datetime(2026, 3, 1, 2, tzinfo=UTC)
 LONG_AGO = AS_OF - timedelta(days=100)
@@ -110,12 +111,12 @@ def test_sweep_of_one_person_who_opted_out_touches_nothing(alice: User) -> None:
 
 def test_progress_is_told_after_every_batch_and_ends_at_the_last_id(alice: User) -> None:
     give(alice, completed=7)
-    told: list[Progress] = []
+    told: list[Checkpoint[int]] = []
 
     TodoService.sweep(as_of=AS_OF, batch_size=3, on_batch=told.append)
 
-    assert [progress.rows for progress in told] == [3, 6, 7]
-    assert [progress.done for progress in told] == [0.3333, 0.8333, 1.0]
+    assert [checkpoint.rows for checkpoint in told] == [3, 6, 7]
+    assert [checkpoint.done for checkpoint in told] == [0.3333, 0.8333, 1.0]
 
 
 def test_a_batch_costs_two_statements_however_many_todos_and_users_there_are(
@@ -174,7 +175,7 @@ def test_every_person_at_fault_is_found_in_one_range(db: None) -> None:
 def test_sweep_that_stops_half_way_goes_on_with_the_rest(alice: User) -> None:
     give(alice, completed=6)
 
-    def break_down(progress: Progress) -> None:
+    def break_down(checkpoint: Checkpoint[int]) -> None:
         raise OperationalError("connection lost")
 
     with pytest.raises(OperationalError):
@@ -206,7 +207,7 @@ def test_sweep_reads_the_todos_and_people_it_needs_and_no_others(alice: User) ->
     )
     give(alice, completed=2_000)
     Todo.objects.bulk_create(Todo(user=alice, title="Open") for _ in range(20_000))
-    range_of_ids = Rows.of(Sweep(as_of=AS_OF, keep_days=3).eligible(), key="id").between(0, 10**9)
+    range_of_ids = Rows.of(Sweep(as_of=AS_OF, keep_days=3).eligible(), key=ID).between(0, 10**9)
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE todos_todo, accounts_user")
         cursor.execute(
@@ -222,14 +223,14 @@ def test_sweep_reads_the_todos_and_people_it_needs_and_no_others(alice: User) ->
 
 def test_database_that_fails_as_a_sweep_sets_out_stops_nothing(alice: User) -> None:
     give(alice, completed=3)
-    ledger, failures = Ledger(), [OperationalError("the server is shutting down")]
+    store, failures = JsonStore(), [OperationalError("the server is shutting down")]
 
     def fail_at_first() -> None:
         if failures:
             raise failures.pop()
 
-    ledger.before_step = fail_at_first
-    assert TodoService.sweep(as_of=AS_OF, checkpoint=ledger)["todos_deleted"] == 3
+    store.before_step = fail_at_first
+    assert TodoService.sweep(as_of=AS_OF, store=store)["todos_deleted"] == 3
 
 
 def test_range_that_fails_once_is_tried_again_before_anybody_is_blamed(
@@ -239,7 +240,7 @@ def test_range_that_fails_once_is_tried_again_before_anybody_is_blamed(
     failures = [OperationalError("deadlock detected"), IntegrityError("for once")]
     act = Sweep.act
 
-    def fail_at_first(self: Sweep, rows: Rows) -> int:
+    def fail_at_first(self: Sweep, rows: Rows[int]) -> int:
         if failures:
             raise failures.pop()
         return act(self, rows)
@@ -262,8 +263,8 @@ def test_sweep_rests_after_each_range_for_as_long_as_it_is_told(
     give(alice, completed=4)
     clock = iter(range(100))
     rests: list[float] = []
-    monkeypatch.setattr(walk, "monotonic", lambda: next(clock))
-    monkeypatch.setattr(walk, "sleep", rests.append)
+    monkeypatch.setattr(runner, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(runner, "sleep", rests.append)
     settings.TODO_SWEEP_PAUSE = 2.5
     TodoService.sweep(as_of=AS_OF, batch_size=2)
     assert rests == [2.5, 2.5]
@@ -280,7 +281,7 @@ def test_ranges_of_dense_todos_follow_each_other_without_counting(alice: User) -
 def test_large_ranges_are_as_wide_as_a_sample_says(
     alice: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ranges, "SAMPLE", 10)
+    monkeypatch.setattr(ranges, "SAMPLE_ROWS", 10)
     give(alice, completed=400, open_=400)
     told = [0]
     with CaptureQueriesContext(connection) as queries:

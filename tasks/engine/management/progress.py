@@ -1,8 +1,8 @@
-"""Walks that a command takes itself, with a progress bar."""
+"""Bulk operations that a command runs itself, with a progress bar."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 from django.core.management.base import CommandError
 from dramatiq import Message
@@ -12,7 +12,7 @@ from tasks.engine.management.migrated import check_migrated
 from tasks.engine.runs.enqueue import Request
 from tasks.engine.runs.execution import Execution, Rewound, RunTakenOver, Stopped
 from tasks.engine.runs.inline import Interrupted, inline_run
-from todos.walk import OnBatch, Progress
+from todos.bulk.checkpoint import Checkpoint
 
 BAR = "{percentage:3.0f}%|{bar}| {postfix} [{elapsed}<{remaining}]"
 
@@ -20,10 +20,17 @@ BAR = "{percentage:3.0f}%|{bar}| {postfix} [{elapsed}<{remaining}]"
 STOPPED = 130
 
 
+class ShowProgress(Protocol):
+    """Called after each batch of an operation, whatever its key."""
+
+    def __call__[K](self, checkpoint: Checkpoint[K], /) -> None:
+        """Show how far it has come."""
+
+
 @contextmanager
-def walking_here(
+def running_with_bar(
     request: Request, message: Message[Any], *, quiet: bool, done: str, undo: str = ""
-) -> Iterator[tuple[Execution, OnBatch]]:
+) -> Iterator[tuple[Execution, ShowProgress]]:
     """Record what the block does as the run that a message asks for; show how far it has come.
 
     Args:
@@ -35,7 +42,7 @@ def walking_here(
             does.
 
     Yields:
-        What keeps the account, and what to call after each batch. The block leaves its result in
+        What keeps the checkpoint, and what to call after each batch. The block leaves its result in
         the former's `result`.
 
     Raises:
@@ -51,11 +58,11 @@ def walking_here(
         ):
             run_id = execution.run_id
 
-            def on_batch(progress: Progress) -> None:
+            def on_batch[K](checkpoint: Checkpoint[K], /) -> None:
                 nonlocal rows
-                rows = progress.rows
-                bar.set_postfix_str(f"{progress.rows:,} {done}", refresh=False)
-                bar.update(100 * progress.done - bar.n)
+                rows = checkpoint.rows
+                bar.set_postfix_str(f"{rows:,} {done}", refresh=False)
+                bar.update(100 * checkpoint.done - bar.n)
 
             yield execution, on_batch
     except Stopped as error:

@@ -23,10 +23,10 @@ from tasks.engine.database import database_now, exclusive_transaction
 from tasks.engine.models import Schedule, TaskRun, Trigger
 from tasks.engine.runs.enqueue import Request, publish
 from tasks.names import TaskName
-from tasks.undo import NotRestorable, taken
+from tasks.undo import NotRestorable, todos_removed_by
+from todos.bulk.trash import RestoreReport
 from todos.clock import ClocksDisagree
 from todos.services import TodoService
-from todos.trash import RestoreReport
 
 #: What starting a task takes that names no permission of its own.
 START = "tasks.start_taskrun"
@@ -151,7 +151,7 @@ def check_undoable(run: TaskRun) -> RestoreReport:
         Refused: it is no cleanup, it has not ended, or it took nothing that is still in the trash.
     """
     try:
-        todos = taken(run_id=run.pk)
+        todos = todos_removed_by(run_id=run.pk)
     except NotRestorable as error:
         raise Refused(str(error)) from error
     report = TodoService.preview_restore(todos=todos)
@@ -163,7 +163,7 @@ def check_undoable(run: TaskRun) -> RestoreReport:
 def can_be_undone(run: TaskRun) -> bool:
     """Say whether a run is a cleanup that has ended, and something that it took is still there."""
     ended = run.task == TaskName.TODO_CLEANUP and run.is_finished
-    return ended and taken(run_id=run.pk).exists()
+    return ended and todos_removed_by(run_id=run.pk).exists()
 
 
 def todos_to_purge(task: str, arguments: Mapping[str, Any]) -> int | None:

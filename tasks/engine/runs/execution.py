@@ -15,7 +15,7 @@ from tasks.engine.database import database_now, short_transaction
 from tasks.engine.heartbeat import Heartbeat
 from tasks.engine.models import TaskRun
 from tasks.engine.outages import check_connection, outages
-from todos.walk import InMemory
+from todos.bulk.store import InMemoryStore
 
 #: How long (seconds) one message of a run works before the next one goes on with the rest, so that
 #: a deploy never waits for it and it keeps nobody else waiting.
@@ -168,7 +168,7 @@ class Execution:
         return RunTakenOver() if self.run.stored_progress() is None else Rewound()
 
 
-class Unrecorded(InMemory):
+class Unrecorded(InMemoryStore):
     """What an actor sees that is called outside of any run: nothing is kept, and it never stops."""
 
     def __init__(self) -> None:

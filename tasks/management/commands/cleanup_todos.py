@@ -10,14 +10,21 @@ from accounts.models import User
 from tasks.actors import todo_cleanup
 from tasks.engine.database import database_now
 from tasks.engine.management.messages import wait_for
-from tasks.engine.management.progress import walking_here
+from tasks.engine.management.progress import running_with_bar
 from tasks.engine.models import State, TaskRun, Trigger
 from tasks.engine.runs.enqueue import Request
-from tasks.management.options import as_json_line, check_bounds, count, find_user, named
-from todos.bounds import MAX_BATCH_SIZE, MAX_KEEP_DAYS
+from tasks.management.options import (
+    as_json_line,
+    check_bounds,
+    count,
+    find_user,
+    named,
+    naming_options,
+)
+from todos.bounds import check_sweep
+from todos.bulk.sweep import SweepReport
 from todos.clock import ClocksDisagree
 from todos.services import TodoService
-from todos.sweep import SweepReport
 
 COMMAND = Request(Trigger.COMMAND)
 
@@ -113,8 +120,8 @@ def check(options: dict[str, Any]) -> None:
     Raises:
         CommandError: naming the option.
     """
-    check_bounds("keep-days", options["keep_days"], 0, MAX_KEEP_DAYS)
-    check_bounds("batch-size", options["batch_size"], 1, MAX_BATCH_SIZE)
+    with naming_options():
+        check_sweep(keep_days=options["keep_days"], batch_size=options["batch_size"])
     check_bounds("wait", options["wait"], 1, 24 * 60 * 60)
     if options["wait"] is not None and not options["enqueue"]:
         raise CommandError("--wait goes with --enqueue.")
@@ -126,7 +133,7 @@ def sweep(arguments: dict[str, Any], *, user: User | None, quiet: bool) -> Sweep
     """Sweep in this process."""
     message = todo_cleanup.message(**arguments)
     undo = "manage.py restore_todos --run"
-    with walking_here(COMMAND, message, quiet=quiet, done="swept", undo=undo) as (
+    with running_with_bar(COMMAND, message, quiet=quiet, done="swept", undo=undo) as (
         execution,
         on_batch,
     ):
@@ -136,7 +143,7 @@ def sweep(arguments: dict[str, Any], *, user: User | None, quiet: bool) -> Sweep
             batch_size=arguments["batch_size"],
             user=user,
             on_batch=on_batch,
-            checkpoint=execution,
+            store=execution,
         )
         execution.result = report
         return report

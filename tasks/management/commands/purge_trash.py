@@ -8,14 +8,14 @@ from django.core.management.base import BaseCommand, CommandError
 from accounts.models import User
 from tasks.actors import todo_purge
 from tasks.engine.database import database_now
-from tasks.engine.management.progress import walking_here
+from tasks.engine.management.progress import running_with_bar
 from tasks.engine.models import Trigger
 from tasks.engine.runs.enqueue import Request
-from tasks.management.options import as_json_line, check_bounds, count, find_user, named
-from todos.bounds import MAX_TRASH_DAYS
+from tasks.management.options import as_json_line, count, find_user, named, naming_options
+from todos.bounds import check_purge
+from todos.bulk.trash import PurgeReport
 from todos.clock import ClocksDisagree
 from todos.services import TodoService
-from todos.trash import PurgeReport
 
 COMMAND = Request(Trigger.COMMAND)
 
@@ -44,7 +44,8 @@ class Command(BaseCommand):
                 not be purged.
         """
         days, dry_run = options["older_than"], options["dry_run"]
-        check_bounds("older-than", days, 0, MAX_TRASH_DAYS)
+        with naming_options(days="older-than"):
+            check_purge(days=days)
         user = find_user(options["user"])
         try:
             if dry_run:
@@ -66,9 +67,9 @@ class Command(BaseCommand):
 def purge(days: int | None, user: User | None, *, quiet: bool) -> PurgeReport:
     """Purge in this process."""
     message = todo_purge.message(days=days, user_id=user.pk if user else None)
-    with walking_here(COMMAND, message, quiet=quiet, done="purged") as (execution, on_batch):
+    with running_with_bar(COMMAND, message, quiet=quiet, done="purged") as (execution, on_batch):
         report = TodoService.purge(
-            as_of=execution.as_of, days=days, user=user, on_batch=on_batch, checkpoint=execution
+            as_of=execution.as_of, days=days, user=user, on_batch=on_batch, store=execution
         )
         execution.result = report
         return report

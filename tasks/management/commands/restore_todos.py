@@ -9,14 +9,14 @@ from django.utils import timezone
 from django.utils.dateparse import parse_date, parse_datetime
 
 from tasks.actors import todo_restore
-from tasks.engine.management.progress import walking_here
+from tasks.engine.management.progress import running_with_bar
 from tasks.engine.models import Trigger
 from tasks.engine.runs.enqueue import Request
 from tasks.management.options import as_json_line, count, find_user, named
-from tasks.undo import NotRestorable, taken
+from tasks.undo import NotRestorable, todos_removed_by
+from todos.bulk.trash import RestoreReport
 from todos.models import TrashedTodo, TrashedTodoQuerySet
 from todos.services import TodoService
-from todos.trash import RestoreReport
 
 COMMAND = Request(Trigger.COMMAND)
 
@@ -47,7 +47,7 @@ class Command(BaseCommand):
         """
         arguments = arguments_of(options)
         try:
-            todos = taken(**arguments)
+            todos = todos_removed_by(**arguments)
         except NotRestorable as error:
             raise CommandError(str(error)) from error
         if options["dry_run"]:
@@ -118,7 +118,7 @@ def moment(text: str) -> datetime:
 def restore(todos: TrashedTodoQuerySet, arguments: dict[str, Any], *, quiet: bool) -> RestoreReport:
     """Restore in this process."""
     message = todo_restore.message(**arguments)
-    with walking_here(COMMAND, message, quiet=quiet, done="restored") as (execution, on_batch):
-        report = TodoService.restore_selected(todos=todos, on_batch=on_batch, checkpoint=execution)
+    with running_with_bar(COMMAND, message, quiet=quiet, done="restored") as (execution, on_batch):
+        report = TodoService.restore_selected(todos=todos, on_batch=on_batch, store=execution)
         execution.result = report
         return report

@@ -1,0 +1,170 @@
+"""Runs bulk operations: range after range, and in the end what was locked."""
+
+from functools import partial
+from time import monotonic, sleep
+from typing import Any
+
+import structlog
+from django.conf import settings
+from django.db import DatabaseError, connection
+
+from todos.bulk.checkpoint import MOST_LOCKED_OWNERS, Checkpoint, HeldRange, OnBatch
+from todos.bulk.errors import is_timeout, log_or_raise
+from todos.bulk.isolation import isolate
+from todos.bulk.operation import BulkOperation
+from todos.bulk.sql import Rows
+from todos.bulk.store import CheckpointStore, InMemoryStore
+
+logger = structlog.get_logger(__name__)
+
+#: How long to rest after a range, as a multiple of the time it took. SQLite has one writer at a
+#: time, and no queue for the others.
+REST_FACTORS = {"postgresql": 0.0, "sqlite": 1.0}
+
+#: Time-outs after which no lock is waited for any more: what is held is passed over at once.
+MOST_TIMEOUTS = 5
+
+#: How often a range in which a row was held is tried again at the end, and the pause before that.
+RETRIES = 3
+RETRY_PAUSE_SECONDS = 2.0
+
+
+def run[K, R](
+    operation: BulkOperation[K, R],
+    store: CheckpointStore | None = None,
+    *,
+    batch_size: int | None = None,
+    on_batch: OnBatch[K] | None = None,
+) -> R:
+    """Begin an operation, or continue it from its checkpoint; return the report of the whole.
+
+    Whoever's todos cannot be acted on is left out, and the others' are. What another transaction
+    holds is passed over, and tried again at the end.
+
+    Args:
+        operation: what to do.
+        store: keeps the checkpoint; by default nothing does.
+        batch_size: candidates to pass in one transaction, instead of what suits the database.
+        on_batch: called with the checkpoint after each range.
+
+    Raises:
+        DatabaseError: the database failed in a way that is nobody's data's fault. What was done
+            stays done; running again goes on with the rest.
+    """
+    operation.open(store or InMemoryStore())
+    if operation.checkpoint.last is not None:
+        size = batch_size or operation.batch_size()
+        pass_ranges(operation, operation.checkpoint.last, size, on_batch)
+    retry_held(operation)
+    return operation.report()
+
+
+def pass_ranges[K](
+    operation: BulkOperation[K, Any], last: K, size: int, on_batch: OnBatch[K] | None
+) -> None:
+    """Pass all ranges from the cursor to the last position."""
+    candidates = Rows.of(operation.candidates(), key=operation.key)
+
+    def count(after: K | None, number: int) -> K:
+        end = candidates.between(after, last).position_at(number)
+        return last if end is None else end
+
+    ranges = operation.store.read(lambda: operation.ranges(count, last=last, size=size))
+    rest_factor = settings.TODO_SWEEP_PAUSE
+    if rest_factor is None:
+        rest_factor = REST_FACTORS[connection.vendor]
+    while (after := operation.checkpoint.cursor) != last:
+        started, rows = monotonic(), operation.checkpoint.rows
+        through = operation.store.read(partial(ranges.end_after, after))
+        pass_range(operation, after, through)
+        ranges.learn(after, through, operation.checkpoint.rows - rows)
+        took = monotonic() - started
+        if on_batch:
+            on_batch(operation.checkpoint)
+        if rest := rest_factor * took:
+            sleep(rest)
+
+
+def pass_range[K](operation: BulkOperation[K, Any], after: K | None, through: K) -> None:
+    """Act on a range: as a whole; if that fails, without what is locked or makes it fail."""
+    if operation.checkpoint.timeouts >= MOST_TIMEOUTS:
+        pass_unlocked(operation, after, through, timeouts=0)
+        return
+    try:
+        operation.step(
+            lambda: operation.act_on_all(after, through).advanced(through, operation.key)
+        )
+    except DatabaseError as error:
+        log_or_raise(error, "range failed")
+        if is_timeout(error):
+            pass_unlocked(operation, after, through, timeouts=1)
+        else:
+            pass_one_by_one(operation, after, through, timeouts=0)
+
+
+def pass_unlocked[K](
+    operation: BulkOperation[K, Any], after: K | None, through: K, *, timeouts: int
+) -> None:
+    """Act on what nobody holds of a range, after so many time-outs in it."""
+
+    def act() -> Checkpoint[K]:
+        checkpoint = operation.act_on_unlocked(operation.unsolved(after, through))
+        return ended(operation, checkpoint, after, through)
+
+    try:
+        operation.step(lambda: act().timed_out(timeouts))
+    except DatabaseError as error:
+        log_or_raise(error, "range failed without what is locked")
+        pass_one_by_one(operation, after, through, timeouts=timeouts)
+
+
+def pass_one_by_one[K](
+    operation: BulkOperation[K, Any], after: K | None, through: K, *, timeouts: int
+) -> None:
+    """Act on the todos of a range without those that make it fail, after so many time-outs."""
+    isolate(operation, after, through)
+    operation.step(
+        lambda: ended(operation, operation.checkpoint, after, through).timed_out(timeouts)
+    )
+
+
+def ended[K](
+    operation: BulkOperation[K, Any], checkpoint: Checkpoint[K], after: K | None, through: K
+) -> Checkpoint[K]:
+    """Return the checkpoint at the end of a range: what is left of it was held."""
+    if operation.unsolved(after, through).exists():
+        checkpoint = checkpoint.range_held(after, through)
+    return checkpoint.advanced(through, operation.key)
+
+
+def retry_held[K](operation: BulkOperation[K, Any]) -> None:
+    """Try again what was held, some times."""
+    tries = -1
+    while operation.checkpoint.held:
+        held = operation.checkpoint.held[0]
+        if held.tries != tries:
+            tries = held.tries
+            sleep(RETRY_PAUSE_SECONDS)
+        retry(operation, held)
+
+
+def retry[K](operation: BulkOperation[K, Any], held: HeldRange[K]) -> None:
+    """Act on what nobody holds by now of a range that was held."""
+    rest = partial(operation.unsolved, held.after, held.through, held.user_id)
+
+    def end(checkpoint: Checkpoint[K]) -> Checkpoint[K]:
+        if held.tries + 1 < RETRIES:
+            return checkpoint.retried(held, again=rest().exists())
+        people = rest().order_by("user_id").values_list("user_id", flat=True).distinct()
+        owners = list(people[:MOST_LOCKED_OWNERS])
+        for user_id in owners:
+            logger.warning("person's todos held to the end", user_id=user_id)
+        return checkpoint.retried(held, again=False).owners_locked(owners)
+
+    try:
+        operation.step(lambda: end(operation.act_on_unlocked(rest())))
+    except DatabaseError as error:
+        log_or_raise(error, "what was held failed again")
+        if not is_timeout(error):
+            isolate(operation, held.after, held.through, held.user_id)
+        operation.step(lambda: end(operation.checkpoint))
