@@ -149,7 +149,7 @@ def release_orphan(run: TaskRun) -> None:
 
 def end_stopped() -> None:
     """End the runs that were to stop and that nobody is at any more."""
-    for run in unlocked(TaskRun.objects.to_be_ended().order_by("pk")):
+    for run in unlocked(TaskRun.objects.to_cancel().order_by("pk")):
         with outages.skipping_locked(str(run)):
             if run.cancel(run.reason):
                 run.refresh_from_db()
