@@ -179,8 +179,12 @@ ENTRY = DefaultSchedule(task=TaskName.TODO_RESTORE, every=60)
             "tasks.E002",
             r"entry 2: \(DefaultSchedule\(task=.*,\) is not a Default",
         ),
-        ((ENTRY, "greet"), "tasks.E002", "entry 2: 'greet' is not a DefaultSchedule"),
-        ([DefaultSchedule(task="greet", every=1)], "tasks.E003", "entry 1: no actor .* 'greet'"),
+        ((ENTRY, "odd"), "tasks.E002", "entry 2: 'odd' is not a DefaultSchedule"),
+        (
+            [DefaultSchedule(task="no.such.task", every=1)],
+            "tasks.E003",
+            "entry 1: no actor .* 'no.such.task'",
+        ),
         ([ENTRY, ENTRY], "tasks.E004", "entry 2: 'todo.restore' has a schedule already"),
     ],
 )
