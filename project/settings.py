@@ -170,6 +170,9 @@ X_FRAME_OPTIONS = "DENY"
 
 # Background work
 
+#: The schedules to start with, beside the engine's own.
+TASKS_SCHEDULES = "tasks.schedules.SCHEDULES"
+
 #: The modules with actors; by default django-dramatiq looks for `tasks.py`.
 DRAMATIQ_AUTODISCOVER_MODULES = ["actors"]
 # It has a task of its own, for a table that we do not fill.

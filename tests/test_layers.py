@@ -1,4 +1,6 @@
-"""Names lead one way: project -> tasks -> todos -> accounts; services know nothing of delivery."""
+"""Names lead one way: project -> tasks -> todos -> accounts, and tasks -> tasks.engine, which knows
+nothing of the others; services know nothing of delivery.
+"""
 
 import ast
 import re
@@ -9,19 +11,29 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
-#: What each app may import of the project's own packages, besides itself.
+#: What each layer may import of the project's own packages, besides itself.
 ALLOWED = {
     "accounts": set[str](),
     "todos": {"accounts"},
-    "tasks": {"accounts", "todos"},
+    "tasks": {"accounts", "todos", "tasks.engine"},
+    "tasks.engine": set[str](),
 }
 
-#: What each folder may not name in a string, a keyword, an attribute or a template either, such as
-#: a relation, a permission or an address.
+#: What each layer may not name in a string, a keyword, an attribute or a template either, such as a
+#: relation, a permission or an address.
 UNNAMED = {
     "accounts": ("todos", "tasks", "project"),
     "todos": ("tasks", "project"),
     "tasks": ("project",),
+    "tasks.engine": ("accounts", "todos", "project"),
+}
+
+#: What a layer may not even mention, in code, prose or style sheets: others lift it out as it is.
+UNSAID = {
+    "tasks.engine": re.compile(
+        r"todo|\btidy\b|\btasks[./](?:actors|admin|management|names|schedules|undo)\b",
+        re.IGNORECASE,
+    )
 }
 
 #: Migrations that have landed: they write what the tables of that day hold.
@@ -67,31 +79,51 @@ def names_of(layer: str, path: Path) -> list[str]:
     return [name for name in names(path) if named.search(name)]
 
 
-def modules(app: str) -> list[Path]:
-    found = sorted((ROOT / app).rglob("*.py"))
-    assert len(found) > 3, f"{app} has moved"
+def folder_of(layer: str) -> Path:
+    return ROOT / layer.replace(".", "/")
+
+
+def modules(layer: str) -> list[Path]:
+    found = sorted(folder_of(layer).rglob("*.py"))
+    assert len(found) > 3, f"{layer} has moved"
     return found
 
 
-@pytest.mark.parametrize("app", ALLOWED)
-def test_app_imports_only_what_lies_below_it(app: str) -> None:
-    for path in modules(app):
-        used = {name.split(".")[0] for name in imports(path)} & OURS
-        assert used <= ALLOWED[app] | {app}, path
+def layer_of(module: str) -> str:
+    engine = module == "tasks.engine" or module.startswith("tasks.engine.")
+    return "tasks.engine" if engine else module.split(".", maxsplit=1)[0]
 
 
-@pytest.mark.parametrize("folder", UNNAMED)
-def test_strings_and_templates_name_no_layer_above(folder: str) -> None:
-    for path in [*modules(folder), *(ROOT / folder).rglob("templates/**/*.*")]:
+@pytest.mark.parametrize("layer", ALLOWED)
+def test_layer_imports_only_what_lies_below_it(layer: str) -> None:
+    for path in modules(layer):
+        used = {layer_of(name) for name in imports(path) if name.split(".")[0] in OURS}
+        assert used <= ALLOWED[layer] | {layer}, path
+
+
+@pytest.mark.parametrize("layer", UNNAMED)
+def test_strings_and_templates_name_no_layer_above(layer: str) -> None:
+    for path in [*modules(layer), *folder_of(layer).rglob("templates/**/*.*")]:
         if str(path.relative_to(ROOT)) not in LANDED:
-            found = {layer: names_of(layer, path) for layer in UNNAMED[folder]}
+            found = {above: names_of(above, path) for above in UNNAMED[layer]}
             assert not any(found.values()), f"{path}: {found}"
 
 
-@pytest.mark.parametrize("app", ["accounts", "todos"])
-def test_services_and_models_know_no_view_actor_or_broker(app: str) -> None:
-    for path in modules(app):
-        if PAGES.isdisjoint(path.relative_to(ROOT / app).with_suffix("").parts):
+@pytest.mark.parametrize("layer", UNSAID)
+def test_layer_does_not_even_mention_the_others(layer: str) -> None:
+    found = {
+        str(path.relative_to(ROOT)): said
+        for path in folder_of(layer).rglob("*.*")
+        if path.suffix in {".py", ".html", ".css", ".js", ".txt", ".md"}
+        and (said := set(UNSAID[layer].findall(path.read_text(encoding="utf-8"))))
+    }
+    assert not found
+
+
+@pytest.mark.parametrize("layer", ["accounts", "todos"])
+def test_services_and_models_know_no_view_actor_or_broker(layer: str) -> None:
+    for path in modules(layer):
+        if PAGES.isdisjoint(path.relative_to(folder_of(layer)).with_suffix("").parts):
             used = [name for name in imports(path) if name.startswith(DELIVERY)]
             assert not used, path
 
@@ -100,6 +132,14 @@ def test_the_rule_notices_an_import_within_a_function(tmp_path: Path) -> None:
     module = tmp_path / "module.py"
     module.write_text("def hidden():\n    from tasks.actors import ping\n    return ping\n")
     assert list(imports(module)) == ["tasks.actors"]
+
+
+@pytest.mark.parametrize(
+    ("module", "layer"),
+    [("tasks.names", "tasks"), ("tasks", "tasks"), ("tasks.engine.models.run", "tasks.engine")],
+)
+def test_the_rule_tells_the_engine_from_the_rest_of_tasks(module: str, layer: str) -> None:
+    assert layer_of(module) == layer
 
 
 @pytest.mark.parametrize(

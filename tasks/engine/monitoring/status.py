@@ -31,8 +31,8 @@ from dramatiq.errors import ActorNotFound
 from tasks.engine.broker.queues import QueueStatus, look_at_queues
 from tasks.engine.database import CLOCK_TOLERANCE, database_now
 from tasks.engine.models import Process, Schedule, State, TaskRun, TaskRunQuerySet
+from tasks.engine.models.outcome import count_errors
 from tasks.engine.models.process import known_tasks, liveness
-from tasks.engine.models.run import count_errors
 from tasks.engine.recurrence import Recurrence
 from tasks.engine.worker.middleware import is_recorded
 from tasks.names import TaskName
