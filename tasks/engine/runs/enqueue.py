@@ -19,7 +19,7 @@ from dramatiq.broker import get_broker
 from redis.exceptions import RedisError
 
 from accounts.models import User
-from tasks.engine.broker.waking import check_arguments
+from tasks.engine.broker.messages import check_arguments
 from tasks.engine.models import State, TaskRun, Trigger
 from tasks.engine.outages import outages
 
