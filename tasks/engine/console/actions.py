@@ -24,6 +24,9 @@ from redis.exceptions import RedisError
 
 from accounts.staff.log import log_selection
 from accounts.staff.rights import StaffRequest
+from tasks.engine.broker import dead_letters as deadletters
+from tasks.engine.broker.dead_letters import DeadLetter
+from tasks.engine.broker.keys import IDS_PER_EXCHANGE
 from tasks.engine.console.views import (
     Question,
     ask,
@@ -34,9 +37,8 @@ from tasks.engine.console.views import (
     withheld,
 )
 from tasks.engine.models import Schedule, State, TaskRun
-from tasks.engine.operations import dead_letters as deadletters
 from tasks.engine.operations import runs as operations
-from tasks.engine.operations.dead_letters import DeadLetter
+from tasks.engine.operations.dead_letters import retry as retry_dead_letters
 from tasks.engine.operations.runs import Refused, Unconfirmed
 from tasks.engine.runs.enqueue import arguments
 from tasks.names import TaskName
@@ -167,7 +169,7 @@ def retry(request: StaffRequest) -> HttpResponse:
 
     def retry_these(letters: Sequence[DeadLetter]) -> None:
         nonlocal already, refused, forbidden
-        outcome = deadletters.retry(letters, by=request.user)
+        outcome = retry_dead_letters(letters, by=request.user)
         runs.extend(outcome.retried)
         already += outcome.already
         refused += outcome.refused
@@ -350,7 +352,7 @@ def with_chosen(
         choice = chosen(request)
         question = question_about(request, choice, verb)
         if question is None:
-            for keys in batched(choice.keys, deadletters.LETTERS_PER_EXCHANGE):
+            for keys in batched(choice.keys, IDS_PER_EXCHANGE):
                 act(deadletters.find(keys))
     except RedisError as error:
         messages.error(request, f"The broker cannot be asked: {error}")

@@ -19,10 +19,11 @@ from dramatiq.broker import get_broker
 from redis.exceptions import RedisError
 
 from accounts.staff.rights import StaffRequest
+from tasks.engine.broker import dead_letters as deadletters
 from tasks.engine.console.overview import read_overview
 from tasks.engine.models import Process, TaskRun
 from tasks.engine.monitoring.status import WITHHELD
-from tasks.engine.operations import dead_letters as deadletters
+from tasks.engine.operations.dead_letters import can_be_retried, retried_as
 from tasks.engine.operations.runs import Refused, check_may_start, check_undoable, may_start
 from tasks.engine.recurrence import Recurrence
 from tasks.names import TaskName
@@ -112,13 +113,13 @@ def dead_letters(request: StaffRequest) -> HttpResponse:
         letters = deadletters.read(queues, limit=MOST_LETTERS)
     except RedisError as error:
         unread = str(error) or type(error).__name__
-    retried = deadletters.retried_as(letters)
+    retried = retried_as(letters)
     see = may_see_todos(request)
     rows = [
         {
             "letter": letter,
             "run": retried.get(letter.id),
-            "known": deadletters.can_be_retried(letter),
+            "known": can_be_retried(letter),
             "error": withheld(letter.error[-LONGEST_SHOWN:], unless=see),
             "arguments": withheld(letter.arguments[:LONGEST_SHOWN], unless=see),
         }

@@ -5,15 +5,14 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from accounts.models import User
 from tasks.actors import todo_purge
 from tasks.engine.database import database_now
-from tasks.engine.management.progress import running_with_bar
+from tasks.engine.management.options import as_json_line, count
+from tasks.engine.management.progress import run_with_bar
 from tasks.engine.models import Trigger
 from tasks.engine.runs.enqueue import Request
-from tasks.management.options import as_json_line, count, find_user, named, naming_options
+from tasks.management.options import find_user, named, naming_options
 from todos.bounds import check_purge
-from todos.bulk.trash import PurgeReport
 from todos.clock import ClocksDisagree
 from todos.services import TodoService
 
@@ -51,7 +50,8 @@ class Command(BaseCommand):
             if dry_run:
                 report = TodoService.preview_purge(as_of=database_now(), days=days, user=user)
             else:
-                report = purge(days, user, quiet=options["json"])
+                message = todo_purge.message(days=days, user_id=user.pk if user else None)
+                report = run_with_bar(COMMAND, message, quiet=options["json"], done="purged")
         except ClocksDisagree as error:
             raise CommandError(str(error)) from error
         if options["json"]:
@@ -62,14 +62,3 @@ class Command(BaseCommand):
         if errors := report["errors"]:
             how_many = report.get("error_count", len(errors))
             raise CommandError(f"Not purged: {named(errors, how_many)}.")
-
-
-def purge(days: int | None, user: User | None, *, quiet: bool) -> PurgeReport:
-    """Purge in this process."""
-    message = todo_purge.message(days=days, user_id=user.pk if user else None)
-    with running_with_bar(COMMAND, message, quiet=quiet, done="purged") as (execution, on_batch):
-        report = TodoService.purge(
-            as_of=execution.as_of, days=days, user=user, on_batch=on_batch, store=execution
-        )
-        execution.result = report
-        return report

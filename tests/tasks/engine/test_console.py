@@ -19,12 +19,12 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import User
+from tasks.engine.broker import dead_letters as deadletters
 from tasks.engine.broker.waking import WakingBroker
 from tasks.engine.console import overview
 from tasks.engine.models import Process, ProcessKind, Schedule, State, TaskRun, Trigger
 from tasks.engine.monitoring.problems import problems
 from tasks.engine.monitoring.status import WITHHELD, gather
-from tasks.engine.operations import dead_letters as deadletters
 from tasks.engine.operations.runs import permission_to_start
 from tasks.engine.scheduler.defaults import add_missing_schedules
 from tasks.names import TaskName

@@ -13,11 +13,10 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from tasks.engine.database import statement_timeout
+from tasks.engine.database import DATABASE_AWAY, statement_timeout
 from tasks.engine.management.migrated import check_migrated
 from tasks.engine.monitoring.problems import problems, shown
 from tasks.engine.monitoring.status import EndedRun, Status, gather
-from tasks.engine.outages import DATABASE_AWAY
 
 #: How long (s) to wait for everything, and (ms) for one statement.
 DEADLINE_SECONDS = 15.0
