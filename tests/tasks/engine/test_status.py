@@ -220,6 +220,106 @@ def test_json_keeps_its_keys(well: None) -> None:
     assert told["schedules"][0]["next_slot"] == "2026-03-10T09:01:00+00:00"
 
 
+def shape(value: object) -> object:
+    """Return a value of JSON with the names of types in place of what has no parts."""
+    if isinstance(value, dict):
+        return {name: shape(part) for name, part in value.items()}
+    return [shape(value[0])] if isinstance(value, list) and value else type(value).__name__
+
+
+def test_json_keeps_the_shape_of_every_value(well: None, broker: WakingBroker) -> None:
+    dealt_with(TaskName.PING, NOW + 365 * DAY)
+    nights(State.FAILED, State.FAILED, State.SUCCEEDED)
+    Schedule.objects.filter(task=TaskName.TODO_CLEANUP).update(last_slot=TWO - DAY)
+    TaskRun.objects.filter(state=State.FAILED).update(acknowledged_at=None)
+    frozen = new_process(ProcessKind.WORKER, "frozen", queues=["other"], seen_at=NOW - 40 * SECOND)
+    Process.objects.filter(kind=ProcessKind.WORKER).update(tasks=["ping"])
+    Process.objects.filter(queues=["default"]).update(queues=["other"])
+    make("mail", State.RUNNING, held_by=frozen.pk, stop_requested_at=NOW - MINUTE)
+    broker.enqueue(todo_cleanup.message())
+    run = {
+        "run": "int",
+        "task": "str",
+        "state": "str",
+        "finished_at": "str",
+        "summary": "str",
+        "error": "str",
+        "errors": "int",
+    }
+    stuck = {"count": "int", "run": "int", "queue": "str", "since": "str"}
+    nothing_stuck = {**stuck, "run": "NoneType", "since": "NoneType"}
+    process = {
+        "kind": "str",
+        "host": "str",
+        "pid": "int",
+        "queues": ["str"],
+        "started_at": "str",
+        "seen_at": "str",
+        "run": "NoneType",
+    }
+    told = as_json()
+    assert [type(schedule["held_until"]) for schedule in told["schedules"][:2]] == [str, type(None)]
+    told["schedules"].sort(key=lambda schedule: schedule["task"] != TaskName.TODO_CLEANUP)
+    told["processes"].sort(key=lambda process: process["kind"] != ProcessKind.WORKER)
+    assert shape(told) == {
+        "now": "str",
+        "schedules": [
+            {
+                "id": "int",
+                "task": "str",
+                "enabled": "bool",
+                "times": "str",
+                "timezone": "str",
+                "fault": "str",
+                "last_slot": "str",
+                "last_slot_state": "str",
+                "last_run": run,
+                "next_slot": "str",
+                "overdue_slot": "str",
+                "last_success_slot": "str",
+                "unsuccessful_since": "str",
+                "held_until": "NoneType",
+            }
+        ],
+        "runs_in_hand": [
+            {
+                "task": "str",
+                "pending": "int",
+                "queued": "int",
+                "running": "int",
+                "overdue": "int",
+                "oldest_age_seconds": "float",
+                "oldest_run": "int",
+                "waiting": nothing_stuck,
+                "stalled": nothing_stuck,
+                "orphaned": nothing_stuck,
+                "stopping": stuck,
+                "interrupted": nothing_stuck,
+            }
+        ],
+        "failures": {"count": "int", "latest": [run]},
+        "processes": [process],
+        "unserved_queues": ["str"],
+        "queues": [
+            {
+                "name": "str",
+                "waiting": "int",
+                "running": "int",
+                "delayed": "int",
+                "dead": "int",
+                "oldest_age_seconds": "float",
+            }
+        ],
+        "broker_error": "str",
+        "pulse": {"last_at": "str", "age_seconds": "float", "stale": "bool"},
+        "unacknowledged": {"count": "int", "latest": [run]},
+        "silent_processes": [{**process, "run": "int"}],
+        "unknown_tasks": ["str"],
+        "clock_ahead_seconds": "float",
+        "problems": ["str"],
+    }
+
+
 def test_json_and_check_print_the_json_and_exit_with_one(well: None) -> None:
     Process.objects.all().delete()
     out = StringIO()
