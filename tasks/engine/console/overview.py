@@ -1,6 +1,6 @@
 """What the console's first page shows, read such that whatever fails leaves the rest standing."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from django.db import DatabaseError
@@ -8,15 +8,11 @@ from django.db import DatabaseError
 from tasks.engine.console.charts import Chart, charts, nights
 from tasks.engine.database import statement_timeout
 from tasks.engine.models import State, TaskRun
+from tasks.engine.monitoring.clock import seconds_since
 from tasks.engine.monitoring.problems import problems
-from tasks.engine.monitoring.status import (
-    WITHHELD,
-    EndedRun,
-    Status,
-    gather,
-    seconds_since,
-)
+from tasks.engine.monitoring.status import WITHHELD, Status, gather
 from tasks.engine.operations.runs import can_be_stopped
+from tasks.engine.words import reason
 
 #: How long (ms) PostgreSQL may take for one statement of a page.
 STATEMENT_TIMEOUT_MS = 3_000
@@ -100,7 +96,7 @@ def read_overview(*, with_errors: bool, with_charts: bool = True) -> Overview:
     unread = reading.attempt(with_charts=with_charts)
     status = reading.status
     if status and not with_errors:
-        status = withhold(status)
+        withhold_errors(status)
     active_runs = status.active_runs if status else ()
     total = sum(runs.pending + runs.queued + runs.running for runs in active_runs)
     return Overview(
@@ -138,7 +134,7 @@ class Reading:
                         waiting.pop(0)
             except DatabaseError as error:
                 what, _ = waiting.pop(0)
-                unread.append(f"{what}: {' '.join(str(error).split())}")
+                unread.append(f"{what}: {reason(error)}")
         return unread
 
     def _read_status(self) -> None:
@@ -187,19 +183,9 @@ def number(progress: object, name: str) -> float | None:
     return value if isinstance(value, int | float) else None
 
 
-def withhold(status: Status) -> Status:
-    """Return a status without the texts of errors."""
-    schedules = tuple(
-        replace(schedule, last_run=without_error(schedule.last_run) if schedule.last_run else None)
-        for schedule in status.schedules
-    )
-    failures, unacknowledged = (
-        replace(runs, latest=tuple(without_error(run) for run in runs.latest))
-        for runs in (status.failures, status.unacknowledged)
-    )
-    return replace(status, schedules=schedules, failures=failures, unacknowledged=unacknowledged)
-
-
-def without_error(run: EndedRun) -> EndedRun:
-    """Return a run without its error's text."""
-    return replace(run, error=WITHHELD) if run.error else run
+def withhold_errors(status: Status) -> None:
+    """Replace the texts of errors in the rows of a status, which nobody saves."""
+    last_runs = (schedule.last_run for schedule in status.schedules)
+    for run in (*last_runs, *status.failures.latest, *status.unacknowledged.latest):
+        if run and run.error:
+            run.error = WITHHELD
