@@ -15,8 +15,9 @@ from django.utils import timezone
 from accounts.models import User
 from tasks.engine.operations.pruning import PruneReport, prune_runs
 from tasks.engine.runs.execution import current_run
+from tasks.extensions import CleanupExtension, PurgeExtension, RestoreExtension
 from tasks.names import TaskName
-from tasks.undo import NotRestorable, taken
+from tasks.undo import NotRestorable, todos_removed_by
 from todos.services import TodoService
 from todos.sweep import SweepReport
 from todos.trash import PurgeReport, RestoreReport
@@ -59,6 +60,7 @@ def ping() -> Pong:
     min_backoff=15 * SECOND,
     throws=(User.DoesNotExist, ValueError),  # No retry makes these good.
     check=TodoService.check_sweep,
+    extension=CleanupExtension(),
     time_limit=30 * MINUTE,
     store_results=True,
 )
@@ -97,6 +99,7 @@ def todo_cleanup(
     min_backoff=15 * SECOND,
     throws=(User.DoesNotExist, ValueError),
     check=TodoService.check_purge,
+    extension=PurgeExtension(),
     time_limit=30 * MINUTE,
     store_results=True,
 )
@@ -131,6 +134,7 @@ def todo_purge(*, days: int | None = None, user_id: int | None = None) -> PurgeR
     min_backoff=15 * SECOND,
     throws=(NotRestorable, ValueError),
     check=TodoService.check_restore,
+    extension=RestoreExtension(),
     time_limit=30 * MINUTE,
     store_results=True,
 )
@@ -148,7 +152,8 @@ def todo_restore(
         NotRestorable: there is nothing that this could mean.
     """
     report = TodoService.restore_selected(
-        todos=taken(run_id=run_id, user_id=user_id, since=since), checkpoint=current_run()
+        todos=todos_removed_by(run_id=run_id, user_id=user_id, since=since),
+        checkpoint=current_run(),
     )
     logger.info("todos restored", **report)
     return report

@@ -26,6 +26,7 @@ from django.db.models import Exists, F, OuterRef, Q, Subquery, Value
 from django.db.models.functions import Coalesce, Now
 from dramatiq import Message
 
+from tasks.engine.extension import extension_of
 from tasks.engine.models.process import Process
 
 #: The longest error that is kept: the end of a traceback says the most.
@@ -225,7 +226,8 @@ class TaskRun(models.Model):
             ("cancel_taskrun", "Can cancel runs"),
             ("stop_taskrun", "Can stop runs at work"),
             ("acknowledge_taskrun", "Can acknowledge failures"),
-            ("undo_taskrun", "Can undo cleanups"),
+            ("undo_taskrun", "Can undo runs"),
+            ("view_taskrun_details", "Can view errors, arguments and results of runs"),
             ("retry_deadletter", "Can retry dead letters"),
             ("discard_deadletter", "Can discard dead letters"),
         ]
@@ -303,8 +305,8 @@ class TaskRun(models.Model):
         counted = {"rows": self.progress.get("rows")} if self.result is None else self.result
         if not isinstance(counted, dict):
             return ""
-        numbers = {name: value for name, value in counted.items() if type(value) is int}
-        return ", ".join(f"{n:,} {name.replace('_', ' ')}" for name, n in sorted(numbers.items()))
+        counts = {name: value for name, value in counted.items() if type(value) is int}
+        return extension_of(self.task).summary(counts) if counts else ""
 
     def message(self) -> Message[Any]:
         """Return its message: always of the same id, under which its result is found."""

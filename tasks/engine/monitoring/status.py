@@ -85,9 +85,6 @@ MOST_FAILURES = 10
 #: Letters of an error that are told.
 LONGEST_ERROR = 200
 
-#: What stands in its place for those who may not see todos: it may quote one.
-WITHHELD = "its text may quote todos, which you may not see"
-
 
 @dataclass(frozen=True, kw_only=True)
 class EndedRun:

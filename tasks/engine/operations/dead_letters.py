@@ -13,17 +13,20 @@ from itertools import batched
 from typing import Any, cast
 from uuid import UUID, uuid5
 
+from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import DataError, IntegrityError, transaction
 from dramatiq import Message
 from dramatiq.broker import get_broker
 from dramatiq.errors import ActorNotFound
 
-from accounts.models import User
 from tasks.engine.broker.messages import decoded
 from tasks.engine.broker.waking import queue_key, short_timeout_client
+from tasks.engine.extension import Confirmation, extension_of
 from tasks.engine.models import TaskRun, Trigger
-from tasks.engine.operations.runs import may_start
-from tasks.engine.runs.enqueue import Request, publish
+from tasks.engine.operations.errors import Refused
+from tasks.engine.operations.permissions import may_start
+from tasks.engine.operations.runs import message_of
+from tasks.engine.runs.enqueue import Request, arguments, publish
 
 #: Dead letters that one exchange with the broker deals with.
 LETTERS_PER_EXCHANGE = 500
@@ -83,13 +86,13 @@ class DeadLetter:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What became of dead letters that were to be retried.
+    """The outcome of retrying dead letters.
 
     Attributes:
-        retried: runs that were started.
-        already: how many had been retried before.
-        refused: how many cannot be: they stay.
-        forbidden: how many are of tasks that whoever asked may not start: they stay.
+        retried: the runs that were started.
+        already: how many were retried before.
+        refused: how many cannot be retried: they stay.
+        forbidden: how many belong to tasks that whoever asked may not start: they stay.
     """
 
     retried: tuple[TaskRun, ...]
@@ -155,7 +158,7 @@ def all_of(
             ]
 
 
-def retry(letters: Sequence[DeadLetter], *, by: User) -> Outcome:
+def retry(letters: Sequence[DeadLetter], *, by: AbstractBaseUser) -> Outcome:
     """Send the messages again, then delete the dead letters.
 
     A crash in between leaves a letter whose retry is there: it is not retried twice.
@@ -196,6 +199,17 @@ def can_be_retried(letter: DeadLetter) -> bool:
     return True
 
 
+def confirmation(letter: DeadLetter) -> Confirmation | None:
+    """Return what its task wants to have confirmed before a letter is retried; None if nothing."""
+    if letter.message is None or not can_be_retried(letter):
+        return None
+    with suppress(Refused):
+        return extension_of(letter.actor).confirmation(
+            message_of(letter.actor, arguments(letter.message))
+        )
+    return None
+
+
 def retried_as(letters: Sequence[DeadLetter]) -> dict[str, int]:
     """Return the runs that letters have been retried as, by the letters' ids, with one query."""
     retries = {letter.retry_id: letter.id for letter in letters if letter.retry_id}
@@ -217,8 +231,8 @@ def discard(letters: Sequence[DeadLetter]) -> list[DeadLetter]:
     return [letter for letter, gone in zip(letters, went, strict=True) if gone]
 
 
-def _retry(letter: DeadLetter, by: User) -> TaskRun | None:
-    """Owe a run with the letter's message; None if that has been done before."""
+def _retry(letter: DeadLetter, by: AbstractBaseUser) -> TaskRun | None:
+    """Create a run with the letter's message; None if that was done before."""
     assert letter.message  # noqa: S101  (`can_be_retried` says so; for the type checker)
     message = Message[Any](
         queue_name=letter.queue,

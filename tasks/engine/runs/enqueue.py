@@ -12,13 +12,13 @@ from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
+from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import transaction
 from django.db.models.functions import Now
 from dramatiq import Actor, Message, MessageProxy
 from dramatiq.broker import get_broker
 from redis.exceptions import RedisError
 
-from accounts.models import User
 from tasks.engine.broker.waking import check_arguments
 from tasks.engine.models import State, TaskRun, Trigger
 from tasks.engine.outages import outages
@@ -37,7 +37,7 @@ class Request:
     """
 
     trigger: Trigger
-    by: User | None = None
+    by: AbstractBaseUser | None = None
 
     def enqueue[**P, R](self, actor: Actor[P, R], /, *args: P.args, **kwargs: P.kwargs) -> TaskRun:
         """Owe a run of `actor` with these arguments, and send it once that is committed.
@@ -83,7 +83,7 @@ class Request:
         return TaskRun.objects.create(
             task=message.actor_name,
             trigger=self.trigger,
-            requested_by=self.by,
+            requested_by_id=self.by.pk if self.by else None,
             message_id=UUID(message.message_id),
             queue=message.queue_name,
             arguments=arguments(message),

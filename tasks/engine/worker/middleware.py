@@ -37,9 +37,10 @@ class RunLedger(Middleware):
 
         `recorded`: see `is_recorded`. `check`: called with the arguments of a run before it is
         owed, it raises ValueError where one is out of bounds. `permission`: what staff need to
-        start it (`tasks/engine/operations/runs.py`).
+        start it (`tasks/engine/operations/permissions.py`). `extension`: a `TaskExtension`
+        (`tasks/engine/extension.py`).
         """
-        return {"recorded", "check", "permission"}
+        return {"recorded", "check", "permission", "extension"}
 
     @cached_property
     def _ledger(self) -> "WorkerLedger":

@@ -13,7 +13,7 @@ from tasks.engine.management.progress import walking_here
 from tasks.engine.models import Trigger
 from tasks.engine.runs.enqueue import Request
 from tasks.management.options import as_json_line, count, find_user, named
-from tasks.undo import NotRestorable, taken
+from tasks.undo import NotRestorable, todos_removed_by
 from todos.models import TrashedTodo, TrashedTodoQuerySet
 from todos.services import TodoService
 from todos.trash import RestoreReport
@@ -47,7 +47,7 @@ class Command(BaseCommand):
         """
         arguments = arguments_of(options)
         try:
-            todos = taken(**arguments)
+            todos = todos_removed_by(**arguments)
         except NotRestorable as error:
             raise CommandError(str(error)) from error
         if options["dry_run"]:

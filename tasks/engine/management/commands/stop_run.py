@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand, CommandError
 from tasks.engine.management.messages import LOOK_AT_ROW
 from tasks.engine.models import State, TaskRun
 from tasks.engine.operations import runs as operations
-from tasks.engine.operations.runs import Refused
+from tasks.engine.operations.errors import Refused
 from tasks.management.options import check_bounds
 
 LONGEST_WAIT = 24 * 60 * 60
