@@ -1,6 +1,6 @@
 """What the console's first page shows. If a part cannot be read, the others are shown."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from django.db import DatabaseError
@@ -9,8 +9,9 @@ from tasks.engine.console.charts import Drawing
 from tasks.engine.console.daily import charts, read_days
 from tasks.engine.database import statement_timeout
 from tasks.engine.models import State, TaskRun
+from tasks.engine.monitoring.clock import seconds_since
 from tasks.engine.monitoring.problems import problems
-from tasks.engine.monitoring.status import EndedRun, Status, gather, seconds_since
+from tasks.engine.monitoring.status import Status, gather
 from tasks.engine.operations.permissions import withhold
 from tasks.engine.operations.runs import can_be_stopped
 from tasks.engine.words import duration, reason
@@ -117,7 +118,7 @@ def read_overview(*, with_errors: bool, with_charts: bool = True) -> Overview:
     unread = reading.attempt(with_charts=with_charts)
     status = reading.status
     if status and not with_errors:
-        status = without_errors(status)
+        withhold_errors(status)
     total = (
         sum(each.pending + each.queued + each.running for each in status.active_runs)
         if status
@@ -201,19 +202,9 @@ def number_in(progress: object, name: str) -> float | None:
     return value if isinstance(value, int | float) else None
 
 
-def without_errors(status: Status) -> Status:
-    """Return a status without the texts of errors."""
-    schedules = tuple(
-        replace(schedule, last_run=without_error(schedule.last_run) if schedule.last_run else None)
-        for schedule in status.schedules
-    )
-    failures, unacknowledged = (
-        replace(runs, latest=tuple(without_error(run) for run in runs.latest))
-        for runs in (status.failures, status.unacknowledged)
-    )
-    return replace(status, schedules=schedules, failures=failures, unacknowledged=unacknowledged)
-
-
-def without_error(run: EndedRun) -> EndedRun:
-    """Return a run without its error's text."""
-    return replace(run, error=withhold(run.error, unless=False))
+def withhold_errors(status: Status) -> None:
+    """Replace the texts of errors in the rows of a status, which nobody saves."""
+    last_runs = (schedule.last_run for schedule in status.schedules)
+    for run in (*last_runs, *status.failures.latest, *status.unacknowledged.latest):
+        if run:
+            run.error = withhold(run.error, unless=False)

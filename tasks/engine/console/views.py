@@ -42,7 +42,9 @@ def overview(request: HttpRequest) -> HttpResponse:
         **({} if live else admin.site.each_context(request)),
         "title": "Background work",
         "overview": shown,
-        "startable": {each.task for each in schedules if may_start(operator(request), each.task)},
+        "startable": {
+            each.row.task for each in schedules if may_start(operator(request), each.row.task)
+        },
     }
     template = "tasks/console/live.html" if live else "tasks/console/overview.html"
     return TemplateResponse(request, template, context)

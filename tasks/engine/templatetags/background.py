@@ -6,10 +6,12 @@ from django import template
 from django.utils.html import format_html
 
 from tasks.engine import words
+from tasks.engine.monitoring.failures import shown_error
 
 register = template.Library()
-
-register.filter("duration", words.duration)
+register.filter(shown_error)
+register.filter(words.duration)
+register.filter(words.ago)
 
 
 @register.filter
