@@ -12,8 +12,8 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest
 from django.http.request import QueryDict
 from django.shortcuts import render
 
+from tasks.engine.database import LOCKED
 from tasks.engine.errors import error_name
-from tasks.engine.outages import LOCKED
 from todos.bounds import MAX_ID
 
 logger = structlog.get_logger(__name__)

@@ -1,45 +1,62 @@
-"""The database's clock, and the short transactions in which runs progress."""
+"""The database: its clock, short transactions, and what it means that it is away or locked."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 
-from django.db import connection, transaction
+from django.db import (
+    DatabaseError,
+    InterfaceError,
+    InternalError,
+    OperationalError,
+    connection,
+    transaction,
+)
 from django.utils import timezone
+
+#: What the database raises when it is away, or gives up on a lock, a connection or a transaction.
+DATABASE_AWAY = (OperationalError, InterfaceError, InternalError)
+
+#: SQLSTATEs of a statement that PostgreSQL gave up: somebody else holds a lock, or a timeout.
+LOCKED = {"55P03", "57014"}
+
+#: SQLSTATEs of a server that accepts nothing for now, whoever asks: its disk is full, it has no
+#: more connections, it is read-only, it is about to stop or to start.
+SERVER_REFUSES = {"53100", "53300", "25006", "57P01", "57P02", "57P03"}
 
 #: What is later than now by more than this was written by a clock that was ahead.
 CLOCK_TOLERANCE = timedelta(minutes=1)
 
-
+#: Of a short transaction.
 SETTINGS = {
     # How long (ms) to wait for a lock that somebody else holds. Whoever forgets to end their
-    # transaction must not stop a run: it passes over their rows, and comes back to them.
+    # transaction must not stop a run: it skips their rows, and returns to them later.
     "lock_timeout": "2000",
-    # How long (ms) one statement may take. None comes near it on a database that is well.
+    # How long (ms) one statement may take. None comes near it on a healthy database.
     "statement_timeout": "30000",
-    # How long (ms) it may stand still before PostgreSQL takes it back. Only a process that is
-    # frozen, or cut off, comes near that; nobody else should have to wait for its locks.
+    # How long (ms) it may be idle before PostgreSQL rolls it back. Only a process that is frozen,
+    # or cut off, comes near that; nobody else should have to wait for its locks.
     "idle_in_transaction_session_timeout": "10000",
     # Compiling a statement that works on a short range takes longer than the statement.
     "jit": "off",
 }
-#: Not to wait for the disk at its end is safe for a step of a run: if the server's machine dies at
-#: once, what the run did and its account of it are both as they were before, and it goes on from
-#: there: an attempt that remembers more begins anew (`Execution.step`). The end of the run, a
-#: transaction that does wait, makes all of them safe.
+#: Not to wait for the disk at the end is safe for a step of a run: if the server's machine dies at
+#: once, what the run did and its progress are both as they were before, and it continues from
+#: there: an attempt that remembers more is ended (`Execution.step`). The end of the run, a
+#: transaction that does wait, makes all steps durable.
 NOT_WAITING = {"synchronous_commit": "off"}
 
 
 @contextmanager
 def short_transaction(*, wait_for_disk: bool = False) -> Iterator[None]:
-    """Open a transaction that ends by itself, undone, if this process is held up in it.
+    """Open a transaction that the server rolls back if this process is held up in it.
 
     Args:
-        wait_for_disk: what it writes must outlast the server's machine, as something outside the
-            database is to follow from it.
+        wait_for_disk: what it writes must survive a crash of the server's machine, as something
+            outside the database follows from it.
 
     Raises:
-        OperationalError: a lock was not to be had within 2 s, or a statement took 30 s.
+        OperationalError: somebody held a lock for 2 s, or a statement took 30 s.
     """
     settings = SETTINGS if wait_for_disk else SETTINGS | NOT_WAITING
     with transaction.atomic(durable=True):
@@ -53,10 +70,10 @@ def short_transaction(*, wait_for_disk: bool = False) -> Iterator[None]:
 
 @contextmanager
 def exclusive_transaction(what: str) -> Iterator[None]:
-    """Open a transaction that no other of the same name is open beside, in any process.
+    """Open a transaction that excludes others of the same name, in any process.
 
     Args:
-        what: a name, for whatever has no row of its own to lock.
+        what: the name, for whatever has no row of its own to lock.
     """
     with transaction.atomic():
         # SQLite has one writer at a time anyway.
@@ -68,11 +85,7 @@ def exclusive_transaction(what: str) -> Iterator[None]:
 
 @contextmanager
 def statement_timeout(milliseconds: int) -> Iterator[None]:
-    """Have PostgreSQL give up on a statement that takes too long.
-
-    Args:
-        milliseconds: how long it may take.
-    """
+    """Limit how long a statement may take, on PostgreSQL."""
     if connection.vendor != "postgresql":
         yield
         return
@@ -94,3 +107,34 @@ def database_now() -> datetime:
         cursor.execute("SELECT clock_timestamp()")
         moment: datetime = cursor.fetchone()[0]
     return moment
+
+
+def is_locked(error: Exception) -> bool:
+    """Say whether the database is there, and gave up on a lock that somebody else holds."""
+    return getattr(error.__cause__, "sqlstate", None) in LOCKED
+
+
+def refuses_everyone(error: BaseException) -> bool:
+    """Say whether the database is there, or was, and accepts nothing from anybody for now."""
+    return getattr(error.__cause__, "sqlstate", None) in SERVER_REFUSES
+
+
+def check_connection() -> None:
+    """Make sure that this thread's connection works, before a transaction is opened on it.
+
+    A server that has been restarted since the last one left a dead connection behind.
+
+    Raises:
+        OperationalError, InterfaceError: the database is away.
+    """
+    if connection.in_atomic_block:  # It is in use.
+        return
+    connection.close_if_unusable_or_obsolete()
+    connection.close_if_health_check_failed()
+    connection.ensure_connection()
+
+
+def drop_connection() -> None:
+    """Close this thread's connection; its next use of the database opens another."""
+    with suppress(DatabaseError, InterfaceError):
+        connection.close()

@@ -1,4 +1,4 @@
-"""Tells the others that a process is there, every few seconds, for as long as it is."""
+"""The heartbeat of a process: tells the others every few seconds that it is alive."""
 
 import os
 import socket
@@ -16,25 +16,25 @@ from django.db import connections
 from django.db.models.functions import Now
 
 from tasks.engine.contact import Contact
-from tasks.engine.database import database_now
+from tasks.engine.database import DATABASE_AWAY, database_now
 from tasks.engine.models import Process, ProcessKind
-from tasks.engine.outages import DATABASE_AWAY, outages
+from tasks.engine.outages import outages
 
 logger = structlog.get_logger(__name__)
 
-#: Signs of life in the time after which a process counts as gone.
+#: Heartbeats in the time after which a silent process counts as gone.
 BEATS_PER_LIVENESS = 6
 
-#: While the database is away, the next one is tried this soon (seconds): whoever is back first must
-#: not find everyone silent.
+#: While the database is away, the next heartbeat is tried this soon: whoever is back first must not
+#: find everyone silent.
 RETRY_SECONDS = 1.0
 
-#: A sign of life that comes so much later than it was to (seconds) was held up.
+#: A heartbeat that comes so much later than planned was held up.
 LATE_SECONDS = 1.0
 
 
 class Heartbeat:
-    """This process's row, kept fresh by a thread: a context manager around the process's work."""
+    """Keeps this process's row fresh, in a thread: a context manager around the process's work."""
 
     def __init__(
         self,
@@ -44,13 +44,13 @@ class Heartbeat:
         tasks: Collection[str] = (),
         on_beat: Callable[[], None] = lambda: None,
     ) -> None:
-        """Prepare it.
+        """Prepare the heartbeat.
 
         Args:
             kind: what the process does.
             queues: those that a worker serves.
             tasks: those that a worker has actors for.
-            on_beat: called after each sign of life that the thread has given.
+            on_beat: called by the thread after each heartbeat.
         """
         self.id = uuid4()
         self.contact = Contact()
@@ -64,8 +64,7 @@ class Heartbeat:
         self._thread = Thread(target=self._beat_on, name="heartbeat", daemon=True)
 
     def __enter__(self) -> Self:
-        """Be there from now on."""
-        self.begin()
+        self.start()
         return self
 
     def __exit__(
@@ -74,21 +73,20 @@ class Heartbeat:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Be gone."""
-        self.end()
+        self.stop()
 
     @property
     def name(self) -> str:
         """This process's host and number, for a person to read (see `ProcessQuerySet.named`)."""
         return f"{socket.gethostname()}, process {os.getpid()}"
 
-    def begin(self) -> None:
-        """Be there from now on."""
+    def start(self) -> None:
+        """Write the first heartbeat and start the thread."""
         self._try_to_beat()
         self._thread.start()
 
     def beat_if_late(self) -> None:
-        """Give a sign of life unless there was one lately: this process may have been frozen.
+        """Write a heartbeat unless there was one lately: this process may have been frozen.
 
         Raises:
             OperationalError, InterfaceError: the database is away.
@@ -96,15 +94,15 @@ class Heartbeat:
         if monotonic() - self._beaten_at > 2 * interval_seconds():
             self.beat()
 
-    def end(self) -> None:
-        """Be gone."""
+    def stop(self) -> None:
+        """End the thread and delete the row."""
         self._ended.set()
         self._thread.join(1)
-        with suppress(*DATABASE_AWAY):  # Then it goes when nobody has heard of it for a while.
+        with suppress(*DATABASE_AWAY):  # Then others delete it, when it has been silent for long.
             Process.objects.filter(pk=self.id).delete()
 
     def was_held_up_since(self, moment: float) -> bool:
-        """Say whether this process was frozen, or could give no sign of life, at some time since.
+        """Say whether this process was frozen, or could write no heartbeat, at some time since.
 
         Args:
             moment: as `monotonic` counts.
@@ -113,7 +111,7 @@ class Heartbeat:
         return late or self._held_up_at >= moment
 
     def beat(self) -> None:
-        """Give a sign of life.
+        """Write a heartbeat.
 
         Raises:
             OperationalError, InterfaceError: the database is away.
@@ -121,7 +119,7 @@ class Heartbeat:
         begun = monotonic()
         if not Process.objects.filter(pk=self.id).update(seen_at=Now()):
             # The first one, or others have taken this process for dead. Another thread of this
-            # process may find so at the same time.
+            # process may notice that at the same time.
             Process.objects.bulk_create([self._row()], ignore_conflicts=True)
         self.contact.note(database_now())
         self._beaten_at = begun
@@ -155,10 +153,10 @@ class Heartbeat:
                 self.beat()
                 self._on_beat()
         except Exception:
-            logger.exception("no sign of life")  # The next one may do better.
+            logger.exception("heartbeat failed")  # The next one may succeed.
         return self._beaten_at != beaten_at
 
 
 def interval_seconds() -> float:
-    """Return the seconds from one sign of life to the next."""
+    """Return the seconds from one heartbeat to the next."""
     return settings.TASKS_LIVENESS_SECONDS / BEATS_PER_LIVENESS

@@ -1,8 +1,6 @@
-"""What commands share: options that are checked before anything is touched, and words."""
+"""What Tidy's commands share: the option `--user`, and errors on one line."""
 
-import json
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from django.core.management.base import CommandError
 
@@ -11,16 +9,6 @@ from todos.account import WalkError
 
 #: People named on the terminal; how many there are beyond is said.
 MOST_NAMED = 5
-
-
-def check_bounds(option: str, value: int | None, lowest: int, highest: int) -> None:
-    """Refuse a number out of bounds.
-
-    Raises:
-        CommandError: naming the option.
-    """
-    if value is not None and not lowest <= value <= highest:
-        raise CommandError(f"--{option} must be from {lowest} to {highest:,}, not {value}.")
 
 
 def find_user(name: str | None) -> User | None:
@@ -35,16 +23,6 @@ def find_user(name: str | None) -> User | None:
         return User.objects.get(username=name)
     except (User.DoesNotExist, UnicodeEncodeError) as error:
         raise CommandError(f"There is no user called {name!r}.") from error
-
-
-def count(number: int, one: str, many: str | None = None) -> str:
-    """Return a number with its noun: `1 person`, `2,000 people`."""
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
-
-
-def as_json_line(report: Mapping[str, Any], *, dry_run: bool) -> str:
-    """Return a report for machines; one of what would be done says so itself."""
-    return json.dumps({**report, "dry_run": True} if dry_run else report)
 
 
 def named(errors: Sequence[WalkError], how_many: int) -> str:

@@ -10,7 +10,13 @@ from django.utils import timezone
 from accounts.models import User
 from tasks.engine.heartbeat import Heartbeat
 from tasks.engine.models import Process, ProcessKind, State, TaskRun, Trigger
-from tasks.engine.runs.execution import Continued, Execution, Rewound, RunTakenOver, stopping
+from tasks.engine.runs.execution import (
+    Continued,
+    Execution,
+    ProgressLost,
+    RunTakenOver,
+    shutting_down,
+)
 from tests.todos.test_sweep import AS_OF, give, refuse_to_delete
 from todos.models import Todo, TrashedTodo
 from todos.services import TodoService
@@ -188,20 +194,20 @@ def test_sweep_whose_last_steps_the_database_has_lost_begins_anew_and_counts_eac
     attempt = take_up(run)
     if batches == BATCHES:  # There is no step left at which it would notice, but its end.
         assert sweep(attempt, on_batch=lose_the_last_step) == TODOS
-        assert not attempt.is_kept()
+        assert not attempt.is_stored()
     else:
-        with pytest.raises(Rewound):
+        with pytest.raises(ProgressLost):
             sweep(attempt, on_batch=lose_the_last_step)
     again = take_up(run)
     assert sweep(again) == TODOS == TrashedTodo.objects.count()
-    assert again.is_kept()
+    assert again.is_stored()
 
 
 def test_sweep_told_to_stop_stops_before_its_next_batch(alice: User, run: TaskRun) -> None:
     give(alice, completed=TODOS)
     with pytest.raises(Continued):
-        sweep(take_up(run), on_batch=lambda _: stopping.set())
-    stopping.clear()
+        sweep(take_up(run), on_batch=lambda _: shutting_down.set())
+    shutting_down.clear()
     assert account(run)["rows"] == TODOS - Todo.objects.count() == 2
 
 

@@ -123,8 +123,16 @@ def test_database_that_fails_in_the_middle_leaves_the_rest_to_a_worker(
         raise error
 
     monkeypatch.setattr(TodoService, "sweep", fail)
-    with pytest.raises(CommandError, match=rf"{kind.__name__} .*: a worker carries it on\."):
+    with pytest.raises(CommandError, match=rf"{kind.__name__} .*: a worker continues it\."):
         cleanup_todos()
     run = TaskRun.objects.get()
     assert (run.state, run.crashes) == (State.PENDING, crashes)
     assert kind.__name__ in run.error
+
+
+def test_sweep_in_this_process_is_logged_as_in_a_worker_and_not_on_standard_output(
+    todos: None, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    call_command("cleanup_todos", "--json")
+    assert json.loads(capsys.readouterr().out)["todos_deleted"] == 4
+    assert any("todos swept" in record.getMessage() for record in caplog.records)

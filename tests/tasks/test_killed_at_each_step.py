@@ -73,14 +73,14 @@ STEPS = {
     "step committed": ("tasks/actors.py", "# between two steps", "dying.here()"),
     "actor done": ("tasks/actors.py", "# at the end of the actor", "dying.here()"),
     "end not yet written": (
-        "tasks/engine/worker/attempts.py",
-        "            if not run.succeed(result)",
-        "            dying.here()\n            if not run.succeed(result)",
+        "tasks/engine/worker/closing.py",
+        "        if not run.succeed(result)",
+        "        dying.here()\n        if not run.succeed(result)",
     ),
     "end written, result not stored": (
-        "tasks/engine/worker/attempts.py",
-        "        elif exception is None or isinstance(",
-        "            dying.here()\n        elif exception is None or isinstance(",
+        "tasks/engine/worker/closing.py",
+        "    elif exception is None or isinstance(",
+        "        dying.here()\n    elif exception is None or isinstance(",
     ),
     "result stored, message not acknowledged": (
         "tasks/engine/worker/middleware.py",

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from tasks.engine.management.migrated import check_migrated
-from tasks.management.options import check_bounds
+from tasks.engine.management.options import check_bounds
 
 if TYPE_CHECKING:
     from django.core.management.base import BaseCommand as RunDramatiq

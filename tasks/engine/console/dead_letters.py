@@ -16,6 +16,9 @@ from django.views.decorators.http import require_POST, require_safe
 from dramatiq.broker import get_broker
 from redis.exceptions import RedisError
 
+from tasks.engine.broker import dead_letters as deadletters
+from tasks.engine.broker.dead_letters import DeadLetter
+from tasks.engine.broker.keys import IDS_PER_EXCHANGE
 from tasks.engine.console.requests import (
     Question,
     ask,
@@ -28,8 +31,7 @@ from tasks.engine.console.requests import (
     posted_number,
 )
 from tasks.engine.models import Process, TaskRun
-from tasks.engine.operations import dead_letters as deadletters
-from tasks.engine.operations.dead_letters import DeadLetter
+from tasks.engine.operations import dead_letters as operations
 from tasks.engine.operations.permissions import withhold
 from tasks.engine.words import count, reason
 
@@ -66,13 +68,13 @@ def dead_letters(request: HttpRequest) -> HttpResponse:
         letters = deadletters.read(queues, limit=MAX_LETTERS)
     except RedisError as error:
         unread = reason(error)
-    retried = deadletters.retried_as(letters)
+    retried = operations.retried_as(letters)
     see = may_view_details(request)
     rows = [
         {
             "letter": letter,
             "run": retried.get(letter.id),
-            "known": deadletters.can_be_retried(letter),
+            "known": operations.can_be_retried(letter),
             "error": withhold(letter.error[-MAX_SHOWN:], unless=see),
             "arguments": withhold(letter.arguments[:MAX_SHOWN], unless=see),
         }
@@ -100,7 +102,7 @@ def retry(request: HttpRequest) -> HttpResponse:
 
     def retry_these(letters: Sequence[DeadLetter]) -> None:
         nonlocal already, refused, forbidden
-        outcome = deadletters.retry(letters, by=operator(request))
+        outcome = operations.retry(letters, by=operator(request))
         runs.extend(outcome.retried)
         already += outcome.already
         refused += outcome.refused
@@ -160,7 +162,7 @@ class Selection:
         key = f"{letter.actor} {letter.arguments}"
         if key in self.confirmations or len(self.confirmations) > MAX_CONFIRMATIONS:
             return
-        if confirmation := deadletters.confirmation(letter):
+        if confirmation := operations.confirmation(letter):
             self.confirmations[key] = f"{letter.actor}: {' '.join(confirmation.lines)}"
 
     def confirmation_lines(self) -> list[str]:
@@ -187,7 +189,7 @@ def _act_on_selection(
         selection = _selection(request, verb)
         question = _question(request, selection, verb)
         if question is None:
-            for keys in batched(selection.keys, deadletters.LETTERS_PER_EXCHANGE):
+            for keys in batched(selection.keys, IDS_PER_EXCHANGE):
                 act(deadletters.find(keys))
     except RedisError as error:
         messages.error(request, f"The broker cannot be reached: {reason(error)}")

@@ -4,7 +4,7 @@ from django.core.management.base import CommandError
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 
-from tasks.engine.outages import DATABASE_AWAY
+from tasks.engine.database import DATABASE_AWAY
 
 #: What SQLite says, where PostgreSQL would be away: no waiting mends these.
 UNUSABLE = ("unable to open database file", "file is not a database", "malformed")

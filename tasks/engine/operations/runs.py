@@ -14,7 +14,7 @@ from dramatiq import Message
 from dramatiq.broker import get_broker
 from dramatiq.errors import ActorNotFound
 
-from tasks.engine.broker.waking import check_arguments
+from tasks.engine.broker.messages import check_arguments
 from tasks.engine.database import exclusive_transaction
 from tasks.engine.extension import extension_of
 from tasks.engine.models import Schedule, TaskRun, TaskRunQuerySet, Trigger

@@ -1,4 +1,4 @@
-"""Tells whoever waits on a message how its run ended, when that was not the message's own doing."""
+"""Stores the results of runs that did not end by the return of their actor."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -16,7 +16,7 @@ from tasks.engine.runs.result_backend import RunFailed
 
 
 def store_result(run: TaskRun) -> None:
-    """Give the result of a finished run to whoever waits on its message."""
+    """Store the result of a finished run, for whoever waits for its message."""
     if run.state == State.SUCCEEDED:
         _store(
             run,
@@ -29,8 +29,8 @@ def store_result(run: TaskRun) -> None:
 
 
 def store_exception(run: TaskRun, exception: BaseException) -> None:
-    """Tell whoever waits on the message of a run that failed why it did."""
-    # Dramatiq takes any, whatever its annotation says: its own time limit is no Exception.
+    """Store why a run failed, for whoever waits for its message."""
+    # Dramatiq accepts any, whatever its annotation says: its own time limit is no Exception.
     reason = cast("Exception", exception)
     _store(
         run, lambda backend, message: backend.store_exception(message, reason, settings.RESULT_TTL)
@@ -38,10 +38,7 @@ def store_exception(run: TaskRun, exception: BaseException) -> None:
 
 
 def _store(run: TaskRun, store: Callable[[ResultBackend, Message[Any]], None]) -> None:
-    """Store something, if the actor stores results.
-
-    A broker that is away is let be: the run's row has the result.
-    """
+    """Store something if the actor stores results; while the broker is away, the row must do."""
     broker = get_broker()
     try:
         wanted = broker.get_actor(run.task).options.get("store_results")

@@ -17,7 +17,8 @@ from django.db.models import Exists, Model, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 from dramatiq.broker import get_broker
 
-from tasks.engine.broker.waking import WakingBroker, Whereabouts
+from tasks.engine.broker.waking import WakingBroker
+from tasks.engine.broker.whereabouts import Whereabouts
 from tasks.engine.contact import Contact
 from tasks.engine.database import database_now, exclusive_transaction
 from tasks.engine.models import MOST_CRASHES, Process, State, TaskRun, TaskRunQuerySet

@@ -1,7 +1,7 @@
-"""What Dramatiq calls around each message: the ledger's hooks, and retries.
+"""What Dramatiq calls around each message: the hooks that record runs, and retries.
 
 Dramatiq builds its broker while Django is still loading its apps, so models must not be imported
-here; `attempts.py` does the work. A hook that raises anything but SkipMessage is only logged.
+here; `attempts.py` does the work. If a hook raises anything but SkipMessage, Dramatiq only logs it.
 """
 
 from functools import cached_property
@@ -13,14 +13,14 @@ from dramatiq.middleware import Retries
 from redis.exceptions import RedisError
 
 if TYPE_CHECKING:
-    from tasks.engine.worker.attempts import WorkerLedger
+    from tasks.engine.worker.attempts import Attempts
 
 
 def is_recorded(broker: Broker, actor_name: str) -> bool:
-    """Say whether an actor's runs are recorded; one that this process does not know has none.
+    """Say whether an actor's attempts are recorded; false if this process does not know the actor.
 
-    An actor with `recorded=False` has no attempts or retries kept: if a schedule asked for it, its
-    run is closed when it has returned or failed. That is the system's pulse.
+    Of an actor with `recorded=False` only the end is recorded, and only if its message has a run,
+    as when a schedule asked for it.
     """
     try:
         return bool(broker.get_actor(actor_name).options.get("recorded", True))
@@ -29,48 +29,48 @@ def is_recorded(broker: Broker, actor_name: str) -> bool:
 
 
 class RunLedger(Middleware):
-    """Has the ledger open a message's run before its actor, and close it afterwards."""
+    """Starts an attempt at a message's run before its actor, and records its end afterwards."""
 
     @property
     def actor_options(self) -> set[str]:
-        """The options that actors may have for us.
+        """The options that actors may set for the engine.
 
-        `recorded`: see `is_recorded`. `check`: called with the arguments of a run before it is
-        owed, it raises ValueError where one is out of bounds. `permission`: what staff need to
-        start it (`tasks/engine/operations/permissions.py`). `extension`: a `TaskExtension`
-        (`tasks/engine/extension.py`).
+        `recorded`: see `is_recorded`. `check`: called with the arguments before a run is created;
+        raises ValueError to refuse one. `permission`: what staff need to start it
+        (`tasks/engine/operations/permissions.py`). `extension`: what the engine cannot know about
+        it (`tasks/engine/extension.py`).
         """
         return {"recorded", "check", "permission", "extension"}
 
     @cached_property
-    def _ledger(self) -> "WorkerLedger":
-        from tasks.engine.worker.attempts import WorkerLedger  # noqa: PLC0415  (see the module)
+    def _attempts(self) -> "Attempts":
+        from tasks.engine.worker.attempts import Attempts  # noqa: PLC0415  (see the module)
 
-        return WorkerLedger()
+        return Attempts()
 
     def before_worker_boot(self, broker: Broker, worker: Worker) -> None:
-        """Say that this worker is there."""
-        self._ledger.enter(
+        """Start this worker's heartbeat."""
+        self._attempts.start(
             queues=worker.consumer_whitelist or broker.get_declared_queues(),
             tasks=broker.get_declared_actors(),
         )
 
     def before_worker_shutdown(self, broker: Broker, worker: Worker) -> None:  # noqa: ARG002
-        """Have runs stop at their next step."""
-        self._ledger.stop()
+        """Let runs end at their next step."""
+        self._attempts.shut_down()
 
     def after_worker_shutdown(self, broker: Broker, worker: Worker) -> None:  # noqa: ARG002
-        """Say that this worker is gone."""
-        self._ledger.leave()
+        """Stop this worker's heartbeat."""
+        self._attempts.stop()
 
     def before_process_message(self, broker: Broker, message: MessageProxy) -> None:
-        """Take the message's run up.
+        """Start an attempt at the message's run.
 
         Raises:
-            SkipMessage: it is finished, or another process is at it.
+            SkipMessage: the run has ended, or another attempt at it is active.
         """
         if not message.failed and is_recorded(broker, message.actor_name):
-            self._ledger.open(message)
+            self._attempts.open(message)
 
     def after_process_message(
         self,
@@ -80,22 +80,22 @@ class RunLedger(Middleware):
         result: Any | None = None,
         exception: BaseException | None = None,
     ) -> None:
-        """Write how it ended."""
+        """Record how the attempt ended."""
         if is_recorded(broker, message.actor_name):
-            self._ledger.close(broker, message, result=result, exception=exception)
+            self._attempts.close(broker, message, result=result, exception=exception)
         elif not message.failed:
-            self._ledger.close_unrecorded(message, result=result, exception=exception)
+            self._attempts.close_unrecorded(message, result=result, exception=exception)
 
     def before_nack(self, broker: Broker, message: MessageProxy) -> None:
         """Leave a message that this process has no actor for to one that has."""
         if message.actor_name not in broker.get_declared_actors():
-            self._ledger.give_back(message)
+            self._attempts.give_back(message)
 
 
 class UnrecordedRetries(Retries):
-    """Dramatiq's retries, for actors that are not recorded; the ledger retries the others.
+    """Dramatiq's retries, for actors that are not recorded; the engine retries the others.
 
-    Dramatiq's wait in a queue of their own, and are lost when the broker is away as they come due.
+    Dramatiq's wait in a queue of their own, and are lost if the broker is away when they come due.
     """
 
     def after_process_message(

@@ -10,10 +10,11 @@ from accounts.models import User
 from tasks.actors import todo_cleanup
 from tasks.engine.database import database_now
 from tasks.engine.management.messages import wait_for
-from tasks.engine.management.progress import walking_here
+from tasks.engine.management.options import as_json_line, check_bounds, count
+from tasks.engine.management.progress import run_with_bar
 from tasks.engine.models import State, TaskRun, Trigger
 from tasks.engine.runs.enqueue import Request
-from tasks.management.options import as_json_line, check_bounds, count, find_user, named
+from tasks.management.options import find_user, named
 from todos.bounds import MAX_BATCH_SIZE, MAX_KEEP_DAYS
 from todos.clock import ClocksDisagree
 from todos.services import TodoService
@@ -63,23 +64,13 @@ class Command(BaseCommand):
             report: SweepReport = wait_for(run, seconds=options["wait"])
         else:
             try:
-                report = self.sweep_here(arguments, user, options)
+                report = sweep(arguments, user, options)
             except ClocksDisagree as error:
                 raise CommandError(str(error)) from error
         self.print_report(report, dry_run=options["dry_run"], as_json=options["json"])
 
-    def sweep_here(
-        self, arguments: dict[str, Any], user: User | None, options: dict[str, Any]
-    ) -> SweepReport:
-        """Sweep in this process, or count what would go."""
-        if options["dry_run"]:
-            return TodoService.preview_sweep(
-                as_of=database_now(), keep_days=options["keep_days"], user=user
-            )
-        return sweep(arguments, user=user, quiet=options["json"])
-
     def print_enqueued(self, run: TaskRun, *, as_json: bool) -> None:
-        """Say that the cleanup is in the workers' hands, or will be."""
+        """Print which run does the cleanup."""
         run.refresh_from_db()
         if as_json:
             self.stdout.write(json.dumps({"run": run.pk, "message_id": str(run.message_id)}))
@@ -122,21 +113,15 @@ def check(options: dict[str, Any]) -> None:
         raise CommandError("--dry-run and --enqueue exclude each other.")
 
 
-def sweep(arguments: dict[str, Any], *, user: User | None, quiet: bool) -> SweepReport:
-    """Sweep in this process."""
-    message = todo_cleanup.message(**arguments)
-    undo = "manage.py restore_todos --run"
-    with walking_here(COMMAND, message, quiet=quiet, done="swept", undo=undo) as (
-        execution,
-        on_batch,
-    ):
-        report = TodoService.sweep(
-            as_of=execution.as_of,
-            keep_days=arguments["keep_days"],
-            batch_size=arguments["batch_size"],
-            user=user,
-            on_batch=on_batch,
-            checkpoint=execution,
-        )
-        execution.result = report
-        return report
+def sweep(arguments: dict[str, Any], user: User | None, options: dict[str, Any]) -> SweepReport:
+    """Sweep in this process, or count what would go."""
+    if options["dry_run"]:
+        keep_days = options["keep_days"]
+        return TodoService.preview_sweep(as_of=database_now(), keep_days=keep_days, user=user)
+    return run_with_bar(
+        COMMAND,
+        todo_cleanup.message(**arguments),
+        quiet=options["json"],
+        done="swept",
+        undo="manage.py restore_todos --run",
+    )

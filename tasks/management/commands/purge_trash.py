@@ -5,17 +5,16 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from accounts.models import User
 from tasks.actors import todo_purge
 from tasks.engine.database import database_now
-from tasks.engine.management.progress import walking_here
+from tasks.engine.management.options import as_json_line, check_bounds, count
+from tasks.engine.management.progress import run_with_bar
 from tasks.engine.models import Trigger
 from tasks.engine.runs.enqueue import Request
-from tasks.management.options import as_json_line, check_bounds, count, find_user, named
+from tasks.management.options import find_user, named
 from todos.bounds import MAX_TRASH_DAYS
 from todos.clock import ClocksDisagree
 from todos.services import TodoService
-from todos.trash import PurgeReport
 
 COMMAND = Request(Trigger.COMMAND)
 
@@ -50,7 +49,8 @@ class Command(BaseCommand):
             if dry_run:
                 report = TodoService.preview_purge(as_of=database_now(), days=days, user=user)
             else:
-                report = purge(days, user, quiet=options["json"])
+                message = todo_purge.message(days=days, user_id=user.pk if user else None)
+                report = run_with_bar(COMMAND, message, quiet=options["json"], done="purged")
         except ClocksDisagree as error:
             raise CommandError(str(error)) from error
         if options["json"]:
@@ -61,14 +61,3 @@ class Command(BaseCommand):
         if errors := report["errors"]:
             how_many = report.get("error_count", len(errors))
             raise CommandError(f"Not purged: {named(errors, how_many)}.")
-
-
-def purge(days: int | None, user: User | None, *, quiet: bool) -> PurgeReport:
-    """Purge in this process."""
-    message = todo_purge.message(days=days, user_id=user.pk if user else None)
-    with walking_here(COMMAND, message, quiet=quiet, done="purged") as (execution, on_batch):
-        report = TodoService.purge(
-            as_of=execution.as_of, days=days, user=user, on_batch=on_batch, checkpoint=execution
-        )
-        execution.result = report
-        return report

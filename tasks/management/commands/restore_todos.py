@@ -9,12 +9,13 @@ from django.utils import timezone
 from django.utils.dateparse import parse_date, parse_datetime
 
 from tasks.actors import todo_restore
-from tasks.engine.management.progress import walking_here
+from tasks.engine.management.options import as_json_line, count
+from tasks.engine.management.progress import run_with_bar
 from tasks.engine.models import Trigger
 from tasks.engine.runs.enqueue import Request
-from tasks.management.options import as_json_line, count, find_user, named
+from tasks.management.options import find_user, named
 from tasks.undo import NotRestorable, todos_removed_by
-from todos.models import TrashedTodo, TrashedTodoQuerySet
+from todos.models import TrashedTodo
 from todos.services import TodoService
 from todos.trash import RestoreReport
 
@@ -47,13 +48,14 @@ class Command(BaseCommand):
         """
         arguments = arguments_of(options)
         try:
-            todos = todos_removed_by(**arguments)
+            todos = todos_removed_by(**arguments)  # Refused before a run is recorded.
+            if options["dry_run"]:
+                report = TodoService.preview_restore(todos=todos)
+            else:
+                message = todo_restore.message(**arguments)
+                report = run_with_bar(COMMAND, message, quiet=options["json"], done="restored")
         except NotRestorable as error:
             raise CommandError(str(error)) from error
-        if options["dry_run"]:
-            report = TodoService.preview_restore(todos=todos)
-        else:
-            report = restore(todos, arguments, quiet=options["json"])
         self.print_report(report, dry_run=options["dry_run"], as_json=options["json"])
 
     def print_report(self, report: RestoreReport, *, dry_run: bool, as_json: bool) -> None:
@@ -113,12 +115,3 @@ def moment(text: str) -> datetime:
     if named_moment is None:
         raise CommandError(f"--since must be a date such as 2026-11-23, not {text!r}.")
     return named_moment
-
-
-def restore(todos: TrashedTodoQuerySet, arguments: dict[str, Any], *, quiet: bool) -> RestoreReport:
-    """Restore in this process."""
-    message = todo_restore.message(**arguments)
-    with walking_here(COMMAND, message, quiet=quiet, done="restored") as (execution, on_batch):
-        report = TodoService.restore_selected(todos=todos, on_batch=on_batch, checkpoint=execution)
-        execution.result = report
-        return report

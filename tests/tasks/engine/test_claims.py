@@ -9,9 +9,8 @@ from django.db import connection
 from django.db.models.functions import Now
 
 from tasks.engine import database as transactions
-from tasks.engine.database import database_now
+from tasks.engine.database import DATABASE_AWAY, database_now
 from tasks.engine.models import Schedule, State, TaskRun
-from tasks.engine.outages import DATABASE_AWAY
 from tasks.engine.scheduler import claims
 from tasks.engine.scheduler.claims import MISSED, TOO_LATE, claim, reset_after_clock_change
 from tasks.names import TaskName

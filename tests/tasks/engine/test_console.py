@@ -19,12 +19,12 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import User
+from tasks.engine.broker import dead_letters as deadletters
 from tasks.engine.broker.waking import WakingBroker
 from tasks.engine.console import overview
 from tasks.engine.models import Process, ProcessKind, Schedule, State, TaskRun, Trigger
 from tasks.engine.monitoring.problems import problems
 from tasks.engine.monitoring.status import gather
-from tasks.engine.operations import dead_letters as deadletters
 from tasks.engine.operations.permissions import WITHHELD, permission_to_start
 from tasks.names import TaskName
 from tasks.schedules import add_missing_schedules

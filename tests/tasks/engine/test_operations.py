@@ -13,7 +13,8 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from accounts.models import User
-from tasks.engine.broker.waking import WakingBroker, Whereabouts
+from tasks.engine.broker.waking import WakingBroker
+from tasks.engine.broker.whereabouts import Whereabouts
 from tasks.engine.models import UNFINISHED, Schedule, State, TaskRun, Trigger
 from tasks.engine.operations import runs as operations
 from tasks.engine.operations.errors import Refused, Unconfirmed

@@ -7,10 +7,10 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from tasks.engine.management.messages import LOOK_AT_ROW
+from tasks.engine.management.options import check_bounds
 from tasks.engine.models import State, TaskRun
 from tasks.engine.operations import runs as operations
 from tasks.engine.operations.errors import Refused
-from tasks.management.options import check_bounds
 
 LONGEST_WAIT = 24 * 60 * 60
 

@@ -10,12 +10,11 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from tasks.engine.database import statement_timeout
+from tasks.engine.database import DATABASE_AWAY, statement_timeout
 from tasks.engine.management.migrated import check_migrated
 from tasks.engine.monitoring.problems import problems
 from tasks.engine.monitoring.report import as_json, as_text
 from tasks.engine.monitoring.status import Status, gather
-from tasks.engine.outages import DATABASE_AWAY
 from tasks.engine.words import printable
 
 #: How long to wait for everything, and for one statement.
