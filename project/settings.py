@@ -177,6 +177,9 @@ X_FRAME_OPTIONS = "DENY"
 #: this often (ms). Dramatiq reads the variable from its environment, which `rundramatiq` passes on.
 os.environ.setdefault("dramatiq_worker_timeout", "1000")
 
+#: The schedules to start with, beside the engine's own.
+TASKS_SCHEDULES = "tasks.schedules.SCHEDULES"
+
 #: Actors live in `actors.py`. Our app is itself called `tasks`, the name django-dramatiq looks for.
 DRAMATIQ_AUTODISCOVER_MODULES = ["actors"]
 # It brings a task of its own, for a table that we do not fill.

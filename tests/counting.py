@@ -8,7 +8,7 @@ from tests.processes import Tidy
 #: Two steps, the first of which has an effect: a row in a table without any constraint.
 ACTOR = '''
 
-@dramatiq.actor(actor_name="count", max_retries=3, time_limit=30 * SECOND, store_results=True)
+@dramatiq.actor(actor_name="count", max_retries=3, time_limit=30 * SECOND_MS, store_results=True)
 def count() -> str:
     """Count each slot once."""
     from django.db import connection

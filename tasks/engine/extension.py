@@ -31,7 +31,7 @@ class Confirmation:
 class TaskExtension:
     """What the engine cannot know about a task. An actor gets it as an option:
 
-        @dramatiq.actor(actor_name="todo.cleanup", extension=CleanupExtension())
+        @dramatiq.actor(actor_name="report.send", extension=ReportExtension())
 
     Override what applies. As it stands, a task has no charts, starts without a question, sums its
     result up by the names of its counts, and cannot be undone.

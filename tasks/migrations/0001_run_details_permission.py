@@ -32,7 +32,7 @@ class Migration(migrations.Migration):
         ("accounts", "0001_initial"),
         ("auth", "0012_alter_user_first_name_max_length"),
         ("contenttypes", "0002_remove_content_type_name"),
-        ("tasks", "0005_run_details_permission"),
+        ("tasks", "0006_run_details_permission"),
         ("todos", "0001_initial"),
     ]
 

@@ -30,7 +30,7 @@ from tests.servers import postgresql_server, valkey_server
 #: Added to the actors of the copy that is measured: says when it started.
 ACTOR = '''
 
-@dramatiq.actor(actor_name="start", max_retries=0, time_limit=SECOND, store_results=True)
+@dramatiq.actor(actor_name="start", max_retries=0, time_limit=SECOND_MS, store_results=True)
 def start() -> float:
     """Say when this began."""
     return timezone.now().timestamp()

@@ -23,7 +23,7 @@ from tests.servers import postgresql_server, valkey_server
 #: Added to the actors of the copy that is measured: long enough to be killed in.
 ACTOR = '''
 
-@dramatiq.actor(actor_name="linger", max_retries=0, time_limit=5 * MINUTE)
+@dramatiq.actor(actor_name="linger", max_retries=0, time_limit=5 * MINUTE_MS)
 def linger() -> None:
     """Take a while."""
     __import__("time").sleep(120)

@@ -11,7 +11,7 @@ from tests.counting import number
 
 ACTORS = '''
 
-@dramatiq.actor(actor_name="poison", max_retries=0, time_limit=60 * SECOND)
+@dramatiq.actor(actor_name="poison", max_retries=0, time_limit=60 * SECOND_MS)
 def poison(*, once: bool) -> None:
     """Kill this process: at every attempt, or at the first."""
     import signal
@@ -22,7 +22,7 @@ def poison(*, once: bool) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-@dramatiq.actor(actor_name="bystander", max_retries=0, time_limit=60 * SECOND)
+@dramatiq.actor(actor_name="bystander", max_retries=0, time_limit=60 * SECOND_MS)
 def bystander() -> None:
     """Take a moment."""
     import time

@@ -57,7 +57,7 @@ def complaints(tidy: Tidy, commands: tuple[str, ...] = COMMANDS) -> dict[str, st
 def test_missing_file_is_not_made_by_anything_but_migrate(tidy: Tidy, tmp_path: Path) -> None:
     for command, line in complaints(tidy).items():
         assert "file is not there" in line, command
-        assert "`manage.py migrate` makes it" in line, command
+        assert "`manage.py migrate` creates it" in line, command
     file = tmp_path / "its own?.sqlite3"
     assert not file.exists()
 

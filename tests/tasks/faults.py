@@ -23,7 +23,9 @@ def _did(what: str) -> None:
         cursor.execute("INSERT INTO effect (what) VALUES (%s)", [what])
 
 
-@dramatiq.actor(actor_name="test.steps", max_retries=0, time_limit=20 * MINUTE, store_results=True)
+@dramatiq.actor(
+    actor_name="test.steps", max_retries=0, time_limit=20 * MINUTE_MS, store_results=True
+)
 def test_steps(*, number: int, pause: float = 0.5) -> int:
     """Take steps with a pause after each; each does something outside of its transaction first."""
     import time
@@ -38,7 +40,7 @@ def test_steps(*, number: int, pause: float = 0.5) -> int:
     return taken
 
 
-@dramatiq.actor(actor_name="test.nap", max_retries=0, time_limit=20 * MINUTE, store_results=True)
+@dramatiq.actor(actor_name="test.nap", max_retries=0, time_limit=20 * MINUTE_MS, store_results=True)
 def test_nap(*, seconds: float) -> str:
     """Sleep, without a step."""
     import time
@@ -48,7 +50,7 @@ def test_nap(*, seconds: float) -> str:
     return "rested"
 
 
-@dramatiq.actor(actor_name="test.poison", max_retries=0, time_limit=20 * MINUTE)
+@dramatiq.actor(actor_name="test.poison", max_retries=0, time_limit=20 * MINUTE_MS)
 def test_poison() -> None:
     """Kill the process."""
     import signal, time

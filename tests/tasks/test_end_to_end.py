@@ -180,7 +180,7 @@ def test_database_that_is_down_is_one_clear_line(tidy: Tidy) -> None:
 
 
 def test_scheduler_outlives_a_broker_that_is_away(tidy: Tidy) -> None:
-    edit(tidy.folder / "tasks/schedules.py", "every=60", "every=1")
+    edit(tidy.folder / "tasks/engine/scheduler/defaults.py", "every=60", "every=1")
     reachable = tidy.settings
     tidy.settings = {**reachable, "REDIS_URL": "unix:///nonexistent/valkey.sock"}
     with tidy.start("runscheduler") as scheduler:
@@ -207,19 +207,20 @@ def test_task_is_added_in_three_places(tidy: Tidy) -> None:
     edit(
         tasks / "names.py",
         '    TODO_CLEANUP = "todo.cleanup"\n',
-        '    TODO_CLEANUP = "todo.cleanup"\n    GREET = "greet"\n',
+        '    TODO_CLEANUP = "todo.cleanup"\n    TEST_WAVE = "test.wave"\n',
     )
     with (tasks / "actors.py").open("a", encoding="utf-8") as actors:
         actors.write(
-            "\n\n@dramatiq.actor(actor_name=TaskName.GREET, max_retries=0, time_limit=SECOND)\n"
-            "def greet() -> None:\n"
+            "\n\n@dramatiq.actor(\n"
+            "    actor_name=TaskName.TEST_WAVE, max_retries=0, time_limit=SECOND_MS\n)\n"
+            "def wave() -> None:\n"
             '    """Say hello to everyone."""\n'
             '    logger.info("hello from the new task")\n'
         )
     edit(
         tasks / "schedules.py",
         "SCHEDULES = (\n",
-        "SCHEDULES = (\n    DefaultSchedule(task=TaskName.GREET, every=1),\n",
+        "SCHEDULES = (\n    DefaultSchedule(task=TaskName.TEST_WAVE, every=1),\n",
     )
 
     with (
@@ -232,12 +233,18 @@ def test_task_is_added_in_three_places(tidy: Tidy) -> None:
 
 
 def test_schedule_of_a_task_without_an_actor_stops_the_scheduler_at_once(tidy: Tidy) -> None:
-    edit(tidy.folder / "tasks/names.py", 'PING = "ping"', 'PING = "ping"\n    GREET = "greet"')
+    edit(
+        tidy.folder / "tasks/names.py",
+        'PING = "ping"',
+        'PING = "ping"\n    TEST_WAVE = "test.wave"',
+    )
     edit(
         tidy.folder / "tasks/schedules.py",
         "SCHEDULES = (\n",
-        "SCHEDULES = (\n    DefaultSchedule(task=TaskName.GREET, every=1),\n",
+        "SCHEDULES = (\n    DefaultSchedule(task=TaskName.TEST_WAVE, every=1),\n",
     )
     refused = tidy.manage("runscheduler", seconds=30)
     assert refused.returncode == 1
-    assert "greet" in refused.stderr.splitlines()[-1]
+    (line,) = [line for line in refused.stderr.splitlines() if "test.wave" in line]
+    assert line.endswith("(tasks.E003) TASKS_SCHEDULES, entry 1: no actor is called 'test.wave'.")
+    assert "Traceback" not in refused.stderr

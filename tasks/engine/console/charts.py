@@ -36,7 +36,7 @@ class Day:
 
 @dataclass(frozen=True, kw_only=True)
 class Bar:
-    """A day's bar, its value (`90,000`), and both in words (`Nov 3: 90,000 todos swept`)."""
+    """A day's bar, its value (`90,000`), and both in words (`Nov 3: 90,000 rows deleted`)."""
 
     day: date
     amount: str
@@ -76,9 +76,9 @@ class DailyChart:
         title: its heading.
         runs: the runs that are measured.
         value: what is measured of each run: a number, or a duration.
-        noun: what is counted, such as `todo`; a day's numbers are added up. Empty for durations,
+        noun: what is counted, such as `row`; a day's numbers are added up. Empty for durations,
             of which a day's longest is shown.
-        phrase: goes with the value: `swept` after a number, `the longest cleanup took` before a
+        phrase: goes with the value: `deleted` after a number, `the longest report took` before a
             duration.
         nothing: says, before `in these 30 days`, that no run was measured.
         zero: says there that runs were, and counted nothing.
@@ -149,7 +149,7 @@ class DailyChart:
 
 
 def json_number(path: str) -> Case:
-    """Return the whole number at a path such as `result__todos_deleted`; NULL if none is there."""
+    """Return the whole number at a path such as `result__rows_deleted`; NULL if none is there."""
     return Case(
         When(Q((f"{path}__regex", WHOLE_NUMBER)), then=Cast(KT(path), BigIntegerField())),
         output_field=BigIntegerField(),

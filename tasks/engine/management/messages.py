@@ -1,4 +1,4 @@
-"""Sending a message from a command and waiting for its result, with errors in one line."""
+"""Sends a message from a command and waits for its result, with errors in one line."""
 
 from time import monotonic, sleep
 from typing import Any
@@ -10,15 +10,15 @@ from redis.exceptions import RedisError
 
 from tasks.engine.models import State, TaskRun
 
-#: Between two looks at a run's row (seconds).
-LOOK_AT_ROW = 0.1
+#: Between two reads of a run's row.
+READ_ROW_SECONDS = 0.1
 
-#: One look for a result waits this long (seconds), well within the result client's socket time-out.
-LOOK = 10
+#: One request for a result waits this long at most: less than the result client's socket time-out.
+LONGEST_REQUEST_SECONDS = 10
 
 
 def send[**P, R](actor: Actor[P, R], *args: P.args, **kwargs: P.kwargs) -> Message[R]:
-    """Send an actor a message.
+    """Send a message to an actor.
 
     Raises:
         CommandError: the broker cannot be reached.
@@ -30,7 +30,7 @@ def send[**P, R](actor: Actor[P, R], *args: P.args, **kwargs: P.kwargs) -> Messa
 
 
 def wait(message: Message[Any], *, seconds: int) -> Any:
-    """Wait for a message's result and return it.
+    """Return the result of a message, when it comes.
 
     Args:
         message: one whose actor stores results.
@@ -41,9 +41,9 @@ def wait(message: Message[Any], *, seconds: int) -> Any:
     """
     deadline = monotonic() + seconds
     while True:
-        look = max(1, min(LOOK, round(deadline - monotonic())))
+        request_seconds = max(1, min(LONGEST_REQUEST_SECONDS, round(deadline - monotonic())))
         try:
-            return message.get_result(block=True, timeout=look * 1000)
+            return message.get_result(block=True, timeout=request_seconds * 1000)
         except ResultTimeout as error:
             if monotonic() >= deadline:
                 raise CommandError(
@@ -57,14 +57,14 @@ def wait(message: Message[Any], *, seconds: int) -> Any:
 
 
 def wait_for(run: TaskRun, *, seconds: int) -> Any:
-    """Wait for a run to end, by its row, and return its result.
+    """Return the result of a run, when its row says that it has ended.
 
     Args:
         run: one that has been enqueued.
         seconds: how long to wait at most.
 
     Raises:
-        CommandError: it did not end in time, or failed.
+        CommandError: it did not end in time, or did not succeed.
     """
     deadline = monotonic() + seconds
     while monotonic() < deadline:
@@ -73,7 +73,7 @@ def wait_for(run: TaskRun, *, seconds: int) -> Any:
             return run.result
         if run.is_finished:
             raise CommandError(f"{run.task} failed: {run.error_summary}")
-        sleep(LOOK_AT_ROW)
+        sleep(READ_ROW_SECONDS)
     raise CommandError(
         f"Run {run.pk} of {run.task} has not ended within {seconds} s; it is {run.state} and "
         "goes on by itself."

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator
 
 from tasks.engine.database import CLOCK_TOLERANCE
 from tasks.engine.models import ProcessKind, State
-from tasks.engine.models.run import count_errors
+from tasks.engine.models.outcome import count_errors
 from tasks.engine.monitoring.active_runs import WAIT_GRACE, ActiveRuns
 from tasks.engine.monitoring.failures import shown_error
 from tasks.engine.monitoring.processes import SilentProcess

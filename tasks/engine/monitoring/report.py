@@ -8,7 +8,7 @@ from datetime import datetime
 from django.conf import settings
 
 from tasks.engine.models import Process, TaskRun
-from tasks.engine.models.run import count_errors
+from tasks.engine.models.outcome import count_errors
 from tasks.engine.monitoring.clock import seconds_since
 from tasks.engine.monitoring.failures import Failures, shown_error
 from tasks.engine.monitoring.schedules import ScheduleStatus

@@ -26,8 +26,8 @@ from tasks.engine.models import Process, ProcessKind, Schedule, State, TaskRun, 
 from tasks.engine.monitoring.problems import problems
 from tasks.engine.monitoring.status import gather
 from tasks.engine.operations.permissions import WITHHELD, permission_to_start
+from tasks.engine.scheduler.defaults import add_missing_schedules
 from tasks.names import TaskName
-from tasks.schedules import add_missing_schedules
 from tests.admin_pages import Page, log_in_staff
 from tests.tasks.engine.test_dead_letters import bury
 from tests.tasks.engine.test_operations import new_run, swept_by

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from tasks.engine.recurrence import FIELDS, LONGEST_INTERVAL, Recurrence, check_crontab
+from tasks.engine.recurrence import FIELDS, LONGEST_INTERVAL_SECONDS, Recurrence, check_crontab
 
 MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)
@@ -266,7 +266,11 @@ def test_looking_back_finds_what_looking_ahead_does(
 
 
 @hypothesis_settings(max_examples=100, deadline=None)
-@given(data=st.data(), every=st.integers(1, 90) | st.integers(1, LONGEST_INTERVAL), askers=zones)
+@given(
+    data=st.data(),
+    every=st.integers(1, 90) | st.integers(1, LONGEST_INTERVAL_SECONDS),
+    askers=zones,
+)
 def test_slots_of_an_interval_are_its_multiples_whoever_asks(
     data: st.DataObject, every: int, askers: str
 ) -> None:
@@ -479,7 +483,7 @@ def test_crontab_that_makes_no_sense_is_refused_and_its_field_named(
         ({"crontab": "0 2 * * *", "every": 60}, "either a crontab or an interval"),
         ({"every": 0}, "from 1 to 604,800 seconds"),
         ({"every": -1}, "from 1 to 604,800 seconds"),
-        ({"every": LONGEST_INTERVAL + 1}, "from 1 to 604,800 seconds"),
+        ({"every": LONGEST_INTERVAL_SECONDS + 1}, "from 1 to 604,800 seconds"),
         ({"every": 60, "timezone": "Europe/Atlantis"}, "'Europe/Atlantis' is no time zone"),
         ({"every": 60, "timezone": ""}, "'' is no time zone"),
         ({"every": 60, "timezone": "../etc/passwd"}, "is no time zone"),
@@ -499,7 +503,7 @@ def test_times_that_make_no_sense_are_refused(times: dict[str, object], complain
     [
         (Recurrence(every=1), "Every second"),
         (Recurrence(every=90), "Every 90 seconds"),
-        (Recurrence(every=LONGEST_INTERVAL), "Every 604,800 seconds"),
+        (Recurrence(every=LONGEST_INTERVAL_SECONDS), "Every 604,800 seconds"),
         (
             Recurrence(crontab="0 2 * * *", timezone="Europe/Berlin"),
             "At 02:00 every day (Europe/Berlin)",

@@ -29,8 +29,8 @@ from tasks.actors import todo_cleanup
 from tasks.engine.broker.waking import WakingBroker
 from tasks.engine.models import UNFINISHED, Process, ProcessKind, Schedule, State, TaskRun
 from tasks.engine.monitoring import schedules, status
+from tasks.engine.scheduler.defaults import add_missing_schedules
 from tasks.names import TaskName
-from tasks.schedules import SCHEDULES, add_missing_schedules
 from tests.processes import Tidy, wait_until
 
 pytestmark = pytest.mark.django_db
@@ -181,7 +181,7 @@ def test_people_read_tables(well: None, settings: Settings) -> None:
 def test_lines_of_a_table_are_aligned(well: None) -> None:
     header, *rows = tasks_status().split("\nSchedules\n")[1].split("\n\n")[0].splitlines()
     column = header.index("next slot")
-    assert [row[column - 2 : column + 5] for row in rows] == ["  2026-"] * len(SCHEDULES)
+    assert [row[column - 2 : column + 5] for row in rows] == ["  2026-"] * Schedule.objects.count()
 
 
 def test_json_keeps_its_keys(well: None) -> None:
@@ -884,7 +884,7 @@ def test_broker_that_is_away_is_a_problem_and_the_rest_is_still_told(
     assert problem.startswith("The broker cannot be used: ")
     assert told["queues"] == []
     assert told["broker_error"]
-    assert len(told["schedules"]) == len(SCHEDULES)
+    assert len(told["schedules"]) == Schedule.objects.count()
     assert f"\nQueues: {told['broker_error']}\n" in printed
 
 

@@ -1,4 +1,4 @@
-"""`manage.py ping`: asks through the broker whether a worker is there."""
+"""`manage.py ping`: asks through the broker whether a worker answers."""
 
 from argparse import ArgumentParser
 from time import monotonic
@@ -6,17 +6,16 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from tasks.actors import ping
+from tasks.engine.actors import ping
 from tasks.engine.management.messages import send, wait
 
 
 class Command(BaseCommand):
-    """Send a ping and say who answers."""
+    """Ping the workers."""
 
     help = "Sends a ping through the broker; fails unless a worker answers in time."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Add the options."""
         parser.add_argument(
             "--wait",
             type=int,
@@ -26,7 +25,11 @@ class Command(BaseCommand):
         )
 
     def handle(self, **options: Any) -> None:
-        """Send, wait, print one line."""
+        """Send a ping, and print which worker answered and how fast.
+
+        Raises:
+            CommandError: the broker cannot be reached, or no worker answers in time.
+        """
         if options["wait"] < 1:
             raise CommandError("--wait must be 1 second or more.")
         started = monotonic()

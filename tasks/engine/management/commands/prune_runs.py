@@ -1,4 +1,4 @@
-"""`manage.py prune_runs`: deletes runs that ended long ago; a schedule does so every night."""
+"""`manage.py prune_runs`: deletes runs that ended long ago, as a schedule does every night."""
 
 from argparse import ArgumentParser
 from typing import Any
@@ -12,24 +12,27 @@ class Command(BaseCommand):
     """Prune the run ledger."""
 
     help = (
-        "Deletes runs that ended long ago, and those of the ping that ended more than a day ago. "
+        "Deletes runs that ended long ago, and runs of the ping that ended more than a day ago. "
         "Unfinished runs stay."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Add the options."""
         add = parser.add_argument
-        add("--dry-run", action="store_true", help="count what would go; touch nothing")
+        add("--dry-run", action="store_true", help="count them; delete nothing")
         add(
             "--older-than",
             type=int,
             default=KEEP_DAYS,
             metavar="DAYS",
-            help=f"how long ago a run must have ended to go ({KEEP_DAYS})",
+            help=f"how long ago a run must have ended to be deleted ({KEEP_DAYS})",
         )
 
     def handle(self, **options: Any) -> None:
-        """Prune, print one line."""
+        """Delete the runs and print how many there were.
+
+        Raises:
+            CommandError: `--older-than` is out of bounds.
+        """
         dry_run = options["dry_run"]
         try:
             report = prune_runs(keep_days=options["older_than"], dry_run=dry_run)

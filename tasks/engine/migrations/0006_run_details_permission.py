@@ -3,7 +3,7 @@ from django.db import migrations
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("tasks", "0004_reasons_name_ids"),
+        ("tasks", "0005_help_texts"),
     ]
 
     operations = [
