@@ -10,6 +10,7 @@ import structlog
 from accounts.models import User
 from tasks.engine import actors as engine_actors
 from tasks.engine.runs.execution import current_run
+from tasks.extensions import CleanupExtension, PurgeExtension, RestoreExtension
 from tasks.names import TaskName
 from tasks.undo import NotRestorable, todos_removed_by
 from todos.bounds import check_purge, check_restore, check_sweep
@@ -34,6 +35,7 @@ runs_prune = engine_actors.runs_prune
     min_backoff=15 * SECOND_MS,
     throws=(User.DoesNotExist, ValueError),  # A retry would not help.
     check=check_sweep,
+    extension=CleanupExtension(),
     time_limit=30 * MINUTE_MS,
     store_results=True,
 )
@@ -72,6 +74,7 @@ def todo_cleanup(
     min_backoff=15 * SECOND_MS,
     throws=(User.DoesNotExist, ValueError),
     check=check_purge,
+    extension=PurgeExtension(),
     time_limit=30 * MINUTE_MS,
     store_results=True,
 )
@@ -106,6 +109,7 @@ def todo_purge(*, days: int | None = None, user_id: int | None = None) -> PurgeR
     min_backoff=15 * SECOND_MS,
     throws=(NotRestorable, ValueError),
     check=check_restore,
+    extension=RestoreExtension(),
     time_limit=30 * MINUTE_MS,
     store_results=True,
 )

@@ -1,4 +1,4 @@
-"""Which todos are restored when a run is undone."""
+"""Which todos are restored from the trash: those that a run removed, or that left a list."""
 
 from datetime import datetime
 
@@ -15,7 +15,7 @@ class NotRestorable(Exception):  # noqa: N818  (it names the state, as Django's 
 def todos_removed_by(
     *, run_id: int | None = None, user_id: int | None = None, since: str | None = None
 ) -> TrashedTodoQuerySet:
-    """Return what a cleanup removed, what left a person's list since some time, or both.
+    """Return the todos that a cleanup removed, that left a person's list since a time, or both.
 
     Args:
         run_id: a cleanup that has ended.
@@ -51,7 +51,7 @@ def check_run(run_id: int, todos: TrashedTodoQuerySet) -> None:
     """
     run = TaskRun.objects.filter(pk=run_id).first()
     if run is None:
-        # Its row may have been pruned, and what it removed still be there.
+        # Its row may have been pruned, and the todos that it removed still be there.
         if not todos.exists():
             raise NotRestorable(f"There is no run {run_id}.")
     elif run.task != TaskName.TODO_CLEANUP:

@@ -49,7 +49,7 @@ def test_operator_sees_trouble_and_puts_it_right(visit: Visitor, site: Site) -> 
 
 def run_cleanup_and_watch_it(page: Page, site: Site) -> None:
     page.get_by_role("button", name="Run todo.cleanup now").click()
-    expect(page.locator(".messagelist")).to_contain_text("is on its way")
+    expect(page.locator(".messagelist")).to_contain_text("is queued")
     page.goto(site.address + PAGE)
     expect(page.locator("progress").first).to_be_visible()
     page.get_by_role("button", name="Run todo.cleanup now").click()
@@ -144,7 +144,7 @@ def test_stopping_acknowledging_and_discarding_go_by_keyboard(visit: Visitor, si
     expect(page.locator(".messagelist")).to_contain_text(f"Run {running} was asked to stop")
     expect(page.locator("#live")).to_contain_text("running, asked to stop")
     page.goto(f"{site.address}/admin/tasks/taskrun/{running}/change/")
-    expect(page.locator(".life")).to_contain_text("it ends at its next step")
+    expect(page.locator(".timeline")).to_contain_text("it ends at its next step")
     boss.check_accessible()
 
     boss.go(PAGE)
@@ -152,7 +152,7 @@ def test_stopping_acknowledging_and_discarding_go_by_keyboard(visit: Visitor, si
     page.keyboard.press("Enter")
     expect(page.locator(".messagelist")).to_contain_text(f"Run {first} is acknowledged")
     page.goto(f"{site.address}/admin/tasks/taskrun/{first}/change/")
-    expect(page.locator(".life")).to_contain_text("acknowledged by boss")
+    expect(page.locator(".timeline")).to_contain_text("acknowledged by boss")
 
     boss.go(f"{PAGE}dead-letters/")
     page.get_by_role("checkbox", name="All that match").check()

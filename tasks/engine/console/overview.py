@@ -1,61 +1,84 @@
-"""What the console's first page shows, read such that whatever fails leaves the rest standing."""
+"""What the console's first page shows. If a part cannot be read, the others are shown."""
 
 from dataclasses import dataclass
 from datetime import datetime
 
 from django.db import DatabaseError
 
-from tasks.engine.console.charts import Chart, charts, nights
+from tasks.engine.console.charts import Drawing
+from tasks.engine.console.daily import charts, read_days
 from tasks.engine.database import statement_timeout
 from tasks.engine.models import State, TaskRun
 from tasks.engine.monitoring.clock import seconds_since
 from tasks.engine.monitoring.problems import problems
-from tasks.engine.monitoring.status import WITHHELD, Status, gather
+from tasks.engine.monitoring.status import Status, gather
+from tasks.engine.operations.permissions import withhold
 from tasks.engine.operations.runs import can_be_stopped
-from tasks.engine.words import reason
+from tasks.engine.words import duration, reason
 
 #: How long (ms) PostgreSQL may take for one statement of a page.
 STATEMENT_TIMEOUT_MS = 3_000
 
 #: Unfinished runs that are shown one by one, the latest ones.
-MOST_ACTIVE = 20
+MAX_ACTIVE = 20
 
-#: Below this part of its way, a run does not say how long it will take.
+#: A run that has done less than this, of 1, does not say how long it will take.
 LEAST_DONE = 0.02
 
 
 @dataclass(frozen=True, kw_only=True)
 class ActiveRun:
-    """An unfinished run.
+    """An unfinished run, and how far it is.
 
     Attributes:
-        since: when it was first taken up; when it was owed, if it has not been.
-        worker: who is at it; empty if nobody is, or nobody knows.
-        rows: how many rows it has dealt with; None if it does not say.
-        done: how much of its way, from 0 to 1; None if it does not say.
-        rate: rows a second; None if that cannot be told.
-        seconds_left: an estimate; None if that cannot be told.
-        can_be_stopped: it has been at work, and nobody has asked it to stop.
-        stop_requested_at: when somebody did.
+        since: when it started; when it was created, if it has not started.
+        rows: how many rows it has processed; None if unknown.
+        done: the part of its work that is done, from 0 to 1; None if unknown.
+        rate: rows a second; None if unknown.
+        seconds_left: an estimate; None if unknown.
     """
 
-    pk: int
-    task: str
-    state: str
-    attempts: int
+    run: TaskRun
     since: datetime
-    worker: str
     rows: int | None
     done: float | None
     rate: float | None
     seconds_left: float | None
-    can_be_stopped: bool
-    stop_requested_at: datetime | None
 
     @property
     def percent(self) -> int:
-        """How much of its way, in whole per cent."""
+        """The part of its work that is done, in whole per cent."""
         return int(100 * (self.done or 0))
+
+    @property
+    def progress(self) -> str:
+        """How far it is, how fast, and how long it will take, as far as that is known."""
+        parts = (
+            "" if self.rows is None else f"{self.rows:,} rows",
+            "" if self.rate is None else f"{self.rate:,.0f} a second",
+            "" if self.seconds_left is None else f"about {duration(self.seconds_left)} left",
+        )
+        return ", ".join(filter(None, parts))
+
+    @property
+    def state(self) -> str:
+        """Its state, which attempt it is if not the first, and whether it was asked to stop."""
+        parts = (
+            self.run.state,
+            f"attempt {self.run.attempts}" if self.run.attempts > 1 else "",
+            "asked to stop" if self.run.stop_requested_at else "",
+        )
+        return ", ".join(filter(None, parts))
+
+    @property
+    def worker(self) -> str:
+        """Which process runs it; empty if none does."""
+        return self.run.worker if self.run.state == State.RUNNING else ""
+
+    @property
+    def can_be_stopped(self) -> bool:
+        """Whether it has started, and nobody has asked it to stop."""
+        return can_be_stopped(self.run)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,10 +87,9 @@ class Overview:
 
     Attributes:
         problems: what an operator must act on.
-        unread: what could not be read, and why. Unless it is empty, nobody can say that all is
-            well.
+        unread: what could not be read, and why. Unless it is empty, the state is unknown.
         status: None if it could not be read.
-        more_active: unfinished runs beyond those in `active_runs`.
+        more_active: how many unfinished runs there are beyond those in `active_runs`.
     """
 
     problems: tuple[str, ...]
@@ -75,7 +97,7 @@ class Overview:
     status: Status | None
     active_runs: tuple[ActiveRun, ...]
     more_active: int
-    charts: tuple[Chart, ...]
+    charts: tuple[Drawing, ...]
 
     @property
     def verdict(self) -> str:
@@ -86,7 +108,7 @@ class Overview:
 
 
 def read_overview(*, with_errors: bool, with_charts: bool = True) -> Overview:
-    """Look at everything.
+    """Read the page's content.
 
     Args:
         with_errors: show the texts of errors; otherwise only that there are some.
@@ -97,8 +119,11 @@ def read_overview(*, with_errors: bool, with_charts: bool = True) -> Overview:
     status = reading.status
     if status and not with_errors:
         withhold_errors(status)
-    active_runs = status.active_runs if status else ()
-    total = sum(runs.pending + runs.queued + runs.running for runs in active_runs)
+    total = (
+        sum(each.pending + each.queued + each.running for each in status.active_runs)
+        if status
+        else 0
+    )
     return Overview(
         problems=tuple(problems(status)) if status else (),
         unread=tuple(unread),
@@ -115,14 +140,11 @@ class Reading:
     def __init__(self) -> None:
         self.status: Status | None = None
         self.active_runs: tuple[ActiveRun, ...] = ()
-        self.charts: tuple[Chart, ...] = ()
+        self.charts: tuple[Drawing, ...] = ()
 
     def attempt(self, *, with_charts: bool) -> list[str]:
         """Read all parts; return those that could not be read, and why."""
-        parts = {
-            "the status": self._read_status,
-            "the runs in hand": self._read_active_runs,
-        }
+        parts = {"the status": self._read_status, "the active runs": self._read_active_runs}
         if with_charts:
             parts["the charts"] = self._read_charts
         waiting, unread = list(parts.items()), []
@@ -146,39 +168,36 @@ class Reading:
 
     def _read_charts(self) -> None:
         if self.status:
-            self.charts = tuple(charts(nights(self.status.now)))
+            wanted = charts()
+            days = read_days(wanted, self.status.now)
+            self.charts = tuple(chart.draw(days) for chart in wanted)
 
 
 def active_runs(now: datetime) -> tuple[ActiveRun, ...]:
     """Return the latest unfinished runs."""
-    runs = TaskRun.objects.unfinished().order_by("-pk")[:MOST_ACTIVE]
+    runs = TaskRun.objects.unfinished().order_by("-pk")[:MAX_ACTIVE]
     return tuple(active_run(run, now) for run in runs)
 
 
 def active_run(run: TaskRun, now: datetime) -> ActiveRun:
-    """Return how far a run has come."""
-    rows, done = (number(run.progress, name) for name in ("rows", "done"))
+    """Return how far a run is."""
+    rows, done = (number_in(run.progress, name) for name in ("rows", "done"))
     elapsed = seconds_since(run.started_at, now) if run.started_at else 0.0
     moving = run.state == State.RUNNING and elapsed >= 1
-    left = elapsed * (1 - done) / done if moving and done and done >= LEAST_DONE else None
     return ActiveRun(
-        pk=run.pk,
-        task=run.task,
-        state=run.state,
-        attempts=run.attempts,
+        run=run,
         since=run.started_at or run.created_at,
-        worker=run.worker if run.state == State.RUNNING else "",
         rows=None if rows is None else int(rows),
         done=done,
         rate=rows / elapsed if moving and rows is not None else None,
-        seconds_left=left,
-        can_be_stopped=can_be_stopped(run),
-        stop_requested_at=run.stop_requested_at,
+        seconds_left=elapsed * (1 - done) / done
+        if moving and done and done >= LEAST_DONE
+        else None,
     )
 
 
-def number(progress: object, name: str) -> float | None:
-    """Return a number of a run's account; None if there is none of that name."""
+def number_in(progress: object, name: str) -> float | None:
+    """Return a number that a run's progress holds; None if it holds none of that name."""
     value = progress.get(name) if isinstance(progress, dict) else None
     return value if isinstance(value, int | float) else None
 
@@ -187,5 +206,5 @@ def withhold_errors(status: Status) -> None:
     """Replace the texts of errors in the rows of a status, which nobody saves."""
     last_runs = (schedule.last_run for schedule in status.schedules)
     for run in (*last_runs, *status.failures.latest, *status.unacknowledged.latest):
-        if run and run.error:
-            run.error = WITHHELD
+        if run:
+            run.error = withhold(run.error, unless=False)

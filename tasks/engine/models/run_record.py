@@ -13,6 +13,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 from dramatiq import Message
 
+from tasks.engine.extension import extension_of
 from tasks.engine.models.states import UNFINISHED, State, Trigger
 
 MAX_REASON_CHARACTERS = 200
@@ -128,7 +129,8 @@ class RunRecord(models.Model):
             ("cancel_taskrun", "Can cancel runs"),
             ("stop_taskrun", "Can stop runs at work"),
             ("acknowledge_taskrun", "Can acknowledge failures"),
-            ("undo_taskrun", "Can undo cleanups"),
+            ("undo_taskrun", "Can undo runs"),
+            ("view_taskrun_details", "Can view errors, arguments and results of runs"),
             ("retry_deadletter", "Can retry dead letters"),
             ("discard_deadletter", "Can discard dead letters"),
         ]
@@ -165,8 +167,8 @@ class RunRecord(models.Model):
         counted = {"rows": self.progress.get("rows")} if self.result is None else self.result
         if not isinstance(counted, dict):
             return ""
-        numbers = {name: value for name, value in counted.items() if type(value) is int}
-        return ", ".join(f"{n:,} {name.replace('_', ' ')}" for name, n in sorted(numbers.items()))
+        counts = {name: value for name, value in counted.items() if type(value) is int}
+        return extension_of(self.task).summary(counts) if counts else ""
 
     def message(self) -> Message[Any]:
         """Return its message. The id is always the same, so that its result can be found."""

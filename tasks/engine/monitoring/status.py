@@ -16,9 +16,6 @@ from tasks.engine.monitoring.last_ping import LastPing, find_last_ping
 from tasks.engine.monitoring.processes import SilentProcess, read_processes
 from tasks.engine.monitoring.schedules import ScheduleStatus, read_schedules
 
-#: What stands in place of an error's text for those who may not see todos: it may quote one.
-WITHHELD = "its text may quote todos, which you may not see"
-
 
 @dataclass(frozen=True, kw_only=True)
 class Status:

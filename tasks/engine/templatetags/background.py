@@ -16,7 +16,7 @@ register.filter(words.ago)
 
 @register.filter
 def moment(time: datetime | None) -> str:
-    """Return a moment in the site's time zone; a script adds the reader's own."""
+    """Return a moment by the site's clock; a script adds the reader's own as a hint."""
     if time is None:
         return ""
     shown = words.moment(time)

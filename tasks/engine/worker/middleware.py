@@ -37,9 +37,10 @@ class RunLedger(Middleware):
 
         `recorded`: see `is_recorded`. `check`: called with the arguments before a run is created;
         raises ValueError to refuse one. `permission`: what staff need to start it
-        (`tasks/engine/operations/runs.py`).
+        (`tasks/engine/operations/permissions.py`). `extension`: what the engine cannot know about
+        it (`tasks/engine/extension.py`).
         """
-        return {"recorded", "check", "permission"}
+        return {"recorded", "check", "permission", "extension"}
 
     @cached_property
     def _attempts(self) -> "Attempts":

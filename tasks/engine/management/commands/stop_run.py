@@ -10,7 +10,7 @@ from tasks.engine.management.messages import READ_ROW_SECONDS
 from tasks.engine.management.options import check_bounds
 from tasks.engine.models import State, TaskRun
 from tasks.engine.operations import runs as operations
-from tasks.engine.operations.runs import Refused
+from tasks.engine.operations.errors import Refused
 
 LONGEST_WAIT_SECONDS = 24 * 60 * 60
 
