@@ -36,6 +36,7 @@ class Rows[K]:
     in a subquery of the same statement, would take it.
 
     Attributes:
+        table: its name, quoted.
         key: what ranges are made of.
         field: the field of the key.
         where: the condition.
@@ -43,6 +44,7 @@ class Rows[K]:
         skip_locked: leave those that another transaction holds.
     """
 
+    table: str
     key: Key[K]
     field: "Field[Any, Any]"
     where: str
@@ -62,12 +64,8 @@ class Rows[K]:
         """
         where, params = compiled_where(queryset)
         field = queryset.model._meta.get_field(key.field)
-        return cls(key=key, field=field, where=where, params=params)
-
-    @property
-    def table(self) -> str:
-        """The name of the table, quoted."""
-        return quoted(self.field.model._meta.db_table)
+        table = quoted(queryset.model._meta.db_table)
+        return cls(table=table, key=key, field=field, where=where, params=params)
 
     def between(self, after: K | None, through: K) -> Self:
         """Return those that come after one position (None: from the beginning), through another."""
