@@ -28,6 +28,7 @@ def prefixed_output(stream: TextIO) -> Iterator[Callable[[str, str], None]]:
         A function that takes a program's name and a line; without a name, a text as it is.
     """
     stream.flush()
+    descriptor, encoding = stream.fileno(), stream.encoding
     colored = stream.isatty() and not os.environ.get("NO_COLOR")
     queue: SimpleQueue[str | None] = SimpleQueue()
 
@@ -38,11 +39,14 @@ def prefixed_output(stream: TextIO) -> Iterator[Callable[[str, str], None]]:
         queue.put(f"{prefix} {line}" if name else line)
 
     def write_queue() -> None:
-        for text in iter(queue.get, None):
-            rest = f"{text}\n".encode(stream.encoding, "replace")
-            with suppress(OSError):  # The pipe or the terminal is closed: the line goes nowhere.
+        with suppress(OSError):  # The pipe or the terminal is closed.
+            for text in iter(queue.get, None):
+                rest = f"{text}\n".encode(encoding, "replace")
                 while rest:  # Past the stream's buffer, whose lock would hold up the end.
-                    rest = rest[os.write(stream.fileno(), rest) :]
+                    rest = rest[os.write(descriptor, rest) :]
+            return
+        for _ in iter(queue.get, None):
+            pass  # Nobody reads what follows.
 
     writer = Thread(target=write_queue, daemon=True)
     writer.start()
