@@ -110,7 +110,8 @@ def find_errors() -> Iterator[CheckMessage]:
     for number, entry in enumerate(entries, start=1):
         where = f"TASKS_SCHEDULES, entry {number}"
         if not isinstance(entry, DefaultSchedule):
-            yield Error(f"{where}: {entry!r} is not a DefaultSchedule.", id="tasks.E002")
+            kind = type(entry).__name__
+            yield Error(f"{where}: a {kind}, not a DefaultSchedule: {entry!r}", id="tasks.E002")
             continue
         if entry.task not in known:
             yield Error(f"{where}: no actor is called {str(entry.task)!r}.", id="tasks.E003")

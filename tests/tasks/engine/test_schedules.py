@@ -177,9 +177,9 @@ ENTRY = DefaultSchedule(task=TaskName.TODO_RESTORE, every=60)
         (
             (ENTRY, (ENTRY,)),
             "tasks.E002",
-            r"entry 2: \(DefaultSchedule\(task=.*,\) is not a Default",
+            r"entry 2: a tuple, not a DefaultSchedule: \(DefaultSchedule\(task=.*",
         ),
-        ((ENTRY, "odd"), "tasks.E002", "entry 2: 'odd' is not a DefaultSchedule"),
+        ((ENTRY, "odd"), "tasks.E002", "entry 2: a str, not a DefaultSchedule: 'odd'"),
         (
             [DefaultSchedule(task="no.such.task", every=1)],
             "tasks.E003",
