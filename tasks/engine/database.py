@@ -27,8 +27,7 @@ SERVER_REFUSES = {"53100", "53300", "25006", "57P01", "57P02", "57P03"}
 #: What is later than now by more than this was written by a clock that was ahead.
 CLOCK_TOLERANCE = timedelta(minutes=1)
 
-#: Of a short transaction.
-SETTINGS = {
+SHORT_TRANSACTION_SETTINGS = {
     # How long (ms) to wait for a lock that somebody else holds. Whoever forgets to end their
     # transaction must not stop a run: it skips their rows, and returns to them later.
     "lock_timeout": "2000",
@@ -44,7 +43,7 @@ SETTINGS = {
 #: once, what the run did and its progress are both as they were before, and it continues from
 #: there: an attempt that remembers more is ended (`Execution.step`). The end of the run, a
 #: transaction that does wait, makes all steps durable.
-NOT_WAITING = {"synchronous_commit": "off"}
+NOT_WAITING_FOR_DISK = {"synchronous_commit": "off"}
 
 
 @contextmanager
@@ -58,7 +57,7 @@ def short_transaction(*, wait_for_disk: bool = False) -> Iterator[None]:
     Raises:
         OperationalError: somebody held a lock for 2 s, or a statement took 30 s.
     """
-    settings = SETTINGS if wait_for_disk else SETTINGS | NOT_WAITING
+    settings = SHORT_TRANSACTION_SETTINGS | ({} if wait_for_disk else NOT_WAITING_FOR_DISK)
     with transaction.atomic(durable=True):
         if connection.vendor == "postgresql":
             with connection.cursor() as cursor:

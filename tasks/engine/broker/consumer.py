@@ -61,7 +61,7 @@ class WakingConsumer(_RedisConsumer):
             broker: the broker.
             keys: those of the queue.
             active: the queue's active messages in this process.
-            prefetch: how many there may be at most.
+            prefetch: how many of them there may be.
             timeout: how long to sleep at most (ms).
 
         Raises:

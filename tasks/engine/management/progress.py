@@ -61,15 +61,5 @@ def run_with_bar[R](
             f"The same command continues with the rest.{how}",
             returncode=STOPPED,
         ) from error
-    except ProgressLost as error:
-        raise CommandError(
-            f"The database crashed and lost the last steps of run {run_id}: a worker continues it."
-        ) from error
-    except Interrupted as error:
-        raise CommandError(
-            f"The database failed in run {run_id} ({error}): a worker continues it."
-        ) from error
-    except RunTakenOver as error:
-        raise CommandError(
-            "This process was held up for so long that a worker has taken the run over."
-        ) from error
+    except (ProgressLost, RunTakenOver, Interrupted) as error:
+        raise CommandError(f"A worker continues run {run_id}: {error}.") from error

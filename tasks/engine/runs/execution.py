@@ -34,6 +34,9 @@ class Continued(Retry):
 class RunTakenOver(Retry):
     """Others have taken this process for dead, and released the run to another attempt."""
 
+    def __init__(self) -> None:
+        super().__init__("this process was held up for too long")
+
 
 class ProgressLost(Retry):
     """The database has crashed and lost the last steps of this run.
@@ -41,6 +44,9 @@ class ProgressLost(Retry):
     Steps do not wait for the disk. What this attempt remembers may be wrong, so another one
     continues from what the database has.
     """
+
+    def __init__(self) -> None:
+        super().__init__("the database crashed and lost its last steps")
 
 
 class Stopped(Retry):

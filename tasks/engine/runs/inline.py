@@ -104,7 +104,7 @@ def failure_recorded(run: TaskRun) -> Iterator[None]:
         with suppress(*DATABASE_AWAY):
             counted = not refuses_everyone(error)
             run.interrupt(format_error(error), after=timedelta(), counted=counted)
-        raise Interrupted(error_name(error)) from error
+        raise Interrupted(f"the database failed with {error_name(error)}") from error
     except BaseException as error:
         with suppress(*DATABASE_AWAY):
             run.fail(format_error(error))

@@ -192,7 +192,9 @@ def test_scheduler_frozen_in_a_claim_does_not_keep_the_others_waiting(
 ) -> None:
     schedule = Schedule.objects.create(task=TaskName.PING, every=1)
     Schedule.objects.update(effective_since=Now() - timedelta(seconds=5))
-    monkeypatch.setitem(transactions.SETTINGS, "idle_in_transaction_session_timeout", "300")
+    monkeypatch.setitem(
+        transactions.SHORT_TRANSACTION_SETTINGS, "idle_in_transaction_session_timeout", "300"
+    )
     monkeypatch.setattr(claims, "reason_to_skip", lambda *_: "")
     frozen, thawed = Event(), Event()
 
