@@ -1,4 +1,4 @@
-"""Stores of checkpoints. The one of a run is `tasks.execution.Execution`."""
+"""Where checkpoints are stored; an attempt at a run is such a store as well."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
