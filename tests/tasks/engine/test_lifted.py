@@ -28,11 +28,11 @@ print(slots.filter(state=State.SUCCEEDED, result="Hello, world.").count())
 OPEN_THE_CONSOLE = """
 from django.contrib.auth.models import User
 from django.test import Client
-client = Client()
+client = Client(SERVER_NAME="localhost")
 client.force_login(User.objects.create_superuser("root"))
 pages = ["/admin/background/", "/admin/background/dead-letters/", "/admin/tasks/taskrun/"]
 print([client.get(page).status_code for page in pages])
-print("greet" in client.get("/admin/background/").content.decode())
+print(">greet</th>" in client.get("/admin/background/").content.decode())
 """
 
 
