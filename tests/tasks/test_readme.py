@@ -171,7 +171,12 @@ def test_field_is_added_to_todos_as_the_readme_says(tidy: Tidy) -> None:
     place = "    class Meta:\n        abstract = True\n"
     assert text.count(place) == 1
     models.write_text(text.replace(place, f"{field}\n{place}"), encoding="utf-8")
-    for arguments in (["makemigrations", "todos"], ["migrate"], ["check"], ["seed_demo", "--force"]):
+    for arguments in (
+        ["makemigrations", "todos"],
+        ["migrate"],
+        ["check"],
+        ["seed_demo", "--force"],
+    ):
         done = tidy.manage(*arguments)
         assert done.returncode == 0, done.stderr
     swept = tidy.manage("cleanup_todos")

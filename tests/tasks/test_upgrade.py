@@ -421,7 +421,14 @@ def rows_by_table(database: psycopg.Connection) -> dict[str, set[str]]:
     tables = database.execute(
         "SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'"
     ).fetchall()
+    # What a permission is called may change; what it is known by may not.
+    columns = {"auth_permission": "(content_type_id, id, codename)"}
     return {
-        table: {text for (text,) in database.execute(f'SELECT t::text FROM "{table}" t'.encode())}
+        table: {
+            text
+            for (text,) in database.execute(
+                f'SELECT {columns.get(table, "t")}::text FROM "{table}" t'.encode()
+            )
+        }
         for (table,) in tables
     }
