@@ -219,3 +219,14 @@ def test_without_a_script_everything_works(visit: Visitor, site: Site) -> None:
         expect(page.locator(".messagelist")).to_contain_text("runs.prune is paused")
     finally:
         context.close()
+
+
+def test_moments_have_the_readers_own_clock_as_a_hint(visit: Visitor, site: Site) -> None:
+    page = visit().page
+    assert site.tidy.manage("runscheduler", "--once").returncode == 0
+    for path in (PAGE, "/admin/tasks/schedule/"):
+        page.goto(site.address + path)
+        moment = page.locator("time.moment").first
+        expect(moment).to_have_text(re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC$"))
+        hint = re.compile(r"^Your time: \d{4}-\d\d-\d\d \d\d:\d\d:\d\d \S+$")
+        expect(moment).to_have_attribute("title", hint)

@@ -475,3 +475,17 @@ def test_pages_work_under_the_content_security_policy(
         response = boss.get(page)
         assert "default-src 'self'" in response.headers["Content-Security-Policy"]
         assert Page(response.content.decode()).blocked == []
+
+
+@pytest.mark.parametrize("address", [SCHEDULES, RUNS, PROCESSES])
+def test_moments_are_written_in_one_format(boss: Client, nightly: Schedule, address: str) -> None:
+    Schedule.objects.update(last_slot=NOON, effective_since=NOON)
+    moments = ("scheduled_for", "started_at", "sent_at", "progressed_at", "acknowledged_at")
+    make(1, **dict.fromkeys(moments, NOON))
+    Process.objects.create(kind=ProcessKind.WORKER, host="a", pid=1, started_at=NOON, seen_at=NOON)
+    tables = {SCHEDULES: Schedule.objects, RUNS: TaskRun.objects, PROCESSES: Process.objects}
+    for page in (address, change(tables[address].get())):
+        html = boss.get(page).content.decode()
+        assert ">2026-03-01 12:00:00 UTC</time>" in html
+        assert "noon" not in html
+        assert "tasks/console.js" in html
