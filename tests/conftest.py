@@ -2,9 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from uuid import uuid4
 
-import psycopg
 import pytest
 from django.db import connections
 from pytest_django import Settings
@@ -12,7 +10,8 @@ from pytest_django import Settings
 from accounts.models import User
 from tests.checkout import copy_project
 from tests.plugin import ON_POSTGRESQL, RUNTIME
-from tests.servers import postgresql_server, valkey_server
+from tests.processes import Tidy
+from tests.servers import postgresql_database, postgresql_server, valkey_server
 
 
 @pytest.fixture(scope="session")
@@ -31,11 +30,25 @@ def postgresql() -> Iterator[Path]:
 @pytest.fixture
 def database(postgresql: Path) -> Iterator[str]:
     """An empty PostgreSQL database: its address."""
-    name = f"e2e_{uuid4().hex}"
-    with psycopg.connect(host=str(postgresql), user="postgres", autocommit=True) as admin:
-        admin.execute(f"CREATE DATABASE {name}")
-        yield f"postgresql://postgres@/{name}?host={postgresql}"
-        admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    with postgresql_database(postgresql) as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def migrated(checkout: Path, postgresql: Path) -> Iterator[str]:
+    """A PostgreSQL database that has been migrated, to make others of: its name."""
+    with postgresql_database(postgresql, name="migrated") as address:
+        settings = {"DJANGO_DEBUG": "true", "DJANGO_SECRET_KEY": "e2e", "DATABASE_URL": address}
+        done = Tidy(checkout, settings).manage("migrate", "-v0")
+        assert done.returncode == 0, done.stderr
+        yield "migrated"
+
+
+@pytest.fixture
+def migrated_database(postgresql: Path, migrated: str) -> Iterator[str]:
+    """A PostgreSQL database of its own that has been migrated: its address."""
+    with postgresql_database(postgresql, template=migrated) as address:
+        yield address
 
 
 @pytest.fixture(scope="session")

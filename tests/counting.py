@@ -1,31 +1,8 @@
-"""An actor whose effect can be counted, put into a copy of the project."""
+"""Counts the effects of the actor in `tests/actors/counting.py`."""
 
 import psycopg
 
-from tests.checkout import edit
 from tests.processes import Tidy
-
-#: Two steps, the first of which has an effect: a row in a table without any constraint.
-ACTOR = '''
-
-@dramatiq.actor(actor_name="count", max_retries=3, time_limit=30 * SECOND_MS, store_results=True)
-def count() -> str:
-    """Count each slot once."""
-    from django.db import connection
-
-    run = current_run()
-    with run.step() as account:
-        if not account:
-            with connection.cursor() as cursor:
-                cursor.execute("INSERT INTO effect (slot) VALUES (%s)", [run.as_of])
-            account["counted"] = True
-            # in the first step
-    # between two steps
-    with run.step() as account:
-        account["checked"] = True
-    # at the end of the actor
-    return "counted"
-'''
 
 TABLE = """
     CREATE TABLE effect (
@@ -35,20 +12,9 @@ TABLE = """
 
 
 def add_counting_actor(tidy: Tidy, database: psycopg.Connection) -> None:
-    """Add the actor, a schedule of every second for it, and the table of its effects."""
-    add_counting_code(tidy)
+    """Add the actor, its schedule of every second, and the table of its effects."""
+    tidy.inject(actors="counting", every={"count": 1})
     database.execute(TABLE)
-
-
-def add_counting_code(tidy: Tidy) -> None:
-    """Add the actor, and a schedule of every second for it."""
-    with (tidy.folder / "tasks/actors.py").open("a", encoding="utf-8") as actors:
-        actors.write(ACTOR)
-    edit(
-        tidy.folder / "tasks/schedules.py",
-        "SCHEDULES = (\n",
-        'SCHEDULES = (\n    DefaultSchedule(task="count", every=1),\n',
-    )
 
 
 def number(database: psycopg.Connection, query: str) -> int:

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic, sleep
 
+from tests.seam.injection import VARIABLE, Injection, Patch
+
 #: What a process needs of the shell; no setting of Tidy's leaks in from there.
 INHERITED = ("HOME", "LANG", "PATH", "TMPDIR", "XDG_RUNTIME_DIR")
 
@@ -44,16 +46,40 @@ class Process:
 
 @dataclass
 class Tidy:
-    """A copy of the project and the environment that its processes get."""
+    """A copy of the project and the environment that its processes get.
+
+    Attributes:
+        folder: the copy.
+        settings: variables of the environment.
+        logs: the folder for what its processes write; the copy itself where none is given.
+        injection: what tests change in its processes.
+    """
 
     folder: Path
     settings: Mapping[str, str] = field(default_factory=dict)
+    logs: Path | None = None
+    injection: Injection = field(default_factory=Injection)
+
+    def inject(self, *patches: Patch, actors: str = "", every: Mapping[str, int] = {}) -> None:
+        """Change processes that start from now on.
+
+        Args:
+            patches: constants and fail points.
+            actors: a module of `tests/actors/`.
+            every: the intervals (seconds) of schedules, by their tasks.
+        """
+        modules = (f"tests.actors.{actors}",) if actors else ()
+        self.injection += Injection(modules, patches, every)
 
     @property
     def environment(self) -> dict[str, str]:
         """The whole environment of its processes."""
         inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
-        return {**inherited, "PYTHONUNBUFFERED": "1", **self.settings}
+        environment = {**inherited, "PYTHONUNBUFFERED": "1"}
+        if self.injection != Injection():
+            environment["DJANGO_SETTINGS_MODULE"] = "tests.seam.settings"
+            environment[VARIABLE] = self.injection.encode()
+        return {**environment, **self.settings}
 
     def manage(self, *arguments: str, seconds: float = 120) -> subprocess.CompletedProcess[str]:
         """Run `manage.py` with these arguments to its end."""
@@ -74,7 +100,7 @@ class Tidy:
 
         Its output goes to a file, or to the file descriptor `output`.
         """
-        log = self.folder / f"{arguments[0]}.{monotonic()}.log"
+        log = (self.logs or self.folder) / f"{arguments[0]}.{monotonic()}.log"
         with log.open("wb") as file:
             popen = subprocess.Popen(
                 [sys.executable, "manage.py", *arguments],

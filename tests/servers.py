@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from uuid import uuid4
 
 import psycopg
 import redis
@@ -109,3 +110,24 @@ def postgresql_server(
         yield socket_dir
     finally:
         server.cleanup()
+
+
+@contextmanager
+def postgresql_database(
+    host: Path, *, name: str | None = None, template: str = "template1"
+) -> Iterator[str]:
+    """Have a database until the block ends.
+
+    Args:
+        host: the folder of the server's socket.
+        name: a random one by default.
+        template: the database that it begins as a copy of; nobody may be connected to that.
+
+    Yields:
+        Its address.
+    """
+    name = name or f"tidy_{uuid4().hex}"
+    with psycopg.connect(host=str(host), user="postgres", autocommit=True) as admin:
+        admin.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        yield f"postgresql://postgres@/{name}?host={host}"
+        admin.execute(f"DROP DATABASE {name} WITH (FORCE)")

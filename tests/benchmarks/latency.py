@@ -16,7 +16,7 @@ import statistics
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic, perf_counter, sleep
 
@@ -26,16 +26,6 @@ import psycopg
 from tests.checkout import copy_project
 from tests.processes import Process, Tidy
 from tests.servers import postgresql_server, valkey_server
-
-#: Added to the actors of the copy that is measured: says when it started.
-ACTOR = '''
-
-@dramatiq.actor(actor_name="start", max_retries=0, time_limit=SECOND_MS, store_results=True)
-def start() -> float:
-    """Say when this began."""
-    return timezone.now().timestamp()
-'''
-SCHEDULE = '    DefaultSchedule(task="start", every=1),  # type: ignore[arg-type]\n'
 
 
 @dataclass(frozen=True)
@@ -74,8 +64,8 @@ def main() -> None:
         }
         os.environ.update(settings, DJANGO_SETTINGS_MODULE="project.settings")
         django.setup()
-        checkout = copy_project(Path(folder) / "checkout")
-        tidy = Tidy(with_actor(checkout), settings)
+        tidy = Tidy(copy_project(Path(folder) / "checkout"), settings)
+        tidy.inject(actors="measured", every={"start": 1})
         migrated = tidy.manage("migrate", "-v0")
         assert migrated.returncode == 0, migrated.stderr
         print(f"{'':<26}{'p50':>8}{'p95':>8}{'p99':>8}{'worst':>9}{'busy':>8}")  # noqa: T201
@@ -88,16 +78,6 @@ def main() -> None:
                 show(f"ping: {way.name}", pings(options.pings), busy)
 
 
-def with_actor(checkout: Path) -> Path:
-    """Add the actor that is measured, and its schedule, to a copy of the project."""
-    with (checkout / "tasks/actors.py").open("a", encoding="utf-8") as actors:
-        actors.write(ACTOR)
-    schedules = checkout / "tasks/schedules.py"
-    text = schedules.read_text(encoding="utf-8")
-    schedules.write_text(text.replace("SCHEDULES = (\n", f"SCHEDULES = (\n{SCHEDULE}"))
-    return checkout
-
-
 def show(name: str, waits: Sequence[float], busy: float) -> None:
     """Print one line of the table; `waits` in milliseconds."""
     cuts = statistics.quantiles(waits, n=100, method="inclusive")
@@ -108,18 +88,16 @@ def show(name: str, waits: Sequence[float], busy: float) -> None:
 @contextmanager
 def worker(tidy: Tidy, way: Way) -> Iterator[Process]:
     """Run a worker of one process."""
-    settings = tidy.folder / "project/settings.py"
-    text = settings.read_text(encoding="utf-8")
-    settings.write_text(text.replace(WAYS[0].broker, way.broker))
-    try:
-        chosen = {**tidy.settings, "dramatiq_worker_timeout": str(way.looks_every)}
-        arguments = ("rundramatiq", "--processes=1", "--threads=8")
-        with Tidy(tidy.folder, chosen).start(*arguments) as process:
-            process.wait_for("ready for action")
-            yield process
-            process.stop()
-    finally:
-        settings.write_text(text)
+    chosen = {
+        "DJANGO_SETTINGS_MODULE": "tests.benchmarks.with_broker",
+        "BENCHMARK_BROKER": way.broker,
+        "dramatiq_worker_timeout": str(way.looks_every),
+    }
+    at_work = replace(tidy, settings={**tidy.settings, **chosen})
+    with at_work.start("rundramatiq", "--processes=1", "--threads=8") as process:
+        process.wait_for("ready for action")
+        yield process
+        process.stop()
 
 
 def slots(tidy: Tidy, number: int) -> list[float]:

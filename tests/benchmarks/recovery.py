@@ -20,15 +20,6 @@ from tests.counting import number
 from tests.processes import Process, Tidy, wait_until
 from tests.servers import postgresql_server, valkey_server
 
-#: Added to the actors of the copy that is measured: long enough to be killed in.
-ACTOR = '''
-
-@dramatiq.actor(actor_name="linger", max_retries=0, time_limit=5 * MINUTE_MS)
-def linger() -> None:
-    """Take a while."""
-    __import__("time").sleep(120)
-'''
-
 RUNS = "SELECT count(*) FROM tasks_taskrun WHERE state = 'running' AND attempts ="
 
 
@@ -47,8 +38,7 @@ def main() -> None:
             "REDIS_URL": stack.enter_context(valkey_server(folder)),
         }
         tidy = Tidy(copy_project(folder / "checkout"), settings)
-        with (tidy.folder / "tasks/actors.py").open("a", encoding="utf-8") as actors:
-            actors.write(ACTOR)
+        tidy.inject(actors="measured")
         migrated = tidy.manage("migrate", "-v0")
         assert migrated.returncode == 0, migrated.stderr
         database = stack.enter_context(psycopg.connect(settings["DATABASE_URL"], autocommit=True))
@@ -62,7 +52,8 @@ def recovery(tidy: Tidy, database: psycopg.Connection) -> float:
     """Kill the worker that is at a run; return the seconds until another one is."""
     arguments = ("rundramatiq", "--processes=1", "--threads=2")
     with tidy.start(*arguments) as first:
-        sent = tidy.manage("shell", "-v0", "-c", "from tasks.actors import linger; linger.send()")
+        code = "from tests.actors.measured import linger; linger.send()"
+        sent = tidy.manage("shell", "-v0", "-c", code)
         assert sent.returncode == 0, sent.stderr
         wait(first, database, attempts=1)
         with tidy.start(*arguments) as second:

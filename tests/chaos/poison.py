@@ -1,34 +1,12 @@
-"""Runs that kill the process they are at, and others that happen to be beside them."""
+"""Sends runs that kill the process they are at, and others that happen to be beside them."""
 
 from contextlib import suppress
-from pathlib import Path
 from uuid import uuid4
 
 import psycopg
 
 from tests.chaos.stage import Stage
 from tests.counting import number
-
-ACTORS = '''
-
-@dramatiq.actor(actor_name="poison", max_retries=0, time_limit=60 * SECOND_MS)
-def poison(*, once: bool) -> None:
-    """Kill this process: at every attempt, or at the first."""
-    import signal
-    import time
-
-    time.sleep(0.5)  # Until it has company.
-    if not once or current_run().run.attempts == 1:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-
-@dramatiq.actor(actor_name="bystander", max_retries=0, time_limit=60 * SECOND_MS)
-def bystander() -> None:
-    """Take a moment."""
-    import time
-
-    time.sleep(1.5)
-'''
 
 #: How many of each come together.
 ALWAYS, ONCE, BYSTANDERS = 1, 1, 12
@@ -47,12 +25,6 @@ UNFINISHED = """
     SELECT count(*) FROM tasks_taskrun
     WHERE task IN ('poison', 'bystander') AND finished_at IS NULL
 """
-
-
-def add_poison(folder: Path) -> None:
-    """Add the actors to a copy of the project."""
-    with (folder / "tasks/actors.py").open("a", encoding="utf-8") as actors:
-        actors.write(ACTORS)
 
 
 def send_poison(stage: Stage) -> None:

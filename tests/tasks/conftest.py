@@ -1,4 +1,4 @@
-"""The broker of the settings; and a copy of the project with a database and a broker of its own."""
+"""The broker of the settings; and a system of its own, with a database and a broker."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,7 +7,6 @@ import pytest
 from dramatiq.broker import get_broker
 
 from tasks.engine.broker.waking import WakingBroker
-from tests.checkout import copy_project
 from tests.processes import Tidy
 from tests.servers import valkey_server
 
@@ -23,20 +22,18 @@ def broker(valkey: str) -> Iterator[WakingBroker]:
 
 
 @pytest.fixture
-def tidy(tmp_path: Path, checkout: Path, database: str) -> Iterator[Tidy]:
-    """A copy of the project, configured for production."""
+def tidy(tmp_path: Path, checkout: Path, migrated_database: str) -> Iterator[Tidy]:
+    """The project, configured for production; with a database that has been migrated."""
     valkey = tmp_path / "valkey"
     valkey.mkdir()
     with valkey_server(valkey) as broker:
-        tidy = Tidy(
-            copy_project(tmp_path / "tidy", checkout),
+        yield Tidy(
+            checkout,
             {
                 "DJANGO_SECRET_KEY": "e2e",
                 "DJANGO_ALLOWED_HOSTS": "tidy.example",
-                "DATABASE_URL": database,
+                "DATABASE_URL": migrated_database,
                 "REDIS_URL": broker,
             },
+            logs=tmp_path,
         )
-        migrated = tidy.manage("migrate", "-v0")
-        assert migrated.returncode == 0, migrated.stderr
-        yield tidy

@@ -13,53 +13,6 @@ from tests.processes import Tidy, wait_until
 #: Seconds after which a silent process counts as gone, in these tests.
 LIVENESS = 6
 
-#: In a copy of the project: each leaves a row for what it has done, in a table without constraints.
-ACTORS = '''
-
-def _did(what: str) -> None:
-    from django.db import connection
-
-    with connection.cursor() as cursor:
-        cursor.execute("INSERT INTO effect (what) VALUES (%s)", [what])
-
-
-@dramatiq.actor(
-    actor_name="test.steps", max_retries=0, time_limit=20 * MINUTE_MS, store_results=True
-)
-def test_steps(*, number: int, pause: float = 0.5) -> int:
-    """Take steps with a pause after each; each does something outside of its transaction first."""
-    import time
-
-    taken = 0
-    while taken < number:
-        with current_run().step() as account:
-            taken = account.get("taken", 0) + 1
-            account["taken"] = taken
-            _did(f"step {taken}")
-        time.sleep(pause)
-    return taken
-
-
-@dramatiq.actor(actor_name="test.nap", max_retries=0, time_limit=20 * MINUTE_MS, store_results=True)
-def test_nap(*, seconds: float) -> str:
-    """Sleep, without a step."""
-    import time
-
-    _did("nap begun")
-    time.sleep(seconds)
-    return "rested"
-
-
-@dramatiq.actor(actor_name="test.poison", max_retries=0, time_limit=20 * MINUTE_MS)
-def test_poison() -> None:
-    """Kill the process."""
-    import signal, time
-
-    _did("poison")
-    time.sleep(1)
-    os.kill(os.getpid(), signal.SIGKILL)
-'''
-
 
 @dataclass
 class Verdicts:
@@ -107,16 +60,15 @@ def watching(tidy: Tidy) -> Iterator[Verdicts]:
 
 
 def add_actors(tidy: Tidy, database: psycopg.Connection) -> None:
-    """Put the actors into a copy of the project, and their table into its database."""
-    with (tidy.folder / "tasks/actors.py").open("a", encoding="utf-8") as actors:
-        actors.write(ACTORS)
+    """Give the workers the actors, and the database their table."""
+    tidy.inject(actors="faults")
     database.execute("CREATE TABLE effect (at timestamptz DEFAULT clock_timestamp(), what text)")
 
 
 def enqueue(tidy: Tidy, call: str) -> int:
-    """Have code enqueue a run, such as `test_nap, seconds=3`; return the run's id."""
+    """Have code enqueue a run, such as `nap, seconds=3`; return the run's id."""
     code = (
-        "from tasks.actors import *; from tasks.engine.runs.enqueue import enqueue; "
+        "from tests.actors.faults import *; from tasks.engine.runs.enqueue import enqueue; "
         f"print(enqueue({call}).pk)"
     )
     asked = tidy.manage("shell", "-v0", "-c", code)

@@ -9,7 +9,7 @@ from time import sleep
 import psycopg
 import pytest
 
-from tests.checkout import edit
+from tests.checkout import copy_project
 from tests.counting import number
 from tests.processes import Tidy, wait_until
 
@@ -32,7 +32,7 @@ def ids(database: psycopg.Connection, query: str, *arguments: object) -> set[int
 
 
 def test_scheduled_cleanup_leaves_exactly_what_the_rule_says(tidy: Tidy) -> None:
-    edit(tidy.folder / "tasks/schedules.py", 'crontab="0 2 * * *"', "every=3")
+    tidy.inject(every={"todo.cleanup": 3})
     seeded = tidy.manage("seed_demo", "--users=1000", "--todos=100000", "--seed=7", "--force")
     assert seeded.returncode == 0, seeded.stderr
 
@@ -180,7 +180,7 @@ def test_database_that_is_down_is_one_clear_line(tidy: Tidy) -> None:
 
 
 def test_scheduler_outlives_a_broker_that_is_away(tidy: Tidy) -> None:
-    edit(tidy.folder / "tasks/engine/scheduler/defaults.py", "every=60", "every=1")
+    tidy.inject(every={"ping": 1})
     reachable = tidy.settings
     tidy.settings = {**reachable, "REDIS_URL": "unix:///nonexistent/valkey.sock"}
     with tidy.start("runscheduler") as scheduler:
@@ -201,27 +201,28 @@ def test_scheduler_touches_the_file_that_shows_its_clock_is_running(
         assert scheduler.stop() == 0
 
 
-def test_task_is_added_in_three_places(tidy: Tidy) -> None:
-    """A name, an actor, a schedule entry: as the README says."""
-    tasks = tidy.folder / "tasks"
-    edit(
-        tasks / "names.py",
-        '    TODO_CLEANUP = "todo.cleanup"\n',
-        '    TODO_CLEANUP = "todo.cleanup"\n    TEST_WAVE = "test.wave"\n',
-    )
-    with (tasks / "actors.py").open("a", encoding="utf-8") as actors:
-        actors.write(
-            "\n\n@dramatiq.actor(\n"
-            "    actor_name=TaskName.TEST_WAVE, max_retries=0, time_limit=SECOND_MS\n)\n"
-            "def wave() -> None:\n"
-            '    """Say hello to everyone."""\n'
-            '    logger.info("hello from the new task")\n'
-        )
-    edit(
-        tasks / "schedules.py",
-        "SCHEDULES = (\n",
-        "SCHEDULES = (\n    DefaultSchedule(task=TaskName.TEST_WAVE, every=1),\n",
-    )
+#: A name, an actor, a schedule entry: what stands at the end of each file.
+THREE_PLACES = {
+    "names.py": """    TEST_WAVE = "test.wave"
+""",
+    "actors.py": '''
+
+@dramatiq.actor(actor_name=TaskName.TEST_WAVE, max_retries=0, time_limit=SECOND_MS)
+def wave() -> None:
+    """Say hello to everyone."""
+    logger.info("hello from the new task")
+''',
+    "schedules.py": """
+SCHEDULES = (*SCHEDULES, DefaultSchedule(task=TaskName.TEST_WAVE, every=1))
+""",
+}
+
+
+def test_task_is_added_in_three_places(tidy: Tidy, tmp_path: Path) -> None:
+    tidy.folder = copy_project(tmp_path / "tidy", tidy.folder)
+    for name, addition in THREE_PLACES.items():
+        with (tidy.folder / "tasks" / name).open("a", encoding="utf-8") as file:
+            file.write(addition)
 
     with (
         tidy.start("rundramatiq", "--processes=1", "--threads=2") as worker,
@@ -233,18 +234,9 @@ def test_task_is_added_in_three_places(tidy: Tidy) -> None:
 
 
 def test_schedule_of_a_task_without_an_actor_stops_the_scheduler_at_once(tidy: Tidy) -> None:
-    edit(
-        tidy.folder / "tasks/names.py",
-        'PING = "ping"',
-        'PING = "ping"\n    TEST_WAVE = "test.wave"',
-    )
-    edit(
-        tidy.folder / "tasks/schedules.py",
-        "SCHEDULES = (\n",
-        "SCHEDULES = (\n    DefaultSchedule(task=TaskName.TEST_WAVE, every=1),\n",
-    )
+    tidy.inject(every={"test.wave": 1})
     refused = tidy.manage("runscheduler", seconds=30)
     assert refused.returncode == 1
     (line,) = [line for line in refused.stderr.splitlines() if "test.wave" in line]
-    assert line.endswith("(tasks.E003) TASKS_SCHEDULES, entry 1: no actor is called 'test.wave'.")
+    assert "(tasks.E003)" in line
     assert "Traceback" not in refused.stderr

@@ -12,9 +12,9 @@ import pytest
 import redis
 
 from tasks.engine.models import MOST_CRASHES
-from tests.checkout import edit
 from tests.counting import number
 from tests.processes import Process, Tidy, wait_until
+from tests.seam.injection import Value
 from tests.tasks.faults import (
     LIVENESS,
     add_actors,
@@ -89,8 +89,8 @@ def test_run_goes_on_with_one_attempt_however_long_the_database_was_away(
     tidy: Tidy, sql: psycopg.Connection, postgresql: Path
 ) -> None:
     with at_work(tidy), watching(tidy) as verdicts:
-        run = enqueue(tidy, "test_steps, number=8, pause=1.5")
-        nap = enqueue(tidy, f"test_nap, seconds={3 * LIVENESS}")
+        run = enqueue(tidy, "steps, number=8, pause=1.5")
+        nap = enqueue(tidy, f"nap, seconds={3 * LIVENESS}")
         wait_for_effect(sql, "step 2")
         wait_for_effect(sql, "nap begun")
         sleep(0.5)  # Into a pause between two steps.
@@ -116,7 +116,7 @@ def test_worker_frozen_in_a_run_and_thawed_ends_it_and_nobody_waits_for_ever(
     tidy: Tidy, sql: psycopg.Connection
 ) -> None:
     with at_work(tidy) as (worker, _), watching(tidy) as verdicts:
-        run = enqueue(tidy, "test_nap, seconds=8")
+        run = enqueue(tidy, "nap, seconds=8")
         wait_for_effect(sql, "nap begun")
         with frozen(children(worker)):
             frozen_at = monotonic()
@@ -125,7 +125,7 @@ def test_worker_frozen_in_a_run_and_thawed_ends_it_and_nobody_waits_for_ever(
             thawed_at = monotonic()
         row = wait_for_state(sql, run, "succeeded", "failed")
         verdicts.wait_for("All well.", seconds=RECOVERY)
-        again = enqueue(tidy, "test_nap, seconds=0")
+        again = enqueue(tidy, "nap, seconds=0")
         assert wait_for_state(sql, again, "succeeded")["attempts"] == 1
     assert (row["state"], row["result"]) == ("succeeded", "rested")
     # Said within the liveness, as "No worker is alive." or by name; never that all is well later.
@@ -151,7 +151,7 @@ def test_all_workers_frozen_while_they_step_go_on_and_count_each_step_once(
 ) -> None:
     with at_work(tidy) as (worker, _), tidy.start(*WORKER) as other:
         other.wait_for("Worker process is ready")
-        runs = [enqueue(tidy, "test_steps, number=20, pause=0.3") for _ in range(3)]
+        runs = [enqueue(tidy, "steps, number=20, pause=0.3") for _ in range(3)]
         wait_until(
             lambda: effects(sql).count("step 3") == 3,
             seconds=30,
@@ -169,7 +169,7 @@ def test_database_restarted_between_two_steps_costs_no_attempt_and_repeats_nothi
     tidy: Tidy, sql: psycopg.Connection, postgresql: Path
 ) -> None:
     with at_work(tidy):
-        run = enqueue(tidy, "test_steps, number=4, pause=2")
+        run = enqueue(tidy, "steps, number=4, pause=2")
         wait_for_effect(sql, "step 2")
         sleep(0.5)
         with database_away(sql, postgresql):
@@ -192,7 +192,7 @@ def test_disk_that_is_full_for_long_fails_no_run_and_is_told(
     tidy: Tidy, sql: psycopg.Connection
 ) -> None:
     with at_work(tidy), watching(tidy) as verdicts:
-        run = enqueue(tidy, "test_steps, number=4, pause=1")
+        run = enqueue(tidy, "steps, number=4, pause=1")
         wait_for_effect(sql, "step 1")
         sql.execute(FULL)
         verdicts.wait_for(f"run {run} was interrupted", seconds=30)
@@ -209,11 +209,7 @@ def test_disk_that_is_full_for_long_fails_no_run_and_is_told(
 
 
 def test_sweep_of_many_slices_survives_a_lost_message(tidy: Tidy, sql: psycopg.Connection) -> None:
-    edit(
-        tidy.folder / "tasks/engine/runs/execution.py",
-        "SLICE_SECONDS = 20.0",
-        "SLICE_SECONDS = 0.02",
-    )
+    tidy.inject(Value("tasks.engine.runs.execution:SLICE_SECONDS", 0.02))
     assert tidy.manage("seed_demo", "--users=20", "--todos=40000", "--force").returncode == 0
     with at_work(tidy):
         asked = tidy.manage("cleanup_todos", "--enqueue", "--batch-size=20", "--json")
@@ -240,8 +236,8 @@ def test_sweep_of_many_slices_survives_a_lost_message(tidy: Tidy, sql: psycopg.C
 def test_run_that_kills_its_process_takes_no_other_along(
     tidy: Tidy, sql: psycopg.Connection
 ) -> None:
-    poison = enqueue(tidy, "test_poison")
-    bystanders = [enqueue(tidy, "test_nap, seconds=3") for _ in range(3)]
+    poison = enqueue(tidy, "poison")
+    bystanders = [enqueue(tidy, "nap, seconds=3") for _ in range(3)]
     with tidy.start("runscheduler") as scheduler, kept_running(tidy, *WORKER) as look_after:
         wait_until(
             lambda: look_after() and run_of(sql, poison)["state"] == "failed",

@@ -7,7 +7,6 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.checkout import edit
 from tests.counting import (
     add_counting_actor,
     effects_too_many,
@@ -16,105 +15,56 @@ from tests.counting import (
     slots_without_a_row,
 )
 from tests.processes import Process, Tidy, wait_until
+from tests.seam.injection import Die, When
 
 pytestmark = pytest.mark.e2e
-
-#: Has the process that comes here first die, at once and for good.
-DYING = """
-import os
-import signal
-from pathlib import Path
-
-def here():
-    try:
-        (Path(__file__).parent / "died").touch(exist_ok=False)
-    except FileExistsError:
-        return
-    os.kill(os.getpid(), signal.SIGKILL)
-"""
 
 RUNS = "SELECT count(*) FROM tasks_taskrun WHERE"
 SUCCEEDED = f"{RUNS} task = 'count' AND state = 'succeeded'"
 UNFINISHED = f"{RUNS} finished_at IS NULL"
 
-#: Where to die: a file, a passage of it, and what to put in its place.
-STEPS = {
-    "slot written, not committed": (
-        "tasks/engine/models/run.py",
-        "super().save(*args, **kwargs)",
-        "super().save(*args, **kwargs); dying.here()",
-    ),
-    "slot claimed and committed": (
-        "tasks/engine/scheduler/process.py",
-        "run = claim(schedule_id)",
-        "run = claim(schedule_id); dying.here()",
-    ),
+ACTOR = "tests.actors.counting"
+ATTEMPTS = "tasks.engine.worker.attempts:Attempts"
+
+#: Where to die.
+STEPS: dict[str, tuple[When, str]] = {
+    "slot written, not committed": ("after", "tasks.engine.models:TaskRun.save"),
+    "slot claimed and committed": ("after", "tasks.engine.scheduler.process:claim"),
     "slot claimed, message not sent": (
-        "tasks/engine/runs/enqueue.py",
-        "get_broker().enqueue(message)",
-        "dying.here(); get_broker().enqueue(message)",
+        "before",
+        "tasks.engine.broker.waking:WakingBroker.enqueue",
     ),
-    "message sent": (
-        "tasks/engine/runs/enqueue.py",
-        "get_broker().enqueue(message)",
-        "get_broker().enqueue(message); dying.here()",
-    ),
-    "message fetched": (
-        "tasks/engine/worker/attempts.py",
-        "        execution = None\n",
-        "        dying.here(); execution = None\n",
-    ),
-    "run taken up": (
-        "tasks/engine/worker/attempts.py",
-        "        set_current(execution)\n",
-        "        dying.here(); set_current(execution)\n",
-    ),
-    "step done, not committed": ("tasks/actors.py", "# in the first step", "dying.here()"),
-    "step committed": ("tasks/actors.py", "# between two steps", "dying.here()"),
-    "actor done": ("tasks/actors.py", "# at the end of the actor", "dying.here()"),
-    "end not yet written": (
-        "tasks/engine/worker/closing.py",
-        "        if not run.succeed(result)",
-        "        dying.here()\n        if not run.succeed(result)",
-    ),
-    "end written, result not stored": (
-        "tasks/engine/worker/closing.py",
-        "    elif exception is None or isinstance(",
-        "        dying.here()\n    elif exception is None or isinstance(",
-    ),
+    "message sent": ("after", "tasks.engine.broker.waking:WakingBroker.enqueue"),
+    "message fetched": ("before", f"{ATTEMPTS}.open"),
+    "run taken up": ("after", f"{ATTEMPTS}.open"),
+    "step done, not committed": ("before", f"{ACTOR}:in_first_step"),
+    "step committed": ("before", f"{ACTOR}:between_steps"),
+    "actor done": ("before", f"{ACTOR}:at_the_end"),
+    "end not yet written": ("before", "tasks.engine.models:TaskRun.succeed"),
+    "end written, result not stored": ("after", "tasks.engine.models:TaskRun.succeed"),
     "result stored, message not acknowledged": (
-        "tasks/engine/worker/middleware.py",
-        '        """Send a failed message again; with',
-        '        dying.here()\n        """Send a failed message again; with',
+        "before",
+        "tasks.engine.worker.middleware:UnrecordedRetries.after_process_message",
     ),
 }
 
 
 @pytest.fixture
 def counting(tidy: Tidy) -> Iterator[psycopg.Connection]:
-    """Give the copy the actor that counts, every second; return a connection to the database."""
-    (tidy.folder / "dying.py").write_text(DYING, encoding="utf-8")
+    """The actor that counts, every second; a connection to the database."""
     tidy.settings = {**tidy.settings, "TASKS_LIVENESS_SECONDS": "5"}
     with psycopg.connect(tidy.settings["DATABASE_URL"], autocommit=True) as database:
         add_counting_actor(tidy, database)
         yield database
 
 
-def die_at(folder: Path, step: str) -> None:
-    """Have the first process that comes to a step die there."""
-    file, old, new = STEPS[step]
-    edit(folder / file, old, new)
-    path = folder / file
-    first_import = "\nfrom " if file != "tasks/engine/worker/middleware.py" else "\nfrom functools"
-    text = path.read_text(encoding="utf-8")
-    path.write_text(text.replace(first_import, f"\nimport dying{first_import}", 1))
-
-
 @pytest.mark.parametrize("step", STEPS)
 def test_slot_has_its_effect_once_whoever_dies(
-    tidy: Tidy, counting: psycopg.Connection, step: str
+    tidy: Tidy, counting: psycopg.Connection, tmp_path: Path, step: str
 ) -> None:
-    die_at(tidy.folder, step)
+    died = tmp_path / "died"
+    when, path = STEPS[step]
+    tidy.inject(Die(when, path, mark=str(died)))
     with ExitStack() as stack:
 
         def start(command: str) -> Process:
@@ -126,7 +76,6 @@ def test_slot_has_its_effect_once_whoever_dies(
         def output() -> str:
             return "\n".join(process.output() for process in running.values())
 
-        died = tidy.folder / "died"
         wait_until(died.exists, seconds=30, otherwise=output)
         wait_until(
             lambda: any(process.popen.poll() is not None for process in running.values()),

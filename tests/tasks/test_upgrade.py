@@ -9,10 +9,9 @@ import psycopg
 import pytest
 import redis
 
-from tests.checkout import ROOT, copy_project, copy_revision, edit
+from tests.checkout import ROOT, copy_revision, edit
 from tests.counting import (
     TABLE,
-    add_counting_code,
     effects_too_many,
     number,
     runs_without_their_effect,
@@ -68,7 +67,6 @@ from django.test import Client
 from accounts.models import User
 
 Schedule, TaskRun = apps.get_model("tasks", "Schedule"), apps.get_model("tasks", "TaskRun")
-
 client = Client(raise_request_exception=True)
 client.force_login(User.objects.get(username="root"))
 runs = TaskRun.objects.order_by("task", "state", "-pk").distinct("task", "state")
@@ -116,6 +114,7 @@ def add(title, *, completed):
 def there(*todos):
     return Todo.objects.filter(pk__in=todos).count()
 
+TaskRun = apps.get_model("tasks", "TaskRun")
 root = User.objects.get(username="root")
 
 # Deleted, and back from the trash.
@@ -141,6 +140,29 @@ assert not there(gone)
 
 call_command("ping", "--wait=60")
 {PAGES}
+"""
+
+
+#: The actor of `tests/actors/counting.py`, as the version before writes it.
+OLD_ACTOR = '''
+
+@dramatiq.actor(actor_name="count", max_retries=3, time_limit=30 * SECOND, store_results=True)
+def count() -> str:
+    """Count each slot once."""
+    from django.db import connection
+
+    run = current_run()
+    with run.step() as account:
+        if not account:
+            with connection.cursor() as cursor:
+                cursor.execute("INSERT INTO effect (slot) VALUES (%s)", [run.as_of])
+            account["counted"] = True
+    with run.step() as account:
+        account["checked"] = True
+    return "counted"
+'''
+OLD_SCHEDULE = """
+SCHEDULES = (*SCHEDULES, Default(task="count", every=1))
 """
 
 
@@ -172,9 +194,9 @@ def versions(tmp_path: Path, checkout: Path, database: str) -> Iterator[Versions
             "REDIS_URL": broker,
         }
         old = Tidy(copy_revision(PREVIOUS, tmp_path / "old"), settings)
-        new = Tidy(copy_project(tmp_path / "new", checkout), settings)
+        new = Tidy(checkout, settings, logs=tmp_path)
         add_counting_code_to_the_version_before(old)
-        add_counting_code(new)
+        new.inject(actors="counting", every={"count": 1})
         do(old, "migrate", "-v0")
         do(old, "seed_demo", "--users=20", "--todos=500", "--force")
         do(old, "createsuperuser", "--noinput", "--username=root", "--email=root@tidy.example")

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
@@ -18,24 +19,6 @@ from tests.proxy import Proxy, proxy
 
 pytestmark = pytest.mark.e2e
 
-#: An actor whose effects can be counted, and one that fails; neither is recorded.
-ACTORS = '''
-
-@dramatiq.actor(actor_name="count", recorded=False, max_retries=0)
-def count(number: int) -> None:
-    """Write down that it ran."""
-    from django.db import connection
-
-    with connection.cursor() as cursor:
-        cursor.execute("INSERT INTO counted VALUES (%s)", [number])
-
-
-@dramatiq.actor(actor_name="break", recorded=False, max_retries=0)
-def break_down() -> None:
-    """Fail."""
-    raise ValueError("this is why")
-'''
-
 #: How long it may take until what a lost reply held has run (s): 3 until the consumer starts again,
 #: 5 until it compares; the rest is for a slow machine.
 RECOVERED = 30
@@ -44,8 +27,7 @@ RECOVERED = 30
 @pytest.fixture
 def between(tidy: Tidy) -> Iterator[Proxy]:
     """What the worker takes for the broker."""
-    actors = tidy.folder / "tasks/actors.py"
-    actors.write_text(actors.read_text(encoding="utf-8") + ACTORS, encoding="utf-8")
+    tidy.inject(actors="lost_replies")
     server = Path(tidy.settings["REDIS_URL"].removeprefix("unix://"))
     with proxy(server.parent, server) as running:
         yield running
@@ -70,7 +52,7 @@ def sender(tidy: Tidy) -> Iterator[WakingBroker]:
 @contextmanager
 def worker(tidy: Tidy, between: Proxy) -> Iterator[Process]:
     """Run a worker behind the proxy, which must still be there in the end, and end well."""
-    behind = Tidy(tidy.folder, {**tidy.settings, "REDIS_URL": between.address})
+    behind = replace(tidy, settings={**tidy.settings, "REDIS_URL": between.address})
     with behind.start("rundramatiq", "--processes=1", "--threads=2") as process:
         process.wait_for("ready for action", seconds=60)
         yield process

@@ -17,10 +17,11 @@ from tasks.engine.scheduler.defaults import add_missing_schedules, default_sched
 from tasks.engine.scheduler.process import Scheduler
 from tasks.engine.scheduler.relay import Relay
 from tasks.names import TaskName
-from tests.checkout import copy_project, edit
 from tests.counting import number
 from tests.processes import Tidy, wait_until
+from tests.seam.injection import Pause, Value
 from tests.servers import valkey_server
+from tests.tasks.faults import add_actors
 
 
 @pytest.fixture
@@ -100,7 +101,7 @@ def test_once_without_a_broker_fails_in_one_line_and_loses_nothing(
 def test_database_that_is_away_is_said_once_and_the_scheduler_is_right_again_when_it_is_back(
     tidy: Tidy, database_of_tidy: psycopg.Connection, postgresql: Path
 ) -> None:
-    edit(tidy.folder / "tasks/engine/scheduler/defaults.py", "every=60", "every=1")
+    tidy.inject(every={"ping": 1})
     name = database_of_tidy.info.dbname
     with (
         psycopg.connect(host=str(postgresql), user="postgres", autocommit=True) as admin,
@@ -130,13 +131,9 @@ def test_database_that_is_away_is_said_once_and_the_scheduler_is_right_again_whe
 
 @pytest.mark.e2e
 def test_scheduler_that_is_stuck_ends_to_be_started_anew(tidy: Tidy) -> None:
-    edit(
-        tidy.folder / "tasks/engine/scheduler/process.py", "STUCK_SECONDS = 60", "STUCK_SECONDS = 3"
-    )
-    edit(
-        tidy.folder / "tasks/engine/scheduler/relay.py",
-        "        self._release_orphans()\n",
-        "        __import__('time').sleep(60)\n",
+    tidy.inject(
+        Value("tasks.engine.scheduler.process:STUCK_SECONDS", 3),
+        Pause("before", "tasks.engine.scheduler.relay:publish_due", seconds=60),
     )
     with tidy.start("runscheduler") as scheduler:
         assert scheduler.popen.wait(20) == 1
@@ -148,15 +145,11 @@ def test_scheduler_that_is_stuck_ends_to_be_started_anew(tidy: Tidy) -> None:
 def test_scheduler_told_to_stop_in_the_middle_of_a_claim_finishes_it_and_ends(
     tidy: Tidy, database_of_tidy: psycopg.Connection
 ) -> None:
-    edit(tidy.folder / "tasks/engine/scheduler/defaults.py", "every=60", "every=1")
-    edit(
-        tidy.folder / "tasks/engine/scheduler/process.py",
-        "            self._try_to_claim(schedule_id)\n",
-        "            logger.info('claiming'); __import__('time').sleep(2)\n"
-        "            self._try_to_claim(schedule_id)\n",
-    )
+    tidy.inject(every={"ping": 1})
+    on_time = "tasks.engine.scheduler.process:Scheduler._on_time"
+    tidy.inject(Pause("before", on_time, seconds=2))
     with tidy.start("runscheduler") as scheduler:
-        scheduler.wait_for("claiming")
+        scheduler.wait_for(f"paused before {on_time}")
         assert scheduler.stop(seconds=10) == 0
     assert runs(database_of_tidy, "task = 'ping'") >= 1
     assert "Traceback" not in scheduler.output()
@@ -167,16 +160,17 @@ def test_two_schedulers_on_sqlite_give_every_second_one_row(checkout: Path, tmp_
     (tmp_path / "valkey").mkdir()
     with valkey_server(tmp_path / "valkey") as broker:
         tidy = Tidy(
-            copy_project(tmp_path / "tidy", checkout),
+            checkout,
             {
                 "DJANGO_DEBUG": "true",
                 "DJANGO_SECRET_KEY": "x",
                 "DATABASE_URL": f"sqlite:///{tmp_path}/tidy.sqlite3",
                 "REDIS_URL": broker,
             },
+            logs=tmp_path,
         )
         assert tidy.manage("migrate", "-v0").returncode == 0
-        edit(tidy.folder / "tasks/engine/scheduler/defaults.py", "every=60", "every=1")
+        tidy.inject(every={"ping": 1})
         with (
             tidy.start("rundramatiq", "--processes=1", "--threads=2") as worker,
             tidy.start("runscheduler") as first,
@@ -207,27 +201,22 @@ def test_worker_that_takes_longer_than_it_takes_to_be_thought_dead_keeps_its_run
     tidy: Tidy, database_of_tidy: psycopg.Connection
 ) -> None:
     tidy.settings = {**tidy.settings, "TASKS_LIVENESS_SECONDS": "5"}
-    with (tidy.folder / "tasks/actors.py").open("a", encoding="utf-8") as actors:
-        actors.write(
-            '\n\n@dramatiq.actor(actor_name="slow", max_retries=0, time_limit=MINUTE_MS)\n'
-            "def slow() -> None:\n"
-            '    """Take longer than a process may be silent."""\n'
-            "    __import__('time').sleep(9)\n"
-        )
+    add_actors(tidy, database_of_tidy)
     with (
         tidy.start("rundramatiq", "--processes=1", "--threads=2") as worker,
         tidy.start("runscheduler") as scheduler,
     ):
-        sent = tidy.manage("shell", "-v0", "-c", "from tasks.actors import slow; slow.send()")
+        code = "from tests.actors.faults import nap; nap.send(seconds=9)"
+        sent = tidy.manage("shell", "-v0", "-c", code)
         assert sent.returncode == 0, sent.stderr
         wait_until(
-            lambda: runs(database_of_tidy, "task = 'slow' AND state = 'succeeded'") == 1,
+            lambda: runs(database_of_tidy, "task = 'test.nap' AND state = 'succeeded'") == 1,
             seconds=25,
             otherwise=worker.output,
         )
         assert scheduler.stop() == 0
         assert worker.stop() == 0
-    assert runs(database_of_tidy, "task = 'slow' AND attempts = 1 AND crashes = 0") == 1
+    assert runs(database_of_tidy, "task = 'test.nap' AND attempts = 1 AND crashes = 0") == 1
 
 
 def test_slot_is_planned_anew_when_the_machines_clock_is_set_back(

@@ -1,0 +1,46 @@
+"""Actors that faults befall: each leaves a row for what it has done, in a table of the test's."""
+
+import os
+import signal
+from time import sleep
+
+import dramatiq
+from django.db import connection
+
+from tasks.engine.runs.execution import current_run
+
+MINUTE = 60_000
+
+
+def did(what: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("INSERT INTO effect (what) VALUES (%s)", [what])
+
+
+@dramatiq.actor(actor_name="test.steps", max_retries=0, time_limit=20 * MINUTE, store_results=True)
+def steps(*, number: int, pause: float = 0.5) -> int:
+    """Take steps with a pause after each; each does something outside of its transaction first."""
+    taken = 0
+    while taken < number:
+        with current_run().step() as account:
+            taken = account.get("taken", 0) + 1
+            account["taken"] = taken
+            did(f"step {taken}")
+        sleep(pause)
+    return taken
+
+
+@dramatiq.actor(actor_name="test.nap", max_retries=0, time_limit=20 * MINUTE, store_results=True)
+def nap(*, seconds: float) -> str:
+    """Sleep, without a step."""
+    did("nap begun")
+    sleep(seconds)
+    return "rested"
+
+
+@dramatiq.actor(actor_name="test.poison", max_retries=0, time_limit=20 * MINUTE)
+def poison() -> None:
+    """Kill the process."""
+    did("poison")
+    sleep(1)
+    os.kill(os.getpid(), signal.SIGKILL)
