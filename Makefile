@@ -15,7 +15,7 @@ for_production = DJANGO_DEBUG=false DATABASE_URL=sqlite://:memory: \
 	DJANGO_SECRET_KEY=only-for-the-check-0123456789-abcdefghijklmnopqrstuvwxyz
 
 .DEFAULT_GOAL := help
-.PHONY: help run test chromium pictures chaos bench lint format clean
+.PHONY: help run test test-fast chromium pictures chaos bench lint format clean
 
 help: ## Show these lines
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -25,6 +25,9 @@ run: .venv ## Run all of Tidy on this machine: web, worker, scheduler and broker
 
 test: chromium ## Run the tests, on PostgreSQL and on SQLite
 	TIDY_TEST_DATABASE=postgresql $(PYTEST)
+	TIDY_TEST_DATABASE=sqlite $(PYTEST) -m sql
+
+test-fast: .venv ## Run the tests that need no process of Tidy's and no browser, on SQLite
 	TIDY_TEST_DATABASE=sqlite $(PYTEST)
 
 chromium: .venv ## See to it that there is a browser for the tests

@@ -38,11 +38,17 @@ os.environ.update(
 )
 
 
+@pytest.hookimpl(tryfirst=True)  # Before `-m` chooses by the marks.
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out, on SQLite, what holds on PostgreSQL alone or brings its own database.
+    """Mark what asks the settings' database; leave out, on SQLite, what SQLite has no part in.
 
-    Left out, not skipped: the run on PostgreSQL has them all.
+    That is what holds on PostgreSQL alone, or brings its own database. Left out, not skipped: the
+    run on PostgreSQL has them all.
     """
+    for item in items:
+        fixtures = set(getattr(item, "fixturenames", ()))
+        if item.get_closest_marker("django_db") or fixtures & {"db", "transactional_db"}:
+            item.add_marker("sql")
     if ON_POSTGRESQL:
         return
     left_out = [

@@ -134,6 +134,25 @@ class Tidy:
             return process.popen.wait(30), shown.decode()
 
 
+def wait_for_ticks(alive_file: Path, number: int, process: Process) -> None:
+    """Return when a scheduler has touched its file so many times more."""
+    for _ in range(number):
+        last = touched_at(alive_file)
+        wait_until(
+            lambda last=last: touched_at(alive_file) != last,  # type: ignore[misc]
+            seconds=30,
+            otherwise=process.output,
+        )
+
+
+def touched_at(file: Path) -> float:
+    """Return when a file was last touched; 0 if it is not there."""
+    try:
+        return file.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
+
+
 def wait_until(
     condition: Callable[[], bool], *, seconds: float, otherwise: Callable[[], str]
 ) -> None:

@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from tests.admin_pages import Page, log_in_staff
+from tests.factories import new_todos
 from todos.models import Todo, TrashedTodo
 from todos.services import TodoService
 
@@ -60,7 +61,7 @@ def test_list_asks_as_many_questions_for_thirty_people_as_for_three(boss: Client
     for first, last in ((0, 3), (3, 30)):
         for number in range(first, last):
             user = User.objects.create_user(f"user{number}")
-            Todo.objects.bulk_create(Todo(user=user, title="x") for _ in range(number))
+            new_todos(user, each=number, completed_at=None)
         with CaptureQueriesContext(connection) as queries:
             page = boss.get(LIST).content.decode()
         asked.append(len(queries))
@@ -161,7 +162,7 @@ def test_keep_time_out_of_bounds_is_an_error_of_the_form(
 
 
 def test_person_is_deleted_with_their_todos_after_a_question(boss: Client, alice: User) -> None:
-    Todo.objects.bulk_create(Todo(user=alice, title=f"Todo {number}") for number in range(30))
+    new_todos(alice, each=30, completed_at=None)
     address = reverse("admin:accounts_user_delete", args=[alice.pk])
 
     page = boss.get(address).content.decode()
@@ -178,7 +179,7 @@ def test_people_are_deleted_with_all_that_is_theirs_in_a_few_statements(boss: Cl
     for each in (3, 3, 300):  # The first time, it also asks what kinds of rows there are.
         people = [User.objects.create_user(f"person{number}") for number in range(5)]
         for person in people:
-            Todo.objects.bulk_create(Todo(user=person, title="x") for _ in range(2 * each))
+            new_todos(person, each=2 * each, completed_at=None)
             some = Todo.objects.filter(user=person)[:each].values("pk")
             TodoService.delete_selected(todos=Todo.objects.filter(pk__in=some), by=person)
         data = {"action": "delete_selected", "_selected_action": [one.pk for one in people]}

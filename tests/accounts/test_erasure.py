@@ -16,7 +16,8 @@ from django.utils import timezone
 from accounts.models import Session, User
 from accounts.services import UserService
 from accounts.sessions import SessionStore
-from tasks.engine.models import State, TaskRun, Trigger
+from tasks.engine.models import TaskRun, Trigger
+from tests.factories import new_run
 from todos.models import Todo, TrashedTodo
 from todos.services import TodoService
 
@@ -103,12 +104,8 @@ def test_nothing_is_left_of_somebody_who_was_deleted_whatever_was_done_with_them
     TodoService.delete(
         user=alice, todo_id=TodoService.create(user=alice, title="Alice's").pk, by=dora
     )
-    TaskRun.objects.create(
-        task="todo.cleanup",
+    new_run(
         trigger=Trigger.ADMIN,
-        queue="default",
-        state=State.SUCCEEDED,
-        finished_at=timezone.now(),
         requested_by=dora,
         acknowledged_by=dora,
         arguments={"kwargs": {"user_id": dora.pk}},

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Site, Visitor
-from tests.browser.test_pages import bury
+from tests.dead_letters import bury
 from tests.processes import Process
 
 pytestmark = pytest.mark.e2e
@@ -90,7 +90,7 @@ def undo_the_cleanup(page: Page) -> None:
 
 
 def retry_a_dead_letter(page: Page, site: Site) -> None:
-    bury(site, "ping")
+    bury(site.tidy.settings["REDIS_URL"])
     page.goto(site.address + PAGE)
     expect(page.locator(".verdict")).to_contain_text("has 1 dead letter")
     page.get_by_role("link", name="Dead letters").click()
@@ -100,6 +100,14 @@ def retry_a_dead_letter(page: Page, site: Site) -> None:
     expect(page.locator("#content")).to_contain_text("There are none.")
 
 
+#: Waits until the page has put in what it has asked for by itself.
+REFRESHED = """
+    new Promise((settled) => {
+        document.body.addEventListener("htmx:afterSettle", settled, { once: true });
+    }).then(() => null)
+"""
+
+
 def test_all_of_it_goes_by_keyboard(visit: Visitor, site: Site) -> None:
     boss = visit()
     page = boss.page
@@ -107,7 +115,7 @@ def test_all_of_it_goes_by_keyboard(visit: Visitor, site: Site) -> None:
     boss.go(PAGE)
     # A page that refreshes itself must not take the keyboard's place away.
     press_tab_until(page, "Pause todo.cleanup")
-    page.wait_for_timeout(6_000)
+    page.evaluate(REFRESHED)
     assert focused(page) == "Pause todo.cleanup"
     page.keyboard.press("Enter")
     expect(page.locator(".messagelist")).to_contain_text("todo.cleanup is paused")
@@ -135,7 +143,7 @@ def test_stopping_acknowledging_and_discarding_go_by_keyboard(visit: Visitor, si
     told = site.tidy.manage("shell", "-v0", "-c", TROUBLE)
     assert told.returncode == 0, told.stderr
     running, first, _ = told.stdout.split()
-    bury(site, "ping")
+    bury(site.tidy.settings["REDIS_URL"])
     boss.go(PAGE)
     boss.check_accessible()
 

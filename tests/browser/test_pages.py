@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 import redis
-from dramatiq import Message
 
 from tests.browser.conftest import Site, Visit, Visitor
+from tests.dead_letters import KEY, bury
 
 pytestmark = pytest.mark.e2e
 
@@ -95,26 +95,13 @@ def ids(site: Site) -> dict[str, int]:
 @contextmanager
 def dead_letters(site: Site) -> Iterator[None]:
     """Have the broker hold some dead letters."""
+    broker = site.tidy.settings["REDIS_URL"]
     for number in range(2):
-        bury(site, "ping", number=number)
-    bury(site, "report.mail", to="everyone")
+        bury(broker, "ping", error="KeyError: <b>1</b>", number=number)
+    bury(broker, "report.mail", to="everyone")
     yield
-    with redis.Redis.from_url(site.tidy.settings["REDIS_URL"]) as client:
-        client.delete("dramatiq:default.XQ", "dramatiq:default.XQ.msgs")
-
-
-def bury(site: Site, actor: str, **kwargs: object) -> None:
-    """Have the broker hold a dead letter for an actor with these arguments."""
-    message = Message[object](
-        queue_name="default",
-        actor_name=actor,
-        args=(),
-        kwargs=kwargs,
-        options={"traceback": "Traceback (most recent call last):\nKeyError: <b>1</b>"},
-    )
-    with redis.Redis.from_url(site.tidy.settings["REDIS_URL"]) as client:
-        client.zadd("dramatiq:default.XQ", {message.message_id: message.message_timestamp})
-        client.hset("dramatiq:default.XQ.msgs", message.message_id, message.encode())
+    with redis.Redis.from_url(broker) as client:
+        client.delete(KEY, f"{KEY}.msgs")
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

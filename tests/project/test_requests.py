@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from accounts.models import User
 from project.requests import is_held_up
 from tasks.engine.models import Schedule, State, TaskRun
-from tests.tasks.engine.test_operations import new_run
+from tests.factories import new_run
 from tests.todos.locks import locked, short_of_patience
 from todos.models import Todo
 from todos.services import TodoService

@@ -17,7 +17,8 @@ from tasks.engine.runs.execution import (
     RunTakenOver,
     shutting_down,
 )
-from tests.todos.test_sweep import AS_OF, give, refuse_to_delete
+from tests.factories import AS_OF, give, new_run
+from tests.todos.sweeping import refuse_to_delete
 from todos.bulk.checkpoint import Checkpoint
 from todos.models import Todo, TrashedTodo
 from todos.services import TodoService
@@ -34,13 +35,7 @@ class Killed(BaseException):
 @pytest.fixture
 def run(transactional_db: None) -> TaskRun:
     """A cleanup that is owed."""
-    return TaskRun.objects.create(
-        task="todo.cleanup",
-        trigger=Trigger.SCHEDULE,
-        queue="default",
-        state=State.QUEUED,
-        scheduled_for=AS_OF,
-    )
+    return new_run(State.QUEUED, scheduled_for=AS_OF)
 
 
 def take_up(run: TaskRun) -> Execution:
@@ -220,9 +215,7 @@ def test_restoring_killed_after_any_batch_goes_on_and_counts_each_todo_once(
     before = set(Todo.objects.values_list("pk", "completed_at"))
     swept = TodoService.sweep(as_of=AS_OF, store=take_up(run))
     assert swept["todos_deleted"] == TODOS
-    undo = TaskRun.objects.create(
-        task="todo.restore", trigger=Trigger.ADMIN, queue="default", state=State.QUEUED
-    )
+    undo = new_run(State.QUEUED, task="todo.restore", trigger=Trigger.ADMIN)
     seen: list[Checkpoint[int]] = []
 
     def die(checkpoint: Checkpoint[int]) -> None:

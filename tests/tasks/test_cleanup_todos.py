@@ -14,7 +14,7 @@ from psycopg.errors import DiskFull, LockNotAvailable
 
 from accounts.models import User
 from tasks.engine.models import State, TaskRun
-from tests.todos.test_sweep import refuse_to_delete
+from tests.todos.sweeping import refuse_to_delete
 from todos.models import Todo
 from todos.services import TodoService
 

@@ -4,14 +4,13 @@ import json
 import re
 from datetime import UTC, datetime
 from pathlib import Path
-from time import sleep
 
 import psycopg
 import pytest
 
 from tests.checkout import copy_project
 from tests.counting import number
-from tests.processes import Tidy, wait_until
+from tests.processes import Tidy, wait_for_ticks, wait_until
 
 pytestmark = pytest.mark.e2e
 
@@ -179,13 +178,14 @@ def test_database_that_is_down_is_one_clear_line(tidy: Tidy) -> None:
     assert refused.stderr.count("\n") == 1
 
 
-def test_scheduler_outlives_a_broker_that_is_away(tidy: Tidy) -> None:
+def test_scheduler_outlives_a_broker_that_is_away(tidy: Tidy, tmp_path: Path) -> None:
+    alive = tmp_path / "alive"
     tidy.inject(every={"ping": 1})
     reachable = tidy.settings
     tidy.settings = {**reachable, "REDIS_URL": "unix:///nonexistent/valkey.sock"}
-    with tidy.start("runscheduler") as scheduler:
+    with tidy.start("runscheduler", "--alive-file", str(alive)) as scheduler:
         scheduler.wait_for('event="broker away"')
-        sleep(3)  # It says so once, and keeps trying.
+        wait_for_ticks(alive, 2, scheduler)  # It says so once, and keeps trying.
         assert scheduler.popen.poll() is None
         assert scheduler.stop() == 0
     assert scheduler.output().count("broker away") == 1

@@ -93,7 +93,6 @@ def test_run_goes_on_with_one_attempt_however_long_the_database_was_away(
         nap = enqueue(tidy, f"nap, seconds={3 * LIVENESS}")
         wait_for_effect(sql, "step 2")
         wait_for_effect(sql, "nap begun")
-        sleep(0.5)  # Into a pause between two steps.
         with database_away(sql, postgresql):
             away = monotonic()
             sleep(2.5 * LIVENESS)
@@ -171,7 +170,6 @@ def test_database_restarted_between_two_steps_costs_no_attempt_and_repeats_nothi
     with at_work(tidy):
         run = enqueue(tidy, "steps, number=4, pause=2")
         wait_for_effect(sql, "step 2")
-        sleep(0.5)
         with database_away(sql, postgresql):
             pass
         row = wait_for_state(sql, run, "succeeded", "failed")

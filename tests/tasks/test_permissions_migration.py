@@ -12,7 +12,7 @@ from django.urls import reverse
 from accounts.models import User
 from tasks.engine.models import State
 from tests.admin_pages import log_in_staff
-from tests.tasks.engine.test_operations import new_run
+from tests.factories import new_run
 
 SECRET = "ValueError: buy a ring"
 

@@ -13,9 +13,9 @@ from pytest_django import Settings
 from accounts.models import User
 from tasks.actors import todo_purge
 from tasks.engine.models import State, TaskRun
+from tests import factories
 from tests.todos.clocks import host_is_ahead
-from todos.models import Todo, TrashedTodo
-from todos.services import TodoService
+from todos.models import TrashedTodo
 
 
 def purge_trash(*arguments: str) -> str:
@@ -30,10 +30,7 @@ def trash(alice: User, bob: User) -> None:
     """In the trash of each of two people: one todo of today, one of 20 and one of 40 days ago."""
     for user in (alice, bob):
         for days in (0, 20, 40):
-            todo = Todo.objects.create(user=user, title="Done")
-            TodoService.delete(user=user, todo_id=todo.pk)
-            trashed_at = timezone.now() - timedelta(days=days)
-            TrashedTodo.objects.filter(pk=todo.pk).update(trashed_at=trashed_at)
+            factories.trash(user, "Done", trashed_at=timezone.now() - timedelta(days=days))
 
 
 def test_what_is_older_than_the_setting_goes_and_that_is_recorded(trash: None) -> None:

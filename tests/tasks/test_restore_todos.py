@@ -14,7 +14,7 @@ from accounts.models import User
 from tasks.actors import todo_restore
 from tasks.engine.models import State, TaskRun, Trigger
 from tasks.undo import NotRestorable
-from tests.todos.test_sweep import LONG_AGO
+from tests.factories import new_run, new_todos
 from todos.models import Todo, TrashedTodo
 
 
@@ -28,8 +28,7 @@ def restore_todos(*arguments: str) -> str:
 @pytest.fixture
 def swept(alice: User, bob: User) -> TaskRun:
     """A cleanup that has taken two todos of Alice's and one of Bob's."""
-    for user in (alice, alice, bob):
-        Todo.objects.create(user=user, title="Done", completed_at=LONG_AGO)
+    new_todos(alice, alice, bob)
     call_command("cleanup_todos", stdout=StringIO())
     return TaskRun.objects.get(task="todo.cleanup")
 
@@ -116,9 +115,7 @@ def test_wrong_option_is_one_clear_line_and_touches_nothing(
 
 
 def test_run_that_is_no_cleanup_or_has_not_ended_is_refused(swept: TaskRun) -> None:
-    other = TaskRun.objects.create(
-        task="runs.prune", trigger=Trigger.API, queue="default", state=State.QUEUED
-    )
+    other = new_run(State.QUEUED, task="runs.prune", trigger=Trigger.API)
     with pytest.raises(CommandError, match=f"Run {other.pk} is no cleanup, but runs.prune"):
         restore_todos("--run", f"{other.pk}")
     TaskRun.objects.filter(pk=swept.pk).update(state=State.RUNNING, finished_at=None)

@@ -1,7 +1,10 @@
 """Somebody else's transactions, which hold rows."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
+from time import monotonic, sleep
+from typing import Any
 
 import psycopg
 from django.db import connection
@@ -33,3 +36,28 @@ def short_of_patience() -> Iterator[None]:
     finally:
         with connection.cursor() as cursor:
             cursor.execute("RESET lock_timeout")
+
+
+def in_another_connection[T](work: Callable[[], T]) -> T:
+    """Do `work` on a connection of its own, closed when it is done."""
+    try:
+        return work()
+    finally:
+        connection.close()
+
+
+def wait_until_blocked(sweep: Future[Any], seconds: float = 10) -> None:
+    """Return when another connection waits for a lock of this one."""
+    deadline = monotonic() + seconds
+    while monotonic() < deadline:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                # Not pg_stat_activity: that is read once and then stands still in a transaction.
+                "SELECT 1 FROM pg_locks"
+                " WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid))"
+            )
+            if cursor.fetchone():
+                return
+        assert not sweep.done(), "the sweep did not wait for the row"
+        sleep(0.01)
+    raise AssertionError("the sweep never came to the row")

@@ -18,10 +18,10 @@ from pytest_django import Settings
 from accounts.models import User
 from accounts.staff import selection
 from tests.admin_pages import HOSTILE, Page, log_in_staff
+from tests.factories import new_todos
 from tests.processes import wait_until
-from tests.todos.locks import locked, short_of_patience
-from tests.todos.test_races import in_another_connection
-from tests.todos.test_sweep import refuse_to_delete
+from tests.todos.locks import in_another_connection, locked, short_of_patience
+from tests.todos.sweeping import refuse_to_delete
 from todos.admin.todo import TodoAdmin, TodoForm
 from todos.models import Todo, TrashedTodo
 
@@ -33,12 +33,6 @@ LIST = "/admin/todos/todo/"
 def boss(admin_client: Client) -> Client:
     """A client that may do everything."""
     return admin_client
-
-
-def make(user: User, count: int, **fields: Any) -> list[Todo]:
-    return Todo.objects.bulk_create(
-        Todo(user=user, title=f"Todo {number}", **fields) for number in range(count)
-    )
 
 
 def titles(client: Client, query: str = "") -> set[str]:
@@ -73,8 +67,8 @@ def test_list_asks_as_many_questions_for_thirty_todos_as_for_three(
 ) -> None:
     asked, shown = [], []
     for count in (3, 27):
-        make(alice, count - 1)
-        make(bob, 1, completed_at=NOON)
+        new_todos(alice, each=count - 1, completed_at=None)
+        new_todos(bob, completed_at=NOON)
         with CaptureQueriesContext(connection) as queries:
             page = boss.get(LIST).content.decode()
         asked.append(len(queries))
@@ -139,14 +133,14 @@ def test_filter_by_date_of_completion(boss: Client, alice: User) -> None:
 
 
 def test_list_of_one_person(boss: Client, alice: User, bob: User) -> None:
-    make(alice, 1)
+    new_todos(alice, completed_at=None)
     Todo.objects.create(user=bob, title="Bob's")
     assert titles(boss, f"user__id__exact={bob.pk}&state=open") == {"Bob's"}
 
 
 def test_completing_a_selection_counts_and_logs_what_was_open(boss: Client, alice: User) -> None:
     done = Todo.objects.create(user=alice, title="Done", completed_at=NOON)
-    selected = [done, *make(alice, 2)]
+    selected = [done, *new_todos(alice, each=2, completed_at=None)]
     other = Todo.objects.create(user=alice, title="Not selected")
 
     assert "2 todos completed." in act(boss, "complete", selected)
@@ -159,7 +153,7 @@ def test_completing_a_selection_counts_and_logs_what_was_open(boss: Client, alic
 
 
 def test_reopening_a_selection(boss: Client, alice: User) -> None:
-    (done,) = make(alice, 1, completed_at=NOON)
+    (done,) = new_todos(alice, completed_at=NOON)
 
     assert "1 todo reopened." in act(boss, "reopen", [done])
     assert "0 todos reopened." in act(boss, "reopen", [done])
@@ -170,8 +164,8 @@ def test_reopening_a_selection(boss: Client, alice: User) -> None:
 
 
 def test_action_on_all_that_a_search_finds(boss: Client, alice: User, bob: User) -> None:
-    make(alice, 120)
-    kept = make(bob, 1)
+    new_todos(alice, each=120, completed_at=None)
+    kept = new_todos(bob, completed_at=None)
     response = boss.post(
         f"{LIST}?q=alice",
         {"action": "complete", "select_across": "1", "_selected_action": [kept[0].pk]},
@@ -185,7 +179,7 @@ def test_very_large_selection_is_logged_as_one(
     boss: Client, alice: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(selection, "MAX_LOGGED_ROWS", 3)
-    act(boss, "complete", make(alice, 4))
+    act(boss, "complete", new_todos(alice, each=4, completed_at=None))
 
     (entry,) = LogEntry.objects.all()
     assert (entry.object_repr, entry.change_message, entry.object_id) == (
@@ -206,7 +200,7 @@ def rows_named_in_the_log() -> set[str]:
 def test_selection_with_a_todo_that_somebody_holds_is_left_as_a_whole(
     admin_client: Client, action: str
 ) -> None:
-    todos = make(User.objects.create_user("alice"), 2)
+    todos = new_todos(User.objects.create_user("alice"), each=2, completed_at=None)
     chosen = {"action": action, "_selected_action": [todo.pk for todo in todos], "post": "yes"}
     with short_of_patience(), locked("todos_todo", todos[0].pk):
         assert admin_client.post(LIST, chosen).status_code == 503
@@ -220,7 +214,7 @@ def test_selection_with_a_todo_that_somebody_holds_is_left_as_a_whole(
 def test_what_somebody_else_does_first_is_not_logged_as_done_here(
     admin_client: Client, action: str
 ) -> None:
-    mine, theirs = make(User.objects.create_user("alice"), 2)
+    mine, theirs = new_todos(User.objects.create_user("alice"), each=2, completed_at=None)
     chosen = {"action": action, "_selected_action": [mine.pk, theirs.pk], "post": "yes"}
     if action == "complete":
         change_it = f"UPDATE todos_todo SET completed_at = now() WHERE id = {theirs.pk}"
@@ -242,7 +236,7 @@ def somebody_waits_for_a_lock() -> bool:
 
 
 def test_todo_that_the_database_keeps_is_not_logged_as_deleted(boss: Client, alice: User) -> None:
-    kept, free = make(alice, 2)
+    kept, free = new_todos(alice, each=2, completed_at=None)
     Todo.objects.filter(pk=kept.pk).update(title="Stuck")
     refuse_to_delete("Stuck")
     page = act(boss, "delete_selected", [kept, free], post="yes")
@@ -254,7 +248,7 @@ def test_todo_that_the_database_keeps_is_not_logged_as_deleted(boss: Client, ali
 def test_todo_that_is_deleted_twice_is_logged_once(
     boss: Client, alice: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (todo,) = make(alice, 1)
+    (todo,) = new_todos(alice, completed_at=None)
     address = reverse("admin:todos_todo_delete", args=[todo.pk])
     get_object = TodoAdmin.get_object
 
@@ -270,7 +264,7 @@ def test_todo_that_is_deleted_twice_is_logged_once(
 
 
 def test_deleting_a_selection(boss: Client, alice: User) -> None:
-    todos = make(alice, 3)
+    todos = new_todos(alice, each=3, completed_at=None)
     assert "Are you sure" in act(boss, "delete_selected", todos[:2])
     assert Todo.objects.count() == 3
 
@@ -279,7 +273,7 @@ def test_deleting_a_selection(boss: Client, alice: User) -> None:
 
 
 def test_deleted_todos_can_be_found_in_the_trash(boss: Client, alice: User) -> None:
-    first, second, third = make(alice, 3)
+    first, second, third = new_todos(alice, each=3, completed_at=None)
     by = User.objects.get(username="admin")
     assert "for 30 days" in act(boss, "delete_selected", [first])
 
@@ -297,7 +291,7 @@ def test_large_selection_is_deleted_without_being_loaded(boss: Client, alice: Us
     asked = []
     for count in (30, 3_000):
         Todo.objects.all().delete()
-        make(alice, count)
+        new_todos(alice, each=count, completed_at=None)
         everything = {"action": "delete_selected", "select_across": "1", "_selected_action": ["0"]}
         with CaptureQueriesContext(connection) as queries:
             confirmation = boss.post(LIST, everything).content.decode()
@@ -315,7 +309,7 @@ def test_large_selection_is_deleted_without_being_loaded(boss: Client, alice: Us
 
 
 def test_confirmation_names_the_todos_that_were_ticked(boss: Client, alice: User) -> None:
-    todos = make(alice, 3)
+    todos = new_todos(alice, each=3, completed_at=None)
     page = act(boss, "delete_selected", todos[:2])
     assert [todo.title in page for todo in todos] == [True, True, False]
     sent = re.findall(r'name="_selected_action" value="(\d+)"', page)
@@ -326,7 +320,7 @@ def test_without_a_trash_todos_are_gone_at_once(
     boss: Client, alice: User, settings: Settings
 ) -> None:
     settings.TODO_TRASH_DAYS = 0
-    todos = make(alice, 2)
+    todos = new_todos(alice, each=2, completed_at=None)
     assert "restored from the trash" not in act(boss, "delete_selected", todos)
     assert "restored from the trash" not in act(boss, "delete_selected", todos, post="yes")
     assert not Todo.objects.exists()
@@ -336,7 +330,7 @@ def test_without_a_trash_todos_are_gone_at_once(
 @pytest.mark.parametrize("action", ["complete", "reopen", "delete_selected"])
 def test_staff_who_may_only_look_can_do_no_action(client: Client, alice: User, action: str) -> None:
     log_in_staff(client, "view_todo")
-    open_one, done = make(alice, 1) + make(alice, 1, completed_at=NOON)
+    open_one, done = new_todos(alice, completed_at=None) + new_todos(alice, completed_at=NOON)
 
     page = act(client, action, [open_one, done], post="yes")
 
@@ -350,7 +344,7 @@ def test_staff_who_may_change_todos_can_complete_but_not_delete_them(
     client: Client, alice: User
 ) -> None:
     log_in_staff(client, "view_todo", "change_todo")
-    todos = make(alice, 2)
+    todos = new_todos(alice, each=2, completed_at=None)
 
     assert "2 todos completed." in act(client, "complete", todos)
     act(client, "delete_selected", todos, post="yes")
@@ -359,7 +353,7 @@ def test_staff_who_may_change_todos_can_complete_but_not_delete_them(
 
 def test_staff_who_may_only_look_see_a_todo_and_cannot_save_it(client: Client, alice: User) -> None:
     log_in_staff(client, "view_todo")
-    (todo,) = make(alice, 1, completed_at=NOON)
+    (todo,) = new_todos(alice, completed_at=NOON)
 
     page = client.get(change(todo)).content.decode()
     assert "Todo 0" in page
@@ -387,7 +381,7 @@ def test_todo_added_in_the_admin_is_as_the_service_makes_it(boss: Client, alice:
 
 
 def test_todo_can_be_edited_completed_and_reopened_in_its_form(boss: Client, alice: User) -> None:
-    (todo,) = make(alice, 1)
+    (todo,) = new_todos(alice, completed_at=None)
 
     boss.post(change(todo), form(title=" New\u3000title", description="Text", done="on"))
     todo.refresh_from_db()
@@ -401,7 +395,7 @@ def test_todo_can_be_edited_completed_and_reopened_in_its_form(boss: Client, ali
 
 
 def test_saving_keeps_the_owner_and_the_times(boss: Client, alice: User, bob: User) -> None:
-    (todo,) = make(alice, 1, completed_at=NOON)
+    (todo,) = new_todos(alice, completed_at=NOON)
     created_at = todo.created_at
     more = {"user": str(bob.pk), "created_at": "2020-01-01", "completed_at": "2020-01-01"}
 
@@ -415,7 +409,7 @@ def test_saving_keeps_the_owner_and_the_times(boss: Client, alice: User, bob: Us
 def test_todo_completed_by_its_owner_while_the_form_was_open_stays_completed(
     boss: Client, alice: User
 ) -> None:
-    (todo,) = make(alice, 1)
+    (todo,) = new_todos(alice, completed_at=None)
     assert 'name="initial-done" value="False"' in boss.get(change(todo)).content.decode()
     Todo.objects.filter(pk=todo.pk).update(completed_at=NOON)
 
@@ -427,7 +421,7 @@ def test_todo_completed_by_its_owner_while_the_form_was_open_stays_completed(
 
 def test_enter_key_in_the_form_saves(boss: Client, alice: User) -> None:
     """A browser presses the form's first button: that of an action would lose what was typed."""
-    (todo,) = make(alice, 1)
+    (todo,) = new_todos(alice, completed_at=None)
     page = boss.get(change(todo)).content.decode()
     form_of_todo = page[page.index('id="todo_form"') :]
     assert (
@@ -439,7 +433,7 @@ def test_enter_key_in_the_form_saves(boss: Client, alice: User) -> None:
 def test_todo_swept_while_its_form_is_saved_is_not_found(
     boss: Client, alice: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (todo,) = make(alice, 1)
+    (todo,) = new_todos(alice, completed_at=None)
 
     def sweep(_: object) -> None:
         Todo.objects.all().delete()
@@ -456,21 +450,21 @@ def test_wrong_title_is_an_error_of_the_form(boss: Client, alice: User, title: s
 
 
 def test_todo_that_is_gone_is_not_found(boss: Client, alice: User) -> None:
-    (todo,) = make(alice, 1)
+    (todo,) = new_todos(alice, completed_at=None)
     address = change(todo)
     Todo.objects.all().delete()
     assert "Perhaps it was deleted?" in boss.post(address, form(), follow=True).content.decode()
 
 
 def test_deleting_one_todo(boss: Client, alice: User) -> None:
-    todo, other = make(alice, 2)
+    todo, other = new_todos(alice, each=2, completed_at=None)
     boss.post(reverse("admin:todos_todo_delete", args=[todo.pk]), {"post": "yes"})
     assert list(Todo.objects.all()) == [other]
 
 
 def test_hostile_title_is_shown_as_text_everywhere(boss: Client, alice: User) -> None:
     todo = Todo.objects.create(user=alice, title=HOSTILE)
-    make(alice, 1)
+    new_todos(alice, completed_at=None)
     pages = [
         boss.get(LIST),
         boss.get(change(todo)),
@@ -490,7 +484,7 @@ def test_hostile_title_is_shown_as_text_everywhere(boss: Client, alice: User) ->
 
 def test_long_title_takes_one_short_cell_of_its_row(boss: Client, alice: User) -> None:
     Todo.objects.create(user=alice, title=HOSTILE)
-    make(alice, 1)
+    new_todos(alice, completed_at=None)
 
     header, ordinary, hostile = Page(boss.get(LIST).content.decode()).rows
 
@@ -500,7 +494,7 @@ def test_long_title_takes_one_short_cell_of_its_row(boss: Client, alice: User) -
 
 @pytest.mark.parametrize("page", ["", "add/", "?q=todo&state=open", "{pk}/change/", "{pk}/delete/"])
 def test_pages_work_under_the_content_security_policy(boss: Client, alice: User, page: str) -> None:
-    (todo,) = make(alice, 1)
+    (todo,) = new_todos(alice, completed_at=None)
     response = boss.get(LIST + page.format(pk=todo.pk))
     assert response.status_code == 200
     assert "default-src 'self'" in response.headers["Content-Security-Policy"]

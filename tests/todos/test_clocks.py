@@ -8,8 +8,9 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from accounts.models import User
+from tests.factories import trash
 from tests.todos.clocks import database_says, host_is_ahead, host_says
-from tests.todos.test_trash import Run
+from tests.todos.sweeping import Run
 from todos.bounds import check_purge, check_restore, check_sweep
 from todos.clock import ClocksDisagree, database_now
 from todos.models import Todo, TrashedTodo
@@ -104,9 +105,7 @@ def test_sweep_that_is_carried_on_goes_by_the_moment_it_began_with(alice: User) 
 
 def swept_an_hour_ago(user: User) -> None:
     """Put a todo into the trash, as the cleanup did an hour ago."""
-    todo = Todo.objects.create(user=user, title="Swept")
-    TodoService.delete(user=user, todo_id=todo.pk)
-    TrashedTodo.objects.update(trashed_at=database_now() - timedelta(hours=1))
+    trash(user, "Swept", trashed_at=database_now() - timedelta(hours=1))
 
 
 # Switching the trash off, and for how long it keeps what is there
@@ -119,9 +118,7 @@ def test_todo_stays_for_the_days_it_was_promised_or_more(
     alice: User, settings: Settings, promised: int, now: int, kept: int
 ) -> None:
     settings.TODO_TRASH_DAYS = promised
-    todo = Todo.objects.create(user=alice, title="Gone")
-    TodoService.delete(user=alice, todo_id=todo.pk)
-    TrashedTodo.objects.update(trashed_at=THEN)
+    trash(alice, "Gone", trashed_at=THEN)
     settings.TODO_TRASH_DAYS = now
 
     assert TodoService.purge(as_of=THEN + kept * DAY)["todos_purged"] == 0

@@ -9,9 +9,9 @@ import pytest
 from django.db import OperationalError, connection
 
 from accounts.models import User
+from tests.factories import AS_OF, give, new_todos
 from tests.todos.checkpoints import JsonStore, Stopped
 from tests.todos.locks import locked
-from tests.todos.test_sweep import AS_OF, LONG_AGO, give
 from todos.bulk import checkpoint, isolation, runner
 from todos.bulk.checkpoint import LOCKED, Checkpoint
 from todos.bulk.sweep import SweepReport
@@ -33,15 +33,6 @@ def _trash(request: pytest.FixtureRequest, settings: Any) -> None:
     settings.TODO_TRASH_DAYS = request.param
 
 
-def todos_of(*users: User, each: int = 10) -> list[Todo]:
-    """Give people completed todos, in turn."""
-    return Todo.objects.bulk_create(
-        Todo(user=user, title=f"{user} {number}", completed_at=LONG_AGO)
-        for number in range(each)
-        for user in users
-    )
-
-
 def sweep(run: JsonStore | None = None, **options: Any) -> SweepReport:
     return TodoService.sweep(as_of=AS_OF, store=run or JsonStore(), **options)
 
@@ -50,7 +41,7 @@ def sweep(run: JsonStore | None = None, **options: Any) -> SweepReport:
 def test_todo_that_a_forgotten_transaction_holds_keeps_nobody_elses_back(
     alice: User, bob: User, batch_size: int
 ) -> None:
-    todos = todos_of(alice, bob)
+    todos = new_todos(alice, bob, each=10)
     started = monotonic()
     with locked("todos_todo", todos[6].pk):
         report = sweep(batch_size=batch_size)
@@ -67,7 +58,7 @@ def test_todo_that_a_forgotten_transaction_holds_keeps_nobody_elses_back(
 
 
 def test_todo_that_is_let_go_before_the_end_is_swept_after_all(alice: User, bob: User) -> None:
-    todos = todos_of(alice, bob)
+    todos = new_todos(alice, bob, each=10)
 
     with locked("todos_todo", todos[3].pk) as holder:
 
@@ -83,7 +74,7 @@ def test_todo_that_is_let_go_before_the_end_is_swept_after_all(alice: User, bob:
 
 
 def test_todo_that_is_reopened_by_whoever_held_it_stays_and_is_no_error(alice: User) -> None:
-    todos = todos_of(alice)
+    todos = new_todos(alice, each=10)
 
     with locked("todos_todo", todos[3].pk) as holder:
 
@@ -101,7 +92,7 @@ def test_todo_that_is_reopened_by_whoever_held_it_stays_and_is_no_error(alice: U
 def test_a_todo_held_in_every_range_costs_few_waits(
     alice: User, bob: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    todos = todos_of(alice, bob, each=100)
+    todos = new_todos(alice, bob, each=100)
     monkeypatch.setattr(checkpoint, "MOST_HELD_RANGES", 3)
     run = JsonStore(lock_timeout_ms=1_000)
     seen: list[int] = []
@@ -120,7 +111,7 @@ def test_a_todo_held_in_every_range_costs_few_waits(
 
 
 def test_all_of_a_persons_todos_held_are_named_once(alice: User, bob: User) -> None:
-    todos = todos_of(alice, bob, each=500)
+    todos = new_todos(alice, bob, each=500)
     with locked("todos_todo", *(todo.pk for todo in todos if todo.user == alice)):
         report = sweep(batch_size=100)
     assert report["todos_deleted"] == 500
@@ -131,8 +122,8 @@ def test_all_of_a_persons_todos_held_are_named_once(alice: User, bob: User) -> N
 def test_sweep_stopped_at_every_step_goes_on_with_what_it_passed_over(
     alice: User, bob: User, limit: int
 ) -> None:
-    """As by slices, deploys and crashes: whoever goes on has the checkpoint and nothing else."""
-    todos = todos_of(alice, bob)
+    """As by slices, deploys and crashes: whoever goes on has the account and nothing else."""
+    todos = new_todos(alice, bob, each=10)
     run = JsonStore()
     held = [todos[2].pk, todos[9].pk]
     stops = 0
@@ -163,7 +154,7 @@ def test_sweep_stopped_at_every_step_goes_on_with_what_it_passed_over(
 def test_whole_table_held_is_nobodys_fault(
     alice: User, bob: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    todos_of(alice, bob)
+    new_todos(alice, bob, each=10)
     monkeypatch.setattr(isolation, "PATIENCE_SECONDS", 0.5)
     with locked("todos_todo") as holder:
         holder.execute("LOCK TABLE todos_todo IN SHARE MODE")
@@ -175,7 +166,7 @@ def test_whole_table_held_is_nobodys_fault(
 
 def test_statement_that_takes_too_long_is_tried_with_fewer(alice: User, bob: User) -> None:
     """As on a disk that has become slow: a trigger that sleeps stands for it."""
-    todos_of(alice, bob, each=8)
+    new_todos(alice, bob, each=8)
     with connection.cursor() as cursor:
         cursor.execute(
             "CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS"
@@ -194,7 +185,7 @@ def test_statement_that_takes_too_long_is_tried_with_fewer(alice: User, bob: Use
 
 def trash_of(*users: User) -> list[Todo]:
     """Have run 1 sweep todos of people away."""
-    todos = todos_of(*users)
+    todos = new_todos(*users, each=10)
     TodoService.sweep(as_of=AS_OF, store=JsonStore(1))
     return todos
 
@@ -251,7 +242,7 @@ def test_people_held_beyond_those_named_are_counted(
 ) -> None:
     monkeypatch.setattr(checkpoint, "MOST_ERRORS", 3)
     users = [User.objects.create(username=f"user{number}") for number in range(6)]
-    todos = todos_of(*users, each=2)
+    todos = new_todos(*users, each=2)
     with locked("todos_todo", *(todo.pk for todo in todos[:5])):
         report = sweep(batch_size=4)
     assert (len(report["errors"]), report["error_count"]) == (3, 5)

@@ -4,35 +4,23 @@ Each test holds a row with one connection, lets the sweep run into it on another
 once the database itself says that the sweep is waiting.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
-from time import monotonic, sleep
-from typing import Any
 
 import pytest
-from django.db import connection, transaction
+from django.db import transaction
 from pytest_django import Settings
 
 from accounts.models import User
+from tests.factories import AS_OF, LONG_AGO, new_todos
+from tests.todos.locks import in_another_connection, wait_until_blocked
 from todos.bulk.checkpoint import Checkpoint
 from todos.bulk.sweep import SweepReport
 from todos.models import Todo
 from todos.services import TodoService
 
 pytestmark = [pytest.mark.postgresql, pytest.mark.django_db(transaction=True)]
-
-AS_OF = datetime(2026, 3, 1, 2, tzinfo=UTC)
-LONG_AGO = AS_OF - timedelta(days=100)
-
-
-def in_another_connection[T](work: Callable[[], T]) -> T:
-    """Do `work` on a connection of its own, closed when it is done."""
-    try:
-        return work()
-    finally:
-        connection.close()
 
 
 @contextmanager
@@ -44,23 +32,6 @@ def sweep_beside(*, batch_size: int = 1000) -> Iterator[Future[SweepReport]]:
         )
 
 
-def wait_until_blocked(sweep: Future[Any], seconds: float = 10) -> None:
-    """Return when another connection waits for a lock of this one."""
-    deadline = monotonic() + seconds
-    while monotonic() < deadline:
-        with connection.cursor() as cursor:
-            cursor.execute(
-                # Not pg_stat_activity: that is read once and then stands still in a transaction.
-                "SELECT 1 FROM pg_locks"
-                " WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid))"
-            )
-            if cursor.fetchone():
-                return
-        assert not sweep.done(), "the sweep did not wait for the row"
-        sleep(0.01)
-    raise AssertionError("the sweep never came to the row")
-
-
 @pytest.fixture(autouse=True, params=[0, 30], ids=["deleted", "moved"])
 def _trash(request: pytest.FixtureRequest, settings: Settings) -> None:
     """Todos that are swept are deleted at once, or moved to the trash."""
@@ -70,11 +41,7 @@ def _trash(request: pytest.FixtureRequest, settings: Settings) -> None:
 @pytest.fixture
 def todos(alice: User, bob: User) -> list[Todo]:
     """Alice's and Bob's, all completed long ago."""
-    return Todo.objects.bulk_create(
-        Todo(user=user, title=f"{user} {number}", completed_at=LONG_AGO)
-        for number in range(5)
-        for user in (alice, bob)
-    )
+    return new_todos(alice, bob, each=5)
 
 
 def test_todo_reopened_during_cleanup_survives(todos: list[Todo]) -> None:
@@ -178,9 +145,7 @@ def test_todo_created_and_completed_during_the_sweep_is_left_for_the_next(
 
 
 def test_two_sweeps_at_once_count_every_todo_exactly_once(alice: User) -> None:
-    Todo.objects.bulk_create(
-        Todo(user=alice, title="Done", completed_at=LONG_AGO) for _ in range(2_000)
-    )
+    new_todos(alice, each=2_000)
     with sweep_beside(batch_size=50) as first, sweep_beside(batch_size=70) as second:
         swept = (
             first.result(timeout=30)["todos_deleted"] + second.result(timeout=30)["todos_deleted"]

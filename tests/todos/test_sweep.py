@@ -1,7 +1,6 @@
 """The sweep: its ranges, its counts, and people whose todos cannot be swept."""
 
 import random
-from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 import pytest
@@ -10,7 +9,9 @@ from django.test.utils import CaptureQueriesContext
 from pytest_django import Settings
 
 from accounts.models import User
+from tests.factories import AS_OF, LONG_AGO, give, give_each, new_todos
 from tests.todos.checkpoints import JsonStore
+from tests.todos.sweeping import refuse_to_delete
 from todos.bulk import ranges, runner
 from todos.bulk.checkpoint import Checkpoint
 from todos.bulk.keys import ID
@@ -18,48 +19,6 @@ from todos.bulk.sql import Rows
 from todos.bulk.sweep import Sweep
 from todos.models import Todo
 from todos.services import TodoService
-
-AS_OF = datetime(2026, 3, 1, 2, tzinfo=UTC)
-LONG_AGO = AS_OF - timedelta(days=100)
-
-
-def give(user: User, *, completed: int, open_: int = 0) -> None:
-    """Give a person todos, done and open ones in turn."""
-    Todo.objects.bulk_create(
-        Todo(user=user, title=f"Todo {number}", completed_at=LONG_AGO if number % 2 else None)
-        for number in range(2 * min(completed, open_))
-    )
-    Todo.objects.bulk_create(
-        Todo(user=user, title="Done", completed_at=LONG_AGO) for _ in range(completed - open_)
-    )
-    Todo.objects.bulk_create(Todo(user=user, title="Open") for _ in range(open_ - completed))
-
-
-def refuse_to_delete(*titles: str) -> None:
-    """Have the database refuse to delete todos with these titles, as a trigger of a site might."""
-    listed = ", ".join(f"'{title}'" for title in titles)
-    with connection.cursor() as cursor:
-        if connection.vendor == "postgresql":
-            cursor.execute(
-                f"""
-                CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
-                BEGIN
-                  IF OLD.title IN ({listed}) THEN
-                    RAISE EXCEPTION 'refused: %', OLD.title;
-                  END IF;
-                  RETURN OLD;
-                END $$;
-                CREATE TRIGGER refuse BEFORE DELETE ON todos_todo
-                FOR EACH ROW EXECUTE FUNCTION refuse();
-                """
-            )
-        else:
-            cursor.execute(
-                f"""
-                CREATE TRIGGER refuse BEFORE DELETE ON todos_todo WHEN OLD.title IN ({listed})
-                BEGIN SELECT RAISE(ABORT, 'refused'); END
-                """
-            )
 
 
 def test_sweep_of_an_empty_list_does_nothing(alice: User) -> None:
@@ -206,7 +165,7 @@ def test_sweep_reads_the_todos_and_people_it_needs_and_no_others(alice: User) ->
         for number in range(5_000)
     )
     give(alice, completed=2_000)
-    Todo.objects.bulk_create(Todo(user=alice, title="Open") for _ in range(20_000))
+    new_todos(alice, each=20_000, completed_at=None)
     range_of_ids = Rows.of(Sweep(as_of=AS_OF, keep_days=3).eligible(), key=ID).between(0, 10**9)
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE todos_todo, accounts_user")
@@ -298,11 +257,7 @@ def test_large_ranges_are_as_wide_as_a_sample_says(
 def test_no_range_has_more_than_twice_as_many_todos_as_asked_for(alice: User, seed: int) -> None:
     chance = random.Random(seed)  # noqa: S311  (no secret)
     density = chance.choices([0.01, 0.1, 0.5, 1.0], k=10)
-    Todo.objects.bulk_create(
-        Todo(user=alice, title="x", completed_at=LONG_AGO if chance.random() < share else None)
-        for share in density
-        for _ in range(150)
-    )
+    give_each(alice, [chance.random() < share for share in density for _ in range(150)])
     completed = Todo.objects.completed().count()
     told = [0]
 

@@ -14,37 +14,19 @@ from hypothesis import strategies as st
 from pytest_django import Settings
 
 from accounts.models import User
+from tests.factories import AS_OF, LONG_AGO, give, new_todo, new_trash
 from tests.todos.checkpoints import JsonStore, Stopped
-from tests.todos.test_sweep import AS_OF, LONG_AGO, give, refuse_to_delete
+from tests.todos.sweeping import Run, refuse_to_delete, rows
 from todos.bulk import checkpoint as checkpoints
 from todos.bulk import trash
 from todos.bulk.checkpoint import Checkpoint
 from todos.bulk.keys import Position
 from todos.bulk.sql import Rows
-from todos.bulk.store import InMemoryStore
 from todos.bulk.trash import Purge
 from todos.models import KEEP_RESTORED_DAYS, Todo, TrashedTodo
 from todos.services import TodoNotFound, TodoService
 
 DAY = timedelta(days=1)
-
-
-class Run(InMemoryStore):
-    """A run of the cleanup, as far as the trash knows of it."""
-
-    def __init__(self, run_id: int) -> None:
-        super().__init__()
-        self.run_id = run_id
-
-
-def rows(model: type[Todo] | type[TrashedTodo]) -> dict[int, dict[str, Any]]:
-    """Return what is kept of todos, by id, but for when they were restored."""
-    names = [field.attname for field in Todo.stored_fields() if field.attname != "restored_at"]
-    return {row["id"]: row for row in model.objects.values(*names)}
-
-
-def make(user: User, **fields: Any) -> Todo:
-    return Todo.objects.create(**{"user": user, "title": "Todo", "completed_at": LONG_AGO} | fields)
 
 
 def sweep(run_id: int | None = None, **options: Any) -> int:
@@ -53,7 +35,7 @@ def sweep(run_id: int | None = None, **options: Any) -> int:
 
 
 def test_swept_todo_is_in_the_trash_with_all_it_had_and_the_run_that_took_it(alice: User) -> None:
-    todo = make(alice, description="Long text\nof two lines", due_on=date(2026, 1, 2))
+    todo = new_todo(alice, description="Long text\nof two lines", due_on=date(2026, 1, 2))
     before = rows(Todo)
     before_it = datetime.now(UTC)
 
@@ -67,7 +49,7 @@ def test_swept_todo_is_in_the_trash_with_all_it_had_and_the_run_that_took_it(ali
 
 
 def test_deleted_todo_is_in_the_trash_with_who_deleted_it(alice: User, bob: User) -> None:
-    mine, hers = make(alice), make(alice, completed_at=None)
+    mine, hers = new_todo(alice), new_todo(alice, completed_at=None)
 
     TodoService.delete(user=alice, todo_id=mine.pk)
     TodoService.delete(user=alice, todo_id=hers.pk, by=bob)
@@ -79,7 +61,7 @@ def test_deleted_todo_is_in_the_trash_with_who_deleted_it(alice: User, bob: User
 
 def test_cleared_list_is_in_the_trash(alice: User, bob: User) -> None:
     give(alice, completed=3, open_=2)
-    theirs = make(bob)
+    theirs = new_todo(bob)
 
     assert TodoService.delete_completed_todos(user=alice) == 3
 
@@ -104,7 +86,7 @@ def test_selection_of_many_peoples_todos_is_deleted_in_batches(
 def test_without_a_trash_todos_are_deleted_for_good(alice: User, settings: Settings) -> None:
     settings.TODO_TRASH_DAYS = 0
     give(alice, completed=3)
-    deleted = make(alice)
+    deleted = new_todo(alice)
 
     TodoService.delete(user=alice, todo_id=deleted.pk)
     assert sweep() == 3
@@ -114,7 +96,7 @@ def test_without_a_trash_todos_are_deleted_for_good(alice: User, settings: Setti
 
 
 def test_somebody_elses_todo_is_neither_deleted_nor_restored(alice: User, bob: User) -> None:
-    todo = make(alice)
+    todo = new_todo(alice)
     with pytest.raises(TodoNotFound):
         TodoService.delete(user=bob, todo_id=todo.pk)
     TodoService.delete(user=alice, todo_id=todo.pk)
@@ -127,7 +109,7 @@ def test_somebody_elses_todo_is_neither_deleted_nor_restored(alice: User, bob: U
 def test_restored_todo_comes_back_as_it_was_with_the_same_id(
     alice: User, completed_at: datetime | None
 ) -> None:
-    todo = make(alice, description="Text", due_on=date(2026, 1, 2), completed_at=completed_at)
+    todo = new_todo(alice, description="Text", due_on=date(2026, 1, 2), completed_at=completed_at)
     before = rows(Todo)
     TodoService.delete(user=alice, todo_id=todo.pk)
 
@@ -146,7 +128,7 @@ def test_whole_run_is_undone_row_for_row_and_nothing_else(alice: User, bob: User
     give(alice, completed=5, open_=2)
     give(bob, completed=4)
     before = rows(Todo)
-    other = make(alice, title="Of another run")
+    other = new_todo(alice, title="Of another run")
     sweep(run_id=1, batch_size=2)
     TrashedTodo.objects.filter(pk=other.pk).update(run_id=2)
 
@@ -162,14 +144,14 @@ def test_whole_run_is_undone_row_for_row_and_nothing_else(alice: User, bob: User
 
 
 def test_last_sweep_of_one_person_is_undone_alone(alice: User, bob: User) -> None:
-    earlier = make(alice, title="Earlier")
+    earlier = new_todo(alice, title="Earlier")
     sweep(run_id=1)
-    later = make(alice, title="Later")
-    deleted = make(alice, title="Deleted by hand")
+    later = new_todo(alice, title="Later")
+    deleted = new_todo(alice, title="Deleted by hand")
     TodoService.delete(user=alice, todo_id=deleted.pk)
-    make(bob)
+    new_todo(bob)
     sweep(run_id=2)
-    make(bob)
+    new_todo(bob)
     sweep(run_id=3)
 
     assert TodoService.restore_last_sweep(user=alice)["todos_restored"] == 1
@@ -180,7 +162,7 @@ def test_last_sweep_of_one_person_is_undone_alone(alice: User, bob: User) -> Non
 
 
 def test_last_sweep_of_somebody_whom_none_took_anything_from_is_nothing(alice: User) -> None:
-    TodoService.delete(user=alice, todo_id=make(alice).pk)
+    TodoService.delete(user=alice, todo_id=new_todo(alice).pk)
     assert TodoService.restore_last_sweep(user=alice)["todos_restored"] == 0
     assert TrashedTodo.objects.count() == 1
 
@@ -192,7 +174,7 @@ def test_restored_todo_is_kept_for_its_keep_time_anew_and_a_week_at_least(
 ) -> None:
     alice.keep_completed_days = own
     alice.save()
-    todo = make(alice)
+    todo = new_todo(alice)
     kept = timedelta(days=max(KEEP_RESTORED_DAYS, keep_days if own is None else own))
     Todo.objects.update(restored_at=AS_OF)
 
@@ -260,7 +242,8 @@ def test_exactly_the_todos_whose_ids_are_taken_stay(
     ids = sorted(Todo.objects.values_list("pk", flat=True))
     sweep(run_id=1)
     taken_ids = {ids[number] for number in taken}
-    Todo.objects.bulk_create(Todo(pk=pk, user=bob, title="Import") for pk in taken_ids)
+    for pk in taken_ids:
+        new_todo(bob, pk=pk, title="Import")
 
     todos = TrashedTodo.objects.swept_by(1)
     foreseen = TodoService.preview_restore(todos=todos)
@@ -278,8 +261,8 @@ def test_person_of_whom_very_many_todos_fail_is_left_out_as_a_whole(
 ) -> None:
     monkeypatch.setattr(checkpoints, "MOST_LEFT_ROWS", 3)
     for number in range(40):
-        make(alice, title="Stuck" if number % 2 else "Done")
-    make(bob)
+        new_todo(alice, title="Stuck" if number % 2 else "Done")
+    new_todo(bob)
     refuse_to_delete("Stuck")
 
     report = TodoService.sweep(as_of=AS_OF, batch_size=10)
@@ -396,16 +379,8 @@ def test_purge_that_the_version_before_began_is_carried_on(alice: User, passed: 
 
 @pytest.mark.postgresql
 def test_purge_reads_what_is_old_and_nothing_else(alice: User) -> None:
-    TrashedTodo.objects.bulk_create(
-        TrashedTodo(
-            pk=number,
-            user=alice,
-            title="Gone",
-            trashed_at=LONG_AGO if number < 500 else AS_OF,
-            trash_days=30,
-        )
-        for number in range(20_000)
-    )
+    new_trash(alice, each=500, trashed_at=LONG_AGO)
+    new_trash(alice, each=19_500, trashed_at=AS_OF)
     old = Rows.of(Purge(as_of=AS_OF).candidates(), key=Purge.key)
     part = old.between(Position(LONG_AGO, 100), Position(LONG_AGO, 200))
     with connection.cursor() as cursor:
@@ -424,7 +399,7 @@ def test_purge_reads_what_is_old_and_nothing_else(alice: User) -> None:
 def test_todos_and_trash_go_with_their_owner_at_once_in_a_few_statements(
     alice: User, bob: User
 ) -> None:
-    make(bob, title="Stays")
+    new_todo(bob, title="Stays")
     give(bob, completed=1)
     TodoService.delete_completed_todos(user=bob)
 
@@ -454,7 +429,7 @@ def test_field_added_later_moves_along(alice: User, transactional_db: None) -> N
         with connection.schema_editor() as editor:
             for table in tables:
                 editor.add_field(table, table._meta.get_field("priority"))
-        todo = make(alice, priority="high")
+        todo = new_todo(alice, priority="high")
         sweep(run_id=1)
         assert [found.priority for found in tables[1].objects.all()] == ["high"]
         TodoService.restore_last_sweep(user=alice)
@@ -489,8 +464,8 @@ def test_no_more_people_are_named_than_a_report_has_room_for_and_all_are_counted
     monkeypatch.setattr(checkpoints, "MOST_ERRORS", 3)
     users = [User.objects.create(username=f"user{number}") for number in range(6)]
     for user in users[:5] * 2:
-        make(user, title="Stuck")
-    make(users[5])
+        new_todo(user, title="Stuck")
+    new_todo(users[5])
     refuse_to_delete("Stuck")
 
     report = TodoService.sweep(as_of=AS_OF, batch_size=4)

@@ -13,8 +13,8 @@ from pytest_django import Settings
 
 from accounts.models import User
 from tests.admin_pages import HOSTILE, Page, log_in_staff
+from tests.factories import trash
 from todos.models import Todo, TrashedTodo
-from todos.services import TodoService
 
 LIST = "/admin/todos/trashedtodo/"
 
@@ -23,21 +23,6 @@ LIST = "/admin/todos/trashedtodo/"
 def boss(admin_client: Client) -> Client:
     """A client that may do everything."""
     return admin_client
-
-
-def move_to_trash(user: User, *titles: str, by: User | None = None) -> list[int]:
-    """Move todos to a person's trash; return their ids."""
-    todos = [Todo.objects.create(user=user, title=title) for title in titles]
-    for todo in todos:
-        TodoService.delete(user=user, todo_id=todo.pk, by=by)
-    return [todo.pk for todo in todos]
-
-
-def sweep(user: User, run_id: int, title: str) -> int:
-    """Move a todo to a person's trash as a run of the cleanup does; return its id."""
-    (pk,) = move_to_trash(user, title)
-    TrashedTodo.objects.filter(pk=pk).update(run_id=run_id, trashed_by=None)
-    return pk
 
 
 def view(pk: int) -> str:
@@ -66,9 +51,9 @@ def restore(client: Client, *pks: int, **more: str) -> str:
 def test_list_says_who_removed_a_todo_and_how_many_days_it_has_left(
     boss: Client, alice: User, bob: User
 ) -> None:
-    move_to_trash(alice, "By alice")
-    move_to_trash(alice, "By bob", by=bob)
-    swept = sweep(alice, 17, "Swept")
+    trash(alice, "By alice")
+    trash(alice, "By bob", by=bob)
+    (swept,) = trash(alice, "Swept", run_id=17)
     now = timezone.now()
     TrashedTodo.objects.filter(pk=swept).update(trashed_at=now - timedelta(days=29, hours=1))
 
@@ -83,7 +68,7 @@ def test_list_says_who_removed_a_todo_and_how_many_days_it_has_left(
 
 
 def test_todo_past_its_days_is_there_until_the_next_purge(boss: Client, alice: User) -> None:
-    move_to_trash(alice, "Old")
+    trash(alice, "Old")
     TrashedTodo.objects.update(trashed_at=timezone.now() - timedelta(days=31))
     (row,) = Page(boss.get(LIST).content.decode()).rows[1:]
     assert row[7] == "until the next purge"
@@ -92,7 +77,7 @@ def test_todo_past_its_days_is_there_until_the_next_purge(boss: Client, alice: U
 def test_todo_has_the_days_left_that_it_was_promised_or_more(
     boss: Client, alice: User, settings: Settings
 ) -> None:
-    move_to_trash(alice, "Old")
+    trash(alice, "Old")
     shown = []
     for days in (0, 30, 90):
         settings.TODO_TRASH_DAYS = days
@@ -102,9 +87,9 @@ def test_todo_has_the_days_left_that_it_was_promised_or_more(
 
 
 def test_filters_and_search(boss: Client, alice: User, bob: User) -> None:
-    move_to_trash(alice, "Plants")
-    move_to_trash(bob, "Lawn")
-    sweep(bob, 17, "Swept")
+    trash(alice, "Plants")
+    trash(bob, "Lawn")
+    trash(bob, "Swept", run_id=17)
 
     assert titles(boss, "by=cleanup") == {"Swept"}
     assert titles(boss, "by=person") == {"Plants", "Lawn"}
@@ -118,7 +103,7 @@ def test_list_asks_as_many_questions_for_thirty_todos_as_for_three(
 ) -> None:
     asked = []
     for count in (3, 27):
-        move_to_trash(alice, *map(str, range(count)), by=bob)
+        trash(alice, *map(str, range(count)), by=bob)
         with CaptureQueriesContext(connection) as queries:
             boss.get(LIST)
         asked.append(len(queries))
@@ -126,7 +111,7 @@ def test_list_asks_as_many_questions_for_thirty_todos_as_for_three(
 
 
 def test_selection_is_restored_as_it_was_and_logged(boss: Client, alice: User) -> None:
-    first, second, third = move_to_trash(alice, "One", "Two", "Three")
+    first, second, third = trash(alice, "One", "Two", "Three")
 
     assert "2 todos restored." in restore(boss, first, second)
     assert "0 todos restored." in restore(boss, first)
@@ -141,7 +126,7 @@ def test_selection_is_restored_as_it_was_and_logged(boss: Client, alice: User) -
 
 
 def test_todo_whose_number_is_taken_is_not_logged_as_restored(boss: Client, alice: User) -> None:
-    first, second = move_to_trash(alice, "One", "Two")
+    first, second = trash(alice, "One", "Two")
     Todo.objects.create(pk=first, user=alice, title="Imported")
     page = restore(boss, first, second)
     assert "1 todo restored." in page
@@ -150,8 +135,8 @@ def test_todo_whose_number_is_taken_is_not_logged_as_restored(boss: Client, alic
 
 
 def test_all_that_a_search_finds_is_restored(boss: Client, alice: User, bob: User) -> None:
-    move_to_trash(alice, *map(str, range(120)))
-    (kept,) = move_to_trash(bob, "Bob's")
+    trash(alice, *map(str, range(120)))
+    (kept,) = trash(bob, "Bob's")
     data = {"action": "restore", "select_across": "1", "_selected_action": [kept]}
 
     page = boss.post(f"{LIST}?q=alice", data, follow=True).content.decode()
@@ -161,7 +146,7 @@ def test_all_that_a_search_finds_is_restored(boss: Client, alice: User, bob: Use
 
 
 def test_todo_is_restored_from_its_own_page(boss: Client, alice: User) -> None:
-    (pk,) = move_to_trash(alice, "One")
+    (pk,) = trash(alice, "One")
     page = boss.get(view(pk)).content.decode()
     assert "One" in page
     assert "Restore" in page
@@ -174,7 +159,7 @@ def test_todo_is_restored_from_its_own_page(boss: Client, alice: User) -> None:
 
 
 def test_todo_whose_owner_is_gone_stays_and_is_listed(boss: Client, alice: User) -> None:
-    (pk,) = move_to_trash(alice, "Orphan")
+    (pk,) = trash(alice, "Orphan")
     with connection.cursor() as cursor:
         cursor.execute("DELETE FROM accounts_user WHERE id = %s", [alice.pk])
 
@@ -188,7 +173,7 @@ def test_todo_whose_owner_is_gone_stays_and_is_listed(boss: Client, alice: User)
 
 def test_staff_who_may_only_look_cannot_restore(client: Client, alice: User) -> None:
     log_in_staff(client, "view_trashedtodo")
-    (pk,) = move_to_trash(alice, "One")
+    (pk,) = trash(alice, "One")
 
     (row,) = Page(client.get(LIST).content.decode()).rows[1:]
     assert row[1] == "One"
@@ -200,13 +185,13 @@ def test_staff_who_may_only_look_cannot_restore(client: Client, alice: User) -> 
 
 def test_staff_with_the_right_may_restore(client: Client, alice: User) -> None:
     log_in_staff(client, "view_trashedtodo", "restore_trashedtodo")
-    (pk,) = move_to_trash(alice, "One")
+    (pk,) = trash(alice, "One")
     assert "1 todo restored." in restore(client, pk)
 
 
 def test_staff_without_the_right_do_not_see_the_trash(client: Client, alice: User) -> None:
     log_in_staff(client, "view_todo", "change_todo", "delete_todo")
-    (pk,) = move_to_trash(alice, "One")
+    (pk,) = trash(alice, "One")
     assert client.get(LIST).status_code == 403
     assert client.get(view(pk)).status_code == 403
 
@@ -215,7 +200,7 @@ def test_staff_without_the_right_do_not_see_the_trash(client: Client, alice: Use
 def test_nobody_adds_to_the_trash_or_deletes_from_it_by_hand(
     boss: Client, alice: User, page: str
 ) -> None:
-    (pk,) = move_to_trash(alice, "One")
+    (pk,) = trash(alice, "One")
     address = LIST + page.format(pk=pk)
     assert boss.get(address).status_code == 403
     assert boss.post(address, {"post": "yes"}).status_code == 403
@@ -223,7 +208,7 @@ def test_nobody_adds_to_the_trash_or_deletes_from_it_by_hand(
 
 
 def test_hostile_title_is_shown_as_text(boss: Client, alice: User) -> None:
-    (pk,) = move_to_trash(alice, HOSTILE)
+    (pk,) = trash(alice, HOSTILE)
     for address in (LIST, view(pk)):
         html = boss.get(address).content.decode()
         assert "&lt;script&gt;alert(1)" in html

@@ -10,9 +10,9 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 
 from accounts.models import User
-from tests.todos.test_races import in_another_connection, wait_until_blocked
-from tests.todos.test_sweep import AS_OF, LONG_AGO
-from tests.todos.test_trash import Run, rows
+from tests.factories import AS_OF, LONG_AGO, new_todos
+from tests.todos.locks import in_another_connection, wait_until_blocked
+from tests.todos.sweeping import Run, rows
 from todos.models import Todo, TrashedTodo
 from todos.services import TodoService
 
@@ -24,11 +24,7 @@ TODOS = 1_000
 @pytest.fixture
 def before(alice: User, bob: User) -> dict[int, dict[str, Any]]:
     """Alice's and Bob's todos, all swept by run 1: what they were."""
-    Todo.objects.bulk_create(
-        Todo(user=user, title=f"Todo {number}", completed_at=LONG_AGO)
-        for number in range(TODOS // 2)
-        for user in (alice, bob)
-    )
+    new_todos(alice, bob, each=TODOS // 2)
     kept = rows(Todo)
     assert sweep() == TODOS
     return kept

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from accounts.models import User
 from tests.todos.clocks import database_says, host_says
-from tests.todos.test_trash import Run
+from tests.todos.sweeping import Run
 from todos.models import KEEP_RESTORED_DAYS, Todo, TrashedTodo
 from todos.services import TodoNotFound, TodoService
 

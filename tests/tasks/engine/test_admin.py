@@ -15,9 +15,10 @@ from django.urls import reverse
 from time_machine import travel
 
 from accounts.models import User
-from tasks.engine.models import Process, ProcessKind, Schedule, State, TaskRun
+from tasks.engine.models import Process, Schedule, State, TaskRun
 from tasks.names import TaskName
 from tests.admin_pages import Page, log_in_staff
+from tests.factories import new_process, new_runs
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SCHEDULES = "/admin/tasks/schedule/"
@@ -39,16 +40,8 @@ def nightly(db: None) -> Schedule:
 
 
 def make(count: int = 1, **fields: Any) -> list[TaskRun]:
-    defaults = {
-        "task": TaskName.TODO_CLEANUP,
-        "state": State.SUCCEEDED,
-        "trigger": "schedule",
-        "queue": "default",
-        "created_at": NOON,
-        "due_at": NOON,
-        "finished_at": NOON,
-    }
-    return TaskRun.objects.bulk_create(TaskRun(**{**defaults, **fields}) for _ in range(count))
+    moments = dict.fromkeys(("created_at", "due_at", "finished_at"), NOON)
+    return new_runs(count, **{**moments, **fields})
 
 
 def change(row: Model) -> str:
@@ -101,7 +94,7 @@ def test_schedules_are_listed_with_their_times_in_words(boss: Client, nightly: S
     [
         (SCHEDULES, lambda: Schedule.objects.create(task=str(uuid4()), every=60)),
         (RUNS, lambda: make(requested_by=User.objects.create_user(str(uuid4())))),
-        (PROCESSES, lambda: Process.objects.create(kind=ProcessKind.WORKER, host="a", pid=1)),
+        (PROCESSES, lambda: new_process(host="a")),
     ],
 )
 def test_list_asks_as_many_questions_for_thirty_rows_as_for_three(
@@ -419,7 +412,7 @@ def test_runs_and_processes_cannot_be_changed_even_by_those_who_may_do_everythin
     boss: Client, model: str
 ) -> None:
     (run,) = make()
-    process = Process.objects.create(kind=ProcessKind.WORKER, host="a", pid=1)
+    process = new_process(host="a")
     row: TaskRun | Process = run if model == "taskrun" else process
     rows_of = TaskRun.objects if model == "taskrun" else Process.objects
     before = list(rows_of.values())
@@ -448,8 +441,7 @@ def test_person_who_asked_for_a_run_can_be_deleted(boss: Client, alice: User) ->
 
 
 def test_processes_are_listed(boss: Client) -> None:
-    Process.objects.create(
-        kind=ProcessKind.WORKER,
+    new_process(
         host="web-1",
         pid=7,
         queues=["default"],
@@ -469,7 +461,7 @@ def test_pages_work_under_the_content_security_policy(
     boss: Client, nightly: Schedule, address: str
 ) -> None:
     make(error="Traceback")
-    Process.objects.create(kind=ProcessKind.WORKER, host="a", pid=1)
+    new_process(host="a")
     tables = {SCHEDULES: Schedule.objects, RUNS: TaskRun.objects, PROCESSES: Process.objects}
     for page in (address, change(tables[address].get())):
         response = boss.get(page)
@@ -482,7 +474,7 @@ def test_moments_are_written_in_one_format(boss: Client, nightly: Schedule, addr
     Schedule.objects.update(last_slot=NOON, effective_since=NOON)
     moments = ("scheduled_for", "started_at", "sent_at", "progressed_at", "acknowledged_at")
     make(1, **dict.fromkeys(moments, NOON))
-    Process.objects.create(kind=ProcessKind.WORKER, host="a", pid=1, started_at=NOON, seen_at=NOON)
+    new_process(started_at=NOON, seen_at=NOON)
     tables = {SCHEDULES: Schedule.objects, RUNS: TaskRun.objects, PROCESSES: Process.objects}
     for page in (address, change(tables[address].get())):
         html = boss.get(page).content.decode()

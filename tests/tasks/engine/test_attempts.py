@@ -29,9 +29,9 @@ from tasks.engine.models import MOST_CRASHES, Process, State, TaskRun, Trigger
 from tasks.engine.runs import execution
 from tasks.engine.runs.enqueue import enqueue, send
 from tasks.engine.runs.execution import current_run, shutting_down
+from tests.factories import AS_OF, LONG_AGO, new_run, new_todos
 from tests.processes import wait_until
 from tests.tasks.engine.relaying import relay
-from tests.todos.test_sweep import AS_OF, LONG_AGO
 from todos.models import Todo
 
 #: What the actors below have done, in order.
@@ -343,9 +343,7 @@ def test_worker_told_to_stop_stops_between_steps_and_another_goes_on(
 def test_result_of_a_cleanup_in_slices_is_that_of_the_whole(
     broker: WakingBroker, alice: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    Todo.objects.bulk_create(
-        Todo(user=alice, title="Done", completed_at=LONG_AGO) for _ in range(7)
-    )
+    new_todos(alice, each=7)
     monkeypatch.setattr(execution, "SLICE_SECONDS", 0.0)
     with worker(broker):
         message = todo_cleanup.send(batch_size=2)
@@ -361,14 +359,7 @@ def test_cleanup_counts_from_its_slot_however_late_it_runs(
     for completed_at in (LONG_AGO, AS_OF):
         Todo.objects.create(user=alice, title="Done", completed_at=completed_at)
     message = todo_cleanup.message()
-    TaskRun.objects.create(
-        task=todo_cleanup.actor_name,
-        trigger=Trigger.SCHEDULE,
-        queue="default",
-        state=State.QUEUED,
-        message_id=UUID(message.message_id),
-        scheduled_for=AS_OF,
-    )
+    new_run(State.QUEUED, message_id=UUID(message.message_id), scheduled_for=AS_OF)
     with worker(broker):
         broker.enqueue(message)
         assert result_of(message)["todos_deleted"] == 1
@@ -432,10 +423,7 @@ def test_failure_of_an_actor_that_is_not_recorded_closes_its_run_with_the_reason
 def test_run_of_a_task_that_the_worker_does_not_know_is_given_back_and_leaves_no_dead_letter(
     broker: WakingBroker,
 ) -> None:
-    row = TaskRun.objects.create(
-        task="test.unknown", trigger=Trigger.API, queue="default", state=State.PENDING
-    )
-    run = TaskRun.objects.get(pk=row.pk)
+    run = new_run(State.PENDING, task="test.unknown", trigger=Trigger.API)
     with worker(broker):
         assert send(run)
         given_back = wait_for(run.message(), State.PENDING)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -17,24 +18,19 @@ from pytest_django import Settings
 from tasks.engine.console.charts import Day, Drawing
 from tasks.engine.console.daily import charts, read_days
 from tasks.engine.console.drawing import FRAME, axis_end, seconds_axis_end
-from tasks.engine.models import State, TaskRun, Trigger
+from tasks.engine.models import State, Trigger
 from tasks.engine.words import duration as in_words
 from tasks.names import TaskName
+from tests.factories import new_run
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 SVG = "{http://www.w3.org/2000/svg}"
 TEMPLATE = "tasks/console/charts.html"
 
 
-def make(finished_at: datetime, **values: object) -> None:
+def make(finished_at: datetime, **values: Any) -> None:
     """Write a run that has ended; a cleanup that succeeded, unless `values` say otherwise."""
-    defaults: dict[str, object] = {
-        "task": TaskName.TODO_CLEANUP,
-        "state": State.SUCCEEDED,
-        "trigger": Trigger.SCHEDULE,
-        "queue": "default",
-    }
-    TaskRun.objects.create(finished_at=finished_at, **{**defaults, **values})
+    new_run(finished_at=finished_at, **values)
 
 
 def nights(now: datetime, *, days: int = 30) -> list[Day]:
@@ -73,9 +69,7 @@ def test_each_night_is_added_up(db: None) -> None:
     make(two, state=State.FAILED, result={"todos_deleted": 100})
     make(two, state=State.SKIPPED, scheduled_for=two - minute)
     make(two, task=TaskName.PING, scheduled_for=two - minute, started_at=two + 60 * minute)
-    TaskRun.objects.create(
-        task=TaskName.TODO_CLEANUP, state=State.RUNNING, queue="x", trigger="api", started_at=two
-    )
+    new_run(State.RUNNING, trigger=Trigger.API, started_at=two)
 
     night = by_day()["11-20"]
 

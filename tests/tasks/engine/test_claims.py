@@ -10,10 +10,11 @@ from django.db.models.functions import Now
 
 from tasks.engine import database as transactions
 from tasks.engine.database import DATABASE_AWAY, database_now
-from tasks.engine.models import Schedule, State, TaskRun
+from tasks.engine.models import Schedule, State, TaskRun, Trigger
 from tasks.engine.scheduler import claims
 from tasks.engine.scheduler.claims import MISSED, TOO_LATE, claim, reset_after_clock_change
 from tasks.names import TaskName
+from tests.factories import new_run
 
 DAY = timedelta(days=1)
 TWO = datetime(2026, 3, 10, 2, tzinfo=UTC)
@@ -128,9 +129,7 @@ def test_slot_is_skipped_while_the_previous_run_is_unfinished(
 
 
 def test_run_asked_for_by_hand_keeps_no_slot_away(nightly: Schedule, clock: Clock) -> None:
-    TaskRun.objects.create(
-        task=TaskName.TODO_CLEANUP, state=State.RUNNING, trigger="command", queue="default"
-    )
+    new_run(State.RUNNING, trigger=Trigger.COMMAND)
     assert claim(nightly.pk)
 
 

@@ -22,15 +22,15 @@ from accounts.models import User
 from tasks.engine.broker import dead_letters as deadletters
 from tasks.engine.broker.waking import WakingBroker
 from tasks.engine.console import overview
-from tasks.engine.models import Process, ProcessKind, Schedule, State, TaskRun, Trigger
+from tasks.engine.models import ProcessKind, Schedule, State, TaskRun, Trigger
 from tasks.engine.monitoring.problems import problems
 from tasks.engine.monitoring.status import gather
 from tasks.engine.operations.permissions import WITHHELD, permission_to_start
 from tasks.engine.scheduler.defaults import add_missing_schedules
 from tasks.names import TaskName
 from tests.admin_pages import Page, log_in_staff
-from tests.tasks.engine.test_dead_letters import bury
-from tests.tasks.engine.test_operations import new_run, swept_by
+from tests.dead_letters import bury
+from tests.factories import new_process, new_run, swept_by
 from todos.models import Todo
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
@@ -56,8 +56,8 @@ def boss(transactional_db: None, client: Client) -> Client:
 def well(transactional_db: None) -> None:
     """All is well: a scheduler and a worker are there, and every schedule has just begun."""
     add_missing_schedules()
-    Process.objects.create(kind=ProcessKind.SCHEDULER, host="one", pid=1)
-    Process.objects.create(kind=ProcessKind.WORKER, host="two", pid=2, queues=["default"])
+    new_process(ProcessKind.SCHEDULER, host="one", pid=1)
+    new_process(host="two", pid=2, queues=["default"])
 
 
 def text(client: Client, address: str = PAGE) -> str:
@@ -779,7 +779,7 @@ def test_staff_who_may_not_see_details_see_no_text_of_any_error(
 def test_hostile_contents_are_shown_inert(boss: Client, well: None, broker: WakingBroker) -> None:
     new_run(State.FAILED, error=HOSTILE, task=HOSTILE[:100])
     new_run(State.RUNNING, task=HOSTILE[:90], worker=HOSTILE[:200], queue=HOSTILE[:100])
-    Process.objects.create(kind=ProcessKind.WORKER, host=HOSTILE[:200], pid=3, queues=[HOSTILE])
+    new_process(host=HOSTILE[:200], pid=3, queues=[HOSTILE])
     Schedule.objects.create(task=HOSTILE[:80], crontab=HOSTILE[:100])
     bury(broker, HOSTILE, data=None, text=HOSTILE)
     bury(broker, data=b"\xff<script>alert(1)</script>")
@@ -860,7 +860,7 @@ def test_pages_cost_a_fixed_number_of_queries_and_exchanges(
     for _ in range(3):  # The first time, it also asks what kinds of rows there are.
         for number in range(30):
             Schedule.objects.create(task=f"task {Schedule.objects.count()}", every=60)
-            Process.objects.create(kind=ProcessKind.WORKER, host="x", pid=number)
+            new_process(host="x", pid=number)
             new_run(State.RUNNING, requested_by=staff)
             new_run(State.FAILED, error="x")
             bury(broker)

@@ -1,8 +1,6 @@
 """Dead letters: seen, retried once, discarded."""
 
 import json
-from time import time
-from uuid import uuid4
 
 import pytest
 from django.test import Client
@@ -15,6 +13,7 @@ from tasks.engine.broker.waking import WakingBroker
 from tasks.engine.broker.whereabouts import Whereabouts
 from tasks.engine.models import State, TaskRun, Trigger
 from tasks.engine.operations.dead_letters import can_be_retried, retried_as, retry
+from tests.dead_letters import bury
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
 
@@ -22,39 +21,6 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("
 @pytest.fixture
 def boss(transactional_db: None) -> User:
     return User.objects.create_superuser("boss")
-
-
-def bury(
-    broker: WakingBroker,
-    actor: str = "ping",
-    *,
-    data: bytes | None = None,
-    at: float | None = None,
-    **kwargs: object,
-) -> str:
-    """Have the broker hold a dead letter, as Dramatiq leaves them; return its id.
-
-    Args:
-        broker: which.
-        actor: whose message it is.
-        data: what it holds instead of a message.
-        at: when it was given up, in seconds since the epoch; now by default.
-        kwargs: the message's arguments.
-    """
-    message = Message[object](
-        queue_name="default",
-        actor_name=actor,
-        args=(),
-        kwargs=kwargs,
-        options={"traceback": "Traceback (most recent call last):\nKeyError: 1"},
-    )
-    letter = str(uuid4())
-    encoded = message.encode() if data is None else data
-    broker.client.zadd(
-        f"{broker.namespace}:default.XQ", {letter: (time() if at is None else at) * 1000}
-    )
-    broker.client.hset(f"{broker.namespace}:default.XQ.msgs", letter, encoded)
-    return letter
 
 
 def test_dead_letter_as_dramatiq_itself_leaves_it_is_read(broker: WakingBroker) -> None:

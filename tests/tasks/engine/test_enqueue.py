@@ -16,9 +16,10 @@ from accounts.models import User
 from tasks.actors import todo_cleanup
 from tasks.engine.broker.waking import WakingBroker
 from tasks.engine.broker.whereabouts import Whereabouts
-from tasks.engine.models import Process, ProcessKind, State, TaskRun, Trigger
+from tasks.engine.models import Process, State, TaskRun, Trigger
 from tasks.engine.runs.enqueue import Request, enqueue
 from tasks.engine.scheduler.relay import MOST_LOSSES
+from tests.factories import new_process
 from tests.tasks.engine.relaying import relay
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -193,9 +194,7 @@ def test_broker_without_a_server_says_so_to_whoever_asks_it() -> None:
 
 
 def test_dead_process_is_struck_off_and_its_run_started_again(broker: WakingBroker) -> None:
-    dead, alive = (
-        Process.objects.create(kind=ProcessKind.WORKER, host="here", pid=pid) for pid in (1, 2)
-    )
+    dead, alive = (new_process(pid=pid) for pid in (1, 2))
     run = enqueue(todo_cleanup)
     assert run.start(dead.pk)
     relay()
@@ -210,7 +209,7 @@ def test_dead_process_is_struck_off_and_its_run_started_again(broker: WakingBrok
 
 def take_up_and_die() -> None:
     """Have the only run taken up by a process that is gone at once."""
-    process = Process.objects.create(kind=ProcessKind.WORKER, host="here", pid=1)
+    process = new_process()
     assert TaskRun.objects.get().start(process.pk)
     process.delete()
 

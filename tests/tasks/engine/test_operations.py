@@ -9,21 +9,19 @@ from threading import Barrier
 import dramatiq
 import pytest
 from django.contrib.auth.models import Permission
-from django.db.models.functions import Now
 from django.utils import timezone
 
 from accounts.models import User
 from tasks.engine.broker.waking import WakingBroker
 from tasks.engine.broker.whereabouts import Whereabouts
-from tasks.engine.models import UNFINISHED, Schedule, State, TaskRun, Trigger
+from tasks.engine.models import Schedule, State, TaskRun, Trigger
 from tasks.engine.operations import runs as operations
 from tasks.engine.operations.errors import Refused, Unconfirmed
 from tasks.engine.operations.permissions import permission_to_start
 from tasks.engine.operations.schedules import switch
 from tasks.names import TaskName
-from tests.todos.locks import locked
-from tests.todos.test_races import in_another_connection
-from todos.models import Todo, TrashedTodo
+from tests.factories import new_run, swept_by
+from tests.todos.locks import in_another_connection, locked
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
 
@@ -36,27 +34,6 @@ def boss(transactional_db: None) -> User:
 @pytest.fixture
 def nightly(transactional_db: None) -> Schedule:
     return Schedule.objects.create(task=TaskName.TODO_CLEANUP, crontab="0 2 * * *")
-
-
-def new_run(state: State = State.SUCCEEDED, **values: object) -> TaskRun:
-    ended = state not in UNFINISHED
-    defaults: dict[str, object] = {
-        "task": TaskName.TODO_CLEANUP,
-        "trigger": Trigger.SCHEDULE,
-        "queue": "default",
-        "finished_at": Now() if ended else None,
-    }
-    run = TaskRun.objects.create(state=state, **{**defaults, **values})
-    return TaskRun.objects.get(pk=run.pk)
-
-
-def swept_by(run: TaskRun, user: User) -> int:
-    """Have a run have taken a todo; return its id."""
-    todo = Todo.objects.create(user=user, title="Done", completed_at=run.created_at)
-    fields = {field.attname: getattr(todo, field.attname) for field in Todo.stored_fields()}
-    todo.delete()
-    TrashedTodo.objects.create(**fields, trashed_at=run.created_at, run_id=run.pk)
-    return int(fields["id"])
 
 
 def test_run_now_is_asked_for_by_staff_and_sent_at_once(

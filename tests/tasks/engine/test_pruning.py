@@ -16,6 +16,7 @@ from tasks.engine.models import UNFINISHED, State, TaskRun
 from tasks.engine.operations import pruning
 from tasks.engine.operations.pruning import prunable
 from tasks.names import TaskName
+from tests.factories import new_run_each
 
 DAY = timedelta(days=1)
 MINUTE = timedelta(minutes=1)
@@ -28,20 +29,24 @@ def prune_runs(*arguments: str) -> str:
     return out.getvalue()
 
 
-def make(*ages: timedelta, task: str = TaskName.TODO_CLEANUP, state: str = State.SUCCEEDED) -> None:
+def make(
+    *ages: timedelta, task: str = TaskName.TODO_CLEANUP, state: State = State.SUCCEEDED
+) -> None:
     """Make a run for each age: that long ago it ended, or, if unfinished, was created."""
     now = timezone.now()
-    TaskRun.objects.bulk_create(
-        TaskRun(
-            task=task,
-            state=state,
-            trigger="schedule",
-            queue="default",
-            scheduled_for=now - age,
-            created_at=now - age,
-            finished_at=None if state in UNFINISHED else now - age,
-        )
-        for age in ages
+    moments = [now - age for age in ages]
+    unfinished = state in UNFINISHED
+    new_run_each(
+        (
+            {
+                "task": task,
+                "scheduled_for": moment,
+                "created_at": moment,
+                "finished_at": None if unfinished else moment,
+            }
+            for moment in moments
+        ),
+        state,
     )
 
 

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from threading import Thread
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -12,9 +13,10 @@ from django.db.models.functions import Now
 from tasks.actors import todo_cleanup
 from tasks.engine.broker.waking import WakingBroker
 from tasks.engine.contact import Contact
-from tasks.engine.models import Process, ProcessKind, State, TaskRun, Trigger
+from tasks.engine.models import Process, State, TaskRun, Trigger
 from tasks.engine.runs.enqueue import enqueue
 from tasks.engine.scheduler.relay import MOST_LOSSES, RUNS_PER_QUERY, Relay
+from tests.factories import new_process, new_run_each
 from tests.tasks.engine.relaying import long_contact, relay
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -22,29 +24,14 @@ pytestmark = pytest.mark.django_db(transaction=True)
 LONG_AGO = "2026-01-01T00:00:00Z"
 
 
-def new_worker(*, tasks: tuple[str, ...] = (), silent: bool = False) -> Process:
-    """Write a live worker, or one that has been silent for long."""
-    worker = Process.objects.create(
-        kind=ProcessKind.WORKER, host="here", pid=1, queues=["default"], tasks=list(tasks)
-    )
-    if silent:
-        Process.objects.filter(pk=worker.pk).update(seen_at=LONG_AGO)
-    return worker
+def new_worker(*, tasks: tuple[str, ...] = (), silent_for: int = 0) -> Process:
+    return new_process(queues=["default"], tasks=list(tasks), silent_for=silent_for)
 
 
-def new_runs(number: int, state: State = State.PENDING, **values: object) -> list[TaskRun]:
-    """Write some runs that have been owed for a while."""
-    defaults: dict[str, object] = {
-        "task": "todo.cleanup",
-        "trigger": Trigger.API,
-        "queue": "default",
-        "sent_at": LONG_AGO,
-    }
-    rows = [TaskRun(state=state, **{**defaults, **values}) for _ in range(number)]
-    for row in rows:
-        row.message_id = uuid4()
-        row.delivery = uuid4()
-    return TaskRun.objects.bulk_create(rows)
+def owed(count: int, state: State = State.PENDING, **values: Any) -> list[TaskRun]:
+    """Write runs that have been owed for a while."""
+    shared = {"trigger": Trigger.API, "sent_at": LONG_AGO, **values}
+    return new_run_each(({"delivery": uuid4(), **shared} for _ in range(count)), state)
 
 
 def in_state(state: State) -> int:
@@ -96,8 +83,8 @@ def test_process_last_heard_of_by_a_clock_that_was_set_back_is_not_waited_for_ti
 def test_only_one_of_the_runs_that_may_kill_their_process_is_handed_out(
     broker: WakingBroker,
 ) -> None:
-    new_runs(3, crashes=2)
-    new_runs(4, crashes=1)
+    owed(3, crashes=2)
+    owed(4, crashes=1)
     relay()
     assert in_state(State.PENDING) == 2
     relay()
@@ -115,10 +102,10 @@ def test_only_one_of_the_runs_that_may_kill_their_process_is_handed_out(
 def test_suspect_that_works_for_long_or_waits_in_another_queue_keeps_no_other_back(
     broker: WakingBroker,
 ) -> None:
-    (working,) = new_runs(1, State.QUEUED, crashes=2, sent_at=None)
+    (working,) = owed(1, State.QUEUED, crashes=2, sent_at=None)
     assert working.start(new_worker().pk)
-    new_runs(1, State.QUEUED, crashes=3, queue="unserved", sent_at=None)
-    new_runs(1, crashes=2)
+    owed(1, State.QUEUED, crashes=3, queue="unserved", sent_at=None)
+    owed(1, crashes=2)
     relay()
     assert in_state(State.PENDING) == 1
     TaskRun.objects.filter(pk=working.pk).update(progressed_at=F("progressed_at") - timedelta(60))
@@ -129,10 +116,10 @@ def test_suspect_that_works_for_long_or_waits_in_another_queue_keeps_no_other_ba
 def test_loss_behind_hundreds_that_wait_in_an_unserved_queue_is_found(
     broker: WakingBroker,
 ) -> None:
-    waiting = new_runs(2 * RUNS_PER_QUERY + 1, State.QUEUED, queue="unserved")
+    waiting = owed(2 * RUNS_PER_QUERY + 1, State.QUEUED, queue="unserved")
     for run in waiting:
         broker.do_enqueue("unserved", str(run.delivery), b"{}")
-    (lost,) = new_runs(1, State.QUEUED, sent_at="2026-02-01T00:00:00Z")
+    (lost,) = owed(1, State.QUEUED, sent_at="2026-02-01T00:00:00Z")
     one = Relay(long_contact())
     one.run()
     assert TaskRun.objects.get(pk=lost.pk).losses == 1
@@ -161,8 +148,8 @@ def test_run_of_a_task_that_no_live_worker_knows_is_kept_back_and_fails_with_tha
     broker: WakingBroker,
 ) -> None:
     new_worker(tasks=("ping", "other"))
-    new_worker(tasks=("ping", "todo.cleanup"), silent=True)
-    new_runs(1, due_at=Now())
+    new_worker(tasks=("ping", "todo.cleanup"), silent_for=10**6)
+    owed(1, due_at=Now())
     Relay(Contact()).run()
     assert in_state(State.PENDING) == 1
 
@@ -179,7 +166,7 @@ def test_run_goes_out_when_a_live_worker_knows_its_task_or_does_not_say(
 ) -> None:
     new_worker(tasks=("ping",))
     new_worker(tasks=tasks)
-    new_runs(1, due_at=Now())
+    owed(1, due_at=Now())
     relay()
     assert in_state(State.QUEUED) == 1
 
@@ -200,7 +187,7 @@ def test_run_that_was_to_stop_when_its_process_died_ends_as_cancelled(
 
 @pytest.mark.postgresql
 def test_forgotten_lock_on_one_run_keeps_back_no_other(broker: WakingBroker) -> None:
-    held, *others = new_runs(3)
+    held, *others = owed(3)
     with transaction.atomic():
         TaskRun.objects.select_for_update().get(pk=held.pk)
         elsewhere = Thread(target=relay_elsewhere)
@@ -220,9 +207,9 @@ def test_run_that_this_version_would_refuse_holds_up_no_other_and_reaches_its_ac
     broker: WakingBroker,
 ) -> None:
     """A version before has taken it: its actor says what is wrong, and that is the reason."""
-    new_runs(3, arguments={"args": [], "kwargs": {"keep_days": -1}}, due_at=LONG_AGO)
-    new_runs(1, task="runs.prune", due_at=LONG_AGO)
-    new_runs(1, arguments={"args": [1], "kwargs": {}}, due_at=LONG_AGO)
+    owed(3, arguments={"args": [], "kwargs": {"keep_days": -1}}, due_at=LONG_AGO)
+    owed(1, task="runs.prune", due_at=LONG_AGO)
+    owed(1, arguments={"args": [1], "kwargs": {}}, due_at=LONG_AGO)
     relay()
     assert in_state(State.QUEUED) == 5
     assert broker.client.llen("dramatiq:default") == 5

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -9,8 +10,9 @@ from django.db import IntegrityError, transaction
 from django.db.models.functions import Now
 
 from accounts.models import User
-from tasks.engine.models import UNFINISHED, Process, ProcessKind, State, TaskRun, Trigger
+from tasks.engine.models import UNFINISHED, Process, State, TaskRun, Trigger
 from tasks.engine.models.outcome import MAX_ERROR_CHARACTERS
+from tests import factories
 
 NO_TIME = timedelta()
 
@@ -51,25 +53,14 @@ ALLOWED = {
 }
 
 
-def new_run(state: State = State.QUEUED, **values: object) -> TaskRun:
-    """Write a run in some state."""
-    defaults: dict[str, object] = {
-        "task": "ping",
-        "trigger": Trigger.API,
-        "queue": "default",
-        "sends": 1,
-        "delivery": uuid4(),
-        "finished_at": None if state in UNFINISHED else Now(),
-    }
-    run = TaskRun.objects.create(state=state, **{**defaults, **values})
-    return TaskRun.objects.get(pk=run.pk)
+def new_run(state: State = State.QUEUED, **values: Any) -> TaskRun:
+    """Write a run that was sent once."""
+    defaults = {"task": "ping", "trigger": Trigger.API, "sends": 1, "delivery": uuid4()}
+    return factories.new_run(state, **{**defaults, **values})
 
 
 def new_process(*, silent_for: int = 0) -> UUID:
-    """Write a process that was last heard of so many seconds ago."""
-    process = Process.objects.create(kind=ProcessKind.WORKER, host="here", pid=1)
-    Process.objects.filter(pk=process.pk).update(seen_at=Now() - timedelta(seconds=silent_for))
-    return process.pk
+    return factories.new_process(silent_for=silent_for).pk
 
 
 def take_up_and_lose(run: TaskRun) -> None:

@@ -1,9 +1,10 @@
 """The scheduler process: on time, beside others, through outages, and never stuck."""
 
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
-from time import sleep
 
 import psycopg
 import pytest
@@ -18,7 +19,7 @@ from tasks.engine.scheduler.process import Scheduler
 from tasks.engine.scheduler.relay import Relay
 from tasks.names import TaskName
 from tests.counting import number
-from tests.processes import Tidy, wait_until
+from tests.processes import Tidy, wait_for_ticks, wait_until
 from tests.seam.injection import Pause, Value
 from tests.servers import valkey_server
 from tests.tasks.faults import add_actors
@@ -36,9 +37,10 @@ def runs(database: psycopg.Connection, condition: str) -> int:
 
 @pytest.mark.e2e
 def test_change_by_staff_is_taken_up_within_seconds(
-    tidy: Tidy, database_of_tidy: psycopg.Connection
+    tidy: Tidy, database_of_tidy: psycopg.Connection, tmp_path: Path
 ) -> None:
-    with tidy.start("runscheduler") as scheduler:
+    alive = tmp_path / "alive"
+    with tidy.start("runscheduler", "--alive-file", str(alive)) as scheduler:
         scheduler.wait_for("scheduler started")
         schedules = "SELECT count(*) FROM tasks_schedule"
         wait_until(
@@ -52,10 +54,10 @@ def test_change_by_staff_is_taken_up_within_seconds(
             seconds=6,
             otherwise=scheduler.output,
         )
+        # It waits for a claim in hand, and there is none after it.
         database_of_tidy.execute("UPDATE tasks_schedule SET enabled = false")
-        sleep(1)
         before = runs(database_of_tidy, "true")
-        sleep(3)
+        wait_for_ticks(alive, 2, scheduler)
         assert runs(database_of_tidy, "true") == before
         assert scheduler.stop() == 0
 
@@ -92,20 +94,22 @@ def test_once_without_a_broker_fails_in_one_line_and_loses_nothing(
     assert refused.stderr.splitlines()[-1].startswith("CommandError: The broker cannot be reached")
     assert runs(database_of_tidy, "task = 'todo.cleanup' AND state = 'pending'") == 1
     tidy.settings = {**tidy.settings, "REDIS_URL": broker}
-    sleep(2)  # It is due again after that.
+    due = "task = 'todo.cleanup' AND state = 'pending' AND due_at <= now()"
+    wait_until(lambda: runs(database_of_tidy, due) == 1, seconds=10, otherwise=lambda: "not due")
     assert tidy.manage("runscheduler", "--once").returncode == 0
     assert runs(database_of_tidy, "task = 'todo.cleanup' AND state = 'queued'") == 1
 
 
 @pytest.mark.e2e
 def test_database_that_is_away_is_said_once_and_the_scheduler_is_right_again_when_it_is_back(
-    tidy: Tidy, database_of_tidy: psycopg.Connection, postgresql: Path
+    tidy: Tidy, database_of_tidy: psycopg.Connection, postgresql: Path, tmp_path: Path
 ) -> None:
+    alive = tmp_path / "alive"
     tidy.inject(every={"ping": 1})
     name = database_of_tidy.info.dbname
     with (
         psycopg.connect(host=str(postgresql), user="postgres", autocommit=True) as admin,
-        tidy.start("runscheduler") as scheduler,
+        tidy.start("runscheduler", "--alive-file", str(alive)) as scheduler,
     ):
         scheduler.wait_for("run published")
         admin.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
@@ -115,7 +119,7 @@ def test_database_that_is_away_is_said_once_and_the_scheduler_is_right_again_whe
             [name, database_of_tidy.info.backend_pid],
         )
         scheduler.wait_for('event="database away"')
-        sleep(3)
+        wait_for_ticks(alive, 2, scheduler)  # It tries again, and says nothing more.
         admin.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
         scheduler.wait_for('event="database back"')
         before = runs(database_of_tidy, "true")
@@ -155,16 +159,24 @@ def test_scheduler_told_to_stop_in_the_middle_of_a_claim_finishes_it_and_ends(
     assert "Traceback" not in scheduler.output()
 
 
+def succeeded_in(database: Path) -> int:
+    """Return how many runs have succeeded by what a SQLite file holds."""
+    with closing(sqlite3.connect(database)) as connection:
+        succeeded = "SELECT count(*) FROM tasks_taskrun WHERE state = 'succeeded'"
+        return int(connection.execute(succeeded).fetchone()[0])
+
+
 @pytest.mark.e2e
 def test_two_schedulers_on_sqlite_give_every_second_one_row(checkout: Path, tmp_path: Path) -> None:
     (tmp_path / "valkey").mkdir()
+    file = tmp_path / "tidy.sqlite3"
     with valkey_server(tmp_path / "valkey") as broker:
         tidy = Tidy(
             checkout,
             {
                 "DJANGO_DEBUG": "true",
                 "DJANGO_SECRET_KEY": "x",
-                "DATABASE_URL": f"sqlite:///{tmp_path}/tidy.sqlite3",
+                "DATABASE_URL": f"sqlite:///{file}",
                 "REDIS_URL": broker,
             },
             logs=tmp_path,
@@ -178,7 +190,11 @@ def test_two_schedulers_on_sqlite_give_every_second_one_row(checkout: Path, tmp_
         ):
             for process in (first, second):
                 process.wait_for("scheduler started")
-            sleep(8)
+            wait_until(
+                lambda: succeeded_in(file) >= 6,
+                seconds=60,
+                otherwise=lambda: first.output() + second.output() + worker.output(),
+            )
             assert [process.stop() for process in (first, second, worker)] == [0, 0, 0]
         listed = tidy.manage(
             "shell",

@@ -31,6 +31,7 @@ from tasks.engine.models import UNFINISHED, Process, ProcessKind, Schedule, Stat
 from tasks.engine.monitoring import schedules, status
 from tasks.engine.scheduler.defaults import add_missing_schedules
 from tasks.names import TaskName
+from tests import factories
 from tests.processes import Tidy, wait_until
 
 pytestmark = pytest.mark.django_db
@@ -87,7 +88,7 @@ def well(db: None, broker: WakingBroker, monkeypatch: pytest.MonkeyPatch) -> Non
 
 def new_process(kind: ProcessKind, host: str, **values: Any) -> Process:
     """Write a process that has been heard of just now."""
-    return Process.objects.create(kind=kind, host=host, **{"seen_at": NOW, "pid": 3, **values})
+    return factories.new_process(kind, host=host, **{"seen_at": NOW, "pid": 3, **values})
 
 
 def dealt_with(task: str, slot: datetime) -> None:
@@ -97,8 +98,8 @@ def dealt_with(task: str, slot: datetime) -> None:
 
 
 def make(task: str, state: State, **values: Any) -> TaskRun:
-    defaults = {"trigger": "schedule", "queue": "default", "created_at": NOW, "due_at": NOW}
-    return TaskRun.objects.create(task=task, state=state, **{**defaults, **values})
+    defaults = {"task": task, "created_at": NOW, "due_at": NOW, "finished_at": None}
+    return factories.new_run(state, **{**defaults, **values})
 
 
 def tasks_status(*arguments: str) -> str:

@@ -10,9 +10,9 @@ from django.core.management.base import CommandError
 from django.utils import timezone
 
 from tasks.engine.models import State, TaskRun
+from tests.factories import new_run
 from tests.processes import wait_until
-from tests.tasks.engine.test_operations import new_run
-from tests.todos.test_races import in_another_connection
+from tests.todos.locks import in_another_connection
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
