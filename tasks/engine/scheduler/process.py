@@ -45,10 +45,9 @@ LAST_TICK_SECONDS = 5.0
 #: The process ends itself when a tick takes longer than this.
 STUCK_SECONDS = 60
 
-#: Slots that can be claimed at the same time.
 CLAIMING_THREADS = 4
 
-#: APScheduler calls us this long before a slot, so that we are ready when it comes.
+#: APScheduler calls this long before a slot, so that the thread is ready when the slot comes.
 LEAD = timedelta(milliseconds=50)
 
 #: The longest wait for a slot whose moment has not come by the database's clock.
@@ -59,13 +58,10 @@ TOLERANCE = timedelta(milliseconds=200)
 
 
 class Scheduler:
-    """One scheduler; others may run beside it."""
+    """One scheduler; others may run at the same time."""
 
     def __init__(self, *, alive_file: Path | None = None) -> None:
-        """Prepare a scheduler that does not run yet.
-
-        Args:
-            alive_file: touched at every tick, for a health check.
+        """Prepare a scheduler that touches `alive_file` at every tick, for a health check.
 
         Raises:
             ImproperlyConfigured: an entry of `TASKS_SCHEDULES` is wrong.
@@ -88,7 +84,6 @@ class Scheduler:
         )
 
     def run(self) -> None:
-        """Run until SIGTERM or SIGINT."""
         signal.signal(signal.SIGTERM, self._stop)
         signal.signal(signal.SIGINT, self._stop)
         ticking = Thread(target=self._keep_ticking, name="tick", daemon=True)
@@ -114,7 +109,7 @@ class Scheduler:
             self._release_orphans()
 
     def _release_orphans(self) -> None:
-        """Stay until it is known which processes are gone: a live one is heard of meanwhile."""
+        """Release orphans; wait first until a live process would have written a heartbeat."""
         with self._heartbeat:
             while self._heartbeat.contact.gone_before() is None:
                 sleep(1)
@@ -182,7 +177,7 @@ class Scheduler:
                 job.remove()
 
     def _next_slot(self, schedule: Schedule) -> datetime:
-        """Return when, by this machine's clock, the next slot comes."""
+        """Return the moment of the next slot, by this machine's clock."""
         return next(schedule.recurrence.after(timezone.now() + self._ahead)) - self._ahead
 
     def _plan_slot(self, moment: datetime, schedule_id: int) -> None:
@@ -215,19 +210,15 @@ class Scheduler:
             with outages.skipping_locked(name):
                 run = claim(schedule_id)
                 if run and publish(run):
-                    logger.info(
-                        "run published",
-                        task=run.task,
-                        run=run.pk,
-                        message_id=str(run.message_id),
-                    )
+                    sent = str(run.message_id)
+                    logger.info("run published", task=run.task, run=run.pk, message_id=sent)
         except (TypeError, ValueError) as error:
             outages.report(name, error, how="unusable")
 
     def _watch(self) -> None:
         """End the process, so that it is restarted, if a tick does not end.
 
-        Counts its own seconds, so that time for which the whole process was frozen does not count.
+        This counts its own seconds, so that time in which the process was frozen does not count.
         """
         seen, seconds = self._ticks, 0
         while not self._stopped.wait(1):
