@@ -1,8 +1,8 @@
 """How long a process has been in contact with the database without a break.
 
-The silence of another process means that it is gone only if this one could have heard it all the
-while. After an outage, a suspended machine, a step of the database's clock or its own start, this
-process knows nothing yet, and must not release the runs of a silent one.
+The silence of another process means that it is gone only if this one was in contact throughout.
+After an outage, a suspended machine, a step of the database's clock or its own start, this process
+knows nothing yet, and must not release the runs of a silent one.
 """
 
 from datetime import datetime, timedelta

@@ -70,7 +70,7 @@ class Heartbeat:
 
     @property
     def name(self) -> str:
-        """This process's host and number, for a person to read (see `ProcessQuerySet.named`)."""
+        """The host and process id, to be displayed (see `ProcessQuerySet.named`)."""
         return f"{socket.gethostname()}, process {os.getpid()}"
 
     def start(self) -> None:
@@ -79,11 +79,7 @@ class Heartbeat:
         self._thread.start()
 
     def beat_if_late(self) -> None:
-        """Write a heartbeat if the last one is old: this process may have been frozen.
-
-        Raises:
-            OperationalError, InterfaceError: the database is away.
-        """
+        """Call `beat` if the last heartbeat is old: this process may have been frozen."""
         if monotonic() - self._beaten_at > 2 * interval_seconds():
             self.beat()
 

@@ -58,7 +58,7 @@ class Outages:
 
     @contextmanager
     def skipping_locked(self, what: str) -> Iterator[None]:
-        """Use a row in a block; report that somebody holds a lock on it instead of raising it."""
+        """Use a row in a block; if it is locked, report that instead of raising it."""
         try:
             yield
         except OperationalError as error:

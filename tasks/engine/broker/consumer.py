@@ -121,8 +121,8 @@ class WakingConsumer(_RedisConsumer):
     def requeue(self, messages: Iterable[MessageProxy | Message[Any]]) -> None:
         """Give messages back that no thread has begun.
 
-        If the broker is away they are no longer active all the same: the next consumer gives them
-        back, or another worker fetches them when this process is gone.
+        If the broker is away they still stop being active: the next consumer gives them back, or
+        another worker fetches them when this process is gone.
         """
         ids = [id_of(message) for message in messages]
         if not ids:
@@ -172,8 +172,8 @@ class WakingConsumer(_RedisConsumer):
         """
         self._reconcile_at = monotonic() + RECONCILE_SECONDS
         # Only this thread adds active messages, so a message that the server names and that was not
-        # active before the question is lost. What workers acknowledge meanwhile was active; and the
-        # scripts below do nothing to an id that is no longer marked as ours.
+        # active before the question is lost. What workers acknowledge in between was active; and
+        # the scripts below do nothing to an id that is no longer marked as ours.
         active = self._active.ids()
         key = self._keys.fetched_by(self.broker.broker_id)
         ours = cast("set[bytes]", self.broker.client.smembers(key))
@@ -186,11 +186,11 @@ class WakingConsumer(_RedisConsumer):
         lost = []
         for key, data in zip(ids, cast("list[bytes | None]", contents), strict=True):
             message = decoded(data)
-            flaw = "It is none of Dramatiq's messages."
+            flaw = "It is not one of Dramatiq's messages."
             if message:
                 flaw = flaw_of(message, queue=self.queue_name, stored_as=key)
-            if data is None:  # Nothing to be kept.
-                flaw = "There is an id alone."
+            if data is None:  # Nothing to keep.
+                flaw = "It is only an id."
                 self.broker.do_ack(self.queue_name, key)
             elif flaw:
                 self._reject(key, flaw)

@@ -34,7 +34,6 @@ class WakingBroker(RedisBroker):
     """A RedisBroker whose `enqueue` has a short timeout, and wakes the consumers."""
 
     def __init__(self, *, url: str, **options: Any) -> None:
-        """Prepare to use the server at `url`; `options` are RedisBroker's."""
         super().__init__(url=url, **options)
         client = redis.Redis.from_url(
             url,
@@ -50,11 +49,7 @@ class WakingBroker(RedisBroker):
         self._active: dict[str, ActiveMessages] = {}
 
     def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 5000) -> WakingConsumer:
-        """Return a new consumer of a queue; `timeout` is in milliseconds.
-
-        Raises:
-            ConnectionClosed: the broker is away.
-        """
+        """Return a new consumer of a queue; `timeout` is in milliseconds."""
         active = self.active(queue_name)
         return WakingConsumer(self, self.keys(queue_name), active, prefetch, timeout)
 

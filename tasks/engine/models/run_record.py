@@ -52,9 +52,7 @@ class RunRecord(models.Model):
 
     sends = models.PositiveIntegerField(default=0)
     losses = models.PositiveIntegerField(
-        default=0,
-        db_default=0,
-        help_text="Messages that the broker lost since the last progress.",
+        default=0, db_default=0, help_text="Messages that the broker lost since the last progress."
     )
     attempts = models.PositiveIntegerField(default=0)
     failures = models.PositiveIntegerField(default=0)

@@ -41,8 +41,7 @@ class Schedule(models.Model):
         help_text="A slot that was missed is still run this long after its time.",
     )
     effective_since = models.DateTimeField(
-        editable=False,
-        help_text="When these times were set. Earlier slots are not caught up.",
+        editable=False, help_text="When these times were set. Earlier slots are not caught up."
     )
     last_slot = models.DateTimeField(
         null=True, editable=False, help_text="The latest slot that was claimed or skipped."

@@ -148,7 +148,7 @@ class Execution:
         """Return the progress that earlier steps have saved.
 
         While the run is this attempt's, no other writes it. So it is read only at first, and after
-        a step that failed: that one may have been committed all the same.
+        a step that failed: that one may have been committed nevertheless.
         """
         if self._known is not None and self._attempted is None:
             return self._known

@@ -1,4 +1,4 @@
-"""Runs that a command executes itself, instead of a worker, and that are recorded all the same."""
+"""Runs that a command executes itself, instead of a worker; they are recorded as others are."""
 
 import signal
 from collections.abc import Callable, Iterator

@@ -52,11 +52,7 @@ ENGINE_SCHEDULES = (
 
 
 def add_missing_schedules() -> None:
-    """Create a row for every default whose task has none; existing rows stay as staff set them.
-
-    Raises:
-        ImproperlyConfigured: an entry of `TASKS_SCHEDULES` is wrong; says which.
-    """
+    """Create a row for every default whose task has none; existing rows stay as staff set them."""
     existing = set(Schedule.objects.values_list("task", flat=True))
     for default in default_schedules():
         if default.task not in existing:

@@ -58,7 +58,11 @@ TOLERANCE = timedelta(milliseconds=200)
 
 
 class Scheduler:
-    """One scheduler; others may run at the same time."""
+    """One scheduler; others may run at the same time.
+
+    `run_once` and `tick` raise OperationalError or InterfaceError while the database is away, and
+    redis.RedisError while the broker is.
+    """
 
     def __init__(self, *, alive_file: Path | None = None) -> None:
         """Prepare a scheduler that touches `alive_file` at every tick, for a health check.
@@ -96,12 +100,7 @@ class Scheduler:
         logger.info("scheduler stopped")
 
     def run_once(self) -> None:
-        """Claim and relay once.
-
-        Raises:
-            OperationalError, InterfaceError: the database is away.
-            redis.RedisError: the broker is away.
-        """
+        """Claim and relay, and return."""
         add_missing_schedules()
         self._claim_due_slots(database_now())
         self._relay.run()
@@ -118,12 +117,7 @@ class Scheduler:
             self._relay.run()
 
     def tick(self) -> None:
-        """Claim the slots that were missed, plan the next ones, and relay.
-
-        Raises:
-            OperationalError, InterfaceError: the database is away.
-            redis.RedisError: the broker is away.
-        """
+        """Claim the slots that were missed, plan the next ones, and relay."""
         if not self._set_up:
             add_missing_schedules()
             self._set_up = True
@@ -133,7 +127,7 @@ class Scheduler:
         self._relay.run()
 
     def _claim_due_slots(self, now: datetime) -> list[Schedule]:
-        """Claim the slots that have come; return the enabled schedules that can be used."""
+        """Claim the slots that have come; return the enabled schedules that are usable."""
         usable = []
         for schedule in Schedule.objects.filter(enabled=True):
             try:
@@ -173,7 +167,7 @@ class Scheduler:
                 continue
             self._plan_slot(moment, schedule.pk)
         for job in planned.values():
-            with suppress(JobLookupError):  # It has started meanwhile.
+            with suppress(JobLookupError):  # It has just started.
                 job.remove()
 
     def _next_slot(self, schedule: Schedule) -> datetime:

@@ -125,14 +125,7 @@ def unlocked[M: Model](rows: QuerySet[M]) -> list[M]:
         return list(rows.select_for_update(skip_locked=True)[:RUNS_PER_QUERY])
 
 
-def is_locked(run: TaskRun) -> bool:
-    """Return whether another transaction holds a lock on a run's row."""
-    with transaction.atomic():
-        return not TaskRun.objects.select_for_update(skip_locked=True).filter(pk=run.pk)
-
-
 def release_orphan(run: TaskRun) -> None:
-    """Release an orphan, or fail it if it keeps killing its process."""
     if run.crashes + 1 >= MOST_CRASHES:
         orphaned = Q(pk__in=TaskRun.objects.filter(pk=run.pk).orphaned())
         reason = f"Its process died {MOST_CRASHES} times without any progress in between."
@@ -211,7 +204,7 @@ def resend_stuck(broker: WakingBroker, queue: str, runs: Sequence[TaskRun]) -> N
         stuck = where is Whereabouts.FETCHED_BY_SILENT or (
             where is Whereabouts.FETCHED and run.sent_at is not None and run.sent_at < long_ago
         )
-        if not (lost or stuck) or is_locked(run):
+        if not (lost or stuck) or not unlocked(TaskRun.objects.filter(pk=run.pk)):
             continue
         with outages.skipping_locked(str(run)):
             if lost and run.losses + 1 >= MOST_LOSSES:
