@@ -114,7 +114,7 @@ def refuses_everyone(error: BaseException) -> bool:
 def check_connection() -> None:
     """Make sure that this thread's connection works, before a transaction is opened on it.
 
-    A restart of the server since the last one has left a dead connection.
+    A restart of the server since the last transaction leaves a dead connection.
 
     Raises:
         OperationalError, InterfaceError: the database is away.

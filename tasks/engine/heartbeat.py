@@ -7,7 +7,7 @@ from contextlib import suppress
 from threading import Event, Thread
 from time import monotonic
 from typing import Self
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import structlog
 from django.db import connections
@@ -41,14 +41,14 @@ class Heartbeat:
         *,
         queues: Collection[str] = (),
         tasks: Collection[str] = (),
-        on_beat: Callable[[], None] = lambda: None,
+        on_beat: Callable[[UUID], None] = lambda _: None,
     ) -> None:
         """Prepare the heartbeat.
 
         Args:
             queues: those that a worker serves.
             tasks: those that a worker has actors for.
-            on_beat: called by the thread after each heartbeat.
+            on_beat: called after each heartbeat, with the primary key of this process's row.
         """
         self.id = uuid4()
         self.contact = Contact()
@@ -132,7 +132,7 @@ class Heartbeat:
         try:
             with outages.reporting():
                 self.beat()
-                self._on_beat()
+                self._on_beat(self.id)
         except Exception:
             logger.exception("heartbeat failed")  # The next one may succeed.
         return self._beaten_at != beaten_at

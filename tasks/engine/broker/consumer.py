@@ -208,7 +208,6 @@ class WakingConsumer(_RedisConsumer):
             logger.warning("lost messages given back", queue=self.queue_name, messages=len(lost))
 
     def _reject(self, key: bytes, error: str) -> None:
-        """Turn a message into a dead letter, with its error."""
         stored = self.broker.client.hget(self._keys.messages, cast("str", key))
         # Not into the message that was run: an actor may have changed its arguments.
         if message := decoded(cast("bytes | None", stored)):

@@ -73,7 +73,6 @@ class DeadLetter:
 
 
 def count(queues: Sequence[str]) -> int:
-    """Return the number of dead letters in some queues."""
     broker = current_broker()
     with broker.short_timeout_client.pipeline(transaction=False) as pipe:
         for queue in queues:
@@ -122,7 +121,6 @@ def discard(letters: Sequence[DeadLetter]) -> list[DeadLetter]:
 
 
 def _ids(queue: str, *, limit: int | None = None) -> list[str]:
-    """Return the ids of dead letters, the latest first."""
     broker = current_broker()
     last = -1 if limit is None else limit - 1
     ids = broker.short_timeout_client.zrevrange(broker.keys(queue).dead, 0, last)

@@ -61,8 +61,7 @@ class WakingBroker(RedisBroker):
 
         Raises:
             redis.RedisError: the broker cannot be reached, or did not answer in time.
-            TypeError: the actor takes no such arguments.
-            ValueError: the actor's option `check` refuses an argument.
+            TypeError, ValueError: its arguments are wrong (`check_arguments`).
         """
         delivery = message.options.get("delivery")
         if delivery is None:

@@ -163,7 +163,6 @@ class TaskRun(RunRecord):
             return bool(cursor.rowcount)
 
     def is_to_stop(self) -> bool:
-        """Return whether this attempt was asked to stop."""
         return self._if_latest(stop_requested_at__isnull=False).exists()
 
     def continue_later(self, *, after: timedelta) -> bool:

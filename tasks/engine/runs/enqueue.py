@@ -54,7 +54,7 @@ class Request:
     def create(self, message: Message[Any], *, scheduled_for: datetime | None = None) -> TaskRun:
         """Create the run of a message that the caller publishes once that is committed.
 
-        Raises what `record` raises.
+        Raises what `enqueue` raises.
         """
         return self.record(
             message,
@@ -68,9 +68,7 @@ class Request:
     def record(self, message: Message[Any], **values: Any) -> TaskRun:
         """Create only the row of a message's run; `values` are further fields of it.
 
-        Raises:
-            TypeError: the actor takes no such arguments, or one cannot be written as JSON.
-            ValueError: the actor's option `check` refuses an argument.
+        Raises what `enqueue` raises.
         """
         check_arguments(get_broker(), message)
         message.encode()

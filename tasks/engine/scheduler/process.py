@@ -158,7 +158,6 @@ class Scheduler:
         connections.close_all()
 
     def _plan(self, schedules: Iterable[Schedule]) -> None:
-        """Plan the next slot of each schedule with APScheduler."""
         planned = {job.id: job for job in self._clock.get_jobs()}
         for schedule in schedules:
             job = planned.pop(str(schedule.pk), None)

@@ -135,7 +135,6 @@ def release_orphan(run: TaskRun) -> None:
 
 
 def cancel_stopped() -> None:
-    """Cancel the runs that were asked to stop and that no process works on any more."""
     for run in unlocked(TaskRun.objects.to_cancel().order_by("pk")):
         with outages.skipping_locked(str(run)):
             if run.cancel(run.reason):

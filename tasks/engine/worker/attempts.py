@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from datetime import timedelta
+from uuid import UUID
 
 import structlog
 from django.db import connections
@@ -145,14 +146,12 @@ class Attempts:
         finally:
             connections.close_all()
 
-    def _put_strays_back(self) -> None:
+    def _put_strays_back(self, process: UUID) -> None:
         """Put runs back that are this process's by their rows, and that no thread works on.
 
         This happens after a failover to a database that does not have the end of a run.
         """
-        if self._heartbeat is None:
-            return
-        held = TaskRun.objects.filter(state=State.RUNNING, held_by=self._heartbeat.id)
+        held = TaskRun.objects.filter(state=State.RUNNING, held_by=process)
         strays = self._active.find_strays(set(held.values_list("pk", "attempts")))
         for pk, attempts in strays:
             for run in held.filter(pk=pk, attempts=attempts):
