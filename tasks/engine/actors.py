@@ -28,12 +28,12 @@ class Pong(TypedDict):
     actor_name="ping",
     queue_name="default",
     max_retries=0,  # The next one comes in a minute.
-    recorded=False,  # A run of it says that it was answered, and no more.
+    recorded=False,  # A run of it records only that it was answered.
     time_limit=10 * SECOND_MS,
     store_results=True,
 )
 def ping() -> Pong:
-    """Answer. Its slots go from the scheduler through broker and worker to the database."""
+    """Answer: each slot passes from the scheduler through broker and worker to the database."""
     return {
         "host": socket.gethostname(),
         "pid": os.getpid(),

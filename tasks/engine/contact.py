@@ -1,8 +1,8 @@
 """How long a process has been in contact with the database without a break.
 
-The silence of another process means that it is gone only if this one could have heard it all the
-while. So whoever wants to release the runs of a silent process asks here first: after an outage, a
-suspended machine, a step of the database's clock or its own start it knows nothing yet.
+The silence of another process means that it is gone only if this one was in contact throughout.
+After an outage, a suspended machine, a step of the database's clock or its own start, this process
+knows nothing yet, and must not release the runs of a silent one.
 """
 
 from datetime import datetime, timedelta
@@ -26,29 +26,24 @@ class Contact:
         self._noted = 0.0
 
     def note(self, now: datetime) -> None:
-        """Note that a heartbeat could be written just now.
+        """Note that a heartbeat could be written at `now`, by the database's clock.
 
-        That the database could be read is not enough: while it accepts no writes, the others cannot
-        write their heartbeats, either.
-
-        Args:
-            now: the database's time. A clock that was set forward or back is a break, as it makes
-                every process look silent, or none.
+        To read from the database is not enough: while it accepts no writes, other processes cannot
+        write their heartbeats, either. A clock that was set forward or back is a break, as it makes
+        every process look silent, or none.
         """
         with self._lock:
             if self._last is None or self._broken(now - self._last):
                 self._since = self._last = now
-            # Threads that write at the same time may note it in another order.
+            # Threads that write at the same time may call this in another order.
             self._last = max(now, self._last)
             self._noted = monotonic()
 
     def gone_before(self) -> datetime | None:
-        """Return the moment after which every live process has been heard of.
+        """Return the moment since which every live process has written a heartbeat.
 
-        It is a whole liveness before the database last answered, by the database's clock.
-
-        Returns:
-            None if this process has not been in contact for that long.
+        It is a whole liveness before the database last answered, by the database's clock; None if
+        this process has not been in contact for that long.
         """
         with self._lock:
             if self._since is None or self._last is None or self._broken(timedelta()):
@@ -58,5 +53,5 @@ class Contact:
 
     def _broken(self, by_database: timedelta) -> bool:
         """Say whether there has been a break since the last note, by either clock."""
-        by_us = timedelta(seconds=monotonic() - self._noted)
-        return max(abs(by_database), by_us) > liveness() * BREAK_FRACTION
+        by_machine = timedelta(seconds=monotonic() - self._noted)
+        return max(abs(by_database), by_machine) > liveness() * BREAK_FRACTION

@@ -1,4 +1,4 @@
-"""The database: its clock, short transactions, and what it means that it is away or locked."""
+"""The database: its clock, short transactions, and how it is away or locked."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -14,35 +14,36 @@ from django.db import (
 )
 from django.utils import timezone
 
-#: What the database raises when it is away, or gives up on a lock, a connection or a transaction.
+#: What the database raises when it is away, or gives up a lock, a connection or a transaction.
 DATABASE_AWAY = (OperationalError, InterfaceError, InternalError)
 
-#: SQLSTATEs of a statement that PostgreSQL gave up: somebody else holds a lock, or a timeout.
+#: SQLSTATEs of a statement that PostgreSQL gave up: for a lock, or a timeout.
 LOCKED = {"55P03", "57014"}
 
-#: SQLSTATEs of a server that accepts nothing for now, whoever asks: its disk is full, it has no
-#: more connections, it is read-only, it is about to stop or to start.
+#: SQLSTATEs of a server that refuses every client for now: its disk is full, it has no connections
+#: left, it is read-only, it is about to stop or to start.
 SERVER_REFUSES = {"53100", "53300", "25006", "57P01", "57P02", "57P03"}
 
-#: What is later than now by more than this was written by a clock that was ahead.
+#: A moment that is later than now by more than this was written by a clock that was ahead.
 CLOCK_TOLERANCE = timedelta(minutes=1)
 
+#: Of a short transaction.
 SHORT_TRANSACTION_SETTINGS = {
-    # How long (ms) to wait for a lock that somebody else holds. Whoever forgets to end their
-    # transaction must not stop a run: it skips their rows, and returns to them later.
+    # How long (ms) to wait for a lock of another transaction. One that was forgotten must not stop
+    # a run: the run skips its rows, and returns to them later.
     "lock_timeout": "2000",
     # How long (ms) one statement may take. None comes near it on a healthy database.
     "statement_timeout": "30000",
     # How long (ms) it may be idle before PostgreSQL rolls it back. Only a process that is frozen,
-    # or cut off, comes near that; nobody else should have to wait for its locks.
+    # or cut off, comes near that; no other transaction should have to wait for its locks.
     "idle_in_transaction_session_timeout": "10000",
     # Compiling a statement that works on a short range takes longer than the statement.
     "jit": "off",
 }
 #: Not to wait for the disk at the end is safe for a step of a run: if the server's machine dies at
-#: once, what the run did and its progress are both as they were before, and it continues from
-#: there: an attempt that remembers more is ended (`Execution.step`). The end of the run, a
-#: transaction that does wait, makes all steps durable.
+#: once, the run's work and its progress are both lost, and it continues from the step before: an
+#: attempt that remembers more is ended (`Execution.step`). The end of the run, a transaction that
+#: does wait, makes all steps durable.
 NOT_WAITING_FOR_DISK = {"synchronous_commit": "off"}
 
 
@@ -55,30 +56,20 @@ def short_transaction(*, wait_for_disk: bool = False) -> Iterator[None]:
             outside the database follows from it.
 
     Raises:
-        OperationalError: somebody held a lock for 2 s, or a statement took 30 s.
+        OperationalError: a lock was held for 2 s, or a statement took 30 s.
     """
     settings = SHORT_TRANSACTION_SETTINGS | ({} if wait_for_disk else NOT_WAITING_FOR_DISK)
     with transaction.atomic(durable=True):
-        if connection.vendor == "postgresql":
-            with connection.cursor() as cursor:
-                cursor.execute(
-                    "; ".join(f"SET LOCAL {name} = {settings[name]}" for name in settings)
-                )
+        _on_postgresql("; ".join(f"SET LOCAL {name} = {settings[name]}" for name in settings))
         yield
 
 
 @contextmanager
 def exclusive_transaction(what: str) -> Iterator[None]:
-    """Open a transaction that excludes others of the same name, in any process.
-
-    Args:
-        what: the name, for whatever has no row of its own to lock.
-    """
+    """Open a transaction that excludes others of the same name, for work without a row to lock."""
     with transaction.atomic():
         # SQLite has one writer at a time anyway.
-        if connection.vendor == "postgresql":
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [what])
+        _on_postgresql("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", what)
         yield
 
 
@@ -89,16 +80,18 @@ def statement_timeout(milliseconds: int) -> Iterator[None]:
         yield
         return
     with transaction.atomic():
-        with connection.cursor() as cursor:
-            cursor.execute(f"SET LOCAL statement_timeout = {milliseconds:d}")
+        _on_postgresql(f"SET LOCAL statement_timeout = {milliseconds:d}")
         yield
 
 
-def database_now() -> datetime:
-    """Return the database's time, in UTC.
+def _on_postgresql(statement: str, *values: str) -> None:
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute(statement, values or None)
 
-    On SQLite this is the machine's own, which everyone who can open the file shares.
-    """
+
+def database_now() -> datetime:
+    """Return the database's time, in UTC; on SQLite the machine's, which all its users share."""
     if connection.vendor != "postgresql":
         return timezone.now()
     with connection.cursor() as cursor:
@@ -109,19 +102,19 @@ def database_now() -> datetime:
 
 
 def is_locked(error: Exception) -> bool:
-    """Say whether the database is there, and gave up on a lock that somebody else holds."""
+    """Say whether the database works, and gave up a statement for a lock or a timeout."""
     return getattr(error.__cause__, "sqlstate", None) in LOCKED
 
 
 def refuses_everyone(error: BaseException) -> bool:
-    """Say whether the database is there, or was, and accepts nothing from anybody for now."""
+    """Say whether the server was reached, and refuses every client for now."""
     return getattr(error.__cause__, "sqlstate", None) in SERVER_REFUSES
 
 
 def check_connection() -> None:
     """Make sure that this thread's connection works, before a transaction is opened on it.
 
-    A server that has been restarted since the last one left a dead connection behind.
+    A restart of the server since the last transaction leaves a dead connection.
 
     Raises:
         OperationalError, InterfaceError: the database is away.

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 import psycopg
 from django import db
 
-#: What a database raises, through Django or its driver; and which of these are about the server
-#: rather than about rows.
+#: What a database raises, through Django or its driver; and of that, what is not about rows.
 OF_THE_DATABASE = (db.Error, psycopg.Error, sqlite3.Error)
 OF_THE_SERVER = tuple(
     kind
@@ -20,8 +19,8 @@ OF_THE_SERVER = tuple(
 def format_error(error: BaseException) -> str:
     """Return an error with its traceback, after the errors that it follows from.
 
-    The message of a database's error is left out: it may quote a row, a person's own text, which
-    must not outlast their account. Its type and its SQLSTATE say what was wrong.
+    The message of a database's error is left out: it may quote a row, and people's text must not
+    outlast their account. Its type and its SQLSTATE say what was wrong.
     """
     parts: list[str] = []
     for link in reversed(list(chain(error))):
@@ -41,7 +40,7 @@ def chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def error_line(error: BaseException) -> str:
-    """Return an error in one line, or in more if its own message has more."""
+    """Return an error in as many lines as its message has."""
     if isinstance(error, OF_THE_DATABASE) and not isinstance(error, OF_THE_SERVER):
         return f"{error_name(error)}, whose message is not kept"
     if isinstance(error, OF_THE_DATABASE):  # In one line: theirs ends with a mere caret.

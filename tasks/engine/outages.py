@@ -17,14 +17,14 @@ RETRY_SECONDS = 1.0
 
 
 class Outages:
-    """What is away at the moment, as far as one process knows."""
+    """What is away, as far as one process knows."""
 
     def __init__(self) -> None:
         self._away: set[str] = set()
         self._lock = Lock()
 
     def report(self, what: str, error: Exception, *, how: str = "away") -> None:
-        """Log an outage of `what`, unless that has been done; `how` says what is wrong with it."""
+        """Log an outage of `what` once; `how` says what is wrong with it."""
         with self._lock:
             if what in self._away:
                 return
@@ -58,7 +58,7 @@ class Outages:
 
     @contextmanager
     def skipping_locked(self, what: str) -> Iterator[None]:
-        """Use a row in a block; report that somebody holds a lock on it instead of raising it."""
+        """Use a row in a block; if it is locked, report that instead of raising it."""
         try:
             yield
         except OperationalError as error:
@@ -69,14 +69,7 @@ class Outages:
             self.resolve(what)
 
     def retry_until_database_returns[R](self, do: Callable[[], R], *, until: Event) -> R:
-        """Call something that uses the database, again and again while that is away.
-
-        Args:
-            do: what to call, outside of any transaction.
-            until: when this is set, the database is not waited for any longer.
-
-        Returns:
-            What `do` returned.
+        """Call `do`, outside of any transaction, until the database is not away; return its value.
 
         Raises:
             OperationalError, InterfaceError, InternalError: it is away, and `until` is set.
@@ -97,5 +90,4 @@ class Outages:
         drop_connection()
 
 
-#: Those of this process.
 outages = Outages()

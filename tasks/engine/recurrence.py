@@ -66,18 +66,13 @@ class Recurrence:
 
     def after(self, moment: datetime) -> Iterator[datetime]:
         """Yield the slots after a moment, the earliest first."""
-        if self.every is not None:
-            return self._multiples(moment, step=1)
-        return self._cron(moment, reverse=False)
+        return self._multiples(moment, step=1) if self.every else self._cron(moment, reverse=False)
 
     def until(self, moment: datetime) -> Iterator[datetime]:
         """Yield the slots up to and including a moment, the latest first."""
-        if self.every is not None:
-            return self._multiples(moment, step=-1)
-        return self._cron(moment, reverse=True)
+        return self._multiples(moment, step=-1) if self.every else self._cron(moment, reverse=True)
 
     def describe(self) -> str:
-        """Return the times in words."""
         if self.every is not None:
             return "Every second" if self.every == 1 else f"Every {self.every:,} seconds"
         words: str = CronSim(self.crontab, EPOCH).explain()

@@ -1,9 +1,9 @@
 """A consumer of a queue that is woken by a message and loses none.
 
 Dramatiq's fetch marks messages as this worker's before it answers. If the answer is lost, or holds
-something unreadable, Dramatiq forgets them, and nobody else gets them while this worker lives. Ours
-compares what the server has down as ours with what is active here, every few seconds, and gives
-back the rest.
+something unreadable, Dramatiq forgets them, and no other worker gets them while this one lives.
+Ours compares the messages that the server has marked as this worker's with those that are active
+here, every few seconds, and gives back the rest.
 """
 
 from collections import deque
@@ -26,13 +26,13 @@ from tasks.engine.broker.messages import decoded, failure_of, flaw_of, id_of
 
 logger = structlog.get_logger(__name__)
 
-#: How often a consumer compares its active messages with what the server has down as its own.
+#: How often a consumer compares its active messages with those that the server has marked as its.
 RECONCILE_SECONDS = 5.0
 
-#: The end of a traceback is kept with a dead letter, so many characters of it.
+#: How many characters of a traceback a dead letter keeps: the last ones.
 MAX_ERROR_LENGTH = 20_000
 
-#: Replaces the value of a key of a hash, unless the key is gone: it would come back to life.
+#: Replaces the value of a key of a hash, unless the key has been deleted: it must stay deleted.
 REPLACE = """
 if redis.call("hexists", KEYS[1], ARGV[1]) == 1 then
     redis.call("hset", KEYS[1], ARGV[1], ARGV[2])
@@ -43,8 +43,9 @@ end
 class WakingConsumer(_RedisConsumer):
     """A consumer that sleeps until a message comes, or until it may fetch one again.
 
-    It belongs to one thread, which restarts it when it raises ConnectionClosed. Worker threads call
-    `ack` and `nack`, which Dramatiq repeats for as long as these raise ConnectionClosed.
+    It belongs to one thread. Worker threads call `ack` and `nack`. While the broker is away, these,
+    `__init__` and `__next__` raise ConnectionClosed: Dramatiq then repeats an `ack` or `nack`, as
+    its message is still active, and restarts the consumer.
     """
 
     def __init__(
@@ -58,14 +59,8 @@ class WakingConsumer(_RedisConsumer):
         """Give back what an earlier consumer lost, and subscribe; from here on nothing is missed.
 
         Args:
-            broker: the broker.
-            keys: those of the queue.
-            active: the queue's active messages in this process.
-            prefetch: how many of them there may be.
+            prefetch: how many active messages there may be.
             timeout: how long to sleep at most (ms).
-
-        Raises:
-            ConnectionClosed: the broker is away.
         """
         # Dramatiq's own consumer sleeps for `timeout` when it finds nothing: ours does that itself.
         super().__init__(broker, keys.queue, prefetch, timeout=0)
@@ -84,21 +79,16 @@ class WakingConsumer(_RedisConsumer):
 
     @property
     def outstanding_message_count(self) -> int:
-        """How many active messages of this queue this process has."""
         return len(self._active)
 
     def __next__(self) -> MessageProxy | None:
-        """Return a message; where there is none, sleep and return None.
-
-        Raises:
-            ConnectionClosed: the broker is away.
-        """
+        """Return a message; where there is none, sleep and return None."""
         with errors_as_closed():
             if monotonic() >= self._reconcile_at:
                 self._reconcile()
             if not self._fetched:
                 self._has_room.clear()
-                # Asked after that: either there is room now, or whoever makes some wakes us.
+                # Only then look: either there is room now, or the thread that makes some wakes us.
                 room = self.prefetch - self.outstanding_message_count
                 if room <= 0 or not self._fetch(room):
                     self._sleep(full=room <= 0)
@@ -111,11 +101,6 @@ class WakingConsumer(_RedisConsumer):
         return MessageProxy(message)
 
     def ack(self, message: MessageProxy) -> None:
-        """Acknowledge a message.
-
-        Raises:
-            ConnectionClosed: the broker is away; the message is still active.
-        """
         with errors_as_closed():
             self.broker.do_ack(self.queue_name, id_of(message))
         self._remove(message)
@@ -125,9 +110,6 @@ class WakingConsumer(_RedisConsumer):
 
         The message of a run whose actor this process does not know is dropped instead: the run is
         in its row, for another worker.
-
-        Raises:
-            ConnectionClosed: the broker is away; the message is still active.
         """
         if "delivery" in message.options and message.actor_name not in self.broker.actors:
             self.ack(message)
@@ -137,10 +119,10 @@ class WakingConsumer(_RedisConsumer):
         self._remove(message)
 
     def requeue(self, messages: Iterable[MessageProxy | Message[Any]]) -> None:
-        """Give messages back that nobody has begun.
+        """Give messages back that no thread has begun.
 
-        If the broker is away they are no longer active all the same: the next consumer gives them
-        back, or another worker takes them when this one is gone.
+        If the broker is away they still stop being active: the next consumer gives them back, or
+        another worker fetches them when this process is gone.
         """
         ids = [id_of(message) for message in messages]
         if not ids:
@@ -171,7 +153,7 @@ class WakingConsumer(_RedisConsumer):
         self._has_room.set()
 
     def _fetch(self, room: int) -> bool:
-        """Fetch up to so many messages; say whether there were any, readable or not."""
+        """Fetch up to `room` messages; say whether there were any, readable or not."""
         contents = cast("list[bytes | None]", self.broker.do_fetch(self.queue_name, room))
         messages = [decoded(data) for data in contents]
         sound = [one for one in messages if one and not flaw_of(one, queue=self.queue_name)]
@@ -183,15 +165,15 @@ class WakingConsumer(_RedisConsumer):
         return bool(contents)
 
     def _reconcile(self) -> None:
-        """Give back what the server has down as ours and is not active here.
+        """Give back the messages that the server has marked as ours and that are not active here.
 
-        That is what a lost reply held, and what nobody could read. A fetch whose reply was lost may
-        even be carried out later, by a server that was held up: hence from time to time.
+        A lost reply held them, or they were unreadable. A server that was held up may even execute
+        the fetch after its reply was given up: hence every few seconds.
         """
         self._reconcile_at = monotonic() + RECONCILE_SECONDS
-        # Only this thread adds active messages, so what the server names and was not active before
-        # it was asked is lost. What workers acknowledge meanwhile was active; and each of the
-        # scripts below does nothing to an id that is no longer down as ours.
+        # Only this thread adds active messages, so a message that the server names and that was not
+        # active before the question is lost. What workers acknowledge in between was active; and
+        # the scripts below do nothing to an id that is no longer marked as ours.
         active = self._active.ids()
         key = self._keys.fetched_by(self.broker.broker_id)
         ours = cast("set[bytes]", self.broker.client.smembers(key))
@@ -204,11 +186,11 @@ class WakingConsumer(_RedisConsumer):
         lost = []
         for key, data in zip(ids, cast("list[bytes | None]", contents), strict=True):
             message = decoded(data)
-            flaw = "It is none of Dramatiq's messages."
+            flaw = "It is not one of Dramatiq's messages."
             if message:
                 flaw = flaw_of(message, queue=self.queue_name, stored_as=key)
-            if data is None:  # Nothing to be kept.
-                flaw = "There is an id alone."
+            if data is None:  # Nothing to keep.
+                flaw = "It is only an id."
                 self.broker.do_ack(self.queue_name, key)
             elif flaw:
                 self._reject(key, flaw)
@@ -226,10 +208,8 @@ class WakingConsumer(_RedisConsumer):
             logger.warning("lost messages given back", queue=self.queue_name, messages=len(lost))
 
     def _reject(self, key: bytes, error: str) -> None:
-        """Turn a message into a dead letter, with its error."""
         stored = self.broker.client.hget(self._keys.messages, cast("str", key))
-        # The error goes into what is stored, not what was run: an actor may have changed its
-        # arguments.
+        # Not into the message that was run: an actor may have changed its arguments.
         if message := decoded(cast("bytes | None", stored)):
             message = message.copy(options={"traceback": error[-MAX_ERROR_LENGTH:]})
             self._replace([self._keys.messages], [key, message.encode()])
@@ -239,7 +219,7 @@ class WakingConsumer(_RedisConsumer):
         if full:
             self._has_room.wait(self._max_sleep_seconds)
             return
-        # What came since the queue was found empty waits in the socket; all of it is one wake-up.
+        # Wake-ups since the queue was found empty wait in the socket: all of them count as one.
         woken = self._subscription.get_message(timeout=self._max_sleep_seconds)
         while woken:
             woken = self._subscription.get_message(timeout=0)
@@ -247,12 +227,9 @@ class WakingConsumer(_RedisConsumer):
 
 @contextmanager
 def errors_as_closed() -> Iterator[None]:
-    """Turn every error of the broker's into the one after which Dramatiq tries again.
+    """Raise ConnectionClosed instead of any error of the broker's: Dramatiq then tries again.
 
     It takes others, timeouts among them, for its own bugs, and gives up the message or the thread.
-
-    Raises:
-        ConnectionClosed: instead.
     """
     try:
         yield

@@ -2,6 +2,8 @@
 
 Runs of recorded actors never become dead letters: they end as failed, in their row. What is left
 are messages of actors that are not recorded, that this code does not know, or that came too late.
+
+While the broker is away, each function raises redis.RedisError.
 """
 
 from collections.abc import Iterator, Sequence
@@ -31,8 +33,7 @@ class DeadLetter:
 
     Attributes:
         id: its id in the broker; in hexadecimal after `hex:` where that is no plain text.
-        died_at: when it was given up.
-        message: None if it is not a message of Dramatiq's.
+        message: None if Dramatiq could not decode it.
     """
 
     queue: str
@@ -42,7 +43,7 @@ class DeadLetter:
 
     @property
     def actor(self) -> str:
-        """The name of its actor; empty if unknown."""
+        """Its name; empty if unknown."""
         return printable(self.message.actor_name)[:MAX_NAME_LENGTH] if self.message else ""
 
     @property
@@ -72,11 +73,6 @@ class DeadLetter:
 
 
 def count(queues: Sequence[str]) -> int:
-    """Return the number of dead letters in some queues.
-
-    Raises:
-        redis.RedisError: the broker cannot be reached.
-    """
     broker = current_broker()
     with broker.short_timeout_client.pipeline(transaction=False) as pipe:
         for queue in queues:
@@ -85,21 +81,13 @@ def count(queues: Sequence[str]) -> int:
 
 
 def read(queues: Sequence[str], *, limit: int) -> list[DeadLetter]:
-    """Return the latest dead letters of some queues, the latest first.
-
-    Raises:
-        redis.RedisError: the broker cannot be reached.
-    """
+    """Return the latest dead letters of some queues, the latest first."""
     found = [letter for queue in queues for letter in _letters(queue, _ids(queue, limit=limit))]
     return sorted(found, key=lambda letter: letter.died_at, reverse=True)[:limit]
 
 
 def find(ids: Sequence[tuple[str, str]]) -> list[DeadLetter]:
-    """Return the dead letters with these queues and ids that are still there.
-
-    Raises:
-        redis.RedisError: the broker cannot be reached.
-    """
+    """Return the dead letters with these queues and ids that still exist."""
     by_queue: dict[str, list[str]] = {}
     for queue, letter in ids:
         by_queue.setdefault(queue, []).append(letter)
@@ -109,16 +97,7 @@ def find(ids: Sequence[tuple[str, str]]) -> list[DeadLetter]:
 def all_of(
     queues: Sequence[str], *, actor: str = "", until: datetime | None = None
 ) -> Iterator[list[DeadLetter]]:
-    """Yield all dead letters of some queues, in batches.
-
-    Args:
-        queues: their names.
-        actor: only those of this actor; empty for all.
-        until: only those that were given up by then.
-
-    Raises:
-        redis.RedisError: the broker cannot be reached.
-    """
+    """Yield the dead letters of some queues in batches: of one actor, given up by a moment."""
     for queue in queues:
         for ids in batched(_ids(queue), IDS_PER_EXCHANGE):
             yield [
@@ -130,11 +109,7 @@ def all_of(
 
 
 def discard(letters: Sequence[DeadLetter]) -> list[DeadLetter]:
-    """Delete dead letters; return those that were still there.
-
-    Raises:
-        redis.RedisError: the broker cannot be reached.
-    """
+    """Delete dead letters; return those that still existed."""
     broker = current_broker()
     with broker.short_timeout_client.pipeline(transaction=True) as pipe:
         for letter in letters:
@@ -146,7 +121,6 @@ def discard(letters: Sequence[DeadLetter]) -> list[DeadLetter]:
 
 
 def _ids(queue: str, *, limit: int | None = None) -> list[str]:
-    """Return the ids of dead letters, the latest first."""
     broker = current_broker()
     last = -1 if limit is None else limit - 1
     ids = broker.short_timeout_client.zrevrange(broker.keys(queue).dead, 0, last)

@@ -10,12 +10,7 @@ IDS_PER_EXCHANGE = 500
 
 @dataclass(frozen=True)
 class QueueKeys:
-    """The keys of one queue.
-
-    Attributes:
-        namespace: the broker's.
-        queue: the queue's name; that of its delay queue ends with `.DQ`.
-    """
+    """The keys of one queue; the name of its delay queue ends with `.DQ`."""
 
     namespace: str
     queue: str
@@ -47,7 +42,7 @@ class QueueKeys:
 
     @property
     def wake(self) -> str:
-        """A channel on which the queue's consumers are woken; none of Dramatiq's own."""
+        """A channel on which the queue's consumers are woken; ours, not Dramatiq's."""
         return f"{self.waiting}.wake"
 
     def fetched_by(self, client_id: str) -> str:
@@ -56,7 +51,7 @@ class QueueKeys:
 
 
 def acks_key(namespace: str) -> str:
-    """Return how the keys of the fetched ids begin: `fetched_by` adds the client and the queue."""
+    """Return the start of the keys that `fetched_by` returns."""
     return f"{namespace}:__acks__"
 
 

@@ -28,9 +28,8 @@ def decoded(data: bytes | None) -> Message[Any] | None:
         *((message.queue_name, str), (message.actor_name, str), (message.message_id, str)),
         *((message.args, tuple), (message.kwargs, dict), (message.options, dict)),
     )
-    if not all(isinstance(part, expected) for part, expected in types):
-        return None
-    return message if is_number(message.message_timestamp) else None
+    is_sound = all(isinstance(part, expected) for part, expected in types)
+    return message if is_sound and is_number(message.message_timestamp) else None
 
 
 def is_number(value: object) -> bool:
@@ -47,12 +46,9 @@ def id_of(message: MessageProxy | Message[Any]) -> bytes:
 
 
 def flaw_of(message: Message[Any], *, queue: str, stored_as: bytes | None = None) -> str:
-    """Say why Dramatiq could not process a message; empty if it could.
+    """Say why Dramatiq could not process a message found in `queue`, under the id `stored_as`.
 
-    Args:
-        message: one that could be decoded.
-        queue: the queue that it was found in.
-        stored_as: the id that it is stored under, where that is known.
+    Empty if it could. `stored_as` is None where the id is not known.
     """
     options = message.options
     try:

@@ -21,10 +21,8 @@ class QueueStatus:
     """How many messages the broker has in a queue.
 
     Attributes:
-        waiting: messages that no worker has fetched.
-        running: those that a worker has fetched and not yet acknowledged.
+        running: messages that a worker has fetched and not yet acknowledged.
         delayed: those that are retried later, after a failure.
-        dead: those that were given up; the broker keeps them for a week.
         oldest_age_seconds: since the message at the head was sent; None if none waits.
     """
 
@@ -37,11 +35,7 @@ class QueueStatus:
 
 
 def look_at_queues(names: Sequence[str], now: datetime) -> tuple[tuple[QueueStatus, ...], str]:
-    """Ask the broker what it has.
-
-    Returns:
-        The queues with these names, and no error; or none, and why the broker could not be asked.
-    """
+    """Return the queues with these names, and no error; or none, and why the broker failed."""
     try:
         return read_queues(names, now), ""
     except RedisError as error:
@@ -52,14 +46,14 @@ def read_queues(names: Sequence[str], now: datetime) -> tuple[QueueStatus, ...]:
     """Ask the broker what it has, in three exchanges, and whether it accepts writes.
 
     Raises:
-        redis.RedisError: it cannot be reached, accepts no writes, as its memory is full or it is a
-            replica, or does not answer as Dramatiq's would.
+        redis.RedisError: it cannot be reached, accepts no writes (its memory is full, or it is a
+            replica), or does not answer as Dramatiq's would.
     """
     broker = current_broker()
     keys = [broker.keys(name) for name in names]
     client = broker.short_timeout_client
     client.set(probe_key(broker.namespace), "", px=PROBE_MILLISECONDS)
-    # At one moment, or a message that is fetched meanwhile would count twice or not at all.
+    # In a transaction, or a message that is fetched meanwhile would count twice or not at all.
     with client.pipeline(transaction=True) as pipe:
         for queue in keys:
             pipe.llen(queue.waiting)

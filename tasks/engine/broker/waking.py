@@ -1,7 +1,7 @@
 """Dramatiq's Redis broker, with workers that are woken by a message and lose none.
 
 Dramatiq's own consumers poll: at long intervals a lone message waits, at short ones an idle worker
-burns its core. Ours sleep on a subscription, and whoever enqueues a message wakes them
+burns its core. Ours sleep on a subscription, and the sender of a message wakes them
 (`consumer.py`). They still poll once every `dramatiq_worker_timeout`, in case a wake-up is lost or
 a program other than ours enqueued a message.
 """
@@ -26,7 +26,7 @@ from tasks.engine.broker.keys import IDS_PER_EXCHANGE, QueueKeys, acks_key, hear
 from tasks.engine.broker.messages import check_arguments
 from tasks.engine.broker.whereabouts import LOCATE, Whereabouts
 
-#: Whoever enqueues waits no longer than this for the connection, and again for the answer.
+#: A sender waits no longer than this for the connection, and again for the answer.
 TIMEOUT_SECONDS = 0.4
 
 
@@ -34,7 +34,6 @@ class WakingBroker(RedisBroker):
     """A RedisBroker whose `enqueue` has a short timeout, and wakes the consumers."""
 
     def __init__(self, *, url: str, **options: Any) -> None:
-        """Prepare to use the server at `url`; `options` are RedisBroker's."""
         super().__init__(url=url, **options)
         client = redis.Redis.from_url(
             url,
@@ -42,7 +41,7 @@ class WakingBroker(RedisBroker):
             socket_timeout=TIMEOUT_SECONDS,
             retry=Retry(NoBackoff(), 0),
         )
-        #: For whoever cannot wait: `client` retries, and waits for longer.
+        #: For callers that cannot wait: `client` retries, and waits for longer.
         self.short_timeout_client: redis.Redis = client
         # Only its commands are used: the same ones, by the other client.
         self._sender = RedisBroker(client=client, **{**options, "middleware": []})
@@ -50,25 +49,19 @@ class WakingBroker(RedisBroker):
         self._active: dict[str, ActiveMessages] = {}
 
     def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 5000) -> WakingConsumer:
-        """Return a new consumer of a queue; `timeout` is in milliseconds.
-
-        Raises:
-            ConnectionClosed: the broker is away.
-        """
-        return WakingConsumer(
-            self, self.keys(queue_name), self.active(queue_name), prefetch, timeout
-        )
+        """Return a new consumer of a queue; `timeout` is in milliseconds."""
+        active = self.active(queue_name)
+        return WakingConsumer(self, self.keys(queue_name), active, prefetch, timeout)
 
     def enqueue(self, message: Message[Any], *, delay: int | None = None) -> Message[Any]:
         """Put a message into its queue.
 
-        A message with the option `delivery` has that as its id in the broker, so that whoever sent
-        it can ask later whether the broker still has it (`where`).
+        A message with the option `delivery` has that as its id in the broker, so that its sender
+        can ask later whether the broker still has it (`where`).
 
         Raises:
             redis.RedisError: the broker cannot be reached, or did not answer in time.
-            TypeError: the actor takes no such arguments.
-            ValueError: the actor's option `check` refuses an argument.
+            TypeError, ValueError: its arguments are wrong (`check_arguments`).
         """
         delivery = message.options.get("delivery")
         if delivery is None:
@@ -88,19 +81,15 @@ class WakingBroker(RedisBroker):
         return message
 
     def do_enqueue(self, queue_name: str, delivery: str, data: bytes) -> None:
-        """Put an encoded message into a queue and wake its consumers."""
         self._sender.do_enqueue(queue_name, delivery, data)
         self._wake(queue_name)
 
     def do_requeue(self, queue_name: str, *deliveries: str | bytes) -> None:
-        """Give messages back to their queue and wake its consumers."""
         self._dispatch("requeue")(queue_name, *deliveries)
         self._wake(queue_name)
 
     def where(self, queue_name: str, deliveries: Sequence[str]) -> dict[str, Whereabouts]:
-        """Say where messages are that were sent with these options `delivery`.
-
-        This costs one exchange with the server for every 500 of them.
+        """Say where messages are that were sent with these options `delivery`, 500 an exchange.
 
         Raises:
             redis.RedisError: the broker cannot be reached, or did not answer in time.
@@ -116,7 +105,6 @@ class WakingBroker(RedisBroker):
         return found
 
     def close(self) -> None:
-        """Close the connections of both clients."""
         super().close()
         self.client.close()
         self.short_timeout_client.close()
@@ -126,15 +114,13 @@ class WakingBroker(RedisBroker):
         return self._active.setdefault(queue_name, ActiveMessages())
 
     def keys(self, queue_name: str) -> QueueKeys:
-        """Return the keys of a queue."""
         return QueueKeys(self.namespace, queue_name)
 
     def _wake(self, queue_name: str) -> None:
-        # They poll, too, if only every so often.
+        # A lost wake-up costs time alone: consumers poll as well.
         with suppress(RedisError):
             self._sender.client.publish(self.keys(queue_name).wake, b"")
 
 
 def current_broker() -> WakingBroker:
-    """Return this process's broker."""
     return cast("WakingBroker", get_broker())

@@ -6,19 +6,18 @@ from enum import Enum
 class Whereabouts(Enum):
     """Where the broker has a message."""
 
-    #: It does not have it.
     NOWHERE = 0
     #: In its queue, or delayed until it is retried.
     WAITING = 1
-    #: A live client has fetched it and not yet acknowledged.
+    #: A live client has fetched it and not yet acknowledged it.
     FETCHED = 2
-    #: So has one that has given no sign of life for `heartbeat_timeout`, or whose clock is slow.
+    #: As above, by one that has been silent for `heartbeat_timeout`, or whose clock is slow.
     FETCHED_BY_SILENT = 3
 
 
-#: Returns the numbers of `Whereabouts`, all of one moment. To look through a queue once is far
-#: quicker than LPOS for each: 20 ms for 200 ids that a queue of 100,000 lacks, against 300 ms; 1 ms
-#: if they are at its head.
+#: Returns the numbers of `Whereabouts`, all of one moment. To read a queue once is far quicker than
+#: LPOS for each: 20 ms for 200 ids that a queue of 100,000 lacks, against 300 ms; 1 ms if they are
+#: at its head.
 LOCATE = """
 local queue, messages, delayed = KEYS[1], KEYS[2], KEYS[3]
 local heartbeats, acks = KEYS[4], KEYS[5]

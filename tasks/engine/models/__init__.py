@@ -1,4 +1,4 @@
-"""What the database holds: when tasks run, what ran, and which processes are there to run it."""
+"""The tables: schedules, runs and processes."""
 
 from tasks.engine.models.outcome import count_errors
 from tasks.engine.models.process import Process, ProcessKind

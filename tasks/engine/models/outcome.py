@@ -1,8 +1,8 @@
-"""What a run leaves behind when it ends: the errors that its result names, and its own error."""
+"""The errors of a run: those that its result names, and the one that ended it."""
 
 from collections.abc import Mapping
 
-#: The end of a longer error is kept: the end of a traceback says the most.
+#: Of a longer error, this many characters are kept: the last ones, which say the most.
 MAX_ERROR_CHARACTERS = 20_000
 
 

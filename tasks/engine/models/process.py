@@ -1,4 +1,4 @@
-"""The processes that are there: each worker, scheduler and command writes a heartbeat."""
+"""Live processes: each worker, scheduler and command writes a heartbeat."""
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -13,8 +13,6 @@ from tasks.engine.conf import liveness_seconds
 
 
 class ProcessKind(models.TextChoices):
-    """What a process does."""
-
     WORKER = "worker"
     SCHEDULER = "scheduler"
     COMMAND = "command"
@@ -24,18 +22,17 @@ class ProcessQuerySet(models.QuerySet["Process"]):
     """Processes by their heartbeat."""
 
     def alive(self) -> Self:
-        """Return the processes with a fresh heartbeat."""
         return self.filter(seen_at__gte=Now() - liveness())
 
     def silent_since(self, moment: datetime) -> Self:
         """Return those without a heartbeat since `moment`.
 
-        A heartbeat in the future is none: the database's clock has been set back since.
+        A heartbeat in the future does not count: the database's clock has been set back since.
         """
         return self.filter(Q(seen_at__lt=moment) | Q(seen_at__gt=Now() + liveness()))
 
     def named(self, process: UUID) -> "models.QuerySet[Process, str]":
-        """Return the host and process id of one, to be displayed."""
+        """Return the host and process id of one, to be displayed, as a query."""
         number = Cast("pid", models.CharField())
         name = Concat("host", Value(", process "), number, output_field=models.CharField())
         return self.filter(pk=process).values_list(name, flat=True)
@@ -69,9 +66,7 @@ class Process(models.Model):
 def known_tasks(processes: Iterable[Process]) -> set[str] | None:
     """Return the tasks that the workers among some processes have actors for.
 
-    Returns:
-        None if that is not known: there is no worker, or one of an earlier version, which does not
-        say.
+    None if that is not known: there is no worker, or one of an earlier version, which does not say.
     """
     known = [process.tasks for process in processes if process.kind == ProcessKind.WORKER]
     return {task for tasks in known for task in tasks} if known and all(known) else None

@@ -1,4 +1,4 @@
-"""The queries on runs."""
+"""Queries on runs."""
 
 from datetime import timedelta
 from typing import TYPE_CHECKING, Self
@@ -24,7 +24,6 @@ class TaskRunQuerySet(models.QuerySet["TaskRun"]):
     """Runs by what is to be done about them."""
 
     def unfinished(self) -> Self:
-        """Return the runs that have not ended."""
         return self.filter(state__in=UNFINISHED)
 
     def finished(self) -> Self:
@@ -36,7 +35,6 @@ class TaskRunQuerySet(models.QuerySet["TaskRun"]):
         return self.filter(scheduled_for__isnull=False)
 
     def due(self) -> Self:
-        """Return the runs to be published now."""
         return self.filter(state=State.PENDING, due_at__lte=Now(), stop_requested_at__isnull=True)
 
     def suspect(self) -> Self:
@@ -44,11 +42,10 @@ class TaskRunQuerySet(models.QuerySet["TaskRun"]):
         return self.filter(crashes__gte=SUSPECT_CRASHES)
 
     def unsuspected(self) -> Self:
-        """Return all runs but the suspects."""
         return self.filter(crashes__lt=SUSPECT_CRASHES)
 
     def to_cancel(self) -> Self:
-        """Return the runs that were asked to stop and that no process works on any more."""
+        """Return the runs that were asked to stop and that no process works on."""
         return self.filter(state__in=(State.PENDING, State.QUEUED), stop_requested_at__isnull=False)
 
     def unacknowledged(self) -> Self:
@@ -60,11 +57,11 @@ class TaskRunQuerySet(models.QuerySet["TaskRun"]):
         )
 
     def waiting(self, *, longer_than: timedelta) -> Self:
-        """Return the runs that were published this long ago and have not been started."""
+        """Return the runs that were published but not started for longer than this."""
         return self.filter(state=State.QUEUED, sent_at__lt=Now() - longer_than)
 
     def orphaned(self) -> Self:
-        """Return the running runs whose process has no row: it has left, or was found gone."""
+        """Return the running runs whose process has no row: it ended, or counted as gone."""
         holder = Process.objects.filter(pk=OuterRef("held_by"))
         return self.filter(~Exists(holder), state=State.RUNNING)
 

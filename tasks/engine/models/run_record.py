@@ -1,7 +1,4 @@
-"""What the ledger holds of a run: its columns, and what can be read off them.
-
-The verbs that change a row are in `tasks/engine/models/run.py`.
-"""
+"""The columns of a run, and what follows from them. Its verbs are in `run.py`."""
 
 from datetime import datetime
 from typing import Any
@@ -20,8 +17,6 @@ MAX_REASON_CHARACTERS = 200
 
 
 class RunRecord(models.Model):
-    """The row of a run."""
-
     task = models.CharField(max_length=100)
     scheduled_for = models.DateTimeField(
         null=True, help_text="The slot; empty for a run that somebody asked for."
@@ -57,9 +52,7 @@ class RunRecord(models.Model):
 
     sends = models.PositiveIntegerField(default=0)
     losses = models.PositiveIntegerField(
-        default=0,
-        db_default=0,
-        help_text="Messages that the broker lost since the last progress.",
+        default=0, db_default=0, help_text="Messages that the broker lost since the last progress."
     )
     attempts = models.PositiveIntegerField(default=0)
     failures = models.PositiveIntegerField(default=0)
@@ -140,17 +133,15 @@ class RunRecord(models.Model):
 
     @property
     def as_of(self) -> datetime:
-        """The moment that its work refers to: the same however often and late it runs."""
+        """The moment that its work refers to, the same for all attempts."""
         return self.scheduled_for or self.created_at
 
     @property
     def is_finished(self) -> bool:
-        """Whether it had ended when the row was read."""
         return self.state not in UNFINISHED
 
     @property
     def can_be_cancelled(self) -> bool:
-        """Whether it was waiting when the row was read."""
         return self.state in {State.PENDING, State.QUEUED}
 
     @property
@@ -162,7 +153,7 @@ class RunRecord(models.Model):
     def summary(self) -> str:
         """The counts of its result, or so far, in words: `1,234 rows deleted, 7 users processed`.
 
-        Empty if it counts nothing. Holds numbers and the names that the code gives them, no data.
+        Empty if it counts nothing. No data: only numbers, and the names that the code gives them.
         """
         counted = {"rows": self.progress.get("rows")} if self.result is None else self.result
         if not isinstance(counted, dict):
@@ -171,7 +162,7 @@ class RunRecord(models.Model):
         return extension_of(self.task).summary(counts) if counts else ""
 
     def message(self) -> Message[Any]:
-        """Return its message. The id is always the same, so that its result can be found."""
+        """Return its message, always with the same id, under which its result is found."""
         return Message(
             queue_name=self.queue,
             actor_name=self.task,

@@ -13,11 +13,7 @@ from tasks.engine.recurrence import Recurrence
 
 
 class Schedule(models.Model):
-    """The times of a task.
-
-    `TASKS_SCHEDULES` gives the first values (`tasks/engine/scheduler/defaults.py`); from then on
-    staff change them.
-    """
+    """The times of a task. Staff change the first values (`tasks/engine/scheduler/defaults.py`)."""
 
     #: A change of any of these restarts the schedule.
     _TIMING: ClassVar = ("crontab", "every", "timezone", "enabled")
@@ -45,8 +41,7 @@ class Schedule(models.Model):
         help_text="A slot that was missed is still run this long after its time.",
     )
     effective_since = models.DateTimeField(
-        editable=False,
-        help_text="When these times were set. Earlier slots are not caught up.",
+        editable=False, help_text="When these times were set. Earlier slots are not caught up."
     )
     last_slot = models.DateTimeField(
         null=True, editable=False, help_text="The latest slot that was claimed or skipped."
@@ -68,8 +63,7 @@ class Schedule(models.Model):
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Save it. New times, or enabling it, restart it: earlier slots are not caught up.
 
-        `last_slot` is the scheduler's to write, so that a form that was opened earlier does not
-        turn it back.
+        Only the scheduler writes `last_slot`: a form that was opened earlier must not turn it back.
         """
         if self._state.adding:
             self.effective_since = database_now()
@@ -83,10 +77,10 @@ class Schedule(models.Model):
 
     @property
     def recurrence(self) -> Recurrence:
-        """When it is due.
+        """Its times.
 
         Raises:
-            ValueError: the times are invalid; `clean` refuses such.
+            ValueError: they are invalid; `clean` refuses such.
         """
         return Recurrence(
             crontab=self.crontab, every=self.every, timezone=self.timezone or settings.TIME_ZONE
@@ -94,24 +88,17 @@ class Schedule(models.Model):
 
     @property
     def handled_until(self) -> datetime:
-        """The moment up to which its slots have been claimed or skipped."""
         return max(self.effective_since, self.last_slot or self.effective_since)
 
     def is_ahead_of(self, now: datetime) -> bool:
-        """Return whether it is handled until the future: the clock has been set back."""
+        """Say whether it is handled until the future: the clock has been set back."""
         return self.handled_until > now + CLOCK_TOLERANCE
 
     @property
     def catch_up(self) -> timedelta:
-        """How long after its time a missed slot is still run."""
         return timedelta(seconds=self.catch_up_seconds)
 
     def clean(self) -> None:
-        """Refuse invalid times.
-
-        Raises:
-            ValidationError: saying what is wrong.
-        """
         super().clean()
         try:
             _ = self.recurrence

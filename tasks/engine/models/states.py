@@ -4,8 +4,6 @@ from django.db import models
 
 
 class State(models.TextChoices):
-    """Where a run stands."""
-
     #: Created; the relay publishes it when it is due.
     PENDING = "pending"
     #: Published to the broker.
@@ -23,8 +21,6 @@ UNFINISHED = (State.PENDING, State.QUEUED, State.RUNNING)
 
 
 class Trigger(models.TextChoices):
-    """What started a run."""
-
     SCHEDULE = "schedule"
     ADMIN = "admin"
     COMMAND = "command"

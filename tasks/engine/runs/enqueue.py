@@ -23,18 +23,13 @@ from tasks.engine.broker.messages import check_arguments
 from tasks.engine.models import State, TaskRun, Trigger
 from tasks.engine.outages import outages
 
-#: How long a run waits for a broker that is away before its message is published again.
+#: How long a run waits for a broker that is away before it is published again.
 PUBLISH_RETRY_DELAY = timedelta(seconds=2)
 
 
 @dataclass(frozen=True)
 class Request:
-    """Who asks for a run, and how.
-
-    Attributes:
-        trigger: how.
-        by: who; None if unknown.
-    """
+    """Who asks for a run (None if unknown), and how."""
 
     trigger: Trigger
     by: AbstractBaseUser | None = None
@@ -59,8 +54,7 @@ class Request:
     def create(self, message: Message[Any], *, scheduled_for: datetime | None = None) -> TaskRun:
         """Create the run of a message that the caller publishes once that is committed.
 
-        Raises:
-            TypeError, ValueError: as for `record`.
+        Raises what `enqueue` raises.
         """
         return self.record(
             message,
@@ -72,11 +66,9 @@ class Request:
         )
 
     def record(self, message: Message[Any], **values: Any) -> TaskRun:
-        """Create the row of a message's run, and do no more; `values` are further fields of it.
+        """Create only the row of a message's run; `values` are further fields of it.
 
-        Raises:
-            TypeError: the actor takes no such arguments, or one cannot be written as JSON.
-            ValueError: the actor's option `check` refuses an argument.
+        Raises what `enqueue` raises.
         """
         check_arguments(get_broker(), message)
         message.encode()
@@ -105,8 +97,8 @@ def send(run: TaskRun) -> bool:
     """Publish a pending run that is due.
 
     Returns:
-        Whether it was published now; otherwise another process did so, or the broker is away and
-        the relay publishes it later.
+        Whether it was published; otherwise another process did so, or the broker is away and the
+        relay publishes it later.
 
     Raises:
         OperationalError, InterfaceError: the database is away.
@@ -115,26 +107,14 @@ def send(run: TaskRun) -> bool:
 
 
 def resend(run: TaskRun, *, lost: bool) -> bool:
-    """Publish a queued run once more.
-
-    Args:
-        run: as it was read.
-        lost: the broker has lost the message that was sent before.
-
-    Returns:
-        As for `send`.
-
-    Raises:
-        OperationalError, InterfaceError: the database is away.
-    """
+    """Publish a queued run once more; `lost` if the broker has lost its message. See `send`."""
     return run.mark_resent(lost=lost) and publish(run)
 
 
 def publish(run: TaskRun) -> bool:
-    """Give the broker the message of a run that is marked as sent.
+    """Publish a run that is marked as sent; say whether the broker accepted its message.
 
-    Returns:
-        Whether the broker accepted it; otherwise the relay publishes it later.
+    If not, the relay publishes it later.
     """
     message = run.message().copy(options={"delivery": str(run.delivery)})
     try:

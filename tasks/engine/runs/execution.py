@@ -17,32 +17,36 @@ from tasks.engine.heartbeat import Heartbeat
 from tasks.engine.models import TaskRun
 from tasks.engine.outages import outages
 
-#: How long one message of a run works before the next one continues it, so that no deploy has to
-#: wait for it and it starves nobody.
+#: How long one message of a run works before the next one continues it, so that no deploy waits for
+#: it and no other run starves.
 SLICE_SECONDS = 20.0
 
 #: Set when this process has been told to stop.
 shutting_down = Event()
 
-_current = local()
+
+class _Current(local):
+    execution: "Execution | None" = None
+
+
+_current = _Current()
 
 
 class Continued(Retry):
-    """The rest of this run is for its next message."""
+    """The next message of this run continues it."""
 
 
 class RunTakenOver(Retry):
-    """Others have taken this process for dead, and released the run to another attempt."""
+    """This process counted as gone, and its run was released to another attempt."""
 
     def __init__(self) -> None:
         super().__init__("this process was held up for too long")
 
 
 class ProgressLost(Retry):
-    """The database has crashed and lost the last steps of this run.
+    """The database has crashed and lost the last steps of this run: they do not wait for the disk.
 
-    Steps do not wait for the disk. What this attempt remembers may be wrong, so another one
-    continues from what the database has.
+    What this attempt remembers may be wrong, so another one continues from what the database has.
     """
 
     def __init__(self) -> None:
@@ -50,14 +54,13 @@ class ProgressLost(Retry):
 
 
 class Stopped(Retry):
-    """Somebody has asked for this run to stop."""
+    """This run was asked to stop."""
 
 
 class Execution:
     """One attempt at a run, in this process.
 
     Attributes:
-        run: the run, as this attempt started it.
         as_of: the moment that its work refers to, the same for all attempts.
         stop_requested: set it to end the run at its next step.
     """
@@ -70,11 +73,9 @@ class Execution:
         sliced: bool = True,
         on_step: Callable[["Execution"], None] = lambda _: None,
     ) -> None:
-        """Prepare an attempt.
+        """Prepare an attempt at a run that was just started for this process.
 
         Args:
-            run: just started for this process.
-            heartbeat: that of this process.
             sliced: leave the rest to the next message after `SLICE_SECONDS`.
             on_step: called with this after each step.
         """
@@ -92,7 +93,6 @@ class Execution:
 
     @property
     def run_id(self) -> int:
-        """The primary key of the run."""
         return self.run.pk
 
     @property
@@ -102,25 +102,23 @@ class Execution:
 
     @property
     def progress(self) -> dict[str, Any]:
-        """The progress that the last step has saved; not to be changed."""
+        """The progress that the last step has saved; do not change it."""
         return self._known or {}
 
     @contextmanager
     def step(self) -> Iterator[dict[str, Any]]:
         """Do a part of the work, and save the progress, in one transaction.
 
-        A database that is away is waited for before the transaction is opened. Errors within the
-        transaction are the caller's, who may repeat the step.
+        Before the transaction, this waits while the database is away. Errors within it reach the
+        caller, who may repeat the step.
 
         Yields:
-            The progress, to be read and changed. If the block ends well, it is committed with
-            whatever the block did to the database; otherwise neither is.
+            The progress, to be read and changed. If the block succeeds, it is committed with what
+            the block did to the database; otherwise neither is.
 
         Raises:
             Continued: the slice is over, or this process is to stop.
-            Stopped: somebody has asked for the run to stop.
-            ProgressLost: the database has lost earlier steps.
-            RunTakenOver: the run is another attempt's.
+            Stopped, ProgressLost, RunTakenOver: see there.
         """
         if self.stop_requested.is_set():
             raise Stopped
@@ -155,8 +153,8 @@ class Execution:
     def _before(self) -> dict[str, Any]:
         """Return the progress that earlier steps have saved.
 
-        While the run is ours, nobody else writes it. So it is read only at first, and after a step
-        that failed: that one may have been committed all the same.
+        While the run is this attempt's, no other writes it. So it is read only at first, and after
+        a step that failed: that one may have been committed nevertheless.
         """
         if self._known is not None and self._attempted is None:
             return self._known
@@ -167,7 +165,7 @@ class Execution:
         return stored
 
     def _remembered(self) -> list[Any]:
-        """Return what the database may hold, in the form in which it holds it."""
+        """Return the progress that the database may hold, as it holds it."""
         remembered = (self._known, self._attempted)
         return [json.loads(json.dumps(progress)) for progress in remembered if progress is not None]
 
@@ -179,17 +177,16 @@ class Execution:
         Raises:
             OperationalError, InterfaceError: it is away, and this process is to stop.
         """
+
+        def read() -> R:
+            # After a freeze, write a heartbeat first, or the run is released to other processes.
+            self._heartbeat.beat_if_late()
+            return do()
+
         started = monotonic()
-        done = outages.retry_until_database_returns(
-            lambda: self._while_alive(do), until=shutting_down
-        )
+        done = outages.retry_until_database_returns(read, until=shutting_down)
         self._ends += monotonic() - started
         return done
-
-    def _while_alive[R](self, do: Callable[[], R]) -> R:
-        # A process that was frozen writes a heartbeat first, or the run would be taken from it.
-        self._heartbeat.beat_if_late()
-        return do()
 
     def _reason_to_end(self) -> Retry:
         if self.run.is_to_stop():
@@ -198,7 +195,7 @@ class Execution:
 
 
 class Unrecorded:
-    """What an actor sees that is called outside of any run: progress is kept in memory alone.
+    """What an actor sees that is called outside of any run: its progress is kept in memory alone.
 
     Its steps may be part of a larger transaction, and never end it.
     """
@@ -211,25 +208,21 @@ class Unrecorded:
 
     @contextmanager
     def step(self) -> Iterator[dict[str, Any]]:
-        """Do a part of the work in one transaction; yield the progress."""
         progress = deepcopy(self._progress)
         with transaction.atomic():
             yield progress
         self._progress = progress
 
     def read[R](self, do: Callable[[], R]) -> R:
-        """Read from the database outside of any step."""
         return do()
 
 
 def current_run() -> Execution | Unrecorded:
     """Return the run that this thread works on."""
-    execution: Execution | None = getattr(_current, "execution", None)
-    return execution or Unrecorded()
+    return _current.execution or Unrecorded()
 
 
 def set_current(execution: Execution | None) -> Execution | None:
     """Set what `current_run` returns in this thread; return what was set before."""
-    before: Execution | None = getattr(_current, "execution", None)
-    _current.execution = execution
+    before, _current.execution = _current.execution, execution
     return before

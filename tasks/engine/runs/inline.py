@@ -1,4 +1,4 @@
-"""Runs that a command executes itself, instead of a worker, and that are recorded all the same."""
+"""Runs that a command executes itself, instead of a worker; they are recorded as others are."""
 
 import signal
 from collections.abc import Callable, Iterator
@@ -18,12 +18,12 @@ from tasks.engine.models import ProcessKind, State, TaskRun
 from tasks.engine.runs.enqueue import Request
 from tasks.engine.runs.execution import Execution, ProgressLost, Stopped, set_current
 
-#: Why a run was cancelled whose command was told to end.
+#: The reason of a run that was cancelled because its command was told to end.
 INTERRUPTED = "Its command was interrupted."
 
 
 class Interrupted(Exception):  # noqa: N818  (it says what became of the run)
-    """The database failed in the middle: a worker continues the run."""
+    """The database failed during the run: a worker continues it."""
 
 
 def run_inline[R](
@@ -39,7 +39,7 @@ def run_inline[R](
 
     Args:
         request: who asks for the run.
-        message: what a worker would be sent.
+        message: the one that a worker would get.
         on_progress: called when the run has started, and after each of its steps.
 
     Returns:
@@ -47,9 +47,7 @@ def run_inline[R](
 
     Raises:
         Stopped: the run was told to stop, here or by an operator.
-        ProgressLost: the database has lost steps; a worker continues the run.
-        RunTakenOver: this process was held up, and a worker has taken the run over.
-        Interrupted: the database failed; a worker continues the run.
+        ProgressLost, RunTakenOver, Interrupted: a worker continues the run.
         TypeError, ValueError: the message's arguments are refused.
     """
     with Heartbeat(ProcessKind.COMMAND) as heartbeat:
@@ -88,7 +86,7 @@ def call_actor[R](execution: Execution, message: Message[R]) -> R:
 def failure_recorded(run: TaskRun) -> Iterator[None]:
     """Record how a run ended if the block raises.
 
-    If the database is away even for that, a worker finds the run without its process.
+    If the database is away even for that, the run is an orphan, and a worker continues it.
     """
     try:
         yield

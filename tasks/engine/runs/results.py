@@ -16,12 +16,9 @@ from tasks.engine.runs.result_backend import RunFailed
 
 
 def store_result(run: TaskRun) -> None:
-    """Store the result of a finished run, for whoever waits for its message."""
+    """Store the result of a finished run, for callers that wait for its message."""
     if run.state == State.SUCCEEDED:
-        _store(
-            run,
-            lambda backend, message: backend.store_result(message, run.result, RESULT_TTL_MS),
-        )
+        _store(run, lambda to, message: to.store_result(message, run.result, RESULT_TTL_MS))
     elif run.state == State.FAILED:
         store_exception(run, RunFailed(run.error_summary))
     elif run.state == State.CANCELLED:
@@ -29,19 +26,15 @@ def store_result(run: TaskRun) -> None:
 
 
 def store_exception(run: TaskRun, exception: BaseException) -> None:
-    """Store why a run failed, for whoever waits for its message."""
+    """Store why a run failed, for callers that wait for its message."""
     # Dramatiq accepts any, whatever its annotation says: its own time limit is no Exception.
-    reason = cast("Exception", exception)
-    _store(run, lambda backend, message: backend.store_exception(message, reason, RESULT_TTL_MS))
+    error = cast("Exception", exception)
+    _store(run, lambda to, message: to.store_exception(message, error, RESULT_TTL_MS))
 
 
 def _store(run: TaskRun, store: Callable[[ResultBackend, Message[Any]], None]) -> None:
     """Store something if the actor stores results; while the broker is away, the row must do."""
     broker = get_broker()
-    try:
-        wanted = broker.get_actor(run.task).options.get("store_results")
-    except ActorNotFound:
-        return
-    if wanted:
-        with suppress(RedisError):
+    with suppress(ActorNotFound, RedisError):
+        if broker.get_actor(run.task).options.get("store_results"):
             store(broker.get_results_backend(), run.message())

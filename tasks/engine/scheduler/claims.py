@@ -1,4 +1,4 @@
-"""Claims slots: creates one row for each, however many schedulers there are.
+"""Claims slots: creates one row for each, however many schedulers run.
 
 A claim locks the schedule's row, reads the database's clock, and handles every slot since the last
 one that was handled. The latest slot is run, unless it is too old or the previous run has not
@@ -27,15 +27,12 @@ TOO_LATE = "Missed, and too late to catch up."
 
 @short_transaction(wait_for_disk=True)
 def claim(schedule_id: int) -> TaskRun | None:
-    """Handle the slots of a schedule that have come.
-
-    Returns:
-        The run to publish, if there is one.
+    """Handle the slots of a schedule that have come; return the run to publish, if any.
 
     Raises:
         ActorNotFound: this version of the code has no actor for the schedule's task.
     """
-    # Others who claim these slots or change the schedule wait here. (SQLite has one writer.)
+    # Other claims of these slots and changes of the schedule wait here. (SQLite has one writer.)
     schedule = Schedule.objects.select_for_update().filter(pk=schedule_id, enabled=True).first()
     if schedule is None:
         return None
@@ -63,8 +60,8 @@ def reason_to_skip(schedule: Schedule, slot: datetime, now: datetime) -> str:
     if now - slot > schedule.catch_up:
         return TOO_LATE
     runs = TaskRun.objects.filter(task=schedule.task)
-    in_the_way = runs.of_schedules().unfinished() | runs.filter(scheduled_for=slot)
-    for earlier in in_the_way.order_by()[:1]:
+    conflicts = runs.of_schedules().unfinished() | runs.filter(scheduled_for=slot)
+    for earlier in conflicts.order_by()[:1]:
         return f"The run of {earlier.scheduled_for:%Y-%m-%d %H:%M:%S} UTC is unfinished."
     return ""
 
@@ -86,7 +83,7 @@ def reset_after_clock_change(schedule: Schedule, now: datetime) -> None:
     """Turn a schedule back to now if it has handled later slots.
 
     The database's clock was ahead and has been set back. Otherwise the schedule would not run until
-    the clock was there again. The slots that ran too early do not run again.
+    the clock reached those slots again. The slots that ran too early do not run again.
     """
     if not schedule.is_ahead_of(now):
         return

@@ -1,4 +1,4 @@
-"""The first values of schedules: the engine's own, and those that a project hands in.
+"""The first values of schedules: the engine's own, and the project's.
 
 `TASKS_SCHEDULES` is the dotted path of the project's list of them. An entry of the list for a task
 of the engine replaces the engine's.
@@ -25,7 +25,6 @@ class DefaultSchedule:
     """The first values of a schedule.
 
     Attributes:
-        task: the name of an actor.
         crontab: when, in the site's time zone.
         every: instead of a crontab, an interval in seconds.
         catch_up: how long after its time a missed slot is still run.
@@ -53,11 +52,7 @@ ENGINE_SCHEDULES = (
 
 
 def add_missing_schedules() -> None:
-    """Create a row for every default whose task has none; existing rows stay as staff have them.
-
-    Raises:
-        ImproperlyConfigured: an entry of `TASKS_SCHEDULES` is wrong; says which.
-    """
+    """Create a row for every default whose task has none; existing rows stay as staff set them."""
     existing = set(Schedule.objects.values_list("task", flat=True))
     for default in default_schedules():
         if default.task not in existing:
@@ -77,25 +72,20 @@ def default_schedules() -> list[DefaultSchedule]:
     Raises:
         ImproperlyConfigured: an entry of `TASKS_SCHEDULES` is wrong; says which.
     """
-    for error in find_errors():
+    for error in check_default_schedules():
         raise ImproperlyConfigured(error.msg)
     defaults = {default.task: default for default in (*ENGINE_SCHEDULES, *project_schedules())}
     return list(defaults.values())
 
 
-def check_default_schedules(**_: Any) -> list[CheckMessage]:
-    """Check `TASKS_SCHEDULES`, as one of Django's system checks."""
-    return list(find_errors())
-
-
 def project_schedules() -> Any:
-    """Import what `TASKS_SCHEDULES` names; nothing if it is not set."""
+    """Import the value that `TASKS_SCHEDULES` names; nothing if it is not set."""
     path = getattr(settings, "TASKS_SCHEDULES", None)
     return import_string(path) if path else ()
 
 
-def find_errors() -> Iterator[CheckMessage]:
-    """Yield what is wrong with the project's default schedules."""
+def check_default_schedules(**_: Any) -> Iterator[CheckMessage]:
+    """Check `TASKS_SCHEDULES`, as one of Django's system checks."""
     try:
         entries = project_schedules()
     except (ImportError, TypeError, ValueError) as error:

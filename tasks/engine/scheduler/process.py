@@ -45,10 +45,9 @@ LAST_TICK_SECONDS = 5.0
 #: The process ends itself when a tick takes longer than this.
 STUCK_SECONDS = 60
 
-#: Slots that can be claimed at the same time.
 CLAIMING_THREADS = 4
 
-#: APScheduler calls us this long before a slot, so that we are ready when it comes.
+#: APScheduler calls this long before a slot, so that the thread is ready when the slot comes.
 LEAD = timedelta(milliseconds=50)
 
 #: The longest wait for a slot whose moment has not come by the database's clock.
@@ -59,13 +58,14 @@ TOLERANCE = timedelta(milliseconds=200)
 
 
 class Scheduler:
-    """One scheduler; others may run beside it."""
+    """One scheduler; others may run at the same time.
+
+    `run_once` and `tick` raise OperationalError or InterfaceError while the database is away, and
+    redis.RedisError while the broker is.
+    """
 
     def __init__(self, *, alive_file: Path | None = None) -> None:
-        """Prepare a scheduler that does not run yet.
-
-        Args:
-            alive_file: touched at every tick, for a health check.
+        """Prepare a scheduler that touches `alive_file` at every tick, for a health check.
 
         Raises:
             ImproperlyConfigured: an entry of `TASKS_SCHEDULES` is wrong.
@@ -88,7 +88,6 @@ class Scheduler:
         )
 
     def run(self) -> None:
-        """Run until SIGTERM or SIGINT."""
         signal.signal(signal.SIGTERM, self._stop)
         signal.signal(signal.SIGINT, self._stop)
         ticking = Thread(target=self._keep_ticking, name="tick", daemon=True)
@@ -101,12 +100,7 @@ class Scheduler:
         logger.info("scheduler stopped")
 
     def run_once(self) -> None:
-        """Claim and relay once.
-
-        Raises:
-            OperationalError, InterfaceError: the database is away.
-            redis.RedisError: the broker is away.
-        """
+        """Claim and relay, and return."""
         add_missing_schedules()
         self._claim_due_slots(database_now())
         self._relay.run()
@@ -114,7 +108,7 @@ class Scheduler:
             self._release_orphans()
 
     def _release_orphans(self) -> None:
-        """Stay until it is known which processes are gone: a live one is heard of meanwhile."""
+        """Release orphans; wait first until a live process would have written a heartbeat."""
         with self._heartbeat:
             while self._heartbeat.contact.gone_before() is None:
                 sleep(1)
@@ -123,12 +117,7 @@ class Scheduler:
             self._relay.run()
 
     def tick(self) -> None:
-        """Claim the slots that were missed, plan the next ones, and relay.
-
-        Raises:
-            OperationalError, InterfaceError: the database is away.
-            redis.RedisError: the broker is away.
-        """
+        """Claim the slots that were missed, plan the next ones, and relay."""
         if not self._set_up:
             add_missing_schedules()
             self._set_up = True
@@ -138,7 +127,7 @@ class Scheduler:
         self._relay.run()
 
     def _claim_due_slots(self, now: datetime) -> list[Schedule]:
-        """Claim the slots that have come; return the enabled schedules that can be used."""
+        """Claim the slots that have come; return the enabled schedules that are usable."""
         usable = []
         for schedule in Schedule.objects.filter(enabled=True):
             try:
@@ -169,7 +158,6 @@ class Scheduler:
         connections.close_all()
 
     def _plan(self, schedules: Iterable[Schedule]) -> None:
-        """Plan the next slot of each schedule with APScheduler."""
         planned = {job.id: job for job in self._clock.get_jobs()}
         for schedule in schedules:
             job = planned.pop(str(schedule.pk), None)
@@ -178,11 +166,11 @@ class Scheduler:
                 continue
             self._plan_slot(moment, schedule.pk)
         for job in planned.values():
-            with suppress(JobLookupError):  # It has started meanwhile.
+            with suppress(JobLookupError):  # It has just started.
                 job.remove()
 
     def _next_slot(self, schedule: Schedule) -> datetime:
-        """Return when, by this machine's clock, the next slot comes."""
+        """Return the moment of the next slot, by this machine's clock."""
         return next(schedule.recurrence.after(timezone.now() + self._ahead)) - self._ahead
 
     def _plan_slot(self, moment: datetime, schedule_id: int) -> None:
@@ -215,19 +203,15 @@ class Scheduler:
             with outages.skipping_locked(name):
                 run = claim(schedule_id)
                 if run and publish(run):
-                    logger.info(
-                        "run published",
-                        task=run.task,
-                        run=run.pk,
-                        message_id=str(run.message_id),
-                    )
+                    sent = str(run.message_id)
+                    logger.info("run published", task=run.task, run=run.pk, message_id=sent)
         except (TypeError, ValueError) as error:
             outages.report(name, error, how="unusable")
 
     def _watch(self) -> None:
         """End the process, so that it is restarted, if a tick does not end.
 
-        Counts its own seconds, so that time for which the whole process was frozen does not count.
+        This counts its own seconds, so that time in which the process was frozen does not count.
         """
         seen, seconds = self._ticks, 0
         while not self._stopped.wait(1):

@@ -1,5 +1,5 @@
 """Keeps every run moving: publishes those that are due, resends those that the broker has lost,
-releases orphans, and fails, with the reason, those that cannot go on.
+releases orphans, and fails, with the reason, those that cannot continue.
 
 Any number of relays may run at once: each change is a verb of the run, which succeeds for one.
 """
@@ -32,10 +32,10 @@ logger = structlog.get_logger(__name__)
 #: Runs in one query, the oldest first.
 RUNS_PER_QUERY = 200
 
-#: Queries for waiting runs in one pass; the next pass, a few seconds later, goes on with the rest.
+#: Queries for waiting runs in one pass; the next pass, a few seconds later, checks the rest.
 QUERIES_PER_PASS = 10
 
-#: After this long in the queue, the relay asks the broker whether it still has the message.
+#: After this long in the queue, the relay asks the broker whether it still has a run's message.
 ASK_AFTER = timedelta(seconds=10)
 
 #: A run fails when the broker lost this many of its messages in a row.
@@ -56,11 +56,6 @@ class Relay:
     """The relay of one process."""
 
     def __init__(self, contact: Contact) -> None:
-        """Prepare a relay.
-
-        Args:
-            contact: this process's contact with the database.
-        """
         self._contact = contact
         #: The processes that were silent at the last pass, and since when (monotonic seconds).
         self._silent: dict[UUID, float] = {}
@@ -80,7 +75,6 @@ class Relay:
             self._resend_stuck()
 
     def _release_orphans(self) -> None:
-        """Release the runs whose process is gone; fail those that keep killing it."""
         since = self._contact.gone_before()
         if since is None:
             return
@@ -90,7 +84,7 @@ class Relay:
         for process in silent:
             if now - self._silent[process.pk] < CONFIRM_SECONDS:
                 continue
-            # Unless it has written a heartbeat meanwhile.
+            # Only if it has written no heartbeat meanwhile.
             gone, _ = Process.objects.silent_since(since).filter(pk=process.pk).delete()
             if gone:
                 logger.warning("process gone", process=str(process), seen_at=process.seen_at)
@@ -99,7 +93,6 @@ class Relay:
                 release_orphan(run)
 
     def _resend_stuck(self) -> None:
-        """Resend what the broker has lost, or what a worker has fetched and does not start."""
         broker = get_broker()
         if not isinstance(broker, WakingBroker):
             return
@@ -132,14 +125,7 @@ def unlocked[M: Model](rows: QuerySet[M]) -> list[M]:
         return list(rows.select_for_update(skip_locked=True)[:RUNS_PER_QUERY])
 
 
-def is_locked(run: TaskRun) -> bool:
-    """Return whether another transaction holds a lock on a run's row."""
-    with transaction.atomic():
-        return not TaskRun.objects.select_for_update(skip_locked=True).filter(pk=run.pk)
-
-
 def release_orphan(run: TaskRun) -> None:
-    """Release an orphan, or fail it if it keeps killing its process."""
     if run.crashes + 1 >= MOST_CRASHES:
         orphaned = Q(pk__in=TaskRun.objects.filter(pk=run.pk).orphaned())
         reason = f"Its process died {MOST_CRASHES} times without any progress in between."
@@ -149,7 +135,6 @@ def release_orphan(run: TaskRun) -> None:
 
 
 def cancel_stopped() -> None:
-    """Cancel the runs that were asked to stop and that no process works on any more."""
     for run in unlocked(TaskRun.objects.to_cancel().order_by("pk")):
         with outages.skipping_locked(str(run)):
             if run.cancel(run.reason):
@@ -161,7 +146,7 @@ def publish_due() -> bool:
     """Publish the runs that are due and whose task a live worker knows.
 
     Returns:
-        Whether the broker took them all.
+        Whether the broker accepted them all.
     """
     due = TaskRun.objects.due()
     known = known_tasks(Process.objects.alive())
@@ -185,13 +170,10 @@ def fail_unknown(due: TaskRunQuerySet) -> None:
 
 
 def publish_suspect(due: TaskRunQuerySet) -> bool:
-    """Publish one suspect, of a queue in which no other is active.
+    """Publish one suspect, of a queue in which no other is active; say if the broker accepted it.
 
     A run that kills its process interrupts every other run there. One at a time, suspects do not
     interrupt each other until all of them fail.
-
-    Returns:
-        Whether the broker took it.
     """
     if not due.suspect().exists():
         return True
@@ -221,7 +203,7 @@ def resend_stuck(broker: WakingBroker, queue: str, runs: Sequence[TaskRun]) -> N
         stuck = where is Whereabouts.FETCHED_BY_SILENT or (
             where is Whereabouts.FETCHED and run.sent_at is not None and run.sent_at < long_ago
         )
-        if not (lost or stuck) or is_locked(run):
+        if not (lost or stuck) or not unlocked(TaskRun.objects.filter(pk=run.pk)):
             continue
         with outages.skipping_locked(str(run)):
             if lost and run.losses + 1 >= MOST_LOSSES:
@@ -232,7 +214,7 @@ def resend_stuck(broker: WakingBroker, queue: str, runs: Sequence[TaskRun]) -> N
 
 
 def fail_run(run: TaskRun, reason: str, *conditions: Q) -> None:
-    """Fail a run that has not changed meanwhile; log it, and store the result for who waits."""
+    """Fail a run that meets the conditions, and store the result for callers that wait for it."""
     if run.fail(reason, *conditions):
         run.refresh_from_db()
         store_result(run)

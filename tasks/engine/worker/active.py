@@ -16,14 +16,9 @@ class ActiveAttempts:
         self._strays: AbstractSet[Attempt] = set()
 
     def reserve(self, attempt: Attempt, reserved: set[Attempt]) -> bool:
-        """Reserve an attempt, unless another thread has it.
+        """Reserve an attempt, unless another thread has it; say whether it is this thread's.
 
-        Args:
-            attempt: which.
-            reserved: those that this thread has reserved; this one is added.
-
-        Returns:
-            Whether it is this thread's.
+        It is added to `reserved`, the attempts that this thread has reserved.
         """
         with self._lock:
             if attempt in self._attempts - reserved:
@@ -38,12 +33,10 @@ class ActiveAttempts:
             self._attempts -= attempts
 
     def find_strays(self, held: AbstractSet[Attempt]) -> AbstractSet[Attempt]:
-        """Return those of this process's attempts that no thread works on, as at the last look.
+        """Return the attempts that no thread works on, now and at the call before.
 
-        Two looks are needed, as a row and this set do not change at the same moment.
-
-        Args:
-            held: the attempts that are this process's by their rows.
+        Two calls are needed, as a row and this set do not change at the same moment. `held` are the
+        attempts that are this process's by their rows.
         """
         with self._lock:
             strays = held - self._attempts

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from datetime import timedelta
+from uuid import UUID
 
 import structlog
 from django.db import connections
@@ -20,15 +21,15 @@ from tasks.engine.worker.opening import open_attempt, uuid_from
 
 logger = structlog.get_logger(__name__)
 
-#: Before a run is published again whose task the worker that got it does not know.
+#: Before a run is published again, if the worker that got its message does not know its task.
 UNKNOWN_TASK_DELAY = timedelta(seconds=5)
 
 
 class Attempts:
     """Opens and closes the attempts of one worker process.
 
-    Each thread knows the run that it works on (`tasks/engine/runs/execution.py`). A process may
-    work on a message twice, once for each attempt; each attempt closes only itself.
+    Each thread knows its run (`tasks/engine/runs/execution.py`). A process may work on a message
+    twice, once for each attempt; each attempt closes only itself.
     """
 
     def __init__(self) -> None:
@@ -36,7 +37,6 @@ class Attempts:
         self._active = ActiveAttempts()
 
     def start(self, *, queues: Collection[str], tasks: Collection[str]) -> None:
-        """Start the heartbeat of a worker that serves these queues and knows these tasks."""
         self._heartbeat = Heartbeat(
             ProcessKind.WORKER, queues=queues, tasks=tasks, on_beat=self._put_strays_back
         )
@@ -47,7 +47,7 @@ class Attempts:
         shutting_down.set()
 
     def stop(self) -> None:
-        """Stop the heartbeat; others may continue the runs that this worker could not finish."""
+        """Stop the heartbeat; other workers may continue the runs that this one did not finish."""
         if self._heartbeat:
             self._heartbeat.stop()
 
@@ -68,7 +68,7 @@ class Attempts:
                 lambda: self._open(message, reserved), until=shutting_down
             )
         except Exception as error:
-            # Without its run the message must not be processed. The relay will find the run.
+            # Without its run the message must not be processed. The relay resends the run.
             message.options["store_results"] = False
             logger.exception("run not opened", task=message.actor_name)
             raise SkipMessage from error
@@ -103,15 +103,15 @@ class Attempts:
                 until=shutting_down,
             )
         except DATABASE_AWAY:
-            raise  # And this process is to stop: the relay releases the run.
+            raise  # This process is to stop: the relay releases the run.
         except Exception as failure:
-            # Such as a result that the database cannot hold. Nobody else would end this run.
+            # Such as a result that the database cannot hold. Nothing else would end this run.
             error = format_error(failure)
             logger.exception("run not closed", task=run.task, run=run.pk)
             outages.retry_until_database_returns(lambda: run.fail(error), until=shutting_down)
             message.options["store_results"] = False
         finally:
-            # Not before: until then it is this thread's to end.
+            # Not before: until then this thread has to end it.
             self._active.release({execution.attempt})
 
     @staticmethod
@@ -146,14 +146,12 @@ class Attempts:
         finally:
             connections.close_all()
 
-    def _put_strays_back(self) -> None:
+    def _put_strays_back(self, process: UUID) -> None:
         """Put runs back that are this process's by their rows, and that no thread works on.
 
-        Such as after a fail-over to a database that does not have the end of a run.
+        This happens after a failover to a database that does not have the end of a run.
         """
-        if self._heartbeat is None:
-            return
-        held = TaskRun.objects.filter(state=State.RUNNING, held_by=self._heartbeat.id)
+        held = TaskRun.objects.filter(state=State.RUNNING, held_by=process)
         strays = self._active.find_strays(set(held.values_list("pk", "attempts")))
         for pk, attempts in strays:
             for run in held.filter(pk=pk, attempts=attempts):

@@ -25,10 +25,10 @@ from tasks.engine.runs.results import store_exception, store_result
 
 logger = structlog.get_logger(__name__)
 
-#: Not the actor's fault: the run is tried again, and this does not count as a failure.
+#: Not the actor's fault: the run continues, and this does not count as a failure.
 INTERRUPTIONS = (*DATABASE_AWAY, redis.RedisError, Shutdown)
 
-#: What the broker's client raises if the broker is away, or accepts nothing from anybody for now.
+#: What the broker's client raises if the broker is away, or refuses every client for now.
 BROKER_AWAY = (
     redis.ConnectionError,
     redis.TimeoutError,
@@ -36,13 +36,12 @@ BROKER_AWAY = (
     redis.OutOfMemoryError,
 )
 
-#: Before a run continues that was interrupted: three times as long after each interruption without
-#: any progress, so that a table locked for two minutes does not use all of them up.
+#: Before an interrupted run continues: three times as long after each interruption without
+#: progress, so that a table locked for two minutes does not use up `MOST_CRASHES`.
 MIN_INTERRUPTION_DELAY = timedelta(seconds=5)
 MAX_INTERRUPTION_DELAY = timedelta(seconds=60)
 
-#: Before a run continues that this process has left to others, as it is to stop: it would fetch its
-#: own message again.
+#: Before a run continues if this process is to stop: it would fetch its own message again.
 SHUTDOWN_DELAY = timedelta(seconds=1)
 
 #: For actors that set no limits of their own; milliseconds, as in Dramatiq's options.
@@ -58,17 +57,10 @@ def close_attempt(
     result: object,
     exception: BaseException | None,
 ) -> None:
-    """Record how an attempt ended.
+    """Record how an attempt ended: its actor returned `result`, or raised `exception`.
 
-    Dramatiq must not store a result unless this attempt has ended the run: then the message's
-    option `store_results` is switched off.
-
-    Args:
-        broker: knows the actor's options.
-        message: the message that the attempt was for.
-        execution: the attempt.
-        result: what the actor returned.
-        exception: what it raised instead.
+    Dramatiq must not store a result unless this attempt has ended the run: otherwise this switches
+    off the message's option `store_results`.
 
     Raises:
         OperationalError, InterfaceError: the database is away.
@@ -96,7 +88,7 @@ def close_attempt(
 def _close_failed(
     execution: Execution, options: Mapping[str, Any], exception: BaseException
 ) -> None:
-    """Schedule another attempt, or fail the run."""
+    """Put the run back for another attempt, or fail it."""
     run = execution.run
     crashes = TaskRun.objects.values_list("crashes", flat=True).get(pk=run.pk)
     error = format_error(exception)
@@ -113,15 +105,15 @@ def _close_failed(
     elif not is_expected and run.failures < options.get("max_retries", MAX_RETRIES):
         run.retry(error, after=_backoff(options, run.failures))
         return
-    # Not by message.fail(), which makes a dead letter: all there is to know is in the row.
+    # Not by message.fail(), which makes a dead letter: the row has it all.
     if run.fail(error) or _ended_here(run):
         store_exception(run, exception)
 
 
 def _is_interruption(exception: BaseException, execution: Execution) -> bool:
-    """Say whether an attempt was ended by something that is not the actor's fault.
+    """Say whether an attempt ended through no fault of the actor's.
 
-    Neither is its time limit, if the time passed while the database was away or the process frozen.
+    A time limit is not its fault if time passed while the database was away or the process frozen.
     """
     if isinstance(exception, TimeLimitExceeded):
         return execution.was_held_up()
@@ -129,12 +121,12 @@ def _is_interruption(exception: BaseException, execution: Execution) -> bool:
 
 
 def _ended_here(run: TaskRun) -> bool:
-    """Say whether this attempt has ended the run: the database's answer was lost on its way."""
+    """Say whether this attempt has ended the run, and the database's answer was lost."""
     return TaskRun.objects.filter(pk=run.pk, attempts=run.attempts).finished().exists()
 
 
 def _backoff(options: Mapping[str, Any], failures: int) -> timedelta:
-    """Return how long to wait after so many earlier failures: twice as long each time."""
+    """Return how long to wait after a number of earlier failures: twice as long each time."""
     shortest = options.get("min_backoff", MIN_BACKOFF_MILLISECONDS)
     longest = options.get("max_backoff", MAX_BACKOFF_MILLISECONDS)
     return timedelta(milliseconds=min(shortest * 2**failures, longest))

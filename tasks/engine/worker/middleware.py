@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 def is_recorded(broker: Broker, actor_name: str) -> bool:
     """Say whether an actor's attempts are recorded; false if this process does not know the actor.
 
-    Of an actor with `recorded=False` only the end is recorded, and only if its message has a run,
-    as when a schedule asked for it.
+    Of an actor with `recorded=False` only the end is recorded, if its message has a run, as with a
+    schedule.
     """
     try:
         return bool(broker.get_actor(actor_name).options.get("recorded", True))
@@ -49,26 +49,18 @@ class RunLedger(Middleware):
         return Attempts()
 
     def before_worker_boot(self, broker: Broker, worker: Worker) -> None:
-        """Start this worker's heartbeat."""
         self._attempts.start(
             queues=worker.consumer_whitelist or broker.get_declared_queues(),
             tasks=broker.get_declared_actors(),
         )
 
     def before_worker_shutdown(self, broker: Broker, worker: Worker) -> None:  # noqa: ARG002
-        """Let runs end at their next step."""
         self._attempts.shut_down()
 
     def after_worker_shutdown(self, broker: Broker, worker: Worker) -> None:  # noqa: ARG002
-        """Stop this worker's heartbeat."""
         self._attempts.stop()
 
     def before_process_message(self, broker: Broker, message: MessageProxy) -> None:
-        """Start an attempt at the message's run.
-
-        Raises:
-            SkipMessage: the run has ended, or another attempt at it is active.
-        """
         if not message.failed and is_recorded(broker, message.actor_name):
             self._attempts.open(message)
 
@@ -80,14 +72,12 @@ class RunLedger(Middleware):
         result: Any | None = None,
         exception: BaseException | None = None,
     ) -> None:
-        """Record how the attempt ended."""
         if is_recorded(broker, message.actor_name):
             self._attempts.close(broker, message, result=result, exception=exception)
         elif not message.failed:
             self._attempts.close_unrecorded(message, result=result, exception=exception)
 
     def before_nack(self, broker: Broker, message: MessageProxy) -> None:
-        """Leave a message that this process has no actor for to one that has."""
         if message.actor_name not in broker.get_declared_actors():
             self._attempts.give_back(message)
 
@@ -98,18 +88,11 @@ class UnrecordedRetries(Retries):
     Dramatiq's wait in a queue of their own, and are lost if the broker is away when they come due.
     """
 
-    def after_process_message(
-        self,
-        broker: Broker,
-        message: MessageProxy,
-        *,
-        result: Any | None = None,
-        exception: BaseException | None = None,
-    ) -> None:
+    def after_process_message(self, broker: Broker, message: MessageProxy, **outcome: Any) -> None:
         """Send a failed message again; with the broker away it becomes a dead letter instead."""
         if is_recorded(broker, message.actor_name):
             return
         try:
-            super().after_process_message(broker, message, result=result, exception=exception)
+            super().after_process_message(broker, message, **outcome)
         except RedisError:
             message.fail()

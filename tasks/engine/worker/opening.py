@@ -27,8 +27,6 @@ def open_attempt(
 
     Args:
         message: one whose id is a UUID.
-        heartbeat: this process's.
-        active: this process's.
         reserved: the attempts that this thread has reserved in earlier calls; more may be added.
 
     Returns:
@@ -44,7 +42,7 @@ def open_attempt(
     if run.is_finished:
         store_result(run)
         return None
-    # It may have been started, and the database's answer have been lost.
+    # An earlier call may have started it, and the database's answer have been lost.
     started = (run.pk, run.attempts) in reserved and run.held_by == heartbeat.id
     if not started and not (
         active.reserve((run.pk, run.attempts + 1), reserved) and _start(run, delivery, heartbeat)
@@ -61,10 +59,10 @@ def _start(run: TaskRun, delivery: UUID | None, heartbeat: Heartbeat) -> bool:
     except OperationalError as error:
         if not is_locked(error):
             raise
-        # The relay publishes it again when whoever holds its row has let go.
+        # The relay resends it when its row is free.
         logger.warning("run locked by somebody else", task=run.task, run=run.pk)
         return False
-    # Others may have taken this process for dead; only a live process may start a run.
+    # This process may count as gone to others; only a live process may start a run.
     if Process.objects.alive().filter(pk=heartbeat.id).exists():
         return False
     heartbeat.beat()
@@ -72,12 +70,12 @@ def _start(run: TaskRun, delivery: UUID | None, heartbeat: Heartbeat) -> bool:
 
 
 def _run_of(message: MessageProxy, message_id: UUID, delivery: UUID | None) -> TaskRun | None:
-    """Return a message's run; None where there should be one and is none."""
+    """Return a message's run; None if it should have one and has none."""
     run = TaskRun.objects.filter(message_id=message_id).first()
     if run or delivery is None:
         return run or _record(message, message_id)
-    # Its row was committed before it was published, and is gone: the database has lost its last
-    # moments. The slot is claimed again, or whoever asked for the run knows that it failed.
+    # Its row was committed before it was published, and no longer exists: the database has lost its
+    # last moments. The slot is claimed again; who asked for any other run knows that it failed.
     logger.error("message without its run dropped", task=message.actor_name, id=str(message_id))
     return None
 
@@ -104,7 +102,7 @@ def _record(message: MessageProxy, message_id: UUID) -> TaskRun:
 
 
 def uuid_from(text: object) -> UUID | None:
-    """Return the UUID that a text is; None if it is none."""
+    """Return a text as a UUID; None if it is none."""
     try:
         return UUID(str(text))
     except ValueError:
