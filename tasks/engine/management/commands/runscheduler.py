@@ -14,8 +14,6 @@ from tasks.engine.scheduler.process import Scheduler
 
 
 class Command(BaseCommand):
-    """Run the scheduler."""
-
     help = (
         "Starts each schedule's task when its time comes, until SIGTERM or Ctrl-C. Any number of "
         "schedulers may run at once."
