@@ -18,12 +18,7 @@ SILENT_AFTER = 0.5
 
 @dataclass(frozen=True, kw_only=True)
 class SilentProcess:
-    """A process without a recent heartbeat.
-
-    Attributes:
-        row: the process itself.
-        run: the first of the runs that it holds, if it holds any.
-    """
+    """A process without a recent heartbeat, and the first of the runs that it holds, if any."""
 
     row: Process
     run: int | None

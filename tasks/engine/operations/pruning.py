@@ -9,17 +9,15 @@ from tasks.engine.database import database_now
 from tasks.engine.models import TaskRun, TaskRunQuerySet
 from tasks.engine.worker.middleware import is_recorded
 
-#: How long (days) a run is kept.
 KEEP_DAYS = 90
 
-#: How long (days) a run of an actor that is not recorded is kept, such as ping's.
+#: For runs of actors that are not recorded, such as ping's.
 KEEP_UNRECORDED_DAYS = 1
 
 #: A run's row must outlast every copy of its message: without it a late one would run it again.
 MIN_KEEP_DAYS = 1
 MAX_KEEP_DAYS = 3_650
 
-#: Runs in one transaction.
 RUNS_PER_TRANSACTION = 5_000
 
 
