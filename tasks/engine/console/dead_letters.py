@@ -41,20 +41,16 @@ MAX_LETTERS = 100
 #: Characters of an error that are shown: its end, which says the most.
 MAX_SHOWN = 2_000
 
-#: Runs that need a confirmation of their own, which a question about dead letters tells one by one.
+#: Confirmations that a question about dead letters lists; there may be one for each letter.
 MAX_CONFIRMATIONS = 10
 
-#: What a verb means for a dead letter.
 MEANING = {"retry": "sent again", "discard": "deleted for good"}
 
 
 def queue_names() -> list[str]:
     """Return the queues that an actor uses, or that a worker has served lately."""
     used = {actor.queue_name for actor in get_broker().actors.values()}
-    served = {
-        name for queues in Process.objects.values_list("queues", flat=True) for name in queues
-    }
-    return sorted(used | served)
+    return sorted(used.union(*Process.objects.values_list("queues", flat=True)))
 
 
 @require_safe
@@ -96,25 +92,23 @@ def dead_letters(request: HttpRequest) -> HttpResponse:
 @require_POST
 @for_staff("tasks.retry_deadletter")
 def retry(request: HttpRequest) -> HttpResponse:
-    """Send dead letters again."""
-    runs: list[TaskRun] = []
-    already = refused = forbidden = 0
+    """Create runs with the messages of dead letters."""
+    outcomes: list[operations.Outcome] = []
 
     def retry_these(letters: Sequence[DeadLetter]) -> None:
-        nonlocal already, refused, forbidden
-        outcome = operations.retry(letters, by=operator(request))
-        runs.extend(outcome.retried)
-        already += outcome.already
-        refused += outcome.refused
-        forbidden += outcome.forbidden
+        outcomes.append(operations.retry(letters, by=operator(request)))
 
     question = _act_on_selection(request, "retry", retry_these)
     if question:
         return ask(request, question)
+    runs = [run for outcome in outcomes for run in outcome.retried]
     log(request, runs, ADDITION, "Retry of a dead letter.")
     _tell(request, len(runs), "retried", ok=True)
+    already = sum(outcome.already for outcome in outcomes)
     _tell(request, already, "deleted: already retried before", ok=True)
+    refused = sum(outcome.refused for outcome in outcomes)
     _tell(request, refused, "kept: this version of the code does not know their actor", ok=False)
+    forbidden = sum(outcome.forbidden for outcome in outcomes)
     _tell(request, forbidden, "kept: you may not start their task", ok=False)
     return redirect("background:dead-letters")
 
@@ -127,9 +121,9 @@ def discard(request: HttpRequest) -> HttpResponse:
 
     def discard_these(letters: Sequence[DeadLetter]) -> None:
         nonlocal discarded
-        gone = deadletters.discard(letters)
-        discarded += len(gone)
-        _log_discarded(request, gone)
+        deleted = deadletters.discard(letters)
+        discarded += len(deleted)
+        _log_discarded(request, deleted)
 
     question = _act_on_selection(request, "discard", discard_these)
     if question:
@@ -145,7 +139,7 @@ class Selection:
     Attributes:
         keys: their queues and ids.
         until: when the latest of them was given up; None if there are none.
-        confirmations: what their tasks want to have confirmed, by task and arguments.
+        confirmations: what staff must confirm before a retry, by task and arguments.
     """
 
     keys: list[tuple[str, str]] = field(default_factory=list)
@@ -153,12 +147,10 @@ class Selection:
     confirmations: dict[str, str] = field(default_factory=dict)
 
     def add(self, letter: DeadLetter) -> None:
-        """Add a dead letter."""
         self.keys.append((letter.queue, letter.id))
         self.until = max(self.until or letter.died_at, letter.died_at)
 
     def add_confirmation(self, letter: DeadLetter) -> None:
-        """Add what a letter's task wants to have confirmed before it is retried."""
         key = f"{letter.actor} {letter.arguments}"
         if key in self.confirmations or len(self.confirmations) > MAX_CONFIRMATIONS:
             return
@@ -166,7 +158,6 @@ class Selection:
             self.confirmations[key] = f"{letter.actor}: {' '.join(confirmation.lines)}"
 
     def confirmation_lines(self) -> list[str]:
-        """Return what is to be confirmed, a line for each task and arguments."""
         lines = list(self.confirmations.values())[:MAX_CONFIRMATIONS]
         return [*lines, "And more."] if len(self.confirmations) > MAX_CONFIRMATIONS else lines
 
@@ -174,16 +165,11 @@ class Selection:
 def _act_on_selection(
     request: HttpRequest, verb: str, act: Callable[[Sequence[DeadLetter]], None]
 ) -> Question | None:
-    """Do something with the dead letters that a request is about, in batches.
-
-    Args:
-        request: names those that are ticked, or all that match.
-        verb: `retry` or `discard`.
-        act: does it.
+    """Retry or discard the dead letters that a request selects, in batches.
 
     Returns:
-        What to ask first, unless it has been confirmed: then nothing was done. Of all that match,
-        those that came in after the question are left alone.
+        A question to ask first, if it is not confirmed: then nothing was done. Dead letters that
+        came after the question are left alone.
     """
     try:
         selection = _selection(request, verb)
@@ -199,8 +185,7 @@ def _act_on_selection(
 
 def _selection(request: HttpRequest, verb: str) -> Selection:
     """Return the dead letters that are ticked, or all that match, up to when they were counted."""
-    selection = Selection()
-    queues = queue_names()
+    selection, queues = Selection(), queue_names()
     if request.POST.get("all"):
         actor = request.POST.get("actor", "")
         until = posted_moment(request, "until") if is_confirmed(request) else None
@@ -217,7 +202,7 @@ def _selection(request: HttpRequest, verb: str) -> Selection:
 
 
 def _question(request: HttpRequest, selection: Selection, verb: str) -> Question | None:
-    """Return what to ask before these letters are retried or discarded; None if it is settled."""
+    """Return what to ask before these letters are retried or discarded; None if confirmed."""
     is_whole = bool(request.POST.get("all"))
     is_settled = is_confirmed(request)
     if is_whole:
@@ -246,7 +231,7 @@ def _question(request: HttpRequest, selection: Selection, verb: str) -> Question
 
 
 def _tell(request: HttpRequest, number: int, what: str, *, ok: bool) -> None:
-    """Say what became of dead letters, if there are any."""
+    """Tell the outcome for a number of dead letters, unless it is 0."""
     if number:
         add = messages.success if ok else messages.warning
         add(request, f"{count(number, 'dead letter')} {what}.")
