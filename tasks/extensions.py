@@ -43,8 +43,6 @@ class TidyExtension(TaskExtension):
 
 
 class CleanupExtension(TidyExtension):
-    """The cleanup, which has charts and can be undone."""
-
     counts = ("todos_deleted", "users_processed", "rows")
     charts = (
         DailyChart(
@@ -117,6 +115,4 @@ class PurgeExtension(TidyExtension):
 
 
 class RestoreExtension(TidyExtension):
-    """The restore of todos from the trash."""
-
     counts = ("todos_restored", "todos_left", "rows")

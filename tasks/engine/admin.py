@@ -183,8 +183,6 @@ def withheld(field: str) -> Callable[[TaskRun], str]:
 
 @admin.register(TaskRun)
 class TaskRunAdmin(ReadOnlyAdmin):
-    """Runs, the latest first."""
-
     list_display = (
         *("id", "task", "state", "trigger", "scheduled_for", "created_at", "duration", "summary"),
     )

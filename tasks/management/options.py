@@ -63,12 +63,7 @@ def find_user(name: str | None) -> User | None:
 
 
 def named(errors: Sequence[OwnerError], total: int) -> str:
-    """Return whose todos were left, and why, in one line.
-
-    Args:
-        errors: some of them.
-        total: how many people there are in all.
-    """
+    """Return in one line for whom a command failed, and why: some of `total` people."""
     some = errors[:MAX_NAMED]
     line = ", ".join(f"user {error['user_id']}: {why(error)}" for error in some)
     more = total - len(some)

@@ -32,7 +32,6 @@ from tasks.engine.words import count
 @require_POST
 @for_staff()
 def run_now(request: HttpRequest, pk: int) -> HttpResponse:
-    """Start a run of a schedule's task."""
     schedule = get_object_or_404(Schedule, pk=pk)
     start = partial(operations.run_now, schedule, confirmed=is_confirmed(request))
     return _start(request, start, "Run now.")
@@ -41,7 +40,6 @@ def run_now(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 @for_staff()
 def run_again(request: HttpRequest, pk: int) -> HttpResponse:
-    """Start a run with the arguments of another."""
     run = get_object_or_404(TaskRun, pk=pk)
     start = partial(operations.run_again, run, confirmed=is_confirmed(request))
     return _start(request, start, f"Run {pk} again.")
@@ -50,7 +48,6 @@ def run_again(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 @for_staff()
 def undo(request: HttpRequest, pk: int) -> HttpResponse:
-    """Start the run that undoes another."""
     run = get_object_or_404(TaskRun, pk=pk)
     return _start(request, partial(operations.undo, run), f"Undo run {pk}.")
 
@@ -85,8 +82,6 @@ def stop(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 @for_staff("tasks.acknowledge_taskrun")
 def acknowledge(request: HttpRequest, pk: int) -> HttpResponse:
-    """Note that an operator knows of a run's failure or errors."""
-
     def act(run: TaskRun) -> str:
         operations.acknowledge(run, by=operator(request))
         return "is acknowledged."

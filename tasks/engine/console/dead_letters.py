@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from itertools import batched, chain
 
 from django.contrib import admin, messages
@@ -93,14 +94,10 @@ def dead_letters(request: HttpRequest) -> HttpResponse:
 @for_staff("tasks.retry_deadletter")
 def retry(request: HttpRequest) -> HttpResponse:
     """Create runs with the messages of dead letters."""
-    outcomes: list[operations.Outcome] = []
-
-    def retry_these(letters: Sequence[DeadLetter]) -> None:
-        outcomes.append(operations.retry(letters, by=operator(request)))
-
-    question = _act_on_selection(request, "retry", retry_these)
-    if question:
-        return ask(request, question)
+    act = partial(operations.retry, by=operator(request))
+    outcomes = _act_on_selection(request, "retry", act)
+    if isinstance(outcomes, Question):
+        return ask(request, outcomes)
     runs = [run for outcome in outcomes for run in outcome.retried]
     log(request, runs, ADDITION, "Retry of a dead letter.")
     _tell(request, len(runs), "retried", ok=True)
@@ -116,41 +113,36 @@ def retry(request: HttpRequest) -> HttpResponse:
 @require_POST
 @for_staff("tasks.discard_deadletter")
 def discard(request: HttpRequest) -> HttpResponse:
-    """Delete dead letters."""
-    discarded = 0
-
-    def discard_these(letters: Sequence[DeadLetter]) -> None:
-        nonlocal discarded
+    def act(letters: Sequence[DeadLetter]) -> int:
         deleted = deadletters.discard(letters)
-        discarded += len(deleted)
         _log_discarded(request, deleted)
+        return len(deleted)
 
-    question = _act_on_selection(request, "discard", discard_these)
-    if question:
-        return ask(request, question)
-    _tell(request, discarded, "discarded", ok=True)
+    counts = _act_on_selection(request, "discard", act)
+    if isinstance(counts, Question):
+        return ask(request, counts)
+    _tell(request, sum(counts), "discarded", ok=True)
     return redirect("background:dead-letters")
 
 
 @dataclass
 class Selection:
-    """The dead letters that a request is about.
+    """Dead letters by queue and id, and when the latest died.
 
-    Attributes:
-        keys: their queues and ids.
-        until: when the latest of them was given up; None if there are none.
-        confirmations: what staff must confirm before a retry, by task and arguments.
+    `confirmations` are what staff must confirm before a retry, by task and arguments.
     """
 
     keys: list[tuple[str, str]] = field(default_factory=list)
     until: datetime | None = None
     confirmations: dict[str, str] = field(default_factory=dict)
 
-    def add(self, letter: DeadLetter) -> None:
+    def add(self, letter: DeadLetter, verb: str) -> None:
         self.keys.append((letter.queue, letter.id))
         self.until = max(self.until or letter.died_at, letter.died_at)
+        if verb == "retry":
+            self._add_confirmation(letter)
 
-    def add_confirmation(self, letter: DeadLetter) -> None:
+    def _add_confirmation(self, letter: DeadLetter) -> None:
         key = f"{letter.actor} {letter.arguments}"
         if key in self.confirmations or len(self.confirmations) > MAX_CONFIRMATIONS:
             return
@@ -162,25 +154,25 @@ class Selection:
         return [*lines, "And more."] if len(self.confirmations) > MAX_CONFIRMATIONS else lines
 
 
-def _act_on_selection(
-    request: HttpRequest, verb: str, act: Callable[[Sequence[DeadLetter]], None]
-) -> Question | None:
+def _act_on_selection[R](
+    request: HttpRequest, verb: str, act: Callable[[Sequence[DeadLetter]], R]
+) -> Question | list[R]:
     """Retry or discard the dead letters that a request selects, in batches.
 
     Returns:
-        A question to ask first, if it is not confirmed: then nothing was done. Dead letters that
-        came after the question are left alone.
+        What `act` returned of each batch; or, if nothing was done yet, a question to ask first.
+        Dead letters that come after the question are left alone.
     """
+    done = []
     try:
         selection = _selection(request, verb)
-        question = _question(request, selection, verb)
-        if question is None:
-            for keys in batched(selection.keys, IDS_PER_EXCHANGE):
-                act(deadletters.find(keys))
+        if question := _question(request, selection, verb):
+            return question
+        for keys in batched(selection.keys, IDS_PER_EXCHANGE):
+            done.append(act(deadletters.find(keys)))  # noqa: PERF401  (an error keeps the others)
     except RedisError as error:
         messages.error(request, f"The broker cannot be reached: {reason(error)}")
-        return None
-    return question
+    return done
 
 
 def _selection(request: HttpRequest, verb: str) -> Selection:
@@ -195,9 +187,7 @@ def _selection(request: HttpRequest, verb: str) -> Selection:
         known = [(queue, letter) for queue, _, letter in ticked if queue in queues]
         batches = iter([deadletters.find(known)])
     for letter in chain.from_iterable(batches):
-        selection.add(letter)
-        if verb == "retry":
-            selection.add_confirmation(letter)
+        selection.add(letter, verb)
     return selection
 
 

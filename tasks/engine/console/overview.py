@@ -27,22 +27,21 @@ MAX_ACTIVE = 20
 LEAST_DONE = 0.02
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class ActiveRun:
-    """An unfinished run, and its progress as far as it is known.
-
-    Attributes:
-        since: when it started; when it was created, if it has not started.
-        rows: how many rows it has processed, at `rate` a second.
-        done: the part of its work that is done, from 0 to 1.
-    """
+    """An unfinished run, how long ago it started, and its progress where that is known."""
 
     run: TaskRun
-    since: datetime
-    rows: int | None
-    done: float | None
-    rate: float | None
-    seconds_left: float | None
+    elapsed_seconds: float
+
+    @property
+    def since(self) -> datetime:
+        return self.run.started_at or self.run.created_at
+
+    @property
+    def done(self) -> float | None:
+        """The part of its work that is done, from 0 to 1."""
+        return self._number("done")
 
     @property
     def percent(self) -> int:
@@ -50,13 +49,17 @@ class ActiveRun:
 
     @property
     def progress(self) -> str:
-        """How far it is, how fast, and how long it will take, where known."""
-        parts = (
-            "" if self.rows is None else f"{self.rows:,} rows",
-            "" if self.rate is None else f"{self.rate:,.0f} a second",
-            "" if self.seconds_left is None else f"about {duration(self.seconds_left)} left",
-        )
-        return ", ".join(filter(None, parts))
+        """How many rows it has processed, how fast, and how long it will take."""
+        rows, done, elapsed = self._number("rows"), self.done, self.elapsed_seconds
+        is_moving = self.run.state == State.RUNNING and elapsed >= 1
+        parts = []
+        if rows is not None:
+            parts.append(f"{int(rows):,} rows")
+            if is_moving:
+                parts.append(f"{rows / elapsed:,.0f} a second")
+        if is_moving and done and done >= LEAST_DONE:
+            parts.append(f"about {duration(elapsed * (1 - done) / done)} left")
+        return ", ".join(parts)
 
     @property
     def state(self) -> str:
@@ -75,6 +78,10 @@ class ActiveRun:
     @property
     def can_be_stopped(self) -> bool:
         return can_be_stopped(self.run)
+
+    def _number(self, name: str) -> float | None:
+        value = self.run.progress.get(name) if isinstance(self.run.progress, dict) else None
+        return value if isinstance(value, int | float) else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,32 +150,8 @@ def draw_charts(now: datetime) -> tuple[Drawing, ...]:
 
 
 def active_runs(now: datetime) -> tuple[ActiveRun, ...]:
-    """Return the latest unfinished runs."""
     runs = TaskRun.objects.unfinished().order_by("-pk")[:MAX_ACTIVE]
-    return tuple(active_run(run, now) for run in runs)
-
-
-def active_run(run: TaskRun, now: datetime) -> ActiveRun:
-    """Return an unfinished run with its progress."""
-    rows, done = (number_in(run.progress, name) for name in ("rows", "done"))
-    elapsed = seconds_since(run.started_at, now) if run.started_at else 0.0
-    moving = run.state == State.RUNNING and elapsed >= 1
-    return ActiveRun(
-        run=run,
-        since=run.started_at or run.created_at,
-        rows=None if rows is None else int(rows),
-        done=done,
-        rate=rows / elapsed if moving and rows is not None else None,
-        seconds_left=elapsed * (1 - done) / done
-        if moving and done and done >= LEAST_DONE
-        else None,
-    )
-
-
-def number_in(progress: object, name: str) -> float | None:
-    """Return a number that a run's progress holds; None if it holds none of that name."""
-    value = progress.get(name) if isinstance(progress, dict) else None
-    return value if isinstance(value, int | float) else None
+    return tuple(ActiveRun(run, seconds_since(run.started_at or now, now)) for run in runs)
 
 
 def withhold_errors(status: Status) -> None:

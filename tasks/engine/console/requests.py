@@ -99,7 +99,6 @@ class Question:
     """A question before something is done that is large or cannot be undone.
 
     Attributes:
-        lines: what it would mean.
         yes: the text of the button that does it; empty if it cannot be done.
         action: the address that the button posts to, with `fields` and `confirmed`.
         no: the page to return to.

@@ -72,7 +72,6 @@ class ActiveRuns:
 
 
 def read_active_runs(now: datetime) -> tuple[ActiveRuns, ...]:
-    """Return the unfinished runs, by task."""
     # A run that the broker refuses is due anew every few seconds: until a worker has started it,
     # it counts from the moment it was created.
     late = Q(due_at__lt=now - WAIT_GRACE)

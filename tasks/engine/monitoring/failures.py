@@ -29,7 +29,6 @@ class Failures:
 
 
 def failed_since(moment: datetime) -> Failures:
-    """Return the runs that have failed since a moment."""
     return latest_of(TaskRun.objects.filter(state=State.FAILED, finished_at__gte=moment))
 
 

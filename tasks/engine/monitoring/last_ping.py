@@ -16,7 +16,7 @@ MAX_PINGS_LOST = 3
 
 @dataclass(frozen=True, kw_only=True)
 class LastPing:
-    """When a ping was last answered; `stale` if MAX_PINGS_LOST slots have passed since."""
+    """When a ping was last answered, if ever; `stale` if MAX_PINGS_LOST slots have passed since."""
 
     answered_at: datetime | None
     age_seconds: float | None

@@ -40,7 +40,6 @@ def is_silent(process: Process, now: datetime) -> bool:
 
 
 def first_runs(processes: Collection[Process]) -> Mapping[UUID | None, int]:
-    """Return the first of the runs that each of some processes holds."""
     if not processes:
         return {}
     held = TaskRun.objects.unfinished().filter(

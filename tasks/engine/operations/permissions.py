@@ -26,7 +26,6 @@ def permission_to_start(task: str) -> str:
 
 
 def may_start(user: AbstractBaseUser | AnonymousUser, task: str) -> bool:
-    """Say whether somebody may start runs of a task."""
     return may(user, permission_to_start(task))
 
 

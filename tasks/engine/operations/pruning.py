@@ -22,20 +22,16 @@ RUNS_PER_TRANSACTION = 5_000
 
 
 class PruneReport(TypedDict):
-    """How many runs were deleted, or would be."""
-
     runs_deleted: int
 
 
 def prune_runs(*, keep_days: int = KEEP_DAYS, dry_run: bool = False) -> PruneReport:
     """Delete runs that ended more than `keep_days` ago, and unrecorded ones of more than a day ago.
 
-    Args:
-        keep_days: from MIN_KEEP_DAYS to MAX_KEEP_DAYS.
-        dry_run: count them; delete nothing.
+    A dry run counts them.
 
     Raises:
-        ValueError: `keep_days` is out of bounds.
+        ValueError: `keep_days` is not from MIN_KEEP_DAYS to MAX_KEEP_DAYS.
     """
     if not MIN_KEEP_DAYS <= keep_days <= MAX_KEEP_DAYS:
         raise ValueError(

@@ -85,7 +85,6 @@ def preview_undo(run: TaskRun) -> Sequence[str]:
 
 
 def may_undo(user: AbstractBaseUser | AnonymousUser, run: TaskRun) -> bool:
-    """Say whether a run can be undone by this person."""
     extension = extension_of(run.task)
     message = extension.undo_message(run)
     return (

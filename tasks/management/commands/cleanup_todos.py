@@ -40,12 +40,6 @@ class Command(BulkCommand):
         add("--wait", type=int, metavar="SECONDS", help="with --enqueue: wait for the result")
 
     def handle(self, **options: Any) -> None:
-        """Check the options, sweep, print one line.
-
-        Raises:
-            CommandError: an option makes no sense, the clocks disagree, or somebody's todos could
-                not be swept.
-        """
         check(options)
         user = find_user(options["user"])
         keep_days, batch_size = options["keep_days"], options["batch_size"]
@@ -84,7 +78,6 @@ class Command(BulkCommand):
             raise CommandError(f"Not swept: {named(errors, total)}.")
 
     def print_enqueued(self, run: TaskRun, *, as_json: bool) -> None:
-        """Print which run does the cleanup."""
         run.refresh_from_db()
         if as_json:
             self.stdout.write(json.dumps({"run": run.pk, "message_id": str(run.message_id)}))

@@ -26,12 +26,6 @@ class Command(BulkCommand):
         parser.add_argument("--older-than", type=int, metavar="DAYS", help="whatever was promised")
 
     def handle(self, **options: Any) -> None:
-        """Check the options, purge, print one line.
-
-        Raises:
-            CommandError: an option makes no sense, the clocks disagree, or somebody's trash could
-                not be purged.
-        """
         days, dry_run = options["older_than"], options["dry_run"]
         with naming_options(days="older-than"):
             check_purge(days=days)

@@ -31,11 +31,6 @@ class Command(BulkCommand):
         add("--since", metavar="DATE", help="with --user: what left their list since then")
 
     def handle(self, **options: Any) -> None:
-        """Check the options, restore, print one line.
-
-        Raises:
-            CommandError: an option makes no sense, or some todos could not be restored.
-        """
         arguments = arguments_of(options)
         try:
             todos = todos_removed_by(**arguments)  # Refused before a run is recorded.

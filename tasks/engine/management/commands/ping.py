@@ -27,11 +27,6 @@ class Command(BaseCommand):
         )
 
     def handle(self, **options: Any) -> None:
-        """Send a ping, and print which worker answered and how fast.
-
-        Raises:
-            CommandError: the broker cannot be reached, or no worker answers in time.
-        """
         if options["wait"] < 1:
             raise CommandError("--wait must be 1 second or more.")
         started = monotonic()

@@ -27,11 +27,6 @@ class Command(BaseCommand):
         )
 
     def handle(self, **options: Any) -> None:
-        """Delete the runs and print how many there were.
-
-        Raises:
-            CommandError: `--older-than` is out of bounds.
-        """
         dry_run = options["dry_run"]
         try:
             report = prune_runs(keep_days=options["older_than"], dry_run=dry_run)

@@ -25,11 +25,6 @@ class Command(BaseCommand):
         add("--wait", type=int, metavar="SECONDS", help="wait this long for its end")
 
     def handle(self, **options: Any) -> None:
-        """Stop the run, wait for its end if told to, and print the outcome.
-
-        Raises:
-            CommandError: there is no such run, it had ended before, or it did not end in time.
-        """
         seconds = options["wait"]
         check_bounds("wait", seconds, 1, MAX_WAIT_SECONDS)
         run = TaskRun.objects.filter(pk=options["run"]).first()

@@ -37,7 +37,6 @@ class Command(BaseCommand):
         add("--check", action="store_true", help="print only problems; exit with 1 if any")
 
     def handle(self, **options: Any) -> None:
-        """Gather the status and print it; with `--check`, exit with 1 if there are problems."""
         with deadline(DEADLINE_SECONDS):
             status = gather_or_refuse()
         found = [printable(problem) for problem in problems(status)]
