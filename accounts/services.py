@@ -43,6 +43,15 @@ class UserService:
         return user
 
     @staticmethod
+    def get(*, user_id: int) -> User:
+        """Return a user.
+
+        Raises:
+            User.DoesNotExist: there is no such user (any more).
+        """
+        return User.objects.get(pk=user_id)
+
+    @staticmethod
     def list_all_users() -> Iterator[User]:
         """Return all active users, by id, without ever holding all of them in memory."""
         return User.objects.active().order_by("pk").iterator(chunk_size=CHUNK_USERS)

@@ -8,6 +8,7 @@ import dramatiq
 import structlog
 
 from accounts.models import User
+from accounts.services import UserService
 from tasks.engine import actors as engine_actors
 from tasks.engine.runs.execution import current_run
 from tasks.extensions import CleanupExtension, PurgeExtension, RestoreExtension
@@ -59,7 +60,7 @@ def todo_cleanup(
         as_of=run.as_of,
         keep_days=keep_days,
         batch_size=batch_size,
-        user=None if user_id is None else User.objects.get(pk=user_id),
+        user=None if user_id is None else UserService.get(user_id=user_id),
         store=run,
     )
     logger.info("todos swept", **report)
@@ -86,15 +87,13 @@ def todo_purge(*, days: int | None = None, user_id: int | None = None) -> PurgeR
         user_id: purge this user's trash alone.
 
     Raises:
-        User.DoesNotExist: there is no such user (any more).
-        ValueError: an argument is out of bounds.
-        ClocksDisagree: this host's clock or the database's is wrong; another host may do better.
+        as `todo_cleanup`.
     """
     run = current_run()
     report = TodoService.purge(
         as_of=run.as_of,
         days=days,
-        user=None if user_id is None else User.objects.get(pk=user_id),
+        user=None if user_id is None else UserService.get(user_id=user_id),
         store=run,
     )
     logger.info("trash purged", **report)

@@ -9,6 +9,7 @@ from dramatiq import Message
 from dramatiq.broker import get_broker
 
 from accounts.models import User
+from accounts.services import UserService
 from tasks.engine.console.charts import DailyChart, json_number
 from tasks.engine.database import database_now
 from tasks.engine.extension import Confirmation, TaskExtension
@@ -42,8 +43,6 @@ class TidyExtension(TaskExtension):
 
 
 class CleanupExtension(TidyExtension):
-    """The cleanup, which has charts and can be undone."""
-
     counts = ("todos_deleted", "users_processed", "rows")
     charts = (
         DailyChart(
@@ -93,7 +92,7 @@ class CleanupExtension(TidyExtension):
 
 
 class PurgeExtension(TidyExtension):
-    """The purge. Before staff start one, they are told how many todos it would delete."""
+    """The purge, which asks for a confirmation: it says how many todos it would delete."""
 
     counts = ("todos_purged", "rows")
 
@@ -101,7 +100,7 @@ class PurgeExtension(TidyExtension):
     def confirmation(self, message: Message[Any]) -> Confirmation:
         days, user_id = message.kwargs.get("days"), message.kwargs.get("user_id")
         try:
-            user = None if user_id is None else User.objects.get(pk=user_id)
+            user = None if user_id is None else UserService.get(user_id=user_id)
             report = TodoService.preview_purge(as_of=database_now(), days=days, user=user)
         except User.DoesNotExist as error:
             raise Refused("There is no such person (any more).") from error
@@ -116,6 +115,4 @@ class PurgeExtension(TidyExtension):
 
 
 class RestoreExtension(TidyExtension):
-    """The restore of todos from the trash."""
-
     counts = ("todos_restored", "todos_left", "rows")

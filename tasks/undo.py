@@ -19,12 +19,11 @@ def todos_removed_by(
 
     Args:
         run_id: a cleanup that has ended.
-        user_id: this person's alone.
+        user_id: this person's todos alone.
         since: ISO 8601 with a zone.
 
     Raises:
-        NotRestorable: there is no such cleanup, it has not ended, nothing is asked for, or
-            what is asked for makes no sense.
+        NotRestorable: there is no such cleanup, it has not ended, or the arguments make no sense.
     """
     try:
         check_restore(run_id=run_id, user_id=user_id, since=since)
@@ -44,14 +43,10 @@ def todos_removed_by(
 
 
 def check_run(run_id: int, todos: TrashedTodoQuerySet) -> None:
-    """Check that a run can be undone.
-
-    Raises:
-        NotRestorable: it cannot.
-    """
+    """Check that a run can be undone; NotRestorable if it cannot."""
     run = TaskRun.objects.filter(pk=run_id).first()
     if run is None:
-        # Its row may have been pruned, and the todos that it removed still be there.
+        # Its row may have been pruned before the todos that it removed.
         if not todos.exists():
             raise NotRestorable(f"There is no run {run_id}.")
     elif run.task != TaskName.TODO_CLEANUP:

@@ -30,10 +30,10 @@ else:
 #: Slots that a schedule's page shows in advance.
 NEXT_SLOTS = 5
 
-#: A run that took less shows tenths of a second.
-TENTHS_BELOW = timedelta(minutes=1)
+#: A shorter run shows tenths of a second.
+TENTHS_BELOW_SECONDS = 60
 
-# We do not record messages there, and its page would show their contents unescaped.
+# Messages are not recorded there, and its page would show their contents unescaped.
 admin.site.unregister(Task)
 
 
@@ -50,7 +50,7 @@ def moment_of(field: str) -> Callable[[Model], str | None]:
 
 
 class EngineAdmin(BaseModelAdmin):
-    """What these pages share: the engine writes their rows; nobody adds or deletes any."""
+    """Pages of rows that the engine writes: nobody adds or deletes any."""
 
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
@@ -60,15 +60,12 @@ class EngineAdmin(BaseModelAdmin):
         js = [forms.widgets.Script("tasks/console.js", defer=True)]
 
     def get_list_display(self, request: HttpRequest) -> Any:
-        """Show moments as the console does."""
         return self._shown(super().get_list_display(request))
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Show moments as the console does."""
         return self._shown(super().get_readonly_fields(request, obj))
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Show moments as the console does."""
         return [
             (title, {**of, "fields": self._shown(of["fields"])})
             for title, of in super().get_fieldsets(request, obj)
@@ -88,8 +85,6 @@ class EngineAdmin(BaseModelAdmin):
 
 
 class ReadOnlyAdmin(EngineAdmin):
-    """Pages of rows that nobody changes by hand."""
-
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
@@ -102,19 +97,17 @@ class ScheduleAdmin(EngineAdmin):
     ordering = ("task",)
 
     form = ScheduleForm
+    state = ("in_words", "next_times", "effective_since", "last_slot")
     fieldsets = (
         (None, {"fields": ("task", "crontab", "every", "timezone", "enabled", "catch_up_seconds")}),
-        (
-            "Current state",
-            {"fields": ("in_words", "next_times", "effective_since", "last_slot")},
-        ),
+        ("Current state", {"fields": state}),
     )
-    readonly_fields = ("task", "in_words", "next_times", "effective_since", "last_slot")
+    readonly_fields = ("task", *state)
 
     def get_object(
         self, request: HttpRequest, object_id: str, from_field: str | None = None
     ) -> Schedule | None:
-        """Return a schedule; lock one that is about to be saved until it is."""
+        """Return a schedule; lock it if it is about to be saved."""
         found: Schedule | None = super().get_object(request, object_id, from_field)
         if found is None or request.method != "POST":
             return found
@@ -122,7 +115,6 @@ class ScheduleAdmin(EngineAdmin):
 
     @admin.display(description="times")
     def in_words(self, schedule: Schedule) -> str:
-        """Show when it is due."""
         try:
             return schedule.recurrence.describe()
         except ValueError as error:
@@ -130,18 +122,15 @@ class ScheduleAdmin(EngineAdmin):
 
     @admin.display(description="time zone", ordering="timezone")
     def time_zone(self, schedule: Schedule) -> str:
-        """Show the zone that its hours are in."""
         return schedule.timezone or "the site's"
 
     @admin.display
     def next_slot(self, schedule: Schedule) -> str:
-        """Show when it is due next, unless it is paused."""
         slots = next_slots(schedule, 1) if schedule.enabled else []
         return moment(slots[0]) if slots else "-"
 
     @admin.display(description=f"next {NEXT_SLOTS} times")
     def next_times(self, schedule: Schedule) -> str:
-        """Show when it is due next, by the clocks of its own zone."""
         shown = [(f"{slot:%a %Y-%m-%d %H:%M:%S %Z}",) for slot in next_slots(schedule, NEXT_SLOTS)]
         return format_html_join("", "<div>{}</div>", shown)
 
@@ -162,11 +151,9 @@ class TaskFilter(admin.SimpleListFilter):
     title = parameter_name = "task"
 
     def lookups(self, request: HttpRequest, model_admin: object) -> list[tuple[str, str]]:
-        """Return the tasks that have an actor."""
         return [(task, task) for task in sorted(get_broker().actors)]
 
     def queryset(self, request: HttpRequest, queryset: Any) -> TaskRunQuerySet | None:
-        """Return the runs of the chosen task; None for all of them."""
         runs: TaskRunQuerySet = queryset
         return runs.filter(task=self.value()) if self.value() else None
 
@@ -179,7 +166,7 @@ DETAILS: dict[str, Callable[[TaskRun], bool]] = {
     "progress": lambda run: bool(run.progress),
 }
 
-#: Nobody may look for these by the address: that would tell letter by letter what they hold.
+#: Nobody may filter by these in the address: that would reveal letter by letter what they hold.
 NO_LOOKUPS = {"error", "arguments", "result", "progress"}
 
 
@@ -196,8 +183,6 @@ def withheld(field: str) -> Callable[[TaskRun], str]:
 
 @admin.register(TaskRun)
 class TaskRunAdmin(ReadOnlyAdmin):
-    """Runs, the latest first."""
-
     list_display = (
         *("id", "task", "state", "trigger", "scheduled_for", "created_at", "duration", "summary"),
     )
@@ -205,7 +190,6 @@ class TaskRunAdmin(ReadOnlyAdmin):
     list_filter = ("state", TaskFilter, "trigger", "created_at")
     search_fields = ("id__exact", "message_id__exact", "task__icontains", "worker__icontains")
     search_help_text = "Number, task, worker or message id"
-    # By an index that is there anyway.
     ordering = ("-id",)
 
     fieldsets = (
@@ -232,26 +216,22 @@ class TaskRunAdmin(ReadOnlyAdmin):
     )
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
-        """Refuse filters in the address by what is withheld."""
         field = lookup.partition("__")[0]
         return field not in NO_LOOKUPS and super().lookup_allowed(lookup, value, request)
 
     @admin.display
     def duration(self, run: TaskRun) -> timedelta | None:
-        """Show how long it took, from its first start to its end."""
         if run.started_at is None or run.finished_at is None:
             return None
-        took = run.finished_at - run.started_at
-        return timedelta(seconds=round(took.total_seconds(), 1 if took < TENTHS_BELOW else 0))
+        seconds = (run.finished_at - run.started_at).total_seconds()
+        return timedelta(seconds=round(seconds, 1 if seconds < TENTHS_BELOW_SECONDS else 0))
 
     @admin.display
     def summary(self, run: TaskRun) -> str:
-        """Show what it counted."""
         return run.summary
 
     @admin.display(description="error")
     def traceback(self, run: TaskRun) -> str:
-        """Show its error as it was written."""
         return format_html('<pre class="copyable" tabindex="0">{}</pre>', run.error)
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
@@ -261,14 +241,7 @@ class TaskRunAdmin(ReadOnlyAdmin):
         if may(request.user, VIEW_DETAILS):
             return shown
         return [
-            (
-                title,
-                {
-                    "fields": tuple(
-                        withheld(name) if name in DETAILS else name for name in of["fields"]
-                    )
-                },
-            )
+            (title, {"fields": [withheld(n) if n in DETAILS else n for n in of["fields"]]})
             for title, of in shown
         ]
 
@@ -279,7 +252,6 @@ class TaskRunAdmin(ReadOnlyAdmin):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
-        """Show a run, and what can be done about it."""
         run: TaskRun | None = self.get_object(request, object_id)
         more = actions_for(request.user, run) if run else {}
         return super().change_view(request, object_id, form_url, {**(extra_context or {}), **more})
@@ -287,7 +259,5 @@ class TaskRunAdmin(ReadOnlyAdmin):
 
 @admin.register(Process)
 class ProcessAdmin(ReadOnlyAdmin):
-    """Processes that are alive, or were until lately."""
-
     list_display = ("kind", "host", "pid", "queues", "started_at", "seen_at")
     ordering = ("kind", "host", "pid")

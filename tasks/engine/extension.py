@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from dramatiq import Message
 from dramatiq.broker import get_broker
-from dramatiq.errors import ActorNotFound
 
 if TYPE_CHECKING:
     from tasks.engine.console.charts import DailyChart
@@ -15,13 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Confirmation:
-    """What staff confirm before a run is started by hand.
-
-    Attributes:
-        title: of the page that asks.
-        lines: what the run would do.
-        button: the text of the button that starts it.
-    """
+    """What staff confirm before they start a run: a title, what it would do, a button's text."""
 
     title: str
     lines: tuple[str, ...]
@@ -33,8 +26,8 @@ class TaskExtension:
 
         @dramatiq.actor(actor_name="report.send", extension=ReportExtension())
 
-    Override what applies. As it stands, a task has no charts, starts without a question, sums its
-    result up by the names of its counts, and cannot be undone.
+    By default, a task has no charts, starts without a question, sums its result up by the names of
+    its counts, and cannot be undone.
 
     Attributes:
         charts: drawn on the console's first page, from the task's runs of the last 30 days.
@@ -43,10 +36,7 @@ class TaskExtension:
     charts: Sequence["DailyChart"] = ()
 
     def confirmation(self, message: Message[Any]) -> Confirmation | None:  # noqa: ARG002
-        """Return what staff must confirm before they start a run; None if nothing.
-
-        Args:
-            message: the run's. The actor takes its arguments.
+        """Return what staff must confirm before they start the run of a message; None if nothing.
 
         Raises:
             Refused: the run cannot be started; the text says why.
@@ -71,7 +61,7 @@ class TaskExtension:
         return False
 
     def undo_preview(self, run: "TaskRun") -> Sequence[str]:  # noqa: ARG002
-        """Say in lines what undoing a run would bring back. Changes nothing.
+        """Say in lines what undoing a run would restore. Changes nothing.
 
         Raises:
             Refused: the run cannot be undone; the text says why.
@@ -84,9 +74,6 @@ NO_EXTENSION = TaskExtension()
 
 def extension_of(task: str) -> TaskExtension:
     """Return the extension of a task; one without effect if it has none, or no actor here."""
-    try:
-        actor = get_broker().get_actor(task)
-    except ActorNotFound:
-        return NO_EXTENSION
-    extension: TaskExtension = actor.options.get("extension", NO_EXTENSION)
-    return extension
+    actor = get_broker().actors.get(task)
+    options: Mapping[str, TaskExtension] = actor.options if actor else {}
+    return options.get("extension", NO_EXTENSION)

@@ -1,5 +1,6 @@
 """The form of a schedule in the admin."""
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from django import forms
@@ -36,11 +37,7 @@ class ScheduleForm(ScheduleModelForm):
         ]
 
     def clean(self) -> dict[str, Any]:
-        """Keep the row's values of unchanged fields; refuse a change that conflicts with another.
-
-        Raises:
-            ValidationError: of a field that somebody else has changed since the form was opened.
-        """
+        """Keep the row's values of unchanged fields; refuse a change that came too late."""
         cleaned = {**self.cleaned_data, **(super().clean() or {})}
         for name, wanted in list(cleaned.items()):
             now = self.initial[name]
@@ -53,13 +50,11 @@ class ScheduleForm(ScheduleModelForm):
 
     def _shown(self, name: str) -> Any:
         """Return the value that the form showed; the row's, if the form does not say."""
-        field, hidden = self.fields[name], self[name].html_initial_name
-        if hidden not in self.data:
-            return self.initial[name]
-        try:
-            return field.to_python(self.data[hidden])
-        except ValidationError:
-            return self.initial[name]
+        hidden = self[name].html_initial_name
+        with suppress(ValidationError):
+            if hidden in self.data:
+                return self.fields[name].to_python(self.data[hidden])
+        return self.initial[name]
 
     def validate_constraints(self) -> None:
         """Skip the database's constraint if the times were refused already."""

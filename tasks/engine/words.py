@@ -14,12 +14,7 @@ def moment(time: datetime | None) -> str:
 
 
 def duration(seconds: float | None, *, tenths: bool = False) -> str:
-    """Return a duration: `16 ms`, `90 s`, `3 min`; empty if None.
-
-    Args:
-        seconds: how long it is.
-        tenths: write `2.4 min`, not `2 min`.
-    """
+    """Return a duration: `16 ms`, `90 s`, `3 min`, with tenths `2.4 min`; empty if None."""
     if seconds is None:
         return ""
     if 0 < seconds < 1:
@@ -45,13 +40,7 @@ def in_units(seconds: float) -> tuple[str, float]:
 
 
 def count(number: int, noun: str, plural: str | None = None) -> str:
-    """Return a number of things: `1 run`, `1,234 runs`.
-
-    Args:
-        number: how many there are.
-        noun: what one of them is called.
-        plural: what several are called, if that is not the noun with an `s`.
-    """
+    """Return a number of things: `1 run`, `1,234 runs`; name a plural that has more than an `s`."""
     return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
 
 

@@ -26,49 +26,42 @@ from tasks.engine.models import Schedule, State, TaskRun
 from tasks.engine.operations import runs as operations
 from tasks.engine.operations import schedules
 from tasks.engine.operations.errors import Refused, Unconfirmed
+from tasks.engine.words import count
 
 
 @require_POST
 @for_staff()
 def run_now(request: HttpRequest, pk: int) -> HttpResponse:
-    """Start a run of a schedule's task."""
     schedule = get_object_or_404(Schedule, pk=pk)
-    start = partial(
-        operations.run_now, schedule, by=operator(request), confirmed=is_confirmed(request)
-    )
+    start = partial(operations.run_now, schedule, confirmed=is_confirmed(request))
     return _start(request, start, "Run now.")
 
 
 @require_POST
 @for_staff()
 def run_again(request: HttpRequest, pk: int) -> HttpResponse:
-    """Start a run with the arguments of another."""
     run = get_object_or_404(TaskRun, pk=pk)
-    start = partial(
-        operations.run_again, run, by=operator(request), confirmed=is_confirmed(request)
-    )
+    start = partial(operations.run_again, run, confirmed=is_confirmed(request))
     return _start(request, start, f"Run {pk} again.")
 
 
 @require_POST
 @for_staff()
 def undo(request: HttpRequest, pk: int) -> HttpResponse:
-    """Start the run that undoes another."""
     run = get_object_or_404(TaskRun, pk=pk)
-    return _start(request, partial(operations.undo, run, by=operator(request)), f"Undo run {pk}.")
+    return _start(request, partial(operations.undo, run), f"Undo run {pk}.")
 
 
 @require_POST
 @for_staff("tasks.cancel_taskrun")
 def cancel(request: HttpRequest, pk: int) -> HttpResponse:
     """Cancel a run that has not started."""
-    run = get_object_or_404(TaskRun, pk=pk)
 
-    def act() -> str:
+    def act(run: TaskRun) -> str:
         operations.cancel(run, by=operator(request))
         return "is cancelled."
 
-    _change(request, run, act, "Cancelled.")
+    _change(request, pk, act, "Cancelled.")
     return redirect("admin:tasks_taskrun_change", pk)
 
 
@@ -76,108 +69,97 @@ def cancel(request: HttpRequest, pk: int) -> HttpResponse:
 @for_staff("tasks.stop_taskrun")
 def stop(request: HttpRequest, pk: int) -> HttpResponse:
     """End a run: at once if it waits, after its current step if it is running."""
-    run = get_object_or_404(TaskRun, pk=pk)
 
-    def act() -> str:
+    def act(run: TaskRun) -> str:
         if not operations.stop(run, by=operator(request)):
             raise Refused(f"Run {pk} was already asked to stop: it ends at its next step.")
         is_cancelled = run.state == State.CANCELLED
         return "is cancelled." if is_cancelled else "was asked to stop: it ends at its next step."
 
-    _change(request, run, act, "Stopped.")
-    return HttpResponseRedirect(page_before(request))
+    return _change(request, pk, act, "Stopped.")
 
 
 @require_POST
 @for_staff("tasks.acknowledge_taskrun")
 def acknowledge(request: HttpRequest, pk: int) -> HttpResponse:
-    """Note that an operator knows of a run's failure or errors."""
-    run = get_object_or_404(TaskRun, pk=pk)
-
-    def act() -> str:
+    def act(run: TaskRun) -> str:
         operations.acknowledge(run, by=operator(request))
         return "is acknowledged."
 
-    _change(request, run, act, "Acknowledged.")
-    return HttpResponseRedirect(page_before(request))
+    return _change(request, pk, act, "Acknowledged.")
 
 
 @require_POST
 @for_staff("tasks.acknowledge_taskrun")
 def acknowledge_all(request: HttpRequest) -> HttpResponse:
-    """Note that an operator knows of all failures up to the newest that they were shown."""
-    until, count = posted_moment(request, "until"), posted_number(request, "count")
+    """Note that an operator knows of all failures that they were shown."""
+    until, shown = posted_moment(request, "until"), posted_number(request, "count")
     try:
-        if until is None or count is None:
+        if until is None or shown is None:
             raise Refused("The list to acknowledge is missing. Reload the page.")  # noqa: TRY301
         with transaction.atomic():
-            runs, left = operations.acknowledge_all(until=until, count=count, by=operator(request))
+            runs, left = operations.acknowledge_all(until=until, count=shown, by=operator(request))
             log(request, runs, CHANGE, "Acknowledged.")
     except Refused as error:
         show_refusal(request, error)
     else:
         if runs:
-            messages.success(request, f"{_runs_are(len(runs))} acknowledged.")
+            messages.success(request, f"{count(len(runs), 'run is', 'runs are')} acknowledged.")
         if left:
             text = "locked by another transaction, and not acknowledged. Try again in a moment."
-            messages.warning(request, f"{_runs_are(left)} {text}")
+            messages.warning(request, f"{count(left, 'run is', 'runs are')} {text}")
         if not runs and not left:
             messages.info(request, "All of them were acknowledged before.")
     return HttpResponseRedirect(page_before(request))
 
 
-def _runs_are(number: int) -> str:
-    return "1 run is" if number == 1 else f"{number:,} runs are"
-
-
 @require_POST
 @for_staff("tasks.change_schedule")
-def pause(request: HttpRequest, pk: int) -> HttpResponse:
-    """Pause a schedule: it starts no runs until it is resumed."""
-    return _switch(request, pk, on=False)
+def switch(request: HttpRequest, pk: int, *, on: bool) -> HttpResponse:
+    """Pause a schedule, which starts no runs until it is resumed; or resume it."""
+    schedule = get_object_or_404(Schedule, pk=pk)
+    state = "resumed" if on else "paused"
+    with transaction.atomic():
+        if has_changed := schedules.switch(schedule, on=on):
+            log(request, [schedule], CHANGE, f"{state.capitalize()}.")
+    if has_changed:
+        messages.success(request, f"The schedule of {schedule.task} is {state}.")
+    else:
+        messages.info(request, f"The schedule of {schedule.task} was {state} already.")
+    return HttpResponseRedirect(page_before(request))
 
 
-@require_POST
-@for_staff("tasks.change_schedule")
-def resume(request: HttpRequest, pk: int) -> HttpResponse:
-    """Resume a schedule."""
-    return _switch(request, pk, on=True)
-
-
-def _change(request: HttpRequest, run: TaskRun, act: Callable[[], str], message: str) -> None:
-    """Change a run, log it and say what became of it; or say why not.
-
-    Args:
-        request: whose.
-        run: what is changed.
-        act: changes it; returns what to say of it.
-        message: for the log.
-    """
+def _change(
+    request: HttpRequest, pk: int, act: Callable[[TaskRun], str], message: str
+) -> HttpResponse:
+    """Change a run, log it, say what `act` returns of it, and return to the page before."""
+    run = get_object_or_404(TaskRun, pk=pk)
     try:
         with transaction.atomic():
-            outcome = act()
+            outcome = act(run)
             log(request, [run], CHANGE, message)
     except Refused as error:
         show_refusal(request, error)
     else:
         messages.success(request, f"Run {run.pk} {outcome}")
+    return HttpResponseRedirect(page_before(request))
 
 
-def _start(request: HttpRequest, start: Callable[[], TaskRun], message: str) -> HttpResponse:
-    """Start a run and show its page; or ask first; or say why not, where the request came from."""
+def _start(request: HttpRequest, start: Callable[..., TaskRun], message: str) -> HttpResponse:
+    """Start a run and show its page; or ask first; or say why not, on the page before."""
     try:
         with transaction.atomic():
-            run = start()
+            run = start(by=operator(request))
             log(request, [run], ADDITION, message)
     except Unconfirmed as error:
-        asked = error.confirmation
+        asked, back = error.confirmation, page_before(request)
         question = Question(
             title=asked.title,
             lines=asked.lines,
             yes=asked.button,
             action=request.path,
-            fields=(("back", page_before(request)),),
-            no=page_before(request),
+            fields=(("back", back),),
+            no=back,
         )
         return ask(request, question)
     except Refused as error:
@@ -185,18 +167,3 @@ def _start(request: HttpRequest, start: Callable[[], TaskRun], message: str) -> 
         return HttpResponseRedirect(page_before(request))
     messages.success(request, f"Run {run.pk} of {run.task} is queued.")
     return redirect("admin:tasks_taskrun_change", run.pk)
-
-
-def _switch(request: HttpRequest, pk: int, *, on: bool) -> HttpResponse:
-    """Pause a schedule or resume it, and go back to where the request came from."""
-    schedule = get_object_or_404(Schedule, pk=pk)
-    state = "resumed" if on else "paused"
-    with transaction.atomic():
-        has_changed = schedules.switch(schedule, on=on)
-        if has_changed:
-            log(request, [schedule], CHANGE, f"{state.capitalize()}.")
-    if has_changed:
-        messages.success(request, f"The schedule of {schedule.task} is {state}.")
-    else:
-        messages.info(request, f"The schedule of {schedule.task} was {state} already.")
-    return HttpResponseRedirect(page_before(request))

@@ -22,7 +22,7 @@ WHOLE_NUMBER = r"^[0-9]{1,15}$"
 
 @dataclass(frozen=True, kw_only=True)
 class Day:
-    """A day by the site's clock, and by charts' names its values; None where no run was measured.
+    """A day by the site's clock, and its values by charts' names: None if no run was measured.
 
     Durations are in seconds.
     """
@@ -34,7 +34,7 @@ class Day:
         return f"{self.day:%b} {self.day.day}"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Bar:
     """A day's bar, its value (`90,000`), and both in words (`Nov 3: 90,000 rows deleted`)."""
 
@@ -49,11 +49,9 @@ class Drawing:
     """A chart, ready to be drawn.
 
     Attributes:
-        name: what its elements are called in the page.
+        name: a prefix for ids in the page.
         summary: what it shows, in a sentence.
         end: the value at the end of its axis, in words.
-        first: the first day.
-        last: the last day.
         bars: one for each day, the oldest first; none if there is nothing to draw.
     """
 
@@ -72,16 +70,15 @@ class DailyChart:
     """A chart of one value a day: counts of the runs that ended on it, or their longest duration.
 
     Attributes:
-        name: an identifier of its own.
-        title: its heading.
+        name: unique among charts, an identifier.
         runs: the runs that are measured.
         value: what is measured of each run: a number, or a duration.
         noun: what is counted, such as `row`; a day's numbers are added up. Empty for durations,
             of which a day's longest is shown.
-        phrase: goes with the value: `deleted` after a number, `the longest report took` before a
-            duration.
-        nothing: says, before `in these 30 days`, that no run was measured.
-        zero: says there that runs were, and counted nothing.
+        phrase: follows a number, such as `deleted`; precedes a duration, such as `the longest
+            report took`.
+        nothing: the words before `in these 30 days` if no run was measured.
+        zero: the words there if runs were measured that counted nothing.
     """
 
     name: str
@@ -94,23 +91,16 @@ class DailyChart:
     zero: str = ""
 
     def aggregate(self) -> Aggregate:
-        """Return the value of a day, over the runs that ended on it."""
         if self.noun:
             return Sum(self.value, filter=self.runs)
         return Max(self.value, filter=self.runs, output_field=DurationField())
 
     def draw(self, days: Sequence[Day]) -> Drawing:
-        """Draw the values of some days, the oldest first."""
         values = [day.values[self.name] for day in days]
         heights = [value or 0 for value in values]
         end = (axis_end if self.noun else seconds_axis_end)(max(heights))
         bars = [
-            Bar(
-                day=day.day,
-                amount=self._amount(value),
-                label=f"{day}: {self._label(value)}",
-                box=box,
-            )
+            Bar(day.day, self._amount(value), f"{day}: {self._label(value)}", box)
             for day, value, box in zip(days, values, boxes(heights, end=end), strict=bool(end))
         ]
         return Drawing(
@@ -134,9 +124,7 @@ class DailyChart:
         return self._amount(value)
 
     def _summary(self, days: Sequence[Day], values: Sequence[float | None]) -> str:
-        measured = [
-            (value, day) for value, day in zip(values, days, strict=True) if value is not None
-        ]
+        measured = [(v, day) for v, day in zip(values, days, strict=True) if v is not None]
         most, day = max(measured, key=lambda pair: pair[0], default=(0, days[0]))
         if not measured or (self.noun and not most):
             return f"{self.zero if measured else self.nothing} in these {len(days)} days."

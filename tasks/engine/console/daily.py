@@ -45,16 +45,7 @@ def charts() -> list[DailyChart]:
 
 
 def read_days(measured: Sequence[DailyChart], now: datetime, *, days: int = 30) -> list[Day]:
-    """Measure each of the last days.
-
-    Args:
-        measured: what to measure.
-        now: a moment of the last day.
-        days: how many.
-
-    Returns:
-        All of them, the oldest first.
-    """
+    """Return what the charts measure of each of the last days, that of `now` last."""
     zone = timezone.get_default_timezone()
     first = timezone.localdate(now, zone) - timedelta(days=days - 1)
     found = (
@@ -66,14 +57,11 @@ def read_days(measured: Sequence[DailyChart], now: datetime, *, days: int = 30) 
         .order_by("day")
     )
     by_day: dict[date, Mapping[str, Any]] = {row["day"]: row for row in found}
+    dates = [first + timedelta(days=number) for number in range(days)]
+    names = [chart.name for chart in measured]
     return [
-        Day(
-            day=day,
-            values={
-                chart.name: as_number(by_day.get(day, {}).get(chart.name)) for chart in measured
-            },
-        )
-        for day in (first + timedelta(days=number) for number in range(days))
+        Day(day=day, values={name: as_number(by_day.get(day, {}).get(name)) for name in names})
+        for day in dates
     ]
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from itertools import batched, chain
 
 from django.contrib import admin, messages
@@ -41,20 +42,16 @@ MAX_LETTERS = 100
 #: Characters of an error that are shown: its end, which says the most.
 MAX_SHOWN = 2_000
 
-#: Runs that need a confirmation of their own, which a question about dead letters tells one by one.
+#: Confirmations that a question about dead letters lists; there may be one for each letter.
 MAX_CONFIRMATIONS = 10
 
-#: What a verb means for a dead letter.
 MEANING = {"retry": "sent again", "discard": "deleted for good"}
 
 
 def queue_names() -> list[str]:
     """Return the queues that an actor uses, or that a worker has served lately."""
     used = {actor.queue_name for actor in get_broker().actors.values()}
-    served = {
-        name for queues in Process.objects.values_list("queues", flat=True) for name in queues
-    }
-    return sorted(used | served)
+    return sorted(used.union(*Process.objects.values_list("queues", flat=True)))
 
 
 @require_safe
@@ -96,25 +93,19 @@ def dead_letters(request: HttpRequest) -> HttpResponse:
 @require_POST
 @for_staff("tasks.retry_deadletter")
 def retry(request: HttpRequest) -> HttpResponse:
-    """Send dead letters again."""
-    runs: list[TaskRun] = []
-    already = refused = forbidden = 0
-
-    def retry_these(letters: Sequence[DeadLetter]) -> None:
-        nonlocal already, refused, forbidden
-        outcome = operations.retry(letters, by=operator(request))
-        runs.extend(outcome.retried)
-        already += outcome.already
-        refused += outcome.refused
-        forbidden += outcome.forbidden
-
-    question = _act_on_selection(request, "retry", retry_these)
-    if question:
-        return ask(request, question)
+    """Create runs with the messages of dead letters."""
+    act = partial(operations.retry, by=operator(request))
+    outcomes = _act_on_selection(request, "retry", act)
+    if isinstance(outcomes, Question):
+        return ask(request, outcomes)
+    runs = [run for outcome in outcomes for run in outcome.retried]
     log(request, runs, ADDITION, "Retry of a dead letter.")
     _tell(request, len(runs), "retried", ok=True)
+    already = sum(outcome.already for outcome in outcomes)
     _tell(request, already, "deleted: already retried before", ok=True)
+    refused = sum(outcome.refused for outcome in outcomes)
     _tell(request, refused, "kept: this version of the code does not know their actor", ok=False)
+    forbidden = sum(outcome.forbidden for outcome in outcomes)
     _tell(request, forbidden, "kept: you may not start their task", ok=False)
     return redirect("background:dead-letters")
 
@@ -122,43 +113,36 @@ def retry(request: HttpRequest) -> HttpResponse:
 @require_POST
 @for_staff("tasks.discard_deadletter")
 def discard(request: HttpRequest) -> HttpResponse:
-    """Delete dead letters."""
-    discarded = 0
+    def act(letters: Sequence[DeadLetter]) -> int:
+        deleted = deadletters.discard(letters)
+        _log_discarded(request, deleted)
+        return len(deleted)
 
-    def discard_these(letters: Sequence[DeadLetter]) -> None:
-        nonlocal discarded
-        gone = deadletters.discard(letters)
-        discarded += len(gone)
-        _log_discarded(request, gone)
-
-    question = _act_on_selection(request, "discard", discard_these)
-    if question:
-        return ask(request, question)
-    _tell(request, discarded, "discarded", ok=True)
+    counts = _act_on_selection(request, "discard", act)
+    if isinstance(counts, Question):
+        return ask(request, counts)
+    _tell(request, sum(counts), "discarded", ok=True)
     return redirect("background:dead-letters")
 
 
 @dataclass
 class Selection:
-    """The dead letters that a request is about.
+    """Dead letters by queue and id, and when the latest died.
 
-    Attributes:
-        keys: their queues and ids.
-        until: when the latest of them was given up; None if there are none.
-        confirmations: what their tasks want to have confirmed, by task and arguments.
+    `confirmations` are what staff must confirm before a retry, by task and arguments.
     """
 
     keys: list[tuple[str, str]] = field(default_factory=list)
     until: datetime | None = None
     confirmations: dict[str, str] = field(default_factory=dict)
 
-    def add(self, letter: DeadLetter) -> None:
-        """Add a dead letter."""
+    def add(self, letter: DeadLetter, verb: str) -> None:
         self.keys.append((letter.queue, letter.id))
         self.until = max(self.until or letter.died_at, letter.died_at)
+        if verb == "retry":
+            self._add_confirmation(letter)
 
-    def add_confirmation(self, letter: DeadLetter) -> None:
-        """Add what a letter's task wants to have confirmed before it is retried."""
+    def _add_confirmation(self, letter: DeadLetter) -> None:
         key = f"{letter.actor} {letter.arguments}"
         if key in self.confirmations or len(self.confirmations) > MAX_CONFIRMATIONS:
             return
@@ -166,41 +150,34 @@ class Selection:
             self.confirmations[key] = f"{letter.actor}: {' '.join(confirmation.lines)}"
 
     def confirmation_lines(self) -> list[str]:
-        """Return what is to be confirmed, a line for each task and arguments."""
         lines = list(self.confirmations.values())[:MAX_CONFIRMATIONS]
         return [*lines, "And more."] if len(self.confirmations) > MAX_CONFIRMATIONS else lines
 
 
-def _act_on_selection(
-    request: HttpRequest, verb: str, act: Callable[[Sequence[DeadLetter]], None]
-) -> Question | None:
-    """Do something with the dead letters that a request is about, in batches.
-
-    Args:
-        request: names those that are ticked, or all that match.
-        verb: `retry` or `discard`.
-        act: does it.
+def _act_on_selection[R](
+    request: HttpRequest, verb: str, act: Callable[[Sequence[DeadLetter]], R]
+) -> Question | list[R]:
+    """Retry or discard the dead letters that a request selects, in batches.
 
     Returns:
-        What to ask first, unless it has been confirmed: then nothing was done. Of all that match,
-        those that came in after the question are left alone.
+        What `act` returned of each batch; or, if nothing was done yet, a question to ask first.
+        Dead letters that come after the question are left alone.
     """
+    done = []
     try:
         selection = _selection(request, verb)
-        question = _question(request, selection, verb)
-        if question is None:
-            for keys in batched(selection.keys, IDS_PER_EXCHANGE):
-                act(deadletters.find(keys))
+        if question := _question(request, selection, verb):
+            return question
+        for keys in batched(selection.keys, IDS_PER_EXCHANGE):
+            done.append(act(deadletters.find(keys)))  # noqa: PERF401  (an error keeps the others)
     except RedisError as error:
         messages.error(request, f"The broker cannot be reached: {reason(error)}")
-        return None
-    return question
+    return done
 
 
 def _selection(request: HttpRequest, verb: str) -> Selection:
     """Return the dead letters that are ticked, or all that match, up to when they were counted."""
-    selection = Selection()
-    queues = queue_names()
+    selection, queues = Selection(), queue_names()
     if request.POST.get("all"):
         actor = request.POST.get("actor", "")
         until = posted_moment(request, "until") if is_confirmed(request) else None
@@ -210,14 +187,12 @@ def _selection(request: HttpRequest, verb: str) -> Selection:
         known = [(queue, letter) for queue, _, letter in ticked if queue in queues]
         batches = iter([deadletters.find(known)])
     for letter in chain.from_iterable(batches):
-        selection.add(letter)
-        if verb == "retry":
-            selection.add_confirmation(letter)
+        selection.add(letter, verb)
     return selection
 
 
 def _question(request: HttpRequest, selection: Selection, verb: str) -> Question | None:
-    """Return what to ask before these letters are retried or discarded; None if it is settled."""
+    """Return what to ask before these letters are retried or discarded; None if confirmed."""
     is_whole = bool(request.POST.get("all"))
     is_settled = is_confirmed(request)
     if is_whole:
@@ -246,7 +221,7 @@ def _question(request: HttpRequest, selection: Selection, verb: str) -> Question
 
 
 def _tell(request: HttpRequest, number: int, what: str, *, ok: bool) -> None:
-    """Say what became of dead letters, if there are any."""
+    """Tell the outcome for a number of dead letters, unless it is 0."""
     if number:
         add = messages.success if ok else messages.warning
         add(request, f"{count(number, 'dead letter')} {what}.")

@@ -4,19 +4,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import floor, log10
 
-MINUTE_SECONDS, HOUR_SECONDS, DAY_SECONDS = 60, 60 * 60, 24 * 60 * 60
+HOUR_SECONDS, DAY_SECONDS = 60 * 60, 24 * 60 * 60
 
 #: Axes end at one of these, times a power of ten.
 ROUND = (1, 2, 5, 10)
 
-#: Axes of seconds end at one of these, or at a round number of hours or days.
+#: Axes of up to an hour end at one of these.
 ROUND_SECONDS = (
     *(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30),
-    *(MINUTE_SECONDS * minutes for minutes in (1, 2, 5, 10, 20, 30, 60)),
+    *(60 * minutes for minutes in (1, 2, 5, 10, 20, 30, 60)),
 )
 
-#: From here on they end at a round number of days.
-LONGEST_IN_HOURS_SECONDS = 20 * HOUR_SECONDS
+#: Longer axes end at a round number of hours; from here on, of days.
+DAYS_FROM_SECONDS = 20 * HOUR_SECONDS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,12 +45,7 @@ class Box:
 
 
 def boxes(values: Sequence[float], *, end: float) -> list[Box]:
-    """Return a bar for each value, from left to right; none if `end` is 0.
-
-    Args:
-        values: none of them negative.
-        end: the value at the end of the axis; not less than the largest.
-    """
+    """Return a bar for each value, from left to right, on an axis that ends at `end`; none if 0."""
     step = (FRAME.right - FRAME.left) / len(values)
     heights = [value / end * (FRAME.floor - FRAME.ceiling) for value in values] if end else []
     return [
@@ -76,7 +71,7 @@ def seconds_axis_end(longest: float) -> float:
     """Return a number of seconds that is round in its unit and not less than the longest."""
     if longest <= 0:
         return 0
-    for unit, least in ((DAY_SECONDS, LONGEST_IN_HOURS_SECONDS), (HOUR_SECONDS, HOUR_SECONDS)):
+    for unit, least in ((DAY_SECONDS, DAYS_FROM_SECONDS), (HOUR_SECONDS, HOUR_SECONDS)):
         if longest > least:
             return unit * axis_end(longest / unit)
     return next(end for end in ROUND_SECONDS if end >= longest)

@@ -1,4 +1,4 @@
-"""What the console's views share: who asks, what a form posted, questions, and the admin's log."""
+"""What the console's views share: permissions, posted forms, questions, and the admin's log."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,19 +21,16 @@ from django.utils.timezone import is_aware
 from tasks.engine.operations.errors import Refused
 from tasks.engine.operations.permissions import VIEW_DETAILS, may, withhold
 
-#: Rows of one action that the admin's log names one by one. Of more, it says how many there are.
+#: Rows of one action that the admin's log names one by one; more than that are counted.
 MAX_LOGGED = 1_000
 
 type View = Callable[..., HttpResponse]
 
 
 def for_staff(*permissions: str) -> Callable[[View], View]:
-    """Have a view ask for a login to the admin, and for permissions such as `tasks.view_taskrun`.
+    """Make a view require a login to the admin, and permissions such as `tasks.view_taskrun`.
 
     Views that start runs name none: what that takes depends on the run's task.
-
-    Raises:
-        PermissionDenied: from the view, for staff without one of the permissions.
     """
 
     def decorate(view: View) -> View:
@@ -49,24 +46,24 @@ def for_staff(*permissions: str) -> Callable[[View], View]:
 
 
 def operator(request: HttpRequest) -> AbstractBaseUser:
-    """Return who asks: `for_staff` lets nobody through who is not logged in."""
+    """Return who sent a request: `for_staff` has made sure that they are logged in."""
     if not isinstance(request.user, AbstractBaseUser):
         raise PermissionDenied
     return request.user
 
 
 def may_view_details(request: HttpRequest) -> bool:
-    """Say whether who asks may see what an error's text might quote."""
+    """Say whether the operator may see what an error's text might quote."""
     return may(request.user, VIEW_DETAILS)
 
 
 def is_live(request: HttpRequest) -> bool:
-    """Say whether HTMX asks, for a part of a page."""
+    """Say whether HTMX sent the request, for a part of a page."""
     return request.headers.get("HX-Request") == "true"
 
 
 def is_confirmed(request: HttpRequest) -> bool:
-    """Say whether who asks has answered the question about it with yes."""
+    """Say whether the operator has answered the question about it with yes."""
     return bool(request.POST.get("confirmed"))
 
 
@@ -99,15 +96,12 @@ def page_before(request: HttpRequest) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """What is asked before something is done that is large or cannot be undone.
+    """A question before something is done that is large or cannot be undone.
 
     Attributes:
-        title: what would be done.
-        lines: what that would mean.
         yes: the text of the button that does it; empty if it cannot be done.
-        action: the address that the button posts to.
-        fields: what it posts, besides `confirmed`.
-        no: the page to go back to.
+        action: the address that the button posts to, with `fields` and `confirmed`.
+        no: the page to return to.
     """
 
     title: str
@@ -119,13 +113,12 @@ class Question:
 
 
 def ask(request: HttpRequest, question: Question) -> HttpResponse:
-    """Ask whether to go on."""
     context = {**admin.site.each_context(request), "title": question.title, "question": question}
     return TemplateResponse(request, "tasks/console/confirm.html", context)
 
 
 def show_refusal(request: HttpRequest, error: Refused) -> None:
-    """Say why something was not done, with a link to the run that stands in the way."""
+    """Say why something was not done, with a link to the run that is in the way."""
     detail = withhold(error.detail, unless=may_view_details(request))
     text = f"{error.text}: {detail}" if detail else error.text
     if error.run_id is not None:
@@ -135,7 +128,7 @@ def show_refusal(request: HttpRequest, error: Refused) -> None:
 
 
 def log(request: HttpRequest, rows: Sequence[Model], action: int, message: str) -> None:
-    """Write to the admin's log what was done to rows of one kind: a line each, or one for many."""
+    """Write a change of rows of one kind to the admin's log: a line each, or one for many."""
     if len(rows) <= MAX_LOGGED:
         LogEntry.objects.log_actions(operator(request).pk, rows, action, message)
         return

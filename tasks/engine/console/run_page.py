@@ -13,7 +13,7 @@ from tasks.engine.operations.runs import can_be_stopped, may_undo
 
 
 def actions_for(user: AbstractBaseUser | AnonymousUser, run: TaskRun) -> dict[str, Any]:
-    """Return what somebody can do about a run, and why it was ended."""
+    """Return what somebody can do about a run, and the reason of its end."""
     can_stop = may(user, "tasks.stop_taskrun") and can_be_stopped(run)
     failed = run.state == State.FAILED or run.has_errors
     return {

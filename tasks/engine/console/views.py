@@ -53,15 +53,13 @@ def overview(request: HttpRequest) -> HttpResponse:
 @require_safe
 @for_staff()
 def confirm_undo(request: HttpRequest, pk: int) -> HttpResponse:
-    """Say what undoing a run would bring back, and ask whether to go on."""
+    """Say what undoing a run would restore, and ask for a confirmation."""
     run = get_object_or_404(TaskRun, pk=pk)
-    yes = ""
     try:
         check_may_start(operator(request), undo_message(run).actor_name)
-        lines = tuple(preview_undo(run))
-        yes = f"Yes, undo run {pk}"
+        lines, yes = tuple(preview_undo(run)), f"Yes, undo run {pk}"
     except Refused as error:
-        lines = (str(error),)
+        lines, yes = (str(error),), ""
     question = Question(
         title=f"Undo run {pk}",
         lines=lines,
@@ -75,7 +73,7 @@ def confirm_undo(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 @for_staff("tasks.view_schedule")
 def coming_times(request: HttpRequest) -> HttpResponse:
-    """Show the next slots of times that somebody is typing, before they are saved."""
+    """Show the next slots of times in a form, before they are saved."""
     given = {name: request.POST.get(name, "").strip() for name in ("crontab", "every", "timezone")}
     zone = given["timezone"] or settings.TIME_ZONE
     fault, slots = "", []

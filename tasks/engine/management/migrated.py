@@ -5,6 +5,7 @@ from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 
 from tasks.engine.database import DATABASE_AWAY
+from tasks.engine.words import count
 
 #: What SQLite says of a file that is missing or is no database. Waiting does not help.
 UNUSABLE = ("unable to open database file", "file is not a database", "malformed")
@@ -13,8 +14,8 @@ UNUSABLE = ("unable to open database file", "file is not a database", "malformed
 def check_migrated() -> None:
     """Check that all migrations of this version have been applied.
 
-    Migrations that a later version has applied do not matter. A database that is away passes:
-    whoever uses it waits until it is back.
+    Migrations that a later version has applied do not matter. A database that is away passes: its
+    users wait until it returns.
 
     Raises:
         CommandError: migrations are missing, there is no database, or its file is something else.
@@ -31,8 +32,9 @@ def check_migrated() -> None:
     finally:
         close_connection()
     if missing:
-        migrations = "1 migration" if missing == 1 else f"{missing} migrations"
-        raise CommandError(f"The database lacks {migrations}: run `manage.py migrate` first.")
+        raise CommandError(
+            f"The database lacks {count(missing, 'migration')}: run `manage.py migrate` first."
+        )
 
 
 def close_connection() -> None:

@@ -8,6 +8,7 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from tasks.engine.management.migrated import check_migrated
+from tasks.engine.models import Trigger
 from tasks.engine.runs.enqueue import Request
 from tasks.engine.runs.execution import Execution, ProgressLost, RunTakenOver, Stopped
 from tasks.engine.runs.inline import Interrupted, run_inline
@@ -17,19 +18,19 @@ BAR = "{percentage:3.0f}%|{bar}| {postfix} [{elapsed}<{remaining}]"
 #: Exit code of a command that was told to stop, as of one that Ctrl-C has ended.
 STOPPED = 130
 
+#: What commands ask for.
+COMMAND = Request(Trigger.COMMAND)
 
-def run_with_bar[R](
-    request: Request, message: Message[R], *, quiet: bool, done: str, undo: str = ""
-) -> R:
+
+def run_with_bar[R](message: Message[R], *, quiet: bool, done: str, undo: str = "") -> R:
     """Execute the run that a message asks for, and show how far it has come.
 
     The bar shows what each step saves in the run's progress: `rows`, a number, and `done`, from 0
     to 1.
 
     Args:
-        request: who asks for the run.
         message: what a worker would be sent.
-        quiet: show no bar. There is none either where standard error is no terminal.
+        quiet: show no bar. Without a terminal at standard error there is none either.
         done: what has been done to the rows, for the bar.
         undo: the command that undoes the run, without the run's number; empty if there is none.
 
@@ -37,8 +38,7 @@ def run_with_bar[R](
         What the actor returns.
 
     Raises:
-        CommandError: the run was told to stop, a worker has taken it over or is to continue it, or
-            the database has not been migrated.
+        CommandError: the run was stopped, a worker continues it, or the database is not migrated.
     """
     check_migrated()
     run_id = rows = 0
@@ -51,9 +51,9 @@ def run_with_bar[R](
                 bar.set_postfix_str(f"{rows:,} {done}", refresh=False)
                 bar.update(100 * execution.progress.get("done", 0) - bar.n)
 
-            # A log line stands above the bar, not in it.
+            # Log lines go above the bar, not into it.
             with nullcontext() if bar.disable else logging_redirect_tqdm():
-                return run_inline(request, message, on_progress=show)
+                return run_inline(COMMAND, message, on_progress=show)
     except Stopped as error:
         how = f" {undo} {run_id} undoes that." if undo and rows else ""
         raise CommandError(

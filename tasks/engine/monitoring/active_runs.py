@@ -1,5 +1,6 @@
 """The unfinished runs of each task, and those of them that should have progressed."""
 
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -22,22 +23,18 @@ STEP_GRACE = timedelta(minutes=2)
 #: How long a run without steps may go beyond its actor's time limit.
 LIMIT_GRACE = timedelta(minutes=1)
 
-#: The time limit (ms) of an actor that names none: Dramatiq's own.
+#: The time limit of an actor that names none: Dramatiq's own.
 DEFAULT_TIME_LIMIT_MS = 10 * 60 * 1000
 
-#: A longer time limit (ms), or one that never ends, counts as a day.
-LONGEST_TIME_LIMIT_MS = 24 * 60 * 60 * 1000
+#: A longer time limit, or an endless one, counts as a day.
+MAX_TIME_LIMIT_MS = 24 * 60 * 60 * 1000
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stuck:
-    """Runs of one task and kind that should have progressed.
+    """How many runs of one task and kind should have progressed.
 
-    Attributes:
-        count: how many there are.
-        run: the one that has not progressed for the longest time; None if there is none.
-        queue: that one's.
-        since: since when it has not progressed.
+    `run`, in `queue`, is the one that has not progressed for the longest time, and since when.
     """
 
     count: int = 0
@@ -52,8 +49,7 @@ class ActiveRuns:
 
     Attributes:
         overdue: how many of the pending ones should have been sent by now.
-        oldest_age_seconds: how long ago the oldest was created.
-        oldest_run: the first of them.
+        oldest_age_seconds: how long ago the first of them was created.
         waiting: queued ones that a worker should have started by now.
         stalled: running ones that should have progressed by now.
         orphaned: running ones whose process is gone, and that nobody has released.
@@ -68,21 +64,19 @@ class ActiveRuns:
     overdue: int
     oldest_age_seconds: float
     oldest_run: int
-    waiting: Stuck
-    stalled: Stuck
-    orphaned: Stuck
-    stopping: Stuck
-    interrupted: Stuck
+    waiting: Stuck = Stuck()
+    stalled: Stuck = Stuck()
+    orphaned: Stuck = Stuck()
+    stopping: Stuck = Stuck()
+    interrupted: Stuck = Stuck()
 
 
 def read_active_runs(now: datetime) -> tuple[ActiveRuns, ...]:
-    """Return the unfinished runs, by task."""
     # A run that the broker refuses is due anew every few seconds: until a worker has started it,
     # it counts from the moment it was created.
     late = Q(due_at__lt=now - WAIT_GRACE)
     refused = Q(sent_at__isnull=False, attempts=0, created_at__lt=now - WAIT_GRACE)
     stuck = read_stuck_runs(now)
-    kinds = ("waiting", "stalled", "orphaned", "stopping", "interrupted")
     tasks = (
         TaskRun.objects.unfinished()
         .values("task")
@@ -105,13 +99,13 @@ def read_active_runs(now: datetime) -> tuple[ActiveRuns, ...]:
             overdue=row["overdue"],
             oldest_age_seconds=seconds_since(row["oldest"], now),
             oldest_run=row["oldest_run"],
-            **{kind: stuck.get((row["task"], kind), Stuck()) for kind in kinds},
+            **stuck[row["task"]],
         )
         for row in tasks
     )
 
 
-def read_stuck_runs(now: datetime) -> Mapping[tuple[str, str], Stuck]:
+def read_stuck_runs(now: datetime) -> Mapping[str, Mapping[str, Stuck]]:
     """Return the runs that should have progressed, by task and kind; each is of one kind only."""
     before = now - WAIT_GRACE
     running = Q(state=State.RUNNING)
@@ -139,12 +133,11 @@ def read_stuck_runs(now: datetime) -> Mapping[tuple[str, str], Stuck]:
         )
         .filter(place=1)
     )
-    return {
-        (task, kind): Stuck(count=count, run=run, queue=queue, since=since)
-        for task, kind, count, run, queue, since in runs.values_list(
-            "task", "kind", "in_all", "pk", "queue", "since"
-        )
-    }
+    found: dict[str, dict[str, Stuck]] = defaultdict(dict)
+    columns = ("task", "kind", "in_all", "pk", "queue", "since")
+    for task, kind, count, run, queue, since in runs.values_list(*columns):
+        found[task][kind] = Stuck(count=count, run=run, queue=queue, since=since)
+    return found
 
 
 def is_stalled(now: datetime) -> Q:
@@ -165,7 +158,7 @@ def is_stalled(now: datetime) -> Q:
 
 
 def is_interrupted() -> Q:
-    """Return the condition that a run's last attempt ended by no fault of its own.
+    """Return the condition that database or broker failed in a run's last attempt.
 
     The next step that progresses clears the error.
     """
@@ -174,10 +167,6 @@ def is_interrupted() -> Q:
 
 
 def longest_time(limit: float | None) -> timedelta:
-    """Return how long a run without steps may take.
-
-    Args:
-        limit: its actor's time limit (ms); None if the actor names none.
-    """
-    milliseconds = min(limit or DEFAULT_TIME_LIMIT_MS, LONGEST_TIME_LIMIT_MS)
+    """Return how long a run without steps may take; `limit` is its actor's time limit (ms)."""
+    milliseconds = min(limit or DEFAULT_TIME_LIMIT_MS, MAX_TIME_LIMIT_MS)
     return timedelta(milliseconds=milliseconds) + LIMIT_GRACE

@@ -8,20 +8,15 @@ from django.db.models import Count, Window
 from tasks.engine.models import State, TaskRun, TaskRunQuerySet
 
 #: Failures that are listed one by one, the latest ones.
-MOST_LISTED = 10
+MAX_LISTED = 10
 
-#: Letters of an error's last line that are shown.
-LONGEST_ERROR_SHOWN = 200
+#: Characters of an error's last line that are shown.
+MAX_ERROR_LENGTH = 200
 
 
 @dataclass(frozen=True, kw_only=True)
 class Failures:
-    """Runs that failed or ended with errors.
-
-    Attributes:
-        count: how many there are.
-        latest: some of them, the latest first.
-    """
+    """How many runs failed or ended with errors, and some of them, the latest first."""
 
     count: int
     latest: tuple[TaskRun, ...]
@@ -34,7 +29,6 @@ class Failures:
 
 
 def failed_since(moment: datetime) -> Failures:
-    """Return the runs that have failed since a moment."""
     return latest_of(TaskRun.objects.filter(state=State.FAILED, finished_at__gte=moment))
 
 
@@ -46,10 +40,10 @@ def unacknowledged() -> Failures:
 def latest_of(runs: TaskRunQuerySet) -> Failures:
     """Count runs that have ended, and return the latest, with one query."""
     counted = runs.annotate(in_all=Window(Count("pk"))).order_by("-finished_at", "-pk")
-    latest = tuple(counted[:MOST_LISTED])
+    latest = tuple(counted[:MAX_LISTED])
     return Failures(count=vars(latest[0])["in_all"] if latest else 0, latest=latest)
 
 
 def shown_error(run: TaskRun) -> str:
     """Return the start of the last line of a run's error; empty if it has none."""
-    return run.error_summary[:LONGEST_ERROR_SHOWN]
+    return run.error_summary[:MAX_ERROR_LENGTH]

@@ -8,22 +8,15 @@ from itertools import islice
 from tasks.engine.monitoring.clock import seconds_since
 from tasks.engine.monitoring.schedules import ScheduleStatus
 
-#: The task whose actor is the engine's own.
 PING = "ping"
 
-#: So many slots of the ping in a row without an answer are a problem.
-MOST_PINGS_LOST = 3
+#: This many slots of the ping in a row without an answer are a problem.
+MAX_PINGS_LOST = 3
 
 
 @dataclass(frozen=True, kw_only=True)
 class LastPing:
-    """When a ping was last answered.
-
-    Attributes:
-        answered_at: None if none has been.
-        age_seconds: since then; None if none has been.
-        stale: MOST_PINGS_LOST slots have come since, and have not been answered.
-    """
+    """When a ping was last answered, if ever; `stale` if MAX_PINGS_LOST slots have passed since."""
 
     answered_at: datetime | None
     age_seconds: float | None
@@ -31,7 +24,6 @@ class LastPing:
 
 
 def find_last_ping(schedules: Iterable[ScheduleStatus], now: datetime) -> LastPing:
-    """Find when a ping was last answered."""
     ping = next((schedule for schedule in schedules if schedule.row.task == PING), None)
     answered_at = ping.last_success.finished_at if ping and ping.last_success else None
     return LastPing(
@@ -42,9 +34,9 @@ def find_last_ping(schedules: Iterable[ScheduleStatus], now: datetime) -> LastPi
 
 
 def is_stale(ping: ScheduleStatus, answered_at: datetime | None, now: datetime) -> bool:
-    """Say whether too many slots of a schedule have come since a moment, or since it began."""
+    """Say whether too many slots have passed since the last answer, or since the ping's start."""
     if not ping.row.enabled or not ping.recurrence:
         return False
     since = max(ping.row.effective_since, answered_at or ping.row.effective_since)
-    slots = list(islice(ping.recurrence.until(now), MOST_PINGS_LOST))
-    return len(slots) == MOST_PINGS_LOST and slots[-1] > since
+    slots = list(islice(ping.recurrence.until(now), MAX_PINGS_LOST))
+    return len(slots) == MAX_PINGS_LOST and slots[-1] > since

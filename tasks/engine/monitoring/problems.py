@@ -13,7 +13,7 @@ from tasks.engine.monitoring.status import Status
 from tasks.engine.words import count, duration, moment
 
 #: Failures that get a line each; the others are counted.
-MOST_FAILURES_NAMED = 3
+MAX_FAILURES_NAMED = 3
 
 STALLED = (
     "is running and has not progressed since {since}. Stop it with manage.py stop_run {run}, or end"
@@ -49,7 +49,6 @@ def problems(status: Status) -> Iterator[str]:
 
 
 def problems_of_processes(status: Status) -> Iterator[str]:
-    """Yield what is wrong with processes, and with what they do together."""
     kinds = {process.kind for process in status.processes}
     if ProcessKind.SCHEDULER not in kinds:
         yield "No scheduler is alive. Start one: manage.py runscheduler"
@@ -69,7 +68,6 @@ def problems_of_processes(status: Status) -> Iterator[str]:
 
 
 def problem_of_silent(process: SilentProcess, *, in_future: bool) -> str:
-    """Say what is wrong with a process without a recent heartbeat."""
     row = process.row
     name = f"The {row.kind} on {row.host}, process {row.pid},"
     if in_future:
@@ -82,7 +80,6 @@ def problem_of_silent(process: SilentProcess, *, in_future: bool) -> str:
 
 
 def problems_of_clocks(status: Status) -> Iterator[str]:
-    """Yield how this host's clock differs from the database's."""
     ahead = status.clock_ahead_seconds
     if abs(ahead) > CLOCK_TOLERANCE.total_seconds():
         yield (
@@ -92,7 +89,6 @@ def problems_of_clocks(status: Status) -> Iterator[str]:
 
 
 def problems_of_broker(status: Status) -> Iterator[str]:
-    """Yield what is wrong with the broker and what it keeps."""
     if status.broker_error:
         yield f"The broker cannot be used: {status.broker_error}"
     for queue in status.queues:
@@ -108,12 +104,6 @@ def problems_of_broker(status: Status) -> Iterator[str]:
 
 
 def problems_of_waiting(runs: ActiveRuns, served: Collection[str]) -> Iterator[str]:
-    """Yield what is wrong with the runs of a task that wait.
-
-    Args:
-        runs: the task's.
-        served: the queues that live workers serve.
-    """
     if runs.overdue:
         yield (
             f"{runs.task}: {count(runs.overdue, 'run')} should have been sent by now. Check that a"
@@ -133,7 +123,6 @@ def problems_of_waiting(runs: ActiveRuns, served: Collection[str]) -> Iterator[s
 
 
 def problems_of_running(runs: ActiveRuns) -> Iterator[str]:
-    """Yield what is wrong with the runs of a task that a worker has started."""
     for stuck, problem in (
         (runs.stalled, STALLED),
         (runs.orphaned, ORPHANED),
@@ -146,12 +135,10 @@ def problems_of_running(runs: ActiveRuns) -> Iterator[str]:
 
 
 def and_more(number: int) -> str:
-    """Return how many runs there are besides the one that was named."""
     return f" And {number - 1:,} more like it." if number > 1 else ""
 
 
 def problems_of_schedule(schedule: ScheduleStatus) -> Iterator[str]:
-    """Yield what is wrong with a schedule that is not paused."""
     task = schedule.row.task
     if schedule.fault:
         yield f"{task}: its schedule cannot be used: {schedule.fault}"
@@ -163,8 +150,8 @@ def problems_of_schedule(schedule: ScheduleStatus) -> Iterator[str]:
     if schedule.held_until:
         yield (
             f"{task}: it does not run before {moment(schedule.held_until)}, as the database's clock"
-            " was set back. To have it run before then, set last_slot of its row in tasks_schedule"
-            " to NULL; to count from now, pause it and resume it after that."
+            " was set back. To run it before then, set last_slot of its row in tasks_schedule to"
+            " NULL; to count from now, pause it and resume it after that."
         )
     if schedule.unsuccessful_since:
         yield (
@@ -174,16 +161,14 @@ def problems_of_schedule(schedule: ScheduleStatus) -> Iterator[str]:
 
 
 def problems_of_failures(status: Status) -> Iterator[str]:
-    """Yield the failures and errors that no operator has acknowledged."""
     failures = status.unacknowledged
-    for run in failures.latest[:MOST_FAILURES_NAMED]:
+    for run in failures.latest[:MAX_FAILURES_NAMED]:
         if run.state == State.FAILED:
             yield f"{run.task}: run {run.pk} failed and is not acknowledged: {shown_error(run)}"
         else:
             errors = count(count_errors(run.result), "error")
             counts = f": {run.summary}" if run.summary else ""
             yield f"{run.task}: run {run.pk} ended with {errors}, not acknowledged{counts}."
-    more = failures.count - MOST_FAILURES_NAMED
+    more = failures.count - MAX_FAILURES_NAMED
     if more > 0:
-        runs = count(more, "more unacknowledged run")
-        yield f"And {runs} failed or ended with errors."
+        yield f"And {count(more, 'more unacknowledged run')} failed or ended with errors."

@@ -18,12 +18,7 @@ SILENT_AFTER = 0.5
 
 @dataclass(frozen=True, kw_only=True)
 class SilentProcess:
-    """A process without a recent heartbeat.
-
-    Attributes:
-        row: the process itself.
-        run: the first of the runs that it holds, if it holds any.
-    """
+    """A process without a recent heartbeat, and the first of the runs that it holds, if any."""
 
     row: Process
     run: int | None
@@ -45,7 +40,6 @@ def is_silent(process: Process, now: datetime) -> bool:
 
 
 def first_runs(processes: Collection[Process]) -> Mapping[UUID | None, int]:
-    """Return the first of the runs that each of some processes holds."""
     if not processes:
         return {}
     held = TaskRun.objects.unfinished().filter(

@@ -91,7 +91,6 @@ def process_as_json(process: Process, run: int | None = None) -> Row:
 
 
 def as_text(status: Status, problems: Sequence[str]) -> Iterator[str]:
-    """Yield the lines that people read."""
     yield f"Background work at {moment(status.now)}"
     yield from table(
         "Schedules",

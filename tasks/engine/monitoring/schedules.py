@@ -30,26 +30,24 @@ if TYPE_CHECKING:
 #: How long a slot may go unclaimed after its time.
 CLAIM_GRACE = timedelta(seconds=30)
 
-#: So many slots in a row without a success are a problem; and how long each may take to succeed.
-MOST_SLOTS_WITHOUT_SUCCESS = 2
+#: This many slots in a row without a success are a problem; and how long each may take to succeed.
+MAX_SLOTS_WITHOUT_SUCCESS = 2
 SUCCESS_GRACE = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScheduleStatus:
-    """A schedule, and where it stands.
+    """Where a schedule stands.
 
     Attributes:
-        row: the schedule itself.
         recurrence: None if its times make no sense.
         fault: why it cannot be used; empty if it can.
-        last_run: the task's run that ended last, whoever requested it.
-        last_success: the task's run that succeeded last, whoever requested it.
-        last_slot_run: the run of `row.last_slot`; None if there is none (any more).
-        last_success_slot: the latest slot whose run succeeded.
+        last_run: the task's run that ended last, of a slot or by hand.
+        last_success: the task's run that succeeded last, of a slot or by hand.
+        last_slot_run: the run of `row.last_slot`, unless it was pruned.
         next_slot: None if the schedule is paused.
         overdue_slot: the latest slot, if nobody has claimed it in time.
-        unsuccessful_since: the first of the last MOST_SLOTS_WITHOUT_SUCCESS slots, if none of them
+        unsuccessful_since: the first of the last MAX_SLOTS_WITHOUT_SUCCESS slots, if none of them
             has succeeded.
         held_until: no slot is claimed before this moment, as the database's clock has been set
             back; None if that is not so.
@@ -145,14 +143,11 @@ def find_unsuccessful_since(
 ) -> datetime | None:
     """Return the first of a schedule's last slots if none of them has succeeded.
 
-    Only the runs of its slots count: a run by hand, for one person perhaps, is no success of the
-    night. A slot that was cancelled or skipped has not succeeded; one alone needs no attention.
-    Actors that are not recorded have no such rule: `last_ping.py` has one for the ping.
+    Only the runs of its slots count: a run by hand may be for one person alone. A slot that was
+    cancelled or skipped has not succeeded; one alone needs no attention. Actors that are not
+    recorded have no such rule: `last_ping.py` has one for the ping.
 
     Args:
-        schedule: which.
-        recurrence: its times.
-        now: by the database's clock.
         active: the run of its latest slot has not ended, so that slot is not counted yet.
     """
     if not is_recorded(get_broker(), schedule.task):
@@ -161,8 +156,8 @@ def find_unsuccessful_since(
         lambda slot: slot > schedule.effective_since, recurrence.until(now - SUCCESS_GRACE)
     )
     counted = (slot for slot in slots if not (active and slot == schedule.last_slot))
-    latest = list(islice(counted, MOST_SLOTS_WITHOUT_SUCCESS))
-    if len(latest) < MOST_SLOTS_WITHOUT_SUCCESS:
+    latest = list(islice(counted, MAX_SLOTS_WITHOUT_SUCCESS))
+    if len(latest) < MAX_SLOTS_WITHOUT_SUCCESS:
         return None
     success = schedule.last_success_slot
     return latest[-1] if success is None or success < latest[-1] else None

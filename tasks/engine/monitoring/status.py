@@ -22,7 +22,6 @@ class Status:
     """Everything at one moment, by the database's clock.
 
     Attributes:
-        now: that moment.
         failures: the runs that failed within the last day.
         unacknowledged: those that failed or ended with errors, whenever that was, and that no
             operator has acknowledged.
@@ -30,8 +29,7 @@ class Status:
         silent_processes: those without a recent heartbeat, or with one from the future.
         unserved_queues: those that an actor uses and no live worker serves.
         unknown_tasks: those of active runs that no live worker knows.
-        queues: empty if the broker could not be asked.
-        broker_error: why it could not; otherwise empty.
+        queues: empty if the broker could not be asked: then `broker_error` says why.
         clock_ahead_seconds: by how much this host's clock is ahead of the database's.
     """
 

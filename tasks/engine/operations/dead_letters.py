@@ -10,7 +10,6 @@ from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import DataError, IntegrityError, transaction
 from dramatiq import Message
 from dramatiq.broker import get_broker
-from dramatiq.errors import ActorNotFound
 
 from tasks.engine.broker.dead_letters import DeadLetter, discard
 from tasks.engine.extension import Confirmation, extension_of
@@ -28,8 +27,8 @@ class Outcome:
     Attributes:
         retried: the runs that were started.
         already: how many were retried before.
-        refused: how many cannot be retried: they stay.
-        forbidden: how many belong to tasks that whoever asked may not start: they stay.
+        refused: how many cannot be retried, and stay.
+        forbidden: how many stay because the operator may not start their tasks.
     """
 
     retried: tuple[TaskRun, ...]
@@ -39,9 +38,9 @@ class Outcome:
 
 
 def retry(letters: Sequence[DeadLetter], *, by: AbstractBaseUser) -> Outcome:
-    """Send the messages again, then delete the dead letters.
+    """Create runs with the letters' messages, then delete the letters.
 
-    A crash in between leaves a letter whose retry is there: it is not retried twice.
+    A letter that a crash in between has left is not retried twice.
 
     Raises:
         redis.RedisError: the broker cannot be reached; what was retried has its row.
@@ -57,7 +56,7 @@ def retry(letters: Sequence[DeadLetter], *, by: AbstractBaseUser) -> Outcome:
         try:
             run = _retry(letter, by)
         except (DataError, TypeError, ValueError):
-            # Arguments that its actor does not take, or the database, such as a NUL.
+            # The actor, or the database, does not accept its arguments.
             refused += 1
             continue
         if run is None:
@@ -70,28 +69,20 @@ def retry(letters: Sequence[DeadLetter], *, by: AbstractBaseUser) -> Outcome:
 
 def can_be_retried(letter: DeadLetter) -> bool:
     """Say whether this version of the code has an actor for it."""
-    if letter.retry_id is None:
-        return False
-    try:
-        get_broker().get_actor(letter.actor)
-    except ActorNotFound:
-        return False
-    return True
+    return letter.retry_id is not None and letter.actor in get_broker().actors
 
 
 def confirmation(letter: DeadLetter) -> Confirmation | None:
-    """Return what its task wants to have confirmed before a letter is retried; None if nothing."""
-    if letter.message is None or not can_be_retried(letter):
-        return None
-    with suppress(Refused):
-        return extension_of(letter.actor).confirmation(
-            message_of(letter.actor, arguments(letter.message))
-        )
+    """Return what staff must confirm before a letter is retried; None if nothing."""
+    if letter.message and can_be_retried(letter):
+        with suppress(Refused):
+            message = message_of(letter.actor, arguments(letter.message))
+            return extension_of(letter.actor).confirmation(message)
     return None
 
 
 def retried_as(letters: Sequence[DeadLetter]) -> dict[str, int]:
-    """Return the runs that letters have been retried as, by the letters' ids, with one query."""
+    """Return the runs that retried these letters, by the letters' ids, with one query."""
     retries = {letter.retry_id: letter.id for letter in letters if letter.retry_id}
     runs = TaskRun.objects.filter(message_id__in=retries).values_list("message_id", "pk")
     return {retries[message_id]: pk for message_id, pk in runs}

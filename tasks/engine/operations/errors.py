@@ -3,13 +3,12 @@
 from tasks.engine.extension import Confirmation
 
 
-class Refused(Exception):  # noqa: N818  (it says what became of it, as Django's own do)
+class Refused(Exception):  # noqa: N818  (it names the outcome, as Django's own do)
     """A request was not carried out; the text says why.
 
     Attributes:
-        text: why, in words of ours.
         detail: more about it, which may quote an argument, a person's own text.
-        run_id: the run that stands in the way; None if none does.
+        run_id: the run that is in the way, if one is.
     """
 
     def __init__(self, text: str, *, detail: str = "", run_id: int | None = None) -> None:
@@ -20,11 +19,7 @@ class Refused(Exception):  # noqa: N818  (it says what became of it, as Django's
 
 
 class Unconfirmed(Refused):
-    """A run was asked for that must be confirmed first.
-
-    Attributes:
-        confirmation: what is to be confirmed.
-    """
+    """A run was asked for that must be confirmed first."""
 
     def __init__(self, confirmation: Confirmation) -> None:
         super().__init__("This must be confirmed first", detail=" ".join(confirmation.lines))

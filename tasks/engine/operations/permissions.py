@@ -8,38 +8,29 @@ from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import AnonymousUser, PermissionsMixin
 from django.core.exceptions import PermissionDenied
 from dramatiq.broker import get_broker
-from dramatiq.errors import ActorNotFound
 
-#: What starting a task takes whose actor names no permission.
+#: The permission to start a task whose actor names none.
 START = "tasks.start_taskrun"
 
-#: What seeing errors, arguments, progress and results takes: they may quote what people wrote.
+#: The permission to see errors, arguments, progress and results: they may quote what people wrote.
 VIEW_DETAILS = "tasks.view_taskrun_details"
 
-#: What those see instead who may not.
+#: What is shown instead to those who may not see that.
 WITHHELD = "withheld: you may not view errors, arguments and results of runs"
 
 
 def permission_to_start(task: str) -> str:
     """Return the permission that starting a task takes, such as `tasks.start_taskrun`."""
-    try:
-        actor = get_broker().get_actor(task)
-    except ActorNotFound:
-        return START
-    return str(actor.options.get("permission", START))
+    actor = get_broker().actors.get(task)
+    return str(actor.options.get("permission", START)) if actor else START
 
 
 def may_start(user: AbstractBaseUser | AnonymousUser, task: str) -> bool:
-    """Say whether somebody may start runs of a task."""
     return may(user, permission_to_start(task))
 
 
 def check_may_start(user: AbstractBaseUser, task: str) -> None:
-    """Check that somebody may start runs of a task.
-
-    Raises:
-        PermissionDenied: they may not.
-    """
+    """Raise PermissionDenied unless somebody may start runs of a task."""
     if not may_start(user, task):
         raise PermissionDenied
 

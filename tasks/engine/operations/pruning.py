@@ -9,35 +9,29 @@ from tasks.engine.database import database_now
 from tasks.engine.models import TaskRun, TaskRunQuerySet
 from tasks.engine.worker.middleware import is_recorded
 
-#: How long (days) a run is kept.
 KEEP_DAYS = 90
 
-#: How long (days) a run of an actor that is not recorded is kept, such as ping's.
+#: For runs of actors that are not recorded, such as ping's.
 KEEP_UNRECORDED_DAYS = 1
 
 #: A run's row must outlast every copy of its message: without it a late one would run it again.
 MIN_KEEP_DAYS = 1
 MAX_KEEP_DAYS = 3_650
 
-#: Runs in one transaction.
 RUNS_PER_TRANSACTION = 5_000
 
 
 class PruneReport(TypedDict):
-    """How many runs were deleted, or would be."""
-
     runs_deleted: int
 
 
 def prune_runs(*, keep_days: int = KEEP_DAYS, dry_run: bool = False) -> PruneReport:
     """Delete runs that ended more than `keep_days` ago, and unrecorded ones of more than a day ago.
 
-    Args:
-        keep_days: from MIN_KEEP_DAYS to MAX_KEEP_DAYS.
-        dry_run: count them; delete nothing.
+    A dry run counts them.
 
     Raises:
-        ValueError: `keep_days` is out of bounds.
+        ValueError: `keep_days` is not from MIN_KEEP_DAYS to MAX_KEEP_DAYS.
     """
     if not MIN_KEEP_DAYS <= keep_days <= MAX_KEEP_DAYS:
         raise ValueError(

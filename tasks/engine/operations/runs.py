@@ -27,8 +27,6 @@ def run_now(schedule: Schedule, *, by: AbstractBaseUser, confirmed: bool = False
     """Start a run of a schedule's task now.
 
     Args:
-        schedule: the schedule.
-        by: who asks.
         confirmed: they have confirmed what the task's extension asks.
 
     Raises:
@@ -40,18 +38,10 @@ def run_now(schedule: Schedule, *, by: AbstractBaseUser, confirmed: bool = False
 
 
 def run_again(run: TaskRun, *, by: AbstractBaseUser, confirmed: bool = False) -> TaskRun:
-    """Start a run with the arguments of one that has ended.
-
-    Args:
-        run: the run that has ended.
-        by: who asks.
-        confirmed: they have confirmed what the task's extension asks.
+    """Start a run with the arguments of one that has ended; otherwise as `run_now`.
 
     Raises:
-        PermissionDenied: they may not start that task.
-        Unconfirmed: the task's extension has a question.
-        Refused: it, or another run of its task, is unfinished; or there is no actor for it, or not
-            for such arguments.
+        Refused: the actor does not take these arguments any more.
     """
     return _start(run.task, run.arguments, by=by, confirmed=confirmed)
 
@@ -60,7 +50,7 @@ def undo(run: TaskRun, *, by: AbstractBaseUser) -> TaskRun:
     """Start the run that undoes a run, and return it.
 
     Raises:
-        PermissionDenied: they who ask may not start that task.
+        PermissionDenied: they may not start its task.
         Refused: the run cannot be undone, or is being undone.
     """
     message = undo_message(run)
@@ -90,16 +80,11 @@ def undo_message(run: TaskRun) -> Message[Any]:
 
 
 def preview_undo(run: TaskRun) -> Sequence[str]:
-    """Say in lines what undoing a run would bring back. Changes nothing.
-
-    Raises:
-        Refused: it cannot be undone.
-    """
+    """Say in lines what undoing a run would restore; see `TaskExtension.undo_preview`."""
     return extension_of(run.task).undo_preview(run)
 
 
 def may_undo(user: AbstractBaseUser | AnonymousUser, run: TaskRun) -> bool:
-    """Say whether a run can be undone, and by this person."""
     extension = extension_of(run.task)
     message = extension.undo_message(run)
     return (
@@ -149,9 +134,9 @@ def _unfinished(task: str) -> TaskRunQuerySet:
 
 @contextmanager
 def _starting(task: str) -> Iterator[None]:
-    """Keep other requests to start a task, and a scheduler's claim of its slot, waiting.
+    """Let other requests to start a task, and a scheduler's claim of its slot, wait.
 
-    Whoever comes second finds the first one's run.
+    The second of them finds the first one's run.
     """
     # Not every task has a schedule whose row could be locked.
     with exclusive_transaction(f"start {task}"):
@@ -160,11 +145,7 @@ def _starting(task: str) -> Iterator[None]:
 
 
 def cancel(run: TaskRun, *, by: AbstractBaseUser) -> None:
-    """Cancel a run that no worker has started.
-
-    Raises:
-        Refused: one has.
-    """
+    """Cancel a run that no worker has started; Refused if one has."""
     if not run.cancel(f"Cancelled by user {by.pk}."):
         raise Refused(f"Run {run.pk} has started or ended meanwhile.")
 
@@ -174,7 +155,7 @@ def stop(run: TaskRun, *, by: AbstractBaseUser | None = None) -> bool:
 
     Args:
         run: refreshed from the database.
-        by: who asks; None for the command.
+        by: None for the command.
 
     Returns:
         Whether that changed anything: not if it was asked to stop before.
@@ -201,11 +182,7 @@ def can_be_stopped(run: TaskRun) -> bool:
 
 
 def acknowledge(run: TaskRun, *, by: AbstractBaseUser) -> None:
-    """Note that an operator knows of a run's failure or errors.
-
-    Raises:
-        Refused: it has none, or somebody has acknowledged it before.
-    """
+    """Note that an operator knows of a run's failure or errors; Refused if there is no need."""
     if not run.acknowledge(by):
         raise Refused(f"Run {run.pk} has nothing to acknowledge, or has been acknowledged.")
 
@@ -215,15 +192,12 @@ def acknowledge_all(
 ) -> tuple[list[TaskRun], int]:
     """Note that an operator knows of all failures and errors up to a moment.
 
-    Runs that another transaction has locked are left out.
-
     Args:
-        until: when the newest ended that they have seen.
+        until: when the newest run that they have seen ended.
         count: how many they were shown.
-        by: who.
 
     Returns:
-        What they have acknowledged, and how many were left out.
+        What they have acknowledged, and how many runs another transaction had locked.
 
     Raises:
         Refused: there are more than that.

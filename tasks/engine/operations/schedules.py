@@ -6,12 +6,9 @@ from tasks.engine.models import Schedule
 
 
 def switch(schedule: Schedule, *, on: bool) -> bool:
-    """Pause a schedule or resume it.
+    """Pause a schedule or resume it; return whether that changed anything.
 
     Slots that pass while it is paused are not caught up.
-
-    Returns:
-        Whether that changed anything.
     """
     with transaction.atomic():
         current = Schedule.objects.select_for_update().get(pk=schedule.pk)

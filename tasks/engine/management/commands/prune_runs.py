@@ -6,11 +6,10 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from tasks.engine.operations.pruning import KEEP_DAYS, prune_runs
+from tasks.engine.words import count
 
 
 class Command(BaseCommand):
-    """Prune the run ledger."""
-
     help = (
         "Deletes runs that ended long ago, and runs of the ping that ended more than a day ago. "
         "Unfinished runs stay."
@@ -28,16 +27,10 @@ class Command(BaseCommand):
         )
 
     def handle(self, **options: Any) -> None:
-        """Delete the runs and print how many there were.
-
-        Raises:
-            CommandError: `--older-than` is out of bounds.
-        """
         dry_run = options["dry_run"]
         try:
             report = prune_runs(keep_days=options["older_than"], dry_run=dry_run)
         except ValueError as error:
             raise CommandError(f"--older-than: {error}.") from error
-        deleted = report["runs_deleted"]
-        runs = "run" if deleted == 1 else "runs"
-        self.stdout.write(f"{'Would prune' if dry_run else 'Pruned'} {deleted:,} {runs}.")
+        verb = "Would prune" if dry_run else "Pruned"
+        self.stdout.write(f"{verb} {count(report['runs_deleted'], 'run')}.")

@@ -14,8 +14,6 @@ from tasks.engine.scheduler.process import Scheduler
 
 
 class Command(BaseCommand):
-    """Run the scheduler."""
-
     help = (
         "Starts each schedule's task when its time comes, until SIGTERM or Ctrl-C. Any number of "
         "schedulers may run at once."
@@ -35,12 +33,6 @@ class Command(BaseCommand):
         )
 
     def handle(self, **options: Any) -> None:
-        """Run until stopped, or once.
-
-        Raises:
-            CommandError: the database is not migrated, a default schedule is wrong, or, with
-                `--once`, the broker is away.
-        """
         check_migrated()
         try:
             scheduler = Scheduler(alive_file=options["alive_file"])

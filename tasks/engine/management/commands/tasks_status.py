@@ -17,14 +17,12 @@ from tasks.engine.monitoring.report import as_json, as_text
 from tasks.engine.monitoring.status import Status, gather
 from tasks.engine.words import printable
 
-#: How long to wait for everything, and for one statement.
+#: For everything, and for one statement.
 DEADLINE_SECONDS = 15.0
 STATEMENT_TIMEOUT_MS = 3_000
 
 
 class Command(BaseCommand):
-    """Show the status of background work."""
-
     help = (
         "Shows schedules, active runs, failures of the last day, queues and live processes. With "
         "--check, prints only what needs attention, and exits with 1 if anything does."
@@ -34,13 +32,11 @@ class Command(BaseCommand):
     requires_system_checks = ()
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Add the options."""
         add = parser.add_argument
         add("--json", action="store_true", help="print one line of JSON, for machines")
         add("--check", action="store_true", help="print only problems; exit with 1 if any")
 
     def handle(self, **options: Any) -> None:
-        """Gather the status and print it; with `--check`, exit with 1 if there are problems."""
         with deadline(DEADLINE_SECONDS):
             status = gather_or_refuse()
         found = [printable(problem) for problem in problems(status)]
@@ -55,11 +51,7 @@ class Command(BaseCommand):
 
 
 def gather_or_refuse() -> Status:
-    """Gather the status.
-
-    Raises:
-        CommandError: the database cannot be asked.
-    """
+    """Gather the status; CommandError if the database cannot be asked."""
     try:
         with statement_timeout(STATEMENT_TIMEOUT_MS):
             return gather()
