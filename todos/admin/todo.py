@@ -1,5 +1,6 @@
 """The admin of todos. It writes through `TodoService` only."""
 
+from collections.abc import Callable
 from datetime import date, timedelta
 from typing import Any
 
@@ -121,14 +122,19 @@ class TodoAdmin(BaseTodoAdmin, LargeDeletion):
 
     @admin.action(permissions=["change"], description="Complete selected todos")
     def complete(self, request: StaffRequest, queryset: TodoQuerySet) -> None:
-        with held(as_selection(Todo.objects.all(), queryset).open()) as (found, selection):
-            changed = TodoService.complete_selected(todos=selection)
-            log_selection(request.user, found, changed, CHANGE, "Completed.", name=by_id)
-        self.say_changed(request, changed, "completed")
+        todos = as_selection(Todo.objects.all(), queryset).open()
+        self._change_many(request, todos, TodoService.complete_selected, "completed")
 
     @admin.action(permissions=["change"], description="Reopen selected todos")
     def reopen(self, request: StaffRequest, queryset: TodoQuerySet) -> None:
-        with held(as_selection(Todo.objects.all(), queryset).completed()) as (found, selection):
-            changed = TodoService.reopen_selected(todos=selection)
-            log_selection(request.user, found, changed, CHANGE, "Reopened.", name=by_id)
-        self.say_changed(request, changed, "reopened")
+        todos = as_selection(Todo.objects.all(), queryset).completed()
+        self._change_many(request, todos, TodoService.reopen_selected, "reopened")
+
+    def _change_many(
+        self, request: StaffRequest, todos: TodoQuerySet, change: Callable[..., int], verb: str
+    ) -> None:
+        with held(todos) as (found, selection):
+            changed = change(todos=selection)
+            message = f"{verb.capitalize()}."
+            log_selection(request.user, found, changed, CHANGE, message, name=by_id)
+        self.say_changed(request, changed, verb)

@@ -4,13 +4,9 @@ from abc import ABC, abstractmethod
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from django.db import connection
-from django.db.models import DateTimeField, Q
+from django.db.models import Q
 
 from todos.bounds import MAX_ID
-
-type Condition = tuple[list[str], list[object]]
-"""Conditions in SQL, and their parameters."""
 
 
 class Key[K](ABC):
@@ -41,10 +37,6 @@ class Key[K](ABC):
     def between(self, after: K | None, through: K) -> Q:
         """Select the rows after one position (None: from the beginning), through another."""
 
-    @abstractmethod
-    def between_sql(self, column: str, id_column: str, after: K | None, through: K) -> Condition:
-        """Return what `between` selects as SQL."""
-
 
 class IdKey(Key[int]):
     """The primary key: a position is an id."""
@@ -66,17 +58,6 @@ class IdKey(Key[int]):
     def between(self, after: int | None, through: int) -> Q:
         end = Q(id__lte=through)
         return end if after is None else end & Q(id__gt=after)
-
-    def between_sql(
-        self,
-        column: str,
-        id_column: str,  # noqa: ARG002
-        after: int | None,
-        through: int,
-    ) -> Condition:
-        if after is None:
-            return [f"{column} <= %s"], [through]
-        return [f"{column} > %s", f"{column} <= %s"], [after, through]
 
 
 class Position(NamedTuple):
@@ -113,32 +94,15 @@ class MomentKey(Key[Position]):
 
     def between(self, after: Position | None, through: Position) -> Q:
         field = self.field
-        end = Q(**{f"{field}__lt": through.moment}) | Q(id__lte=through.row_id)
-        rows = Q(**{f"{field}__lte": through.moment}) & end
+        rows = Q(**{f"{field}__lte": through.moment})
+        if through.row_id != MAX_ID:
+            rows &= Q(**{f"{field}__lt": through.moment}) | Q(id__lte=through.row_id)
         if after is None:
             return rows
+        if after.row_id == MAX_ID:
+            return rows & Q(**{f"{field}__gt": after.moment})
         begin = Q(**{f"{field}__gt": after.moment}) | Q(id__gt=after.row_id)
         return rows & Q(**{f"{field}__gte": after.moment}) & begin
-
-    def between_sql(
-        self, column: str, id_column: str, after: Position | None, through: Position
-    ) -> Condition:
-        moment = stored_moment(through.moment)
-        conditions, params = [f"{column} <= %s"], [moment]
-        if through.row_id != MAX_ID:
-            conditions.append(f"({column} < %s OR {id_column} <= %s)")
-            params += [moment, through.row_id]
-        if after is None:
-            return conditions, params
-        moment = stored_moment(after.moment)
-        if after.row_id == MAX_ID:
-            return [*conditions, f"{column} > %s"], [*params, moment]
-        conditions += [f"{column} >= %s", f"({column} > %s OR {id_column} > %s)"]
-        return conditions, [*params, moment, moment, after.row_id]
-
-
-def stored_moment(moment: datetime) -> object:
-    return DateTimeField().get_db_prep_value(moment, connection)
 
 
 ID = IdKey()

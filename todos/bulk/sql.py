@@ -28,8 +28,8 @@ type Sql = tuple[str, tuple[Any, ...]]
 class Rows[K]:
     """The rows of a queryset.
 
-    It is compiled once and then narrowed to one range after another: if Django compiled each range
-    anew, that would take as long as deleting several thousand rows.
+    Its condition is compiled once and then narrowed to one range after another: if Django compiled
+    it anew for each, that would take as long as deleting several thousand rows.
 
     The conditions stand in the statement that deletes. So a todo that its owner is reopening at
     this moment is checked again after that, and stays. Deleting ids that were found earlier, even
@@ -63,10 +63,9 @@ class Rows[K]:
 
     def between(self, after: K | None, through: K) -> Self:
         """Return the rows after one position (None: from the beginning), through another."""
-        key, pk = (f"{self.table}.{column(field)}" for field in (self.field, self._pk))
-        conditions, params = self.key.between_sql(key, pk, after, through)
-        where = " AND ".join([self.where, *conditions])
-        return replace(self, where=where, params=(*self.params, *params))
+        rows = self.field.model._meta.base_manager.filter(self.key.between(after, through))
+        where, params = compiled_where(rows)
+        return replace(self, where=f"{self.where} AND {where}", params=self.params + params)
 
     def unlocked(self) -> Self:
         """Return the rows that no other transaction has locked; on SQLite, which locks all, all."""

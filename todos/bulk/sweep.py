@@ -31,10 +31,7 @@ class Sweep(IdOperation[SweepReport]):
         super().__init__()
         self._as_of = as_of
         self._keep_days = settings.TODO_KEEP_COMPLETED_DAYS if keep_days is None else keep_days
-        self._of_user = {} if user is None else {"user": user}
-        self._people = User.objects.taking_part()
-        if user is not None:
-            self._people = self._people.filter(pk=user.pk)
+        self._user = user
 
     @property
     def verb(self) -> Verb:
@@ -43,14 +40,17 @@ class Sweep(IdOperation[SweepReport]):
     @cached_property
     def users_processed(self) -> int:
         """How many people took part at the beginning."""
-        return self._people.count()
+        people = User.objects.taking_part()
+        return (people.filter(pk=self._user.pk) if self._user else people).count()
 
     def candidates(self) -> TodoQuerySet:
-        return Todo.objects.filter(**self._of_user).completed()
+        return self._todos().completed()
 
     def eligible(self) -> TodoQuerySet:
-        todos = Todo.objects.filter(**self._of_user)
-        return todos.due_for_cleanup(as_of=self._as_of, keep_days=self._keep_days)
+        return self._todos().due_for_cleanup(as_of=self._as_of, keep_days=self._keep_days)
+
+    def _todos(self) -> TodoQuerySet:
+        return Todo.objects.filter(user=self._user) if self._user else Todo.objects.all()
 
     def act(self, rows: Rows[int]) -> int:
         return move_to_trash(rows, run_id=self.store.run_id)

@@ -37,17 +37,17 @@ MAX_NUMBERS = {"users": 10_000_000, "todos": 1_000_000_000}
 USER_BATCH_ROWS, TODO_BATCH_ROWS = 1_000, 10_000
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class DemoSummary:
     """How many people and todos one call of `seed_demo` has created."""
 
     users: int
-    inactive: int
-    opted_out: int
-    own_keep_time: int
-    without_todos: int
     todos: int
-    completed: int
+    inactive: int = 0
+    opted_out: int = 0
+    own_keep_time: int = 0
+    without_todos: int = 0
+    completed: int = 0
 
 
 class TodoRow(NamedTuple):
@@ -98,29 +98,22 @@ def seed_demo(
     now = now or timezone.now()
     rng = Random(seed)  # noqa: S311  (nothing secret hangs on demo data)
     ids: list[int] = []
-    inactive = opted_out = own_keep_time = completed = 0
+    made = DemoSummary(users=users, todos=todos)
     for people in batched(make_people(rng, users, now), USER_BATCH_ROWS):
         ids += insert_people(people)
-        inactive += sum(not person.is_active for person in people)
-        opted_out += sum(not person.auto_cleanup for person in people)
-        own_keep_time += sum(person.keep_completed_days is not None for person in people)
+        made.inactive += sum(not person.is_active for person in people)
+        made.opted_out += sum(not person.auto_cleanup for person in people)
+        made.own_keep_time += sum(person.keep_completed_days is not None for person in people)
     owners: set[int] = set()
     for rows in make_todos(rng, ids, todos, now):
         insert_todos(rows)
         owners.update(row.user_id for row in rows)
-        completed += sum(row.completed_at is not None for row in rows)
+        made.completed += sum(row.completed_at is not None for row in rows)
         if on_progress:
             on_progress(len(rows))
+    made.without_todos = users - len(owners)
     analyze()
-    return DemoSummary(
-        users=users,
-        inactive=inactive,
-        opted_out=opted_out,
-        own_keep_time=own_keep_time,
-        without_todos=users - len(owners),
-        todos=todos,
-        completed=completed,
-    )
+    return made
 
 
 def make_people(rng: Random, count: int, now: datetime) -> Iterator[User]:
