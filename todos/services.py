@@ -135,7 +135,7 @@ class TodoService:
 
     @staticmethod
     def restore_last_sweep(*, user: User) -> RestoreReport:
-        """Restore the todos that the latest cleanup to remove any of a person's todos removed."""
+        """Restore a person's todos from the last cleanup that removed any of them."""
         mine = TrashedTodo.objects.filter(user=user)
         return TodoService.restore_selected(todos=mine.filter(run_id=mine.last_run()).swept())
 

@@ -60,6 +60,6 @@ def prefixed_output(stream: TextIO) -> Iterator[Callable[[str, str], None]]:
 def command_line(folder: Path, *arguments: str) -> str:
     """Return a line that runs `manage.py` in the project's folder, for a person to paste."""
     python = os.path.relpath(sys.executable, folder)
-    return shlex.join(
-        [sys.executable if python.startswith("..") else python, "manage.py", *arguments]
-    )
+    if python.startswith(".."):
+        python = sys.executable
+    return shlex.join([python, "manage.py", *arguments])

@@ -66,7 +66,7 @@ class TodoForm(forms.ModelForm):  # type: ignore[type-arg]  # Not generic at run
 
 @admin.register(Todo)
 class TodoAdmin(BaseTodoAdmin, LargeDeletion):
-    """Everybody's todos."""
+    """The list of all todos."""
 
     list_display = ("id", "short_title", "user", "done", "due_on", "completed_at", "created_at")
     list_filter = (StateFilter, DueFilter, "completed_at", "created_at")

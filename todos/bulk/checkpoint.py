@@ -137,12 +137,7 @@ class Checkpoint[K]:
             "failed": list(self.failed),
             "left_rows": [list(row) for row in self.left_rows],
             "held": [
-                {
-                    "after": in_one(one.after),
-                    "through": in_one(one.through),
-                    "user_id": one.user_id,
-                    "tries": one.tries,
-                }
+                {**vars(one), "after": in_one(one.after), "through": in_one(one.through)}
                 for one in self.held
             ],
             "locked": list(self.locked),

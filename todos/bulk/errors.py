@@ -1,4 +1,4 @@
-"""Tells a database error that lies in some rows from one that concerns everybody."""
+"""Tells database errors of some rows from those that concern all rows."""
 
 from collections.abc import Callable
 
@@ -16,19 +16,11 @@ logger = structlog.get_logger(__name__)
 #: Errors that concern every row alike: the connection, the server, a lock or a time-out.
 _OF_ALL_ROWS = (InterfaceError, InternalError, NotSupportedError, OperationalError)
 
-#: SQLSTATE class 42: the statement itself is wrong, or we may not run it.
-_STATEMENT = "42"
-
 #: PostgreSQL's and SQLite's names of the error that another row has the key.
 _DUPLICATE = {"23505", "SQLITE_CONSTRAINT_PRIMARYKEY", "SQLITE_CONSTRAINT_UNIQUE"}
 
 #: SQLSTATEs of a statement that waited too long for a lock, or took too long.
 _TIMEOUTS = {"55P03", "57014"}
-
-
-def is_fault_of_rows(error: DatabaseError) -> bool:
-    """Return whether leaving out some rows could help: a constraint or a trigger refused them."""
-    return not isinstance(error, _OF_ALL_ROWS) and not sqlstate(error).startswith(_STATEMENT)
 
 
 def is_timeout(error: DatabaseError) -> bool:
@@ -54,8 +46,12 @@ def reason(error: DatabaseError) -> str:
 
 
 def log_or_raise(error: DatabaseError, event: str, **values: int) -> None:
-    """Log an error that leaving out some rows may avoid; raise any other."""
-    if not (is_fault_of_rows(error) or is_timeout(error)):
+    """Log a time-out, or an error of a constraint or a trigger, which is some rows' fault.
+
+    Any other error is raised. In SQLSTATE class 42 the statement is wrong, or not permitted.
+    """
+    of_all_rows = isinstance(error, _OF_ALL_ROWS) or sqlstate(error).startswith("42")
+    if of_all_rows and not is_timeout(error):
         raise error
     logger.warning(event, reason=reason(error), **values)
 

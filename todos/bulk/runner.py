@@ -86,54 +86,32 @@ def pass_ranges[K](
 
 def pass_range[K](operation: BulkOperation[K, Any], after: K | None, through: K) -> None:
     """Act on a range as a whole; if that fails, without what is locked or makes it fail."""
-    if operation.checkpoint.timeouts >= MOST_TIMEOUTS:
-        pass_unlocked(operation, after, through, timeouts=0)
-        return
-    try:
-        operation.step(
-            lambda: operation.act_on_all(after, through).advanced(through, operation.key)
-        )
-    except DatabaseError as error:
-        log_or_raise(error, "range failed")
-        if is_timeout(error):
-            pass_unlocked(operation, after, through, timeouts=1)
+    timeouts = 0
+
+    def as_whole() -> Checkpoint[K]:
+        return operation.act_on_all(after, through).advanced(through, operation.key)
+
+    def without_locked() -> Checkpoint[K]:
+        return ended(operation.act_on_unlocked(operation.unsolved(after, through)))
+
+    def ended(checkpoint: Checkpoint[K]) -> Checkpoint[K]:
+        if operation.unsolved(after, through).exists():  # What is left is locked.
+            checkpoint = checkpoint.range_held(after, through)
+        return checkpoint.advanced(through, operation.key).timed_out(timeouts)
+
+    waits = operation.checkpoint.timeouts < MOST_TIMEOUTS
+    for act in (as_whole, without_locked) if waits else (without_locked,):
+        try:
+            operation.step(act)
+        except DatabaseError as error:
+            log_or_raise(error, "range failed", timeouts=timeouts)
+            if act is without_locked or not is_timeout(error):
+                break
+            timeouts = 1
         else:
-            pass_one_by_one(operation, after, through, timeouts=0)
-
-
-def pass_unlocked[K](
-    operation: BulkOperation[K, Any], after: K | None, through: K, *, timeouts: int
-) -> None:
-    """Act on the unlocked rows of a range, after a number of time-outs in it."""
-
-    def act() -> Checkpoint[K]:
-        checkpoint = operation.act_on_unlocked(operation.unsolved(after, through))
-        return ended(operation, checkpoint, after, through)
-
-    try:
-        operation.step(lambda: act().timed_out(timeouts))
-    except DatabaseError as error:
-        log_or_raise(error, "range failed without what is locked")
-        pass_one_by_one(operation, after, through, timeouts=timeouts)
-
-
-def pass_one_by_one[K](
-    operation: BulkOperation[K, Any], after: K | None, through: K, *, timeouts: int
-) -> None:
-    """Act on the unlocked rows of a range without those that make it fail."""
+            return
     isolate(operation, after, through)
-    operation.step(
-        lambda: ended(operation, operation.checkpoint, after, through).timed_out(timeouts)
-    )
-
-
-def ended[K](
-    operation: BulkOperation[K, Any], checkpoint: Checkpoint[K], after: K | None, through: K
-) -> Checkpoint[K]:
-    """Return the checkpoint at the end of a range; what is left of it was locked."""
-    if operation.unsolved(after, through).exists():
-        checkpoint = checkpoint.range_held(after, through)
-    return checkpoint.advanced(through, operation.key)
+    operation.step(lambda: ended(operation.checkpoint))
 
 
 def retry_held[K](operation: BulkOperation[K, Any]) -> None:

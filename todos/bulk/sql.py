@@ -68,7 +68,7 @@ class Rows[K]:
         return replace(self, where=f"{self.where} AND {where}", params=self.params + params)
 
     def unlocked(self) -> Self:
-        """Return the rows that no other transaction has locked; on SQLite, which locks all, all."""
+        """Return the rows that no other transaction has locked; SQLite has no locks on rows."""
         return replace(self, skip_locked=connection.features.has_select_for_update_skip_locked)
 
     def position_at(self, number: int) -> K | None:

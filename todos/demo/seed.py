@@ -100,7 +100,11 @@ def seed_demo(
     ids: list[int] = []
     made = DemoSummary(users=users, todos=todos)
     for people in batched(make_people(rng, users, now), USER_BATCH_ROWS):
-        ids += insert_people(people)
+        with transaction.atomic():
+            User.objects.bulk_create(people)
+        # With DEBUG on, Django keeps the text of every statement, and these are long.
+        reset_queries()
+        ids += [person.pk for person in people]
         made.inactive += sum(not person.is_active for person in people)
         made.opted_out += sum(not person.auto_cleanup for person in people)
         made.own_keep_time += sum(person.keep_completed_days is not None for person in people)
@@ -143,14 +147,6 @@ def highest_number() -> int:
     """Return the highest number that a username ends in, after a dot; 0 if none does."""
     numbered = User.objects.filter(username__regex=r"\.[0-9]+$").values_list("username", flat=True)
     return max((int(name.rpartition(".")[2]) for name in numbered.iterator()), default=0)
-
-
-def insert_people(people: Sequence[User]) -> list[int]:
-    with transaction.atomic():
-        User.objects.bulk_create(people)
-    # With DEBUG on, Django keeps the text of every statement, and these are long.
-    reset_queries()
-    return [person.pk for person in people]
 
 
 def make_todos(

@@ -12,7 +12,7 @@ from todos.demo import seed_demo
 
 class Command(BaseCommand):
     help = (
-        "Adds made-up people and todos beside whatever there is. Nobody can log in as one of them. "
+        "Adds made-up people and todos to the database. Nobody can log in as one of these people. "
         "Refused when DEBUG is off, unless --force is given."
     )
 
