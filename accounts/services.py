@@ -9,10 +9,10 @@ from django.db.models import Exists, OuterRef, Q
 
 from accounts.models import User, UserQuerySet
 
-#: Users that `UserService.list_all_users` holds in memory.
+#: Users that `UserService.list_all_users` holds in memory at once.
 CHUNK_USERS = 2_000
 
-#: Users whom an error names.
+#: Users that an error names.
 MAX_NAMED_USERS = 5
 
 
@@ -44,7 +44,7 @@ class UserService:
 
     @staticmethod
     def list_all_users() -> Iterator[User]:
-        """Return all active users, by id, without holding all of them in memory."""
+        """Return all active users, by id, without ever holding all of them in memory."""
         return User.objects.active().order_by("pk").iterator(chunk_size=CHUNK_USERS)
 
     @staticmethod
@@ -98,7 +98,11 @@ class UserService:
 
     @staticmethod
     def check_deletable(*, users: UserQuerySet) -> None:
-        """Check that all of these users may be deleted; raise AccountKept if one must stay."""
+        """Check that all of these users may be deleted.
+
+        Raises:
+            AccountKept: names some whose accounts must stay.
+        """
         traces = LogEntry.objects.filter(user=OuterRef("pk"))
         kept = users.filter(Q(is_staff=True) | Q(is_superuser=True) | Exists(traces))
         names = list(kept.order_by("pk").values_list("username", flat=True)[: MAX_NAMED_USERS + 1])

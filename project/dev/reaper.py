@@ -21,7 +21,7 @@ GRACE_SECONDS = 6.0
 
 
 def start_reaper(keep_open: Sequence[int]) -> "subprocess.Popen[bytes]":
-    """Start the reaper, to be closed as a context manager; it keeps file descriptors open."""
+    """Start the reaper, a context manager; it keeps file descriptors, such as a lock, open."""
     return subprocess.Popen(  # noqa: S603  (this very file)
         [sys.executable, "-I", "-S", __file__],
         bufsize=0,

@@ -22,7 +22,7 @@ def embedded_valkey(folder: Path, socket: Path) -> Program:
 
     Args:
         folder: where it keeps its data; created if it does not exist.
-        socket: the only Unix socket on which it listens.
+        socket: the Unix socket on which it listens; it listens on nothing else.
 
     Raises:
         CommandError: it cannot run here.

@@ -1,6 +1,6 @@
 """Django's SQLite backend, except that connecting never creates the database file.
 
-A typo in an address would create an empty database. `manage.py migrate` creates the file.
+Otherwise a typo in an address would create an empty database. `manage.py migrate` creates the file.
 """
 
 from pathlib import Path
