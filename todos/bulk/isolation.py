@@ -27,9 +27,11 @@ def isolate[K](
     bisection = Bisection()
     unsolved = partial(operation.unsolved, after, through, user_id)
 
+    def act_on(**these: int) -> None:
+        operation.step(lambda: operation.act_on_unlocked(unsolved().filter(**these)))
+
     def act_on_owners(ids: Sequence[int]) -> None:
-        theirs = {"user_id__gte": ids[0], "user_id__lte": ids[-1]}
-        operation.step(lambda: operation.act_on_unlocked(unsolved().filter(**theirs)))
+        act_on(user_id__gte=ids[0], user_id__lte=ids[-1])
 
     def leave_out_owner(owner: int, error: DatabaseError) -> None:
         if is_timeout(error):
@@ -37,8 +39,7 @@ def isolate[K](
             return
 
         def act_on_rows(pks: Sequence[int]) -> None:
-            these = {"user_id": owner, "pk__gte": pks[0], "pk__lte": pks[-1]}
-            operation.step(lambda: operation.act_on_unlocked(unsolved().filter(**these)))
+            act_on(user_id=owner, pk__gte=pks[0], pk__lte=pks[-1])
 
         rows = unsolved().filter(user_id=owner).order_by("pk").values_list("pk", flat=True)
         pks = operation.store.read(lambda: list(rows))
