@@ -17,9 +17,6 @@ from tasks.engine.management.migrated import check_migrated, check_usable
 
 ENV_FILE = Path(__file__).resolve().parent / ".env"
 
-#: The errors of writing to a closed pipe or a full disk.
-UNWRITABLE = {errno.EPIPE, errno.ENOSPC}
-
 
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
@@ -35,7 +32,8 @@ def main() -> None:
         finally:
             sys.stdout.flush()
     except OSError as error:
-        if error.errno not in UNWRITABLE or error.filename is not None:
+        # Only the output: a closed pipe, or a full disk.
+        if error.errno not in {errno.EPIPE, errno.ENOSPC} or error.filename is not None:
             raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(
@@ -45,9 +43,9 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(130)  # It came before the command could handle it.
     except ImproperlyConfigured as error:
+        reason = str(error).rstrip(".")
         sys.exit(
-            f"manage.py: {str(error).rstrip('.')}. "
-            ".env.example explains every setting; `make run` needs none."
+            f"manage.py: {reason}. .env.example explains every setting; `make run` needs none."
         )
     except (DatabaseError, InterfaceError) as error:
         explanation = None if "--traceback" in sys.argv else explained(error)
@@ -57,7 +55,7 @@ def main() -> None:
 
 
 def explained(error: Exception) -> str | None:
-    """Return in one line why the database failed; None if the fault may be in the code."""
+    """Return in one line why the database failed; None if our code may be the cause."""
     try:
         check_usable(error)
         if sys.argv[1:2] != ["migrate"]:  # It applies what is missing, or says why it cannot.

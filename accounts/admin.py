@@ -1,6 +1,6 @@
 """The admin of people and groups."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.auth import admin as auth
@@ -14,22 +14,14 @@ from accounts.staff.deletion import Deleted, LargeDeletion
 from accounts.staff.rights import RIGHTS, StaffRequest, may_manage
 from accounts.staff.selection import as_selection
 
-if TYPE_CHECKING:
-    DjangoUserAdmin = auth.UserAdmin[User]
-    DjangoGroupAdmin = auth.GroupAdmin
-else:
-    DjangoUserAdmin = auth.UserAdmin
-    DjangoGroupAdmin = auth.GroupAdmin
-
 PREFERENCES = ("auto_cleanup", "keep_completed_days")
 
 
 @admin.register(User)
-class UserAdmin(LargeDeletion, DjangoUserAdmin):
+class UserAdmin(LargeDeletion, auth.UserAdmin):  # type: ignore[type-arg]  # Not generic at run time.
     """Django's own user admin, with cleanup preferences.
 
-    An app that has more to show about people subclasses this one and registers the subclass in its
-    place.
+    An app that shows more about people registers a subclass in its place.
     """
 
     list_display: tuple[str, ...] = (
@@ -55,31 +47,25 @@ class UserAdmin(LargeDeletion, DjangoUserAdmin):
     show_facets = admin.ShowFacets.NEVER
 
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> Any:
-        """Let only superusers change people's rights."""
+        """Allow only superusers to change rights."""
         fields = super().get_readonly_fields(request, obj)
         return fields if request.user.is_superuser else (*fields, *RIGHTS)
 
     def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
-        """Let only superusers change staff or set their passwords."""
-        return super().has_change_permission(request, obj) and manages(request, obj)
+        return super().has_change_permission(request, obj) and may_manage(request, obj)
 
     def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
-        """Let only superusers delete staff."""
-        return super().has_delete_permission(request, obj) and manages(request, obj)
+        return super().has_delete_permission(request, obj) and may_manage(request, obj)
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Deleted:
-        """Describe a deletion.
-
-        Raises:
-            AccountKept: one of the accounts must stay.
-        """
+        """Describe a deletion; raise AccountKept if one of the accounts must stay."""
         UserService.check_deletable(users=as_selection(User.objects.get_queryset(), objs))
         return super().get_deleted_objects(objs, request)
 
     def delete_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """Delete a person, after a confirmation; say why not, if the account must stay."""
+        """Delete a person after a confirmation; say so if the account must stay."""
         try:
             return super().delete_view(request, object_id, extra_context)
         except AccountKept as error:
@@ -88,7 +74,7 @@ class UserAdmin(LargeDeletion, DjangoUserAdmin):
 
     @admin.action(permissions=["delete"], description="Delete selected %(verbose_name_plural)s")
     def delete_selected(self, request: StaffRequest, queryset: Any) -> HttpResponse | None:
-        """Delete a selection, after a confirmation; say why not, if an account must stay."""
+        """Delete a selection after a confirmation; say so if an account must stay."""
         try:
             return super().delete_selected(request, queryset)
         except AccountKept as error:
@@ -102,16 +88,11 @@ class UserAdmin(LargeDeletion, DjangoUserAdmin):
         return "All that is theirs goes with them, at once and for good."
 
 
-def manages(request: HttpRequest, person: User | None) -> bool:
-    """Return whether the user may manage a person; or people at all, if there is no person."""
-    return person is None or may_manage(request, person)
-
-
 admin.site.unregister(Group)
 
 
 @admin.register(Group)
-class GroupAdmin(DjangoGroupAdmin):
+class GroupAdmin(auth.GroupAdmin):
     """Groups grant rights, so only superusers change them."""
 
     def has_add_permission(self, request: HttpRequest, obj: Group | None = None) -> bool:

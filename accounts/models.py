@@ -11,11 +11,11 @@ from accounts.sessions import Session
 
 __all__ = ["MAX_KEEP_COMPLETED_DAYS", "Session", "User", "UserQuerySet"]
 
-#: The longest keep time that can be asked for, in days: ten years.
+#: The longest keep time: ten years.
 MAX_KEEP_COMPLETED_DAYS = 3650
 
-#: Users to whom the site's rule alone does not apply. They are few: the sweep looks them up, in an
-#: index of just them, instead of every todo's owner.
+#: Users to whom the site's rule alone does not apply. As they are few, the sweep looks them up in
+#: an index of their own, instead of the owner of each todo.
 CLEANUP_EXCEPTION = (
     Q(is_active=False) | Q(auto_cleanup=False) | Q(keep_completed_days__isnull=False)
 )
@@ -33,7 +33,6 @@ class UserQuerySet(models.QuerySet["User"]):
         return self.active().filter(auto_cleanup=True)
 
     def cleanup_exceptions(self) -> Self:
-        """Users to whom the site's rule alone does not apply: `CLEANUP_EXCEPTION`."""
         return self.filter(CLEANUP_EXCEPTION)
 
 

@@ -1,7 +1,7 @@
 """Sessions in the database, each with the user who is logged in by it.
 
-Django's own table holds the user inside encoded data only: to end the sessions of somebody who is
-deleted, all sessions would have to be decoded.
+Django's own table holds the user in encoded data only: to end the sessions of a deleted user, all
+sessions would have to be decoded.
 """
 
 from typing import Any, cast
@@ -16,8 +16,8 @@ from django.db import models
 class Session(AbstractBaseSession):
     """A session, which is deleted with its user."""
 
-    # Without a constraint in the database: a login at the very moment in which the account is
-    # deleted would fail again and again, as Django takes the error for a key that is in use.
+    # Without a constraint in the database: if the account were deleted during a login, Django would
+    # try that again and again, as it takes the error for a session key in use.
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL,
         null=True,

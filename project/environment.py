@@ -38,7 +38,6 @@ LOCK_TIMEOUT_MILLISECONDS = 10_000
 
 
 def known_time_zone(value: str) -> None:
-    """Validate a time zone's name."""
     try:
         ZoneInfo(value)
     except (KeyError, ValueError, OSError) as error:
@@ -46,7 +45,6 @@ def known_time_zone(value: str) -> None:
 
 
 def broker_address(value: str) -> None:
-    """Validate the address of a Redis server."""
     if not value.startswith(("redis://", "rediss://", "unix://")):
         raise ValidationError("must begin with redis://, rediss:// or unix://.")
     try:
@@ -56,13 +54,10 @@ def broker_address(value: str) -> None:
 
 
 def database_from(url: str) -> dj_database_url.DBConfig:
-    """Turn a database address into an entry of Django's DATABASES.
+    """Return an entry of Django's DATABASES, or raise ValidationError.
 
     Args:
         url: `postgresql://user:password@host:port/name` or `sqlite:////absolute/path`.
-
-    Raises:
-        ValidationError: the address is of neither database, or is malformed.
     """
     if not url.startswith(("postgres://", "postgresql://", "sqlite://")):
         raise ValidationError("must begin with postgresql:// or sqlite://.")
@@ -76,7 +71,7 @@ def database_from(url: str) -> dj_database_url.DBConfig:
     # A thread of a worker or the web keeps its connection for a minute. The connection is checked
     # before it is used again, so a restart of the database fails no request.
     options = {**POSTGRESQL_OPTIONS, **database.get("OPTIONS", {})}
-    # Of an option that is set twice, the last value holds: the address's own.
+    # If an option is set twice, the last value counts: the address's own.
     ours = f"-c lock_timeout={LOCK_TIMEOUT_MILLISECONDS}"
     options["options"] = " ".join(filter(None, [ours, options.get("options")]))
     return {**database, "CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True, "OPTIONS": options}
@@ -90,26 +85,19 @@ def complaint(error: ValueError) -> str:
     return str(error)
 
 
-def write_development_env(path: Path) -> bool:
-    """Write the `.env` of a development checkout, unless it exists.
+def write_development_env(path: Path) -> None:
+    """Write the `.env` of a development checkout, for its owner alone, unless it exists.
 
     It turns DEBUG on and holds a random secret key, so that `manage.py shell` and the other
     commands need no settings either.
-
-    Args:
-        path: the file to write; only its owner may read it.
-
-    Returns:
-        Whether the file was written.
     """
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
-        return False
+        return
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(
             "# Written by `manage.py dev` for this checkout; .env.example names every setting.\n"
             "DJANGO_DEBUG=true\n"
             f"DJANGO_SECRET_KEY='{get_random_secret_key()}'\n"
         )
-    return True

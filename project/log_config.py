@@ -20,10 +20,7 @@ def logging_config(*, colors: bool) -> dict[str, Any]:
     """Set structlog up and return the matching LOGGING setting.
 
     Args:
-        colors: write for people to read if standard error is a terminal.
-
-    Returns:
-        A dictionary for `logging.config.dictConfig`.
+        colors: write for people if standard error is a terminal.
     """
     shared: list[structlog.types.Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -41,14 +38,12 @@ def logging_config(*, colors: bool) -> dict[str, Any]:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
+    drop_meta = structlog.stdlib.ProcessorFormatter.remove_processors_meta
     renderer: list[structlog.types.Processor]
     if colors and sys.stderr.isatty():
         renderer = [escape_values, structlog.dev.ConsoleRenderer()]
     else:
-        renderer = [
-            structlog.processors.format_exc_info,
-            render_line,
-        ]
+        renderer = [structlog.processors.format_exc_info, render_line]
     return {
         "version": 1,
         "disable_existing_loggers": False,
@@ -56,10 +51,7 @@ def logging_config(*, colors: bool) -> dict[str, Any]:
             "line": {
                 "()": structlog.stdlib.ProcessorFormatter,
                 "foreign_pre_chain": shared,
-                "processors": [
-                    structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                    *renderer,
-                ],
+                "processors": [drop_meta, *renderer],
             },
         },
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},

@@ -1,7 +1,7 @@
-"""Answers malformed and conflicting requests, which would otherwise end in a bare server error."""
+"""Answers malformed and conflicting requests, which would otherwise end as server errors."""
 
 import codecs
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import structlog
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
@@ -18,17 +18,17 @@ from todos.bounds import MAX_ID
 
 logger = structlog.get_logger(__name__)
 
-#: What malformed input raises: text or a number that the database rejects, a field that does not
+#: Errors of malformed input: text or a number that the database rejects, a field that does not
 #: exist, a comparison that the database does not support.
 INPUT_ERRORS = (ValueError, OverflowError, DataError, NotSupportedError, FieldDoesNotExist)
 
 #: Comparisons that no list offers; Django or the database fails if the value does not suit them.
 UNUSED_LOOKUPS = ("regex", "range")
 
-#: When a client may repeat a request that waited for a lock in vain.
+#: When a client may repeat a request that waited too long for a lock.
 RETRY_AFTER_SECONDS = 30
 
-#: The errors with which PostgreSQL (after a deadlock, too) and SQLite end the wait for a lock.
+#: The errors with which PostgreSQL (also after a deadlock) and SQLite end the wait for a lock.
 LOCK_ERRORS = LOCKED | {"40P01", "SQLITE_BUSY"}
 
 
@@ -55,8 +55,8 @@ class RefuseMalformedMiddleware:
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         """Refuse a request whose input made the view fail.
 
-        When a page is only read, its address is the only input. A refusal is logged, as the fault
-        may be the page's after all.
+        When a page is only read, its address is the only input. A refusal is logged, as the page
+        may be at fault after all.
         """
         given = request.GET if request.method in {"GET", "HEAD"} else {}
         if not isinstance(exception, INPUT_ERRORS) or not (given or is_malformed(request.POST)):
@@ -66,9 +66,9 @@ class RefuseMalformedMiddleware:
 
 
 class ConflictMiddleware:
-    """Answers with a page when another transaction was in the way; this one is rolled back.
+    """Answers with a page if another transaction was in the way; this one is rolled back.
 
-    503: it waited for a lock in vain. 409: a row has been added or deleted in the meantime.
+    503: it waited too long for a lock. 409: a row has been added or deleted meanwhile.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
@@ -78,7 +78,6 @@ class ConflictMiddleware:
         return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
-        """Return the page, or nothing if the exception is no conflict."""
         if isinstance(exception, IntegrityError):
             return conflict(request, exception, "project/changed_meanwhile.html", status=409)
         if isinstance(exception, OperationalError) and is_held_up(exception):
@@ -98,15 +97,14 @@ def conflict(request: HttpRequest, error: Exception, template: str, *, status: i
 def is_held_up(error: OperationalError) -> bool:
     """Return whether the error ended the wait for another transaction's lock."""
     cause = error.__cause__
-    return not LOCK_ERRORS.isdisjoint(
-        {getattr(cause, "sqlstate", None), getattr(cause, "sqlite_errorname", None)}
-    )
+    names = {getattr(cause, "sqlstate", None), getattr(cause, "sqlite_errorname", None)}
+    return not LOCK_ERRORS.isdisjoint(names)
 
 
 def is_malformed(fields: QueryDict) -> bool:
     """Return whether a field has a name or a value that no page of ours sends."""
     return (
-        any("\0" in text for text in texts(fields))
+        any("\0" in text for name, values in fields.lists() for text in (name, *values))
         or any(name.endswith(UNUSED_LOOKUPS) for name in fields)
         or "" in fields.getlist(TO_FIELD_VAR)
         or not all(is_row_id(row) for row in fields.getlist(ACTION_CHECKBOX_NAME))
@@ -124,13 +122,6 @@ def is_utf8(request: HttpRequest) -> bool:
 
 def is_row_id(text: str) -> bool:
     return text.isdecimal() and len(text) <= len(str(MAX_ID)) and int(text) <= MAX_ID
-
-
-def texts(fields: QueryDict) -> Iterator[str]:
-    """Yield all names and values of the fields."""
-    for name, values in fields.lists():
-        yield name
-        yield from values
 
 
 def refusal() -> HttpResponse:

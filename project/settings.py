@@ -170,7 +170,7 @@ X_FRAME_OPTIONS = "DENY"
 
 # Background work
 
-#: The schedules to start with, beside the engine's own.
+#: The default schedules, in addition to the engine's own.
 TASKS_SCHEDULES = "tasks.schedules.SCHEDULES"
 
 #: The modules with actors; by default django-dramatiq looks for `tasks.py`.

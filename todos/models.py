@@ -14,10 +14,10 @@ from django.db.models.functions import Coalesce, Now
 from accounts.models import User
 from todos.functions import DaysBefore
 
-#: Days for which a restored todo stays on the list at the least, even if it is completed.
+#: The least number of days that a restored todo stays on the list, even if it is completed.
 KEEP_RESTORED_DAYS = 7
 
-#: Days for which the trash keeps todos from a version that did not yet store that number.
+#: The retention, in days, of todos from a version that did not yet store it.
 DEFAULT_TRASH_DAYS = 30
 
 
@@ -25,18 +25,14 @@ class TodoQuerySet(models.QuerySet["Todo"]):
     """Query vocabulary for todos."""
 
     def open(self) -> Self:
-        """Todos still to be done."""
         return self.filter(completed_at__isnull=True)
 
     def completed(self) -> Self:
-        """Todos that are done.
-
-        By `completed_at`, not `is_completed`: SQLite uses the partial index only for this form.
-        """
+        # Not by `is_completed`: SQLite uses the partial index only for this form.
         return self.filter(completed_at__isnull=False)
 
     def completed_before(self, cutoff: datetime) -> Self:
-        """Todos completed earlier than `cutoff`, not at that very moment."""
+        """Todos completed earlier than `cutoff`, not at that moment."""
         return self.filter(completed_at__lt=cutoff)
 
     def due_for_cleanup(self, *, as_of: datetime, keep_days: int) -> Self:
@@ -67,7 +63,7 @@ class TodoQuerySet(models.QuerySet["Todo"]):
         if keep_days:
             cutoff = as_of - timedelta(days=keep_days)
             site_rule &= Q(completed_at__lt=cutoff) & restored_before(cutoff)
-        # The first `Exists` spares most of the others' todos the second, which looks up each.
+        # The first `Exists` spares most todos of other people the second, which looks up each.
         own_rule = Exists(with_own_rule) & Exists(over)
         restorable = restored_before(as_of - timedelta(days=KEEP_RESTORED_DAYS))
         return self.completed_before(as_of).filter(restorable, site_rule | own_rule)
@@ -118,7 +114,7 @@ class TodoValues(TodoDetails, total=False):
 
 
 class Todo(TodoFields):
-    """Something a person wants to get done.
+    """A todo on its owner's list.
 
     No foreign key may point here and no signal may listen to deletions: either makes Django load
     every row that it deletes, which takes many times as long.
@@ -162,7 +158,7 @@ class Todo(TodoFields):
 
     @classmethod
     def editable_fields(cls) -> set[str]:
-        """Return the names of the fields that people edit: not those that have their own verbs."""
+        """Return the names of the fields that people edit, without those that have own verbs."""
         editable = {field.name for field in cls._meta.concrete_fields if field.editable}
         return editable - {"id", "user", "completed_at"}
 

@@ -1,6 +1,12 @@
 """What can be done with todos: the only code that writes to them.
 
-Every verb on one todo names its owner, and somebody else's todo is simply not found.
+Every verb on one todo names its owner, and raises `TodoNotFound` if that person has no such todo.
+
+The verbs on very many todos share some arguments: `batch_size`, the todos of one transaction,
+instead of what suits the database; `on_batch`, called after each batch with the checkpoint; and
+`store`, which keeps the checkpoint so that the work can continue (by default nothing does). They
+raise `OutOfBounds` if a number is not accepted; `sweep` and `purge` raise `ClocksDisagree` if this
+host's clock and the database's are too far apart.
 """
 
 from datetime import datetime
@@ -38,11 +44,11 @@ from todos.models import (
 
 
 class TodoError(Exception):
-    """What a verb of `TodoService` raises when it cannot be done."""
+    """A verb of `TodoService` cannot be done."""
 
 
 class TodoNotFound(TodoError):  # noqa: N818  (named like Django's own ObjectDoesNotExist)
-    """The person has no such todo: it never was, it is somebody else's, or it has been deleted."""
+    """The person has no such todo: it never existed, is somebody else's, or has been deleted."""
 
 
 class TodoService:
@@ -66,7 +72,6 @@ class TodoService:
         """Replace fields of a todo; those that are not given stay as they are.
 
         Raises:
-            TodoNotFound: the person has no such todo.
             ValidationError: names each field that is wrong, and why; nothing is changed.
         """
         todo = _todo_with(values)
@@ -78,21 +83,13 @@ class TodoService:
 
     @staticmethod
     def complete(*, user: User, todo_id: int) -> Todo:
-        """Mark a todo as done now; one that is done already keeps its time.
-
-        Raises:
-            TodoNotFound: the person has no such todo.
-        """
+        """Mark a todo as done now; one that is done already keeps its time."""
         TodoService.complete_selected(todos=Todo.objects.filter(pk=todo_id, user=user))
         return _get(user=user, todo_id=todo_id)
 
     @staticmethod
     def reopen(*, user: User, todo_id: int) -> Todo:
-        """Mark a todo as still to be done.
-
-        Raises:
-            TodoNotFound: the person has no such todo.
-        """
+        """Mark a todo as open."""
         TodoService.reopen_selected(todos=Todo.objects.filter(pk=todo_id, user=user))
         return _get(user=user, todo_id=todo_id)
 
@@ -108,23 +105,14 @@ class TodoService:
 
     @staticmethod
     def delete(*, user: User, todo_id: int, by: User | None = None) -> None:
-        """Delete a todo: it goes to the trash.
-
-        Args:
-            user: whose todo it is.
-            todo_id: which one.
-            by: who deletes it, if not the owner.
-
-        Raises:
-            TodoNotFound: the person has no such todo.
-        """
+        """Move a todo to the trash; `by` is the person who deletes it, if not the owner."""
         todo = Rows.of(Todo.objects.filter(pk=todo_id, user=user), key=ID)
         if not move_to_trash(todo, trashed_by=by or user):
             raise TodoNotFound
 
     @staticmethod
     def delete_completed_todos(*, user: User) -> int:
-        """Clear a person's list of everything done, at their own wish; return how many went.
+        """Move a person's completed todos to the trash, at their wish; return how many.
 
         Keep times do not matter here: they are for the cleanup that nobody asked for.
         """
@@ -133,21 +121,12 @@ class TodoService:
 
     @staticmethod
     def delete_selected(*, todos: TodoQuerySet, by: User) -> int:
-        """Delete a selection of anybody's todos, however large; return how many went.
-
-        Args:
-            todos: without joins.
-            by: who deletes them.
-        """
+        """Move any number of todos, selected without joins, to the trash; return how many."""
         return run(Deletion(todos, by=by))
 
     @staticmethod
     def restore(*, user: User, todo_id: int) -> Todo:
-        """Restore a todo from the trash, as it was; its keep time starts afresh.
-
-        Raises:
-            TodoNotFound: the person has no such todo in the trash.
-        """
+        """Restore a todo from the trash, as it was; its keep time begins again."""
         trashed = Rows.of(TrashedTodo.objects.filter(pk=todo_id, user=user), key=ID)
         with transaction.atomic():
             if not restore(trashed):
@@ -156,7 +135,7 @@ class TodoService:
 
     @staticmethod
     def restore_last_sweep(*, user: User) -> RestoreReport:
-        """Restore what the last cleanup that removed any of a person's todos removed of theirs."""
+        """Restore a person's todos from the last cleanup that removed any of them."""
         mine = TrashedTodo.objects.filter(user=user)
         return TodoService.restore_selected(todos=mine.filter(run_id=mine.last_run()).swept())
 
@@ -168,19 +147,10 @@ class TodoService:
         on_batch: OnBatch[int] | None = None,
         store: CheckpointStore | None = None,
     ) -> RestoreReport:
-        """Restore a selection of anybody's todos from the trash, such as a whole run's.
-
-        Args:
-            todos: what to restore; without joins.
-            batch_size: todos in one transaction, instead of what suits the database.
-            on_batch: called after each batch with how far it has come.
-            store: keeps the checkpoint, so that it can be continued; by default nothing does.
+        """Restore todos, selected without joins, from the trash, such as all of a run's.
 
         Returns:
-            How many were restored, how many of those asked for were not, and why.
-
-        Raises:
-            OutOfBounds: a number is not accepted.
+            How many were restored, how many of the selection were not, and why.
         """
         check_number("batch_size", batch_size, 1, MAX_BATCH_SIZE)
         return run(Restore(todos), store, batch_size=batch_size, on_batch=on_batch)
@@ -203,17 +173,10 @@ class TodoService:
         """Delete for good what has been in the trash for long enough.
 
         Args:
-            as_of: the moment that the days are counted back from; now, if it is yet to come.
-            days: how long todos stay in the trash, whatever they were promised when they came and
-                whatever TODO_TRASH_DAYS says.
+            as_of: the moment that the days are counted back from; now, if it is in the future.
+            days: the retention; by default what was promised when a todo came, or TODO_TRASH_DAYS
+                if that is longer.
             user: purge this person's trash alone.
-            batch_size: todos in one transaction, instead of what suits the database.
-            on_batch: called after each batch with how far it has come.
-            store: keeps the checkpoint, so that it can be continued; by default nothing does.
-
-        Raises:
-            ClocksDisagree: this host's clock and the database's are too far apart.
-            OutOfBounds: a number is not accepted.
         """
         check_purge(days=days, batch_size=batch_size)
         store = store or InMemoryStore()
@@ -238,26 +201,18 @@ class TodoService:
         on_batch: OnBatch[int] | None = None,
         store: CheckpointStore | None = None,
     ) -> SweepReport:
-        """Sweep away the completed todos of everyone who takes part, once their keep time is over.
+        """Sweep the completed todos of everyone who takes part, once their keep time is over.
 
         Args:
-            as_of: the moment that keep times are counted back from. The same moment means the same
-                todos, however often and however late the sweep runs. One that is yet to come is
-                now.
+            as_of: the moment that keep times are counted back from; now, if it is in the future.
+                The same moment means the same todos, however often and however late the sweep runs.
             keep_days: instead of TODO_KEEP_COMPLETED_DAYS; people's own keep times still hold.
             batch_size: completed todos to pass in one transaction, instead of
                 TODO_SWEEP_BATCH_SIZE or what suits the database.
             user: sweep this person's todos alone.
-            on_batch: called after each range with how far the sweep has come.
-            store: keeps the checkpoint in the transactions that it describes, so that the sweep can
-                be continued; by default nothing does.
 
         Returns:
-            How many people took part, how many todos went, and whose could not be swept.
-
-        Raises:
-            ClocksDisagree: this host's clock and the database's are too far apart.
-            OutOfBounds: a number is not accepted.
+            How many people took part, how many todos were swept, and whose could not be.
         """
         check_sweep(keep_days=keep_days, batch_size=batch_size)
         store = store or InMemoryStore()
@@ -274,7 +229,7 @@ class TodoService:
 
 
 def _todo_with(values: TodoValues) -> Todo:
-    """Return a todo that is not saved, with its title on one line and without spare space.
+    """Return a todo that is not saved, with its title on one line and without extra spaces.
 
     Raises:
         TypeError: a value is for a field that only other verbs change, or for none.

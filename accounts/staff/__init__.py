@@ -1,1 +1,1 @@
-"""What the admin's pages share: who may do what, selections, deletions, and the log of changes."""
+"""What the admin's pages share: rights, selections, deletions, and the log of changes."""

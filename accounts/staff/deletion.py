@@ -16,14 +16,14 @@ from accounts.staff.log import LoggedById, by_id, log_selection
 from accounts.staff.rights import StaffRequest, may
 from accounts.staff.selection import as_selection, counted, held
 
-#: Rows that the confirmation page names. Of further rows, it gives the number.
+#: Rows that the confirmation page names. It counts further ones.
 MAX_NAMED_ROWS = 20
 
 type Deleted = tuple[list[str], dict[str, int], set[str], list[str]]
 
 
 class AlreadyDeleted(Exception):  # noqa: N818  (it says what happened, as Django's own do)
-    """Somebody else deleted the row first."""
+    """Somebody else has deleted the row."""
 
 
 class LargeDeletion(LoggedById):
@@ -37,33 +37,25 @@ class LargeDeletion(LoggedById):
     actions: Sequence[str] = ("delete_selected",)
 
     def delete_many(self, request: StaffRequest, queryset: Any) -> int:
-        """Delete a selection, which has no joins; return the number of rows deleted."""
+        """Delete a selection, which has no joins; return how many rows."""
         raise NotImplementedError
 
     def deletion_notice(self) -> str:
-        """Return a sentence on what happens to deleted rows; empty if there is nothing to say."""
+        """Return a sentence on what happens to deleted rows, or nothing."""
         return ""
 
     def delete_model(self, request: Any, obj: Any) -> None:
-        """Delete a row.
-
-        Raises:
-            AlreadyDeleted: somebody else did.
-        """
+        """Delete a row, or raise AlreadyDeleted."""
         with held(self._selection([obj])) as (_, selection):
             if not self.delete_many(request, selection):
                 raise AlreadyDeleted
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Deleted:
-        """Describe a deletion for the confirmation page.
-
-        Args:
-            objs: a selection, or a list of one row.
-            request: whose permissions count.
+        """Describe the deletion of a selection, or a list of one row, for the confirmation page.
 
         Returns:
             The names of some rows; the number of rows of each model; the models that the user may
-            not delete; and rows that are protected, of which there are none.
+            not delete; and protected rows, of which there are none.
         """
         selection = self._selection(objs)
         total = selection.count()
@@ -88,13 +80,13 @@ class LargeDeletion(LoggedById):
     def delete_selected(
         self, request: StaffRequest, queryset: QuerySet[Any]
     ) -> HttpResponse | None:
-        """Delete a selection, after a confirmation."""
+        """Delete a selection after a confirmation."""
         if not request.POST.get("post"):
             page = delete_selected(self, request, queryset)
             if isinstance(page, TemplateResponse) and page.context_data:
                 across = request.POST.get("select_across") == "1"
                 page.context_data |= {
-                    # The page repeats these ids in its form: not those of a whole list.
+                    # The page repeats these ids in its form; a whole list has too many.
                     "queryset": queryset[:1] if across else queryset,
                     "select_across": across,
                     "deletion_notice": self.deletion_notice(),
@@ -120,7 +112,7 @@ class LargeDeletion(LoggedById):
     def delete_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """Delete a row, after a confirmation; say so if somebody else deletes it meanwhile."""
+        """Delete a row after a confirmation; say so if somebody else has deleted it meanwhile."""
         try:
             return super().delete_view(request, object_id, extra_context)
         except AlreadyDeleted:
@@ -133,8 +125,8 @@ class LargeDeletion(LoggedById):
 
 
 def may_cascade(request: HttpRequest, model: type[Model]) -> bool:
-    """Return whether the user may have rows of a model deleted along with others.
+    """Return whether the user may delete a model's rows along with others.
 
-    Models that have no permission to delete, such as the trash, are no obstacle.
+    Models without a permission to delete, such as the trash, allow it.
     """
     return "delete" not in model._meta.default_permissions or may(request, "delete", model)

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.contrib import admin
 from django.contrib.admin.models import ADDITION, CHANGE, DELETION, LogEntry
@@ -12,14 +12,9 @@ from django.db.models import Model
 from accounts.models import User
 from accounts.staff import selection
 
-if TYPE_CHECKING:
-    ModelAdmin = admin.ModelAdmin[Any]
-else:
-    ModelAdmin = admin.ModelAdmin
-
 
 def by_id(row: Model) -> str:
-    """Return a row's kind and id, its name in the log where its own text is what people wrote."""
+    """Return a row's kind and id: its name in the log, if people wrote its own text."""
     return f"{row._meta.verbose_name} {row.pk}"
 
 
@@ -32,17 +27,15 @@ def log_selection(
     *,
     name: Callable[[Model], str] = str,
 ) -> None:
-    """Log what was done to a selection.
+    """Log what a user did to a selection.
 
     There is an entry for each row; or one entry with their number, if there are too many or some
     of them were not changed. If none was changed, there is no entry.
 
     Args:
-        user: who did it.
         rows: the selection, or its first MAX_LOGGED_ROWS + 1 rows.
         changed: how many rows were changed.
         action: a flag of `LogEntry`, such as CHANGE.
-        message: what was done.
         name: returns a row's name in its entry.
     """
     if not rows or not changed:
@@ -68,14 +61,9 @@ def log_rows(
     *,
     name: Callable[[Model], str],
 ) -> list[LogEntry]:
-    """Log what was done to rows, an entry each; return the entries.
+    """Log what a user did to rows, as `log_selection`; return an entry for each.
 
-    Args:
-        user: who did it.
-        rows: what it was done to.
-        action: a flag of `LogEntry`, such as CHANGE.
-        message: what was done, in words or as the admin describes what a form has changed.
-        name: returns a row's name in its entry.
+    The message is text, or what the admin makes of the changes in a form.
     """
     return LogEntry.objects.bulk_create(
         LogEntry(
@@ -90,10 +78,10 @@ def log_rows(
     )
 
 
-class LoggedById(ModelAdmin):
+class LoggedById(admin.ModelAdmin):  # type: ignore[type-arg]  # Not generic at run time.
     """A model's admin that logs rows by kind and id.
 
-    The log outlives the rows, so it must not hold what people wrote, nor their names.
+    The log outlives the rows, so it must not hold people's names, nor what they wrote.
     """
 
     def log_addition(self, request: Any, obj: Model, message: Any) -> LogEntry:

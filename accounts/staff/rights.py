@@ -21,12 +21,12 @@ def may(request: HttpRequest, verb: str, model: type[Model]) -> bool:
     return request.user.has_perm(f"{opts.app_label}.{verb}_{opts.model_name}")
 
 
-def may_manage(request: HttpRequest, target: User) -> bool:
-    """Return whether the user may edit or deactivate a person, or set their password.
+def may_manage(request: HttpRequest, target: User | None) -> bool:
+    """Return whether the user may change or delete a person; or people at all, if it is None.
 
-    Whoever sets somebody's password, or changes the address a new one is mailed to, can act as
-    them. So only superusers manage staff, except for what staff change about themselves.
+    A user who sets a person's password, or changes the address to which a new one is mailed, can
+    act as that person. So only superusers manage staff, except for what staff change of their own.
     """
-    if request.user.is_superuser or request.user.pk == target.pk:
+    if target is None or request.user.is_superuser or request.user.pk == target.pk:
         return True
     return not (target.is_staff or target.is_superuser)

@@ -8,20 +8,15 @@ from django.contrib.admin.utils import model_ngettext
 from django.db import transaction
 from django.db.models import Model, QuerySet
 
-#: Rows of a selection that are locked, and that the admin's log names one by one. For larger
-#: selections the log only gives their number.
+#: The largest selection whose rows are locked, and each named in the admin's log.
 MAX_LOGGED_ROWS = 1_000
 
 
 def as_selection[Q: QuerySet[Any]](table: Q, chosen: QuerySet[Any] | Sequence[Model]) -> Q:
-    """Return the chosen rows as a queryset without the joins of a search.
+    """Return the chosen rows of a table as a queryset without the joins of a search.
 
     With joins, the conditions of an UPDATE would be checked against the rows as they were found,
     not as they are after a concurrent change.
-
-    Args:
-        table: all rows of the model.
-        chosen: some of them.
     """
     if isinstance(chosen, QuerySet):
         return table.filter(pk__in=chosen.order_by().values("pk"))
@@ -30,12 +25,9 @@ def as_selection[Q: QuerySet[Any]](table: Q, chosen: QuerySet[Any] | Sequence[Mo
 
 @contextmanager
 def held[Q: QuerySet[Any]](rows: Q) -> Iterator[tuple[list[Any], Q]]:
-    """Lock a selection while it is changed, so that the log names exactly what was changed.
+    """Lock a selection without joins, so that the log names exactly the rows that are changed.
 
     A selection of more than MAX_LOGGED_ROWS is not locked.
-
-    Args:
-        rows: without joins.
 
     Yields:
         The rows, or the first MAX_LOGGED_ROWS + 1 of a larger selection; and the queryset to

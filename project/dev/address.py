@@ -6,11 +6,7 @@ from django.core.management.base import CommandError
 
 
 def check_free(host: str, port: int) -> None:
-    """Check that the site can listen here.
-
-    Raises:
-        CommandError: it cannot.
-    """
+    """Check that the site can listen here; raise CommandError if not."""
     try:
         with socket.socket() as listener:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -24,7 +20,6 @@ def check_free(host: str, port: int) -> None:
 
 
 def is_open(host: str, port: int) -> bool:
-    """Return whether something accepts connections here."""
     try:
         with socket.create_connection((host, port), timeout=1):
             return True

@@ -14,14 +14,11 @@ DEMO_TODOS = 5_000
 
 
 def prepare_database(say: Callable[[str], None]) -> tuple[str, str]:
-    """Migrate, and fill a database that has no users.
-
-    Args:
-        say: called with a line before each step that takes a moment.
+    """Migrate, and fill a database that has no users; `say` what takes a moment.
 
     Returns:
         The name of a user of the admin, empty if there is none; and the password, empty unless the
-        user has just been made.
+        user is new.
     """
     say("Preparing the database ...")
     call_command("migrate", verbosity=0)

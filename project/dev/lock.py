@@ -14,14 +14,10 @@ from project.dev.reaper import is_running
 
 @contextmanager
 def only_one(path: Path) -> Iterator[int]:
-    """Hold the lock; wait for it only if its owner, whose process id it holds, is gone.
+    """Hold the lock, or raise CommandError if another run holds it; yield its file descriptor.
 
-    Yields:
-        The lock's file descriptor. The reaper holds it, too, so that the run after one that was
-        killed waits for it.
-
-    Raises:
-        CommandError: another run holds the lock.
+    The file names the owner's process. If the owner was killed, its reaper still holds the lock:
+    this waits until the reaper has ended.
     """
     with path.open("a+", encoding="ascii") as lock:
         while True:

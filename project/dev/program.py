@@ -1,8 +1,8 @@
 """One program that is kept running.
 
 It leads a session of its own, so a terminal's Ctrl-C does not reach it. It is stopped with one
-SIGTERM, sent to it alone: a Dramatiq worker that gets a second one (from its parent and from its
-process group, say) drops the message it works on.
+SIGTERM, sent to it alone: a Dramatiq worker that gets a second one, from its parent or its process
+group, drops its message.
 """
 
 import os
@@ -14,13 +14,13 @@ from threading import Thread
 from time import monotonic
 from typing import IO
 
-#: The pause before a program that has ended is started again.
+#: The pause before a program that has ended starts again.
 PAUSE_SECONDS = 3.0
 
 #: How long a program has to stop before it is killed.
 GRACE_SECONDS = 10.0
 
-#: How long to wait for the last output of a program that has ended: something that has left its
+#: How long to wait for the last output of a program that has ended: a process that has left its
 #: session may keep the pipe open.
 OUTPUT_GRACE_SECONDS = 2.0
 
@@ -29,7 +29,12 @@ Write = Callable[[str, str], None]
 
 
 class Program:
-    """A program and its current process."""
+    """A program and its current process.
+
+    Attributes:
+        name: what its lines begin with.
+        ready: returns whether it is up; the next program starts after that.
+    """
 
     def __init__(
         self,
@@ -39,14 +44,7 @@ class Program:
         ready: Callable[[], bool] = lambda: True,
         code_changed: Callable[[], bool] = lambda: False,
     ) -> None:
-        """Describe a program.
-
-        Args:
-            name: what its lines begin with.
-            command: the executable and its arguments.
-            ready: says whether it is up; the next program starts after that.
-            code_changed: says, once for each change, that it is to restart.
-        """
+        """Describe a program; `code_changed` returns, once a change, that it must restart."""
         self.name = name
         self.ready = ready
         self._command = command
@@ -59,10 +57,10 @@ class Program:
         return self._process.pid if self._process else None
 
     def keep_running(self, write: Write) -> bool:
-        """Start the program if it is due or its code has changed. To be called again and again.
+        """Start the program if it is due or its code has changed; to be called in a loop.
 
         Returns:
-            Whether its process is another one than before, or none.
+            Whether its process has started, ended or been replaced.
         """
         before, changed = self._process, self._code_changed()
         if self._process and (code := self._process.poll()) is not None:
@@ -77,7 +75,7 @@ class Program:
         return self._process is not before
 
     def stop(self, write: Write) -> None:
-        """Stop the process; kill it after its grace, and in any case what it leaves behind."""
+        """Stop the process; kill it after GRACE_SECONDS, and always what it leaves behind."""
         if not (process := self._process):
             return
         process.terminate()

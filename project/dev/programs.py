@@ -12,11 +12,7 @@ from project.dev.valkey import embedded_valkey
 
 
 def programs(host: str, port: int) -> Iterator[Program]:
-    """Yield the programs, in the order in which they start.
-
-    Args:
-        host: where the site listens.
-        port: its port.
+    """Yield the programs, for a site that listens here, in the order in which they start.
 
     Raises:
         CommandError: the embedded broker is needed and cannot run here.
@@ -28,11 +24,8 @@ def programs(host: str, port: int) -> Iterator[Program]:
     # Less than the graces of the supervisor and the reaper, so that it can put messages back.
     worker += ["--worker-shutdown-timeout", "5000"]
     yield Program("worker", worker, code_changed=Sources(settings.BASE_DIR).changed)
-    yield Program(
-        "scheduler",
-        [*manage, "runscheduler"],
-        code_changed=Sources(settings.BASE_DIR).changed,
-    )
+    scheduler = [*manage, "runscheduler"]
+    yield Program("scheduler", scheduler, code_changed=Sources(settings.BASE_DIR).changed)
     # Django's own server restarts by itself when the code changes.
     web = [*manage, "runserver", f"{host}:{port}"]
     yield Program("web", web, ready=lambda: is_open(host, port))

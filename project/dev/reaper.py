@@ -1,9 +1,9 @@
 """Ends the programs of a supervisor that was killed and could not end them itself.
 
-The reaper is a small process beside the supervisor, which tells it through a pipe what runs. When
-the pipe closes, the supervisor is gone, and the reaper ends what still runs, last started first.
-Linux's parent-death signal would not do: it reaches a program but nothing that the program has
-started, and macOS has none.
+The reaper is a small process, to which the supervisor sends through a pipe what runs. When the pipe
+closes, the supervisor has ended, and the reaper ends what still runs, last started first. Linux's
+parent-death signal would not suffice: it reaches a program but not what the program has started,
+and macOS has none.
 """
 
 import os
@@ -15,17 +15,13 @@ from contextlib import suppress
 from pathlib import Path
 from time import monotonic, sleep
 
-#: How long a program has to end before it is killed: more than the shutdown time-out that
-#: `manage.py dev` gives to Dramatiq's workers.
+#: How long a program has to stop before it is killed: more than the shutdown time-out of the worker
+#: in `project/dev/programs.py`.
 GRACE_SECONDS = 6.0
 
 
 def start_reaper(keep_open: Sequence[int]) -> "subprocess.Popen[bytes]":
-    """Start the reaper; the supervisor closes it, as a context manager, when it has stopped all.
-
-    Args:
-        keep_open: file descriptors (such as a lock) that stay open until the reaper has ended.
-    """
+    """Start the reaper, a context manager; it keeps file descriptors, such as a lock, open."""
     return subprocess.Popen(  # noqa: S603  (this very file)
         [sys.executable, "-I", "-S", __file__],
         bufsize=0,
@@ -39,16 +35,15 @@ def start_reaper(keep_open: Sequence[int]) -> "subprocess.Popen[bytes]":
 
 def tell(reaper: "subprocess.Popen[bytes]", pids: Sequence[int]) -> None:
     """Tell the reaper what runs: programs that lead process groups of their own."""
-    # It may have been killed; the supervisor goes on without it.
+    # It may have been killed; the supervisor continues without it.
     with suppress(BrokenPipeError):
         if reaper.stdin:
             reaper.stdin.write(f"{' '.join(map(str, pids))}\n".encode())
 
 
 def main() -> None:
-    """Note what runs until standard input closes; then end it."""
     for signum in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
-        signal.signal(signum, signal.SIG_IGN)  # Meant for the supervisor.
+        signal.signal(signum, signal.SIG_IGN)  # They are meant for the supervisor.
     pids: list[str] = []
     for line in sys.stdin:
         pids = line.split()

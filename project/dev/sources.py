@@ -4,7 +4,6 @@ from contextlib import suppress
 from pathlib import Path
 from time import monotonic
 
-#: How often to look at the files.
 LOOK_SECONDS = 1.0
 
 
@@ -25,7 +24,6 @@ class Sources:
         return self._seen != before
 
     def _look(self) -> dict[Path, int]:
-        """Return when each file was changed."""
         found = {}
         for path in self._folder.glob("[!.]*/**/*.py"):
             if path.relative_to(self._folder).parts[0] != "tests":

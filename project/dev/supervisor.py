@@ -7,7 +7,7 @@ from time import sleep
 from project.dev.program import Program, Write
 from project.dev.reaper import start_reaper, tell
 
-#: What stops us: not SIGHUP under nohup, which ignores it.
+#: The signals that stop us: not SIGHUP under nohup, which ignores it.
 STOP_SIGNALS = [signal.SIGINT, signal.SIGTERM]
 if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
     STOP_SIGNALS.append(signal.SIGHUP)

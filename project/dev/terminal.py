@@ -13,7 +13,7 @@ from typing import TextIO
 #: ANSI colors of the names on a terminal.
 COLORS = {"valkey": 36, "worker": 35, "scheduler": 33, "web": 32}
 
-#: How long to wait, at the end, until the last lines have been read.
+#: How long to wait at the end for somebody to read the last lines.
 LAST_LINES_SECONDS = 1.0
 
 
@@ -21,8 +21,8 @@ LAST_LINES_SECONDS = 1.0
 def prefixed_output(stream: TextIO) -> Iterator[Callable[[str, str], None]]:
     """Write lines to a stream, each behind its program's name.
 
-    A thread of its own writes: nobody waits for a reader who pauses, and a reader who has gone
-    stops nobody. Names have colors on a terminal, unless NO_COLOR is set.
+    A thread of its own writes, so that programs run on while a reader pauses, or after it has left.
+    Names have colors on a terminal, unless NO_COLOR is set.
 
     Yields:
         A function that takes a program's name and a line; without a name, a text as it is.
@@ -60,6 +60,6 @@ def prefixed_output(stream: TextIO) -> Iterator[Callable[[str, str], None]]:
 def command_line(folder: Path, *arguments: str) -> str:
     """Return a line that runs `manage.py` in the project's folder, for a person to paste."""
     python = os.path.relpath(sys.executable, folder)
-    return shlex.join(
-        [sys.executable if python.startswith("..") else python, "manage.py", *arguments]
-    )
+    if python.startswith(".."):
+        python = sys.executable
+    return shlex.join([python, "manage.py", *arguments])

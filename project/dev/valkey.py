@@ -18,11 +18,11 @@ LONGEST_SOCKET_PATH_BYTES = 107 if sys.platform == "linux" else 103
 
 
 def embedded_valkey(folder: Path, socket: Path) -> Program:
-    """Return a server that keeps every message on disk, once a former one has been shut down.
+    """Return a server that keeps every message on disk; shut down a former one.
 
     Args:
-        folder: where it keeps its data; made if it does not exist.
-        socket: the Unix socket it listens on; it listens on nothing else.
+        folder: where it keeps its data; created if it does not exist.
+        socket: the Unix socket on which it listens; it listens on nothing else.
 
     Raises:
         CommandError: it cannot run here.
@@ -51,12 +51,10 @@ def embedded_valkey(folder: Path, socket: Path) -> Program:
 
 
 def answers(socket: Path) -> bool:
-    """Return whether a server answers on the socket."""
     with client_of(socket) as client, suppress(RedisError):
         return bool(client.ping())
     return False
 
 
 def client_of(socket: Path) -> "redis.Redis":
-    """Return a client that does not try twice."""
     return redis.Redis(unix_socket_path=str(socket), socket_timeout=1, retry=Retry(NoBackoff(), 0))

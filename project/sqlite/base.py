@@ -19,7 +19,6 @@ class DatabaseWrapper(base.DatabaseWrapper):
     features_class = DatabaseFeatures
 
     def get_connection_params(self) -> dict[str, Any]:
-        """Return the parameters that open an existing file for reading and writing."""
         params: dict[str, Any] = super().get_connection_params()
         if file := file_of(str(params["database"])):
             params["database"] = f"file:{quote(str(file))}?mode=rw"

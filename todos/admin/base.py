@@ -1,4 +1,4 @@
-"""What the lists of todos and of the trash have in common."""
+"""What the lists of todos and of the trash share."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,24 +12,20 @@ from accounts.staff.log import LoggedById
 from accounts.staff.selection import counted
 from todos.models import Todo, TodoFields
 
-#: How much of a title a row of a list shows.
 SHORT_TITLE_CHARACTERS = 50
 
 
 class OptionFilter[Q: QuerySet[Any]](admin.SimpleListFilter):
-    """A filter with a few options.
+    """A filter with a few options."""
 
-    Attributes:
-        options: for each value in the address, its label and a function that filters the rows.
-    """
-
+    #: For each value in the address, its label and a function that filters the rows.
     options: dict[str, tuple[str, Callable[[Q], Q]]]
 
     def lookups(self, request: HttpRequest, model_admin: object) -> list[tuple[str, str]]:
         return [(value, label) for value, (label, _) in self.options.items()]
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Q:
-        """Return the rows of the chosen option; all rows, if there is no such option."""
+        """Return the rows of the chosen option; all rows if it does not exist."""
         _, chosen = self.options.get(self.value() or "", ("", lambda rows: rows))
         rows: Q = chosen(queryset)
         return rows
@@ -41,9 +37,9 @@ class BaseTodoAdmin(LoggedById):
     list_display_links = ("id", "short_title")
     # The newest first, by the primary key's index.
     ordering = ("-id",)
-    # Measured with a million todos: the list takes 0.1 s. A second count makes it half as slow
-    # again, a date hierarchy three times as slow (2.5 s on SQLite). Django's counts for each filter
-    # ("facets") grow with the square of the table: PostgreSQL had not done them in 10 minutes.
+    # Measured with a million todos: the list takes 0.1 s. A second count takes half as long again,
+    # a date hierarchy three times as long (2.5 s on SQLite). Django's counts for each filter
+    # ("facets") grow with the square of the table: PostgreSQL had not ended them in 10 minutes.
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
 
@@ -55,6 +51,6 @@ class BaseTodoAdmin(LoggedById):
         return Truncator(todo.title).chars(SHORT_TITLE_CHARACTERS)
 
     def say_changed(self, request: HttpRequest, count: int, verb: str) -> None:
-        """Tell the user how many todos an action has changed, and how: `completed`."""
+        """Tell the user how many todos an action has changed; the verb is such as `completed`."""
         level = messages.SUCCESS if count else messages.WARNING
         self.message_user(request, f"{counted(Todo, count)} {verb}.", level)

@@ -1,7 +1,8 @@
 """The admin of todos. It writes through `TodoService` only."""
 
+from collections.abc import Callable
 from datetime import date, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django import forms
 from django.conf import settings
@@ -18,17 +19,9 @@ from todos.admin.base import BaseTodoAdmin, OptionFilter
 from todos.models import Todo, TodoQuerySet
 from todos.services import TodoNotFound, TodoService
 
-if TYPE_CHECKING:
-    ModelForm = forms.ModelForm[Todo]
-else:
-    ModelForm = forms.ModelForm
-
 
 class StateFilter(OptionFilter[TodoQuerySet]):
-    """Open or completed.
-
-    Django's own filter for `is_completed` would first search the table for its values.
-    """
+    """Open or completed. Django's filter for `is_completed` would search the table for values."""
 
     title = "state"
     parameter_name = "state"
@@ -55,15 +48,15 @@ def today(plus_days: int = 0) -> date:
     return timezone.localdate() + timedelta(days=plus_days)
 
 
-class TodoForm(ModelForm):
+class TodoForm(forms.ModelForm):  # type: ignore[type-arg]  # Not generic at run time.
     """A todo's form: the fields that `TodoAdmin.fieldsets` names, and whether it is done.
 
-    Django 6.1 could offer the actions here as well. Their button would be the form's first, so that
-    the Enter key would press it and lose what was typed.
+    The actions are not offered here, as Django 6.1 could do: their button would be the form's
+    first, so that the Enter key would press it and lose the input.
     """
 
-    # Compared with what the form showed, not with the row: a todo that its owner completes while
-    # the form is open must not be reopened by saving it.
+    # Compared with what the form showed, not with the row: if the owner completes the todo while
+    # the form is open, saving it must not reopen the todo.
     done = forms.BooleanField(label="Done", required=False, show_hidden_initial=True)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -73,7 +66,7 @@ class TodoForm(ModelForm):
 
 @admin.register(Todo)
 class TodoAdmin(BaseTodoAdmin, LargeDeletion):
-    """Everybody's todos."""
+    """The list of all todos."""
 
     list_display = ("id", "short_title", "user", "done", "due_on", "completed_at", "created_at")
     list_filter = (StateFilter, DueFilter, "completed_at", "created_at")
@@ -95,7 +88,7 @@ class TodoAdmin(BaseTodoAdmin, LargeDeletion):
         return todo.completed_at is not None
 
     def get_readonly_fields(self, request: HttpRequest, obj: Todo | None = None) -> tuple[str, ...]:
-        """Let only a new todo's owner be chosen."""
+        """Allow a choice of owner for a new todo only."""
         return self.readonly_fields if obj is None else ("user", *self.readonly_fields)
 
     def save_model(self, request: HttpRequest, obj: Todo, form: TodoForm, change: bool) -> None:
@@ -117,7 +110,7 @@ class TodoAdmin(BaseTodoAdmin, LargeDeletion):
                 verb(user=obj.user, todo_id=saved.pk)
         except TodoNotFound as error:
             raise Http404(f"Todo {obj.pk} is no longer there.") from error
-        # Django goes on with this object: its message and its log name it.
+        # Django's message and log name this object.
         obj.pk, obj.title = saved.pk, saved.title
 
     def delete_many(self, request: StaffRequest, queryset: TodoQuerySet) -> int:
@@ -129,14 +122,19 @@ class TodoAdmin(BaseTodoAdmin, LargeDeletion):
 
     @admin.action(permissions=["change"], description="Complete selected todos")
     def complete(self, request: StaffRequest, queryset: TodoQuerySet) -> None:
-        with held(as_selection(Todo.objects.all(), queryset).open()) as (found, selection):
-            changed = TodoService.complete_selected(todos=selection)
-            log_selection(request.user, found, changed, CHANGE, "Completed.", name=by_id)
-        self.say_changed(request, changed, "completed")
+        todos = as_selection(Todo.objects.all(), queryset).open()
+        self._change_many(request, todos, TodoService.complete_selected, "completed")
 
     @admin.action(permissions=["change"], description="Reopen selected todos")
     def reopen(self, request: StaffRequest, queryset: TodoQuerySet) -> None:
-        with held(as_selection(Todo.objects.all(), queryset).completed()) as (found, selection):
-            changed = TodoService.reopen_selected(todos=selection)
-            log_selection(request.user, found, changed, CHANGE, "Reopened.", name=by_id)
-        self.say_changed(request, changed, "reopened")
+        todos = as_selection(Todo.objects.all(), queryset).completed()
+        self._change_many(request, todos, TodoService.reopen_selected, "reopened")
+
+    def _change_many(
+        self, request: StaffRequest, todos: TodoQuerySet, change: Callable[..., int], verb: str
+    ) -> None:
+        with held(todos) as (found, selection):
+            changed = change(todos=selection)
+            message = f"{verb.capitalize()}."
+            log_selection(request.user, found, changed, CHANGE, message, name=by_id)
+        self.say_changed(request, changed, verb)

@@ -21,8 +21,6 @@ from todos.services import TodoService
 
 
 class RemovedByFilter(OptionFilter[TrashedTodoQuerySet]):
-    """What moved a todo to the trash."""
-
     title = "removed by"
     parameter_name = "by"
     options = {
@@ -33,7 +31,7 @@ class RemovedByFilter(OptionFilter[TrashedTodoQuerySet]):
 
 @admin.register(TrashedTodo)
 class TrashedTodoAdmin(BaseTodoAdmin):
-    """The trash. Staff look at it and restore from it; they edit and delete nothing here."""
+    """The trash. Staff view it and restore from it; they edit and delete nothing here."""
 
     list_display = (
         *("id", "short_title", "owner", "completed_at", "trashed_at", "removed_by", "days_left"),
@@ -98,5 +96,5 @@ class TrashedTodoAdmin(BaseTodoAdmin):
             text = f"{report['todos_left']:,} not restored: {report['errors'][0]['reason']}."
             self.message_user(request, text, messages.WARNING)
         changelist = reverse("admin:todos_trashedtodo_changelist")
-        # The todo's own page, if the action was asked for there, is gone.
+        # The todo's own page, where the action may have started, no longer exists.
         return None if request.path == changelist else redirect(changelist)

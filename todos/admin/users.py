@@ -14,27 +14,21 @@ from accounts.models import User
 from accounts.staff.rights import may
 from todos.models import Todo
 
-#: Where in the list of people the columns of todos stand.
+#: Where the columns of todos stand in the list of people.
 PLACE = UserAdmin.list_display.index("is_staff")
 
 
 class ListedUser(Protocol):
-    """A user, as `UserList` passes them to the columns.
-
-    Attributes:
-        open_todos: the number of them.
-        completed_todos: the number of them.
-        todos_url: the address of the list of todos; None for staff who may not see it.
-    """
+    """A user, as `UserList` passes them to the columns."""
 
     pk: int
     open_todos: int
     completed_todos: int
-    todos_url: str | None
+    todos_url: str | None  # The list of todos; None for staff who may not see it.
 
 
 class UserList(ChangeList):
-    """The list of people with the number of their todos."""
+    """The list of people with the numbers of their todos."""
 
     def get_results(self, request: HttpRequest) -> None:
         """Count the todos of the people on the page, in one query.
@@ -64,8 +58,6 @@ admin.site.unregister(User)
 
 @admin.register(User)
 class UserWithTodosAdmin(UserAdmin):
-    """The admin of people, with columns for their open and completed todos."""
-
     list_display = (
         *UserAdmin.list_display[:PLACE],
         *("open_todos", "completed_todos"),

@@ -1,4 +1,8 @@
-"""Checkpoints: how far a bulk operation has come, who was left out, and what was locked."""
+"""Checkpoints: how far a bulk operation has come, who was left out, and what was locked.
+
+A position is one of the operation's key; None stands for the beginning. The names of what
+`to_json` writes are a contract with the version before and after.
+"""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -7,30 +11,27 @@ from typing import Any, NotRequired, Self, TypedDict
 from todos.bounds import MAX_ID
 from todos.bulk.keys import Key
 
-#: People named in a report; how many there are beyond is counted.
+#: People whom a report names. Further ones are only counted.
 MOST_ERRORS = 100
 
-#: Todos of one person that are named.
+#: Todos of one person that a report names.
 MOST_TODO_IDS = 10
 
-#: Todos that are left out one by one. Beyond, the owner of another is left out with all of theirs.
+#: Todos that are left out one by one. After that, all todos of an owner are.
 MOST_LEFT_ROWS = 1_000
 
-#: Ranges to come back to. Beyond, neighbours are merged: only more rows are looked at then.
+#: Ranges to try again. After that, neighbors are merged, which only means looking at more rows.
 MOST_HELD_RANGES = 100
 
-#: People counted of whose todos some were locked to the end.
+#: People who are counted because some of their todos were locked to the end.
 MOST_LOCKED_OWNERS = 10_000
 
-#: Why a todo stays that another transaction held to the end.
+#: The reason for a todo that another transaction held to the end.
 LOCKED = "locked by another transaction"
 
 
 class OwnerError(TypedDict):
-    """A person whose todos were left out, and why. Never holds a todo's text.
-
-    `todo_ids` are some of those todos; where there are none, it is all of them.
-    """
+    """A person whose todos were left out, all or some by id, and why; never a todo's text."""
 
     user_id: int
     reason: str
@@ -38,10 +39,7 @@ class OwnerError(TypedDict):
 
 
 class ErrorReport(TypedDict):
-    """Who was left out, as plain data.
-
-    `error_count` is there when `errors` does not name them all.
-    """
+    """Who was left out, as plain data; with their number, if `errors` does not name them all."""
 
     errors: list[OwnerError]
     error_count: NotRequired[int]
@@ -52,8 +50,6 @@ class HeldRange[K]:
     """A range in which another transaction held a row: to be tried again.
 
     Attributes:
-        after: the position that it begins after; None for the beginning.
-        through: the last one.
         user_id: whose todos alone; None for everyone's.
         tries: how often it has been tried again.
     """
@@ -69,16 +65,16 @@ class Checkpoint[K]:
     """All that a bulk operation has to know to be continued.
 
     Attributes:
-        first: the first position there was when it began; None if there was no row.
-        last: the last one.
-        cursor: everything through here has been passed; None if nothing has.
-        done: the share of the way that has been passed, from 0 to 1.
+        first: the first position when it began; None if there was no row.
+        last: the last one then.
+        cursor: everything through here has been passed.
+        done: the share that has been passed, from 0 to 1.
         rows: how many rows have been acted on.
-        errors: some of the people of whose todos any were left out.
-        failed: the ids of those with whom all of theirs are.
+        errors: people with todos that were left out, as far as the report names them.
+        failed: the ids of people whose todos are all left out.
         left_rows: the owners and ids of todos that were left out one by one.
-        held: the ranges to come back to.
-        locked: the ids of people of whose todos some were locked to the end.
+        held: the ranges to try again.
+        locked: the ids of people with todos that were locked to the end.
         timeouts: how many ranges ended in a time-out.
     """
 
@@ -122,8 +118,6 @@ class Checkpoint[K]:
         )
 
     def to_json(self, key: Key[K]) -> dict[str, Any]:
-        """Return it as plain data. The names are a contract with the version before and after."""
-
         def parts(position: K | None) -> tuple[int | str | None, int | None]:
             return (None, None) if position is None else key.dump(position)
 
@@ -143,12 +137,7 @@ class Checkpoint[K]:
             "failed": list(self.failed),
             "left_rows": [list(row) for row in self.left_rows],
             "held": [
-                {
-                    "after": in_one(one.after),
-                    "through": in_one(one.through),
-                    "user_id": one.user_id,
-                    "tries": one.tries,
-                }
+                {**vars(one), "after": in_one(one.after), "through": in_one(one.through)}
                 for one in self.held
             ],
             "locked": list(self.locked),
@@ -157,7 +146,7 @@ class Checkpoint[K]:
 
     @property
     def held_owners(self) -> tuple[int, ...]:
-        """The people who are left out until the end."""
+        """The people whose todos wait for the end."""
         return tuple(one.user_id for one in self.held if one.user_id is not None)
 
     def error_report(self) -> ErrorReport:
@@ -169,21 +158,19 @@ class Checkpoint[K]:
             report["error_count"] = count
         return report
 
-    # What follows it.
+    # Each of these returns the checkpoint that follows.
 
     def acted_on(self, rows: int) -> Self:
-        """Count rows."""
         return replace(self, rows=self.rows + rows)
 
     def advanced(self, through: K, key: Key[K]) -> Self:
-        """Move the cursor."""
         if self.first is None or self.last is None:
             raise ValueError("There is nothing to pass.")
         done = round(key.share(self.first, self.last, through), 4)
         return replace(self, cursor=through, done=done)
 
     def row_left_out(self, user_id: int, pk: int, reason: str) -> Self:
-        """Leave a todo out; or, when that makes too many, all of its owner's."""
+        """Leave a todo out; or all of its owner's, if there would be too many."""
         if user_id in self.failed:
             return self
         if len(self.left_rows) >= MOST_LEFT_ROWS:
@@ -201,13 +188,13 @@ class Checkpoint[K]:
         return replace(after, errors=with_error(self.errors, new))
 
     def owner_left_out(self, user_id: int, reason: str) -> Self:
-        """Leave out all of a person's todos that are still to come."""
+        """Leave out all todos of a person that have not been passed."""
         others = tuple(error for error in self.errors if error["user_id"] != user_id)
         errors = with_error(others, {"user_id": user_id, "reason": reason})
         return replace(self, failed=(*self.failed, user_id), errors=errors)
 
     def owners_locked(self, user_ids: Iterable[int]) -> Self:
-        """Note people of whose todos some were locked to the end."""
+        """Name people with todos that were locked to the end."""
         known, named = set(self.locked), {error["user_id"] for error in self.errors}
         new = [user_id for user_id in user_ids if user_id not in known]
         locked = (*self.locked, *new)[:MOST_LOCKED_OWNERS]
@@ -218,12 +205,7 @@ class Checkpoint[K]:
         return replace(self, locked=locked, errors=errors)
 
     def range_held(self, after: K | None, through: K) -> Self:
-        """Note a range to come back to; it is merged with the one before if they touch.
-
-        Args:
-            after: the position that it begins after, which comes after all that was noted before.
-            through: the last one.
-        """
+        """Note a range to try again, which comes after all others; merge it with one it touches."""
         ranges = [one for one in self.held if one.user_id is None]
         if ranges and (ranges[-1].through == after or len(ranges) >= MOST_HELD_RANGES):
             longer = replace(ranges[-1], through=through)
@@ -232,7 +214,7 @@ class Checkpoint[K]:
         return replace(self, held=(*self.held, HeldRange(after=after, through=through)))
 
     def owner_held(self, user_id: int, after: K | None) -> Self:
-        """Leave a person's todos out from here to the end, and come back to them then."""
+        """Leave a person's todos out from here on, and try them again at the end."""
         if user_id in self.held_owners:
             return self
         if len(self.held_owners) >= MOST_HELD_RANGES:
@@ -243,18 +225,16 @@ class Checkpoint[K]:
         return replace(self, held=(*self.held, theirs))
 
     def retried(self, held: HeldRange[K], *, again: bool) -> Self:
-        """Count that a range has been tried again; drop it unless that is to be done once more."""
+        """Count another try of a range; drop it unless it is to be tried `again`."""
         others = tuple(one for one in self.held if one != held)
         more = (replace(held, tries=held.tries + 1),) if again else ()
         return replace(self, held=(*others, *more))
 
     def timed_out(self, times: int) -> Self:
-        """Count time-outs."""
         return replace(self, timeouts=self.timeouts + times)
 
 
 def with_error(errors: tuple[OwnerError, ...], error: OwnerError) -> tuple[OwnerError, ...]:
-    """Name one more person, if there is room."""
     return (*errors, error) if len(errors) < MOST_ERRORS else errors
 
 

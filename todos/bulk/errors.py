@@ -1,4 +1,4 @@
-"""Tells a database error that lies in some rows from one that concerns everybody."""
+"""Tells database errors of some rows from those that concern all rows."""
 
 from collections.abc import Callable
 
@@ -13,31 +13,23 @@ from django.db import (
 
 logger = structlog.get_logger(__name__)
 
-#: What is wrong for every row alike: the connection, the server, a lock or a time-out.
-_EVERYBODYS = (InterfaceError, InternalError, NotSupportedError, OperationalError)
+#: Errors that concern every row alike: the connection, the server, a lock or a time-out.
+_OF_ALL_ROWS = (InterfaceError, InternalError, NotSupportedError, OperationalError)
 
-#: SQLSTATE class 42: the statement itself is wrong, or we may not run it.
-_STATEMENT = "42"
-
-#: How PostgreSQL and SQLite name the error that another row has the key.
+#: PostgreSQL's and SQLite's names of the error that another row has the key.
 _DUPLICATE = {"23505", "SQLITE_CONSTRAINT_PRIMARYKEY", "SQLITE_CONSTRAINT_UNIQUE"}
 
-LOCK_NOT_AVAILABLE = "55P03"
-QUERY_CANCELED = "57014"
-
-
-def is_fault_of_rows(error: DatabaseError) -> bool:
-    """Say whether leaving out some rows could help: a constraint or a trigger refused them."""
-    return not isinstance(error, _EVERYBODYS) and not sqlstate(error).startswith(_STATEMENT)
+#: SQLSTATEs of a statement that waited too long for a lock, or took too long.
+_TIMEOUTS = {"55P03", "57014"}
 
 
 def is_timeout(error: DatabaseError) -> bool:
-    """Say whether PostgreSQL stopped waiting: for another's lock, or for the statement."""
-    return sqlstate(error) in {LOCK_NOT_AVAILABLE, QUERY_CANCELED}
+    """Return whether PostgreSQL stopped waiting, for a lock or for the statement."""
+    return sqlstate(error) in _TIMEOUTS
 
 
 def is_duplicate(error: DatabaseError) -> bool:
-    """Say whether a row was refused because another has its key."""
+    """Return whether a row was refused because another has its key."""
     name = getattr(error.__cause__, "sqlite_errorname", None) or sqlstate(error)
     return name in _DUPLICATE
 
@@ -48,23 +40,27 @@ def sqlstate(error: DatabaseError) -> str:
 
 
 def reason(error: DatabaseError) -> str:
-    """Name the error, without its message: that may quote the row, a person's own text."""
+    """Return the error's name, without its message, which may quote what a person wrote."""
     cause = type(error.__cause__ or error).__name__
     return f"{cause} ({state})" if (state := sqlstate(error)) else cause
 
 
 def log_or_raise(error: DatabaseError, event: str, **values: int) -> None:
-    """Log an error that leaving out some rows may help against; raise any other."""
-    if not (is_fault_of_rows(error) or is_timeout(error)):
+    """Log a time-out, or an error of a constraint or a trigger, which is some rows' fault.
+
+    Any other error is raised. In SQLSTATE class 42 the statement is wrong, or not permitted.
+    """
+    of_all_rows = isinstance(error, _OF_ALL_ROWS) or sqlstate(error).startswith("42")
+    if of_all_rows and not is_timeout(error):
         raise error
     logger.warning(event, reason=reason(error), **values)
 
 
 def twice[R](do: Callable[[], R]) -> R:
-    """Do something, and once more if the database fails: the cause may be over.
+    """Do something, and once more if the database fails.
 
-    A deadlock is, by then; a lost connection, if the step waits for the database. After a time-out
-    it has waited long enough, and is not done again.
+    By then, a deadlock is over, and a lost connection may be. After a time-out it has waited long
+    enough, and is not done again.
 
     Raises:
         DatabaseError: the second time as well.

@@ -1,4 +1,4 @@
-"""Finds the few people, or todos, that make a range fail, and leaves them out."""
+"""Finds the few people or todos that make a range fail, and leaves them out."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -13,29 +13,25 @@ from todos.bulk.operation import BulkOperation
 
 logger = structlog.get_logger(__name__)
 
-#: How long to go on looking with nothing but time-outs. Then it is everybody, and no use.
+#: How long to keep searching with nothing but time-outs. After that, all rows are concerned.
 PATIENCE_SECONDS = 60.0
 
 
 def isolate[K](
     operation: BulkOperation[K, Any], after: K | None, through: K, user_id: int | None = None
 ) -> None:
-    """Act on the todos of a range that nobody holds; leave out those that make it fail.
+    """Act on the unlocked todos of a range, or of one person in it; leave out what makes it fail.
 
-    Whoever's todos are held is left out until the end.
-
-    Args:
-        operation: what to do.
-        after: where the range begins.
-        through: where it ends.
-        user_id: this person's todos alone.
+    A person with locked todos is left out until the end.
     """
     bisection = Bisection()
     unsolved = partial(operation.unsolved, after, through, user_id)
 
+    def act_on(**these: int) -> None:
+        operation.step(lambda: operation.act_on_unlocked(unsolved().filter(**these)))
+
     def act_on_owners(ids: Sequence[int]) -> None:
-        theirs = {"user_id__gte": ids[0], "user_id__lte": ids[-1]}
-        operation.step(lambda: operation.act_on_unlocked(unsolved().filter(**theirs)))
+        act_on(user_id__gte=ids[0], user_id__lte=ids[-1])
 
     def leave_out_owner(owner: int, error: DatabaseError) -> None:
         if is_timeout(error):
@@ -43,8 +39,7 @@ def isolate[K](
             return
 
         def act_on_rows(pks: Sequence[int]) -> None:
-            these = {"user_id": owner, "pk__gte": pks[0], "pk__lte": pks[-1]}
-            operation.step(lambda: operation.act_on_unlocked(unsolved().filter(**these)))
+            act_on(user_id=owner, pk__gte=pks[0], pk__lte=pks[-1])
 
         rows = unsolved().filter(user_id=owner).order_by("pk").values_list("pk", flat=True)
         pks = operation.store.read(lambda: list(rows))
@@ -57,7 +52,7 @@ def isolate[K](
 def leave_out_row[K](
     operation: BulkOperation[K, Any], owner: int, pk: int, error: DatabaseError
 ) -> None:
-    """Leave out a todo that makes it fail; or all of its owner's until the end, if it is held."""
+    """Leave out a todo that makes it fail; or all of its owner's until the end, if it is locked."""
     if is_timeout(error):
         operation.step(lambda: operation.checkpoint.owner_held(owner, None))
         return
@@ -67,7 +62,7 @@ def leave_out_row[K](
 
 
 class Bisection:
-    """Halves ids until whichever makes it fail stands alone."""
+    """Halves ids until each that fails stands alone."""
 
     def __init__(self) -> None:
         self._succeeded_at = monotonic()
@@ -78,12 +73,12 @@ class Bisection:
         act: Callable[[Sequence[int]], None],
         leave_out: Callable[[int, DatabaseError], None],
     ) -> None:
-        """Act on all of the ids that let it.
+        """Act on all ids but those that fail.
 
         Args:
             ids: in ascending order.
-            act: called with consecutive ones; may raise DatabaseError.
-            leave_out: called with each that makes it fail alone.
+            act: called with consecutive ids; may raise DatabaseError.
+            leave_out: called with each id that fails alone.
 
         Raises:
             DatabaseError: leaving out some ids does not help, or not within PATIENCE_SECONDS.

@@ -1,27 +1,20 @@
-"""Keys: the fields that bulk operations go along, and the positions on them."""
+"""Keys: the fields that divide bulk operations into ranges, and the positions on them."""
 
 from abc import ABC, abstractmethod
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from django.db import connection
-from django.db.models import DateTimeField, Q
+from django.db.models import Q
 
 from todos.bounds import MAX_ID
 
-type Condition = tuple[list[str], list[object]]
-"""Conditions in SQL, and their parameters."""
-
 
 class Key[K](ABC):
-    """A field whose values only grow along the way.
+    """A field by whose order rows are passed."""
 
-    Attributes:
-        field: its name.
-        shared: several rows may have the same value.
-    """
-
+    #: Its name.
     field: str
+    #: Whether several rows may have the same value.
     shared: bool
 
     @abstractmethod
@@ -38,15 +31,11 @@ class Key[K](ABC):
 
     @abstractmethod
     def share(self, first: K, last: K, position: K) -> float:
-        """Return how much of the way from first to last has been passed, from 0 to 1."""
+        """Return what share of the way from first to last has been passed, from 0 to 1."""
 
     @abstractmethod
     def between(self, after: K | None, through: K) -> Q:
         """Select the rows after one position (None: from the beginning), through another."""
-
-    @abstractmethod
-    def between_sql(self, column: str, id_column: str, after: K | None, through: K) -> Condition:
-        """Return what `between` selects as SQL."""
 
 
 class IdKey(Key[int]):
@@ -56,35 +45,19 @@ class IdKey(Key[int]):
     shared = False
 
     def position(self, value: Any, row_id: int) -> int:  # noqa: ARG002
-        """Return the value, which is the id."""
         return int(value)
 
     load = position
 
     def dump(self, position: int) -> tuple[int, None]:
-        """Return the id alone."""
         return position, None
 
     def share(self, first: int, last: int, position: int) -> float:
-        """Return the share of ids."""
         return 1.0 if first == last else (position - first) / (last - first)
 
     def between(self, after: int | None, through: int) -> Q:
-        """Select ids."""
         end = Q(id__lte=through)
         return end if after is None else end & Q(id__gt=after)
-
-    def between_sql(
-        self,
-        column: str,
-        id_column: str,  # noqa: ARG002
-        after: int | None,
-        through: int,
-    ) -> Condition:
-        """Select ids."""
-        if after is None:
-            return [f"{column} <= %s"], [through]
-        return [f"{column} > %s", f"{column} <= %s"], [after, through]
 
 
 class Position(NamedTuple):
@@ -103,58 +76,33 @@ class MomentKey(Key[Position]):
     shared = True
 
     def __init__(self, field: str) -> None:
-        """Use the field of this name."""
         self.field = field
 
     def position(self, value: datetime, row_id: int) -> Position:
-        """Return both."""
         return Position(value, row_id)
 
     def load(self, value: str, row_id: int) -> Position:
-        """Read the moment as `isoformat` writes it."""
         return Position(datetime.fromisoformat(value), row_id)
 
     def dump(self, position: Position) -> tuple[str, int]:
-        """Return the moment in ISO 8601, and the id."""
         return position.moment.isoformat(), position.row_id
 
     def share(self, first: Position, last: Position, position: Position) -> float:
-        """Return the share of time."""
         if first.moment == last.moment:
             return 1.0
         return (position.moment - first.moment) / (last.moment - first.moment)
 
     def between(self, after: Position | None, through: Position) -> Q:
-        """Select by moment, and by id where the moment is that of an end."""
         field = self.field
-        end = Q(**{f"{field}__lt": through.moment}) | Q(id__lte=through.row_id)
-        rows = Q(**{f"{field}__lte": through.moment}) & end
+        rows = Q(**{f"{field}__lte": through.moment})
+        if through.row_id != MAX_ID:
+            rows &= Q(**{f"{field}__lt": through.moment}) | Q(id__lte=through.row_id)
         if after is None:
             return rows
+        if after.row_id == MAX_ID:
+            return rows & Q(**{f"{field}__gt": after.moment})
         begin = Q(**{f"{field}__gt": after.moment}) | Q(id__gt=after.row_id)
         return rows & Q(**{f"{field}__gte": after.moment}) & begin
-
-    def between_sql(
-        self, column: str, id_column: str, after: Position | None, through: Position
-    ) -> Condition:
-        """Select by moment, and by id where there is one."""
-        moment = stored_moment(through.moment)
-        conditions, params = [f"{column} <= %s"], [moment]
-        if through.row_id != MAX_ID:
-            conditions.append(f"({column} < %s OR {id_column} <= %s)")
-            params += [moment, through.row_id]
-        if after is None:
-            return conditions, params
-        moment = stored_moment(after.moment)
-        if after.row_id == MAX_ID:
-            return [*conditions, f"{column} > %s"], [*params, moment]
-        conditions += [f"{column} >= %s", f"({column} > %s OR {id_column} > %s)"]
-        return conditions, [*params, moment, moment, after.row_id]
-
-
-def stored_moment(moment: datetime) -> object:
-    """Return a moment as the database takes it."""
-    return DateTimeField().get_db_prep_value(moment, connection)
 
 
 ID = IdKey()

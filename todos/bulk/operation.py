@@ -1,10 +1,10 @@
 """Bulk operations: what is done to very many todos, and how one step of it is done.
 
-An operation goes through ranges of a key. An index gives the end of the next range; one short
-transaction acts on the rows of that range and stores how far the operation has come. So the cost
-follows the rows to act on, not the table or the number of users; memory does not grow; and nobody
-waits for a lock for longer than one range takes. `docs/architecture.md` has the alternatives that
-were measured. `todos/bulk/runner.py` runs an operation.
+An operation passes ranges of a key. An index gives the end of the next range; one short transaction
+acts on the rows of that range and stores the checkpoint. So the cost depends on the rows to act on,
+not on the table or the number of users; memory does not grow; and nobody waits for a lock for
+longer than one range takes. `docs/architecture.md` has the alternatives that were measured.
+`todos/bulk/runner.py` runs an operation.
 """
 
 from abc import ABC, abstractmethod
@@ -27,9 +27,9 @@ from todos.models import Todo, TrashedTodo
 type Verb = Literal["delete", "move", "restore"]
 type Todos = QuerySet[Todo] | QuerySet[TrashedTodo]
 
-#: Rows in one transaction: on PostgreSQL some 25 ms, which another user hardly notices; on SQLite
-#: everyone else who writes waits for as long as it takes. Moving a row takes longer than deleting;
-#: for those that are restored nobody waits, as they are on nobody's list yet.
+#: Rows in one transaction. On PostgreSQL it takes some 25 ms, which another user hardly notices; on
+#: SQLite all other writers wait meanwhile. Moving a row takes longer than deleting it; nobody waits
+#: for rows that are restored, as they are on nobody's list yet.
 BATCH_ROWS: dict[str, dict[Verb, int]] = {
     "postgresql": {"delete": 50_000, "move": 5_000, "restore": 20_000},
     "sqlite": {"delete": 2_000, "move": 2_000, "restore": 2_000},
@@ -40,9 +40,7 @@ class BulkOperation[K, R](ABC):
     """An operation with a key of positions K, and a report R.
 
     Attributes:
-        key: what ranges are made of.
-        store: keeps the checkpoint.
-        checkpoint: how far it has come, as it was last read or stored.
+        checkpoint: as it was last read or stored.
     """
 
     key: Key[K]
@@ -52,20 +50,20 @@ class BulkOperation[K, R](ABC):
         self.checkpoint: Checkpoint[K] = Checkpoint()
         self._compiled: tuple[tuple[int, ...], Rows[K]] | None = None
 
-    # What it does: for each operation to say.
+    # What each operation defines.
 
     @property
     @abstractmethod
     def verb(self) -> Verb:
-        """What is done to a row: how many go in one transaction depends on it."""
+        """What is done to a row, on which the size of a batch depends."""
 
     @abstractmethod
     def candidates(self) -> Todos:
-        """Return the rows to be counted off in ranges, by an index."""
+        """Return the rows that ranges are made of; an index finds them."""
 
     @abstractmethod
     def eligible(self) -> Todos:
-        """Return those of them to act on."""
+        """Return the candidates to act on."""
 
     @abstractmethod
     def act(self, rows: Rows[K]) -> int:
@@ -73,24 +71,24 @@ class BulkOperation[K, R](ABC):
 
     @abstractmethod
     def report(self) -> R:
-        """Return the result."""
+        """Return the result of the whole, from the checkpoint."""
 
     def why(self, error: DatabaseError) -> str:
-        """Return why a todo was left out, for the report: without what a person wrote."""
+        """Return why a todo was left out, for the report; never what a person wrote."""
         return reason(error)
 
     def terms(self) -> Mapping[str, Any]:
-        """Return, as plain data, what has to stay the same when this is continued."""
+        """Return, as plain data, what must stay the same when the operation continues."""
         return {}
 
     def adopt(self, terms: Mapping[str, Any]) -> None:  # noqa: B027  (some have no terms)
-        """Go by the terms that were stored when this began."""
+        """Use the terms that were stored at the beginning, perhaps by the version before."""
 
     def ranges(self, count: Count[K], *, last: K, size: int) -> Ranges[K]:  # noqa: ARG002
         """Return the ranges from the cursor to the last position, of `size` rows each."""
         return Ranges(count, size=size)
 
-    # One step of it.
+    # What the runner calls.
 
     def preview(self) -> R:
         """Return what a run would report now; touch nothing."""
@@ -115,7 +113,7 @@ class BulkOperation[K, R](ABC):
 
         def change_and_store() -> None:
             with self.store.step() as stored:
-                # After a commit whose answer was lost, it is ahead of what this object knows.
+                # After a commit whose reply was lost, it is ahead of this object's checkpoint.
                 self.checkpoint = Checkpoint.from_json(stored, self.key)
                 after = change()
                 stored.update(after.to_json(self.key))
@@ -124,11 +122,11 @@ class BulkOperation[K, R](ABC):
         twice(change_and_store)
 
     def batch_size(self) -> int:
-        """Return how many candidates one transaction passes unless told otherwise."""
+        """Return how many candidates one transaction passes by default."""
         return settings.TODO_SWEEP_BATCH_SIZE or BATCH_ROWS[connection.vendor][self.verb]
 
     def act_on_all(self, after: K | None, through: K) -> Checkpoint[K]:
-        """Act on the rows of a range, and wait for those that are locked."""
+        """Act on the rows of a range; wait for locked ones."""
         out = (*self.checkpoint.failed, *self.checkpoint.held_owners)
         if self._compiled is None or self._compiled[0] != out:
             self._compiled = out, Rows.of(self._remaining(), key=self.key)
@@ -136,23 +134,19 @@ class BulkOperation[K, R](ABC):
         return self.checkpoint.acted_on(self.act(rows))
 
     def act_on_unlocked(self, todos: Todos) -> Checkpoint[K]:
-        """Act on those rows that nobody else holds."""
+        """Act on those rows that no other transaction has locked."""
         return self.checkpoint.acted_on(self.act(Rows.of(todos, key=self.key).unlocked()))
 
     def unsolved(self, after: K | None, through: K, user_id: int | None = None) -> Todos:
-        """Return the eligible rows of a range that are not left out, for now or for good.
+        """Return the eligible rows of a range that are not left out, until the end or for good.
 
-        Args:
-            after: where it begins.
-            through: where it ends.
-            user_id: this person's alone, even if they are left out for now.
+        With a `user_id`, they are that person's alone, even if they are left out until the end.
         """
         todos = self._remaining(user_id).filter(self.key.between(after, through))
         left = [pk for _, pk in self.checkpoint.left_rows]
         return todos.exclude(pk__in=left) if left else todos
 
     def _remaining(self, user_id: int | None = None) -> Todos:
-        """Return the eligible rows of everyone who is not left out; see `unsolved`."""
         held = (owner for owner in self.checkpoint.held_owners if owner != user_id)
         out = [*self.checkpoint.failed, *held]
         eligible = self.eligible().exclude(user_id__in=out) if out else self.eligible()
@@ -178,12 +172,11 @@ class BulkOperation[K, R](ABC):
 
 
 class IdOperation[R](BulkOperation[int, R]):
-    """An operation in ranges of the primary key."""
+    """An operation in ranges of the primary key, measured where rows are dense."""
 
     key = ID
 
     def ranges(self, count: Count[int], *, last: int, size: int) -> Ranges[int]:
-        """Return ranges that are as wide as rows lie densely."""
         first = self.checkpoint.first
         if first is None:
             return super().ranges(count, last=last, size=size)

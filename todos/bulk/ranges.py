@@ -1,19 +1,18 @@
-"""Divides the way of a bulk operation into ranges of about as many rows each."""
+"""Divides the rows of a bulk operation into ranges of similar size."""
 
 from collections.abc import Callable
 
-#: Rows that are counted off to see how dense they are, before ranges that are much larger.
+#: Rows that are counted off to learn their density, if ranges are much larger than this.
 SAMPLE_ROWS = 1_000
 
 type Count[K] = Callable[[K | None, int], K]
-"""Returns the position so many rows after another (None: from the beginning), or the last one."""
+"""Returns the position a number of rows after another (None: the beginning), or the last one."""
 
 
 class Ranges[K]:
-    """The ends of ranges, one after the other: an index counts off the rows of each."""
+    """Ranges of `size` rows each, which an index counts off; none has more than twice as many."""
 
     def __init__(self, count: Count[K], *, size: int) -> None:
-        """Make ranges of `size` rows; none has more than twice as many."""
         self._count = count
         self._size = size
 
@@ -22,20 +21,19 @@ class Ranges[K]:
         return self._count(after, self._size)
 
     def learn(self, after: K | None, through: K, rows: int) -> None:
-        """Take note of how many rows were acted on between two positions."""
+        """Note how many rows were acted on between two positions."""
 
 
 class IdRanges(Ranges[int]):
-    """Ranges of ids, which need no counting where rows lie densely and most are acted on.
+    """Ranges of ids, which need no counting where rows are dense and most are acted on.
 
-    To count rows off costs a tenth of deleting them. So the first range is as wide as a sample of
-    its rows says, and the next one as wide as the one before needed to be.
+    To count rows off costs a tenth of deleting them. So the first range gets its width from a
+    sample of its rows, and each further one from the range before.
     """
 
     def __init__(
         self, count: Count[int], *, after: int | None, first: int, last: int, size: int
     ) -> None:
-        """Begin after an id; None for the beginning, which is `first`."""
         super().__init__(count, size=size)
         self._first = first
         self._last = last
@@ -45,22 +43,20 @@ class IdRanges(Ranges[int]):
             self._spread(count(begin, SAMPLE_ROWS) - begin, SAMPLE_ROWS)
 
     def end_after(self, after: int | None) -> int:
-        """Return the end of the range that begins after an id."""
         if self._width is None:
             return super().end_after(after)
         return min(self._begin(after) + self._width, self._last)
 
     def learn(self, after: int | None, through: int, rows: int) -> None:
-        """Adapt the width of the next range."""
         self._spread(through - self._begin(after), rows)
 
     def _begin(self, after: int | None) -> int:
         return self._first - 1 if after is None else after
 
     def _spread(self, width: int, rows: int) -> None:
-        """Set the width of the next range: so many ids had so many rows.
+        """Set the width of the next range, after `width` ids had `rows` rows.
 
-        Where fewer than every fourth id has one, nobody knows where they lie.
+        Where fewer than a quarter of the ids have one, a width says too little: rows are counted.
         """
         dense = 0 < width <= 4 * rows
         self._width = min(width * self._size // rows, 2 * self._size) if dense else None

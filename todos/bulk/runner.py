@@ -1,4 +1,4 @@
-"""Runs bulk operations: range after range, and in the end what was locked."""
+"""Runs bulk operations: range after range, and at the end what was locked."""
 
 from functools import partial
 from time import monotonic, sleep
@@ -21,10 +21,10 @@ logger = structlog.get_logger(__name__)
 #: time, and no queue for the others.
 REST_FACTORS = {"postgresql": 0.0, "sqlite": 1.0}
 
-#: Time-outs after which no lock is waited for any more: what is held is passed over at once.
+#: After this many time-outs, no lock is waited for: locked rows are passed over at once.
 MOST_TIMEOUTS = 5
 
-#: How often a range in which a row was held is tried again at the end, and the pause before that.
+#: How often a range with locked rows is tried again at the end, and the pause before each try.
 RETRIES = 3
 RETRY_PAUSE_SECONDS = 2.0
 
@@ -38,8 +38,8 @@ def run[K, R](
 ) -> R:
     """Begin an operation, or continue it from its checkpoint; return the report of the whole.
 
-    Whoever's todos cannot be acted on is left out, and the others' are. What another transaction
-    holds is passed over, and tried again at the end.
+    Todos that make it fail are left out. What another transaction has locked is passed over, and
+    tried again at the end.
 
     Args:
         operation: what to do.
@@ -48,8 +48,8 @@ def run[K, R](
         on_batch: called with the checkpoint after each range.
 
     Raises:
-        DatabaseError: the database failed in a way that is nobody's data's fault. What was done
-            stays done; running again goes on with the rest.
+        DatabaseError: the database failed, and not because of single rows. What was done stays
+            done; another run continues with the rest.
     """
     operation.open(store or InMemoryStore())
     if operation.checkpoint.last is not None:
@@ -62,7 +62,6 @@ def run[K, R](
 def pass_ranges[K](
     operation: BulkOperation[K, Any], last: K, size: int, on_batch: OnBatch[K] | None
 ) -> None:
-    """Pass all ranges from the cursor to the last position."""
     candidates = Rows.of(operation.candidates(), key=operation.key)
 
     def count(after: K | None, number: int) -> K:
@@ -86,59 +85,36 @@ def pass_ranges[K](
 
 
 def pass_range[K](operation: BulkOperation[K, Any], after: K | None, through: K) -> None:
-    """Act on a range: as a whole; if that fails, without what is locked or makes it fail."""
-    if operation.checkpoint.timeouts >= MOST_TIMEOUTS:
-        pass_unlocked(operation, after, through, timeouts=0)
-        return
-    try:
-        operation.step(
-            lambda: operation.act_on_all(after, through).advanced(through, operation.key)
-        )
-    except DatabaseError as error:
-        log_or_raise(error, "range failed")
-        if is_timeout(error):
-            pass_unlocked(operation, after, through, timeouts=1)
+    """Act on a range as a whole; if that fails, without what is locked or makes it fail."""
+    timeouts = 0
+
+    def as_whole() -> Checkpoint[K]:
+        return operation.act_on_all(after, through).advanced(through, operation.key)
+
+    def without_locked() -> Checkpoint[K]:
+        return ended(operation.act_on_unlocked(operation.unsolved(after, through)))
+
+    def ended(checkpoint: Checkpoint[K]) -> Checkpoint[K]:
+        if operation.unsolved(after, through).exists():  # What is left is locked.
+            checkpoint = checkpoint.range_held(after, through)
+        return checkpoint.advanced(through, operation.key).timed_out(timeouts)
+
+    waits = operation.checkpoint.timeouts < MOST_TIMEOUTS
+    for act in (as_whole, without_locked) if waits else (without_locked,):
+        try:
+            operation.step(act)
+        except DatabaseError as error:
+            log_or_raise(error, "range failed", timeouts=timeouts)
+            if act is without_locked or not is_timeout(error):
+                break
+            timeouts = 1
         else:
-            pass_one_by_one(operation, after, through, timeouts=0)
-
-
-def pass_unlocked[K](
-    operation: BulkOperation[K, Any], after: K | None, through: K, *, timeouts: int
-) -> None:
-    """Act on what nobody holds of a range, after so many time-outs in it."""
-
-    def act() -> Checkpoint[K]:
-        checkpoint = operation.act_on_unlocked(operation.unsolved(after, through))
-        return ended(operation, checkpoint, after, through)
-
-    try:
-        operation.step(lambda: act().timed_out(timeouts))
-    except DatabaseError as error:
-        log_or_raise(error, "range failed without what is locked")
-        pass_one_by_one(operation, after, through, timeouts=timeouts)
-
-
-def pass_one_by_one[K](
-    operation: BulkOperation[K, Any], after: K | None, through: K, *, timeouts: int
-) -> None:
-    """Act on the todos of a range without those that make it fail, after so many time-outs."""
+            return
     isolate(operation, after, through)
-    operation.step(
-        lambda: ended(operation, operation.checkpoint, after, through).timed_out(timeouts)
-    )
-
-
-def ended[K](
-    operation: BulkOperation[K, Any], checkpoint: Checkpoint[K], after: K | None, through: K
-) -> Checkpoint[K]:
-    """Return the checkpoint at the end of a range: what is left of it was held."""
-    if operation.unsolved(after, through).exists():
-        checkpoint = checkpoint.range_held(after, through)
-    return checkpoint.advanced(through, operation.key)
+    operation.step(lambda: ended(operation.checkpoint))
 
 
 def retry_held[K](operation: BulkOperation[K, Any]) -> None:
-    """Try again what was held, some times."""
     tries = -1
     while operation.checkpoint.held:
         held = operation.checkpoint.held[0]
@@ -149,7 +125,7 @@ def retry_held[K](operation: BulkOperation[K, Any]) -> None:
 
 
 def retry[K](operation: BulkOperation[K, Any], held: HeldRange[K]) -> None:
-    """Act on what nobody holds by now of a range that was held."""
+    """Act on the rows of a held range that have been unlocked by now."""
     rest = partial(operation.unsolved, held.after, held.through, held.user_id)
 
     def end(checkpoint: Checkpoint[K]) -> Checkpoint[K]:

@@ -1,8 +1,8 @@
 """Rows of one table as SQL: deleted or moved by one statement, in ranges of a key.
 
-It leans on parts of Django that are not documented: its compiler, and how fields name and convert
-their columns. They stand together at the end, and were read in the source of CHECKED_DJANGO. Before
-that is raised, read them again; `tests/todos/test_sql.py` says what they have to do.
+It depends on undocumented parts of Django: its compiler, and how fields name and convert their
+columns. They stand together at the end, and were read in the source of CHECKED_DJANGO. Before you
+raise that, read them again; `tests/todos/test_sql.py` says what they have to do.
 """
 
 from collections.abc import Sequence
@@ -28,20 +28,18 @@ type Sql = tuple[str, tuple[Any, ...]]
 class Rows[K]:
     """The rows of a queryset.
 
-    It is compiled once and then narrowed to one range after another: to have Django compile each
-    range anew takes as long as deleting several thousand rows.
+    Its condition is compiled once and then narrowed to one range after another: if Django compiled
+    it anew for each, that would take as long as deleting several thousand rows.
 
     The conditions stand in the statement that deletes. So a todo that its owner is reopening at
-    this moment is looked at again once they have, and stays. Deleting by ids found earlier, be it
-    in a subquery of the same statement, would take it.
+    this moment is checked again after that, and stays. Deleting ids that were found earlier, even
+    in a subquery of the same statement, would remove it.
 
     Attributes:
         table: its name, quoted.
-        key: what ranges are made of.
-        field: the field of the key.
-        where: the condition.
-        params: of the condition.
-        skip_locked: leave those that another transaction holds.
+        key: what ranges are made of, with its field in the table.
+        where: the condition in SQL, with its parameters.
+        skip_locked: leave out rows that another transaction has locked.
     """
 
     table: str
@@ -53,11 +51,7 @@ class Rows[K]:
 
     @classmethod
     def of(cls, queryset: QuerySet[Any], *, key: Key[K]) -> Self:
-        """Return the rows of a queryset.
-
-        Args:
-            queryset: of one table, without joins; subqueries may refer to others.
-            key: what to make ranges of.
+        """Return the rows of a queryset, whose subqueries may refer to other tables.
 
         Raises:
             ValueError: the queryset joins tables or is sliced.
@@ -68,24 +62,20 @@ class Rows[K]:
         return cls(table=table, key=key, field=field, where=where, params=params)
 
     def between(self, after: K | None, through: K) -> Self:
-        """Return those that come after one position (None: from the beginning), through another."""
-        key, pk = (f"{self.table}.{column(field)}" for field in (self.field, self._pk))
-        conditions, params = self.key.between_sql(key, pk, after, through)
-        where = " AND ".join([self.where, *conditions])
-        return replace(self, where=where, params=(*self.params, *params))
+        """Return the rows after one position (None: from the beginning), through another."""
+        rows = self.field.model._meta.base_manager.filter(self.key.between(after, through))
+        where, params = compiled_where(rows)
+        return replace(self, where=f"{self.where} AND {where}", params=self.params + params)
 
     def unlocked(self) -> Self:
-        """Return those of them that nobody else holds: to wait for nobody.
-
-        On SQLite, where one holds all or nothing, this is all of them.
-        """
+        """Return the rows that no other transaction has locked; SQLite has no locks on rows."""
         return replace(self, skip_locked=connection.features.has_select_for_update_skip_locked)
 
     def position_at(self, number: int) -> K | None:
         """Return the position of a row by its number, from 1; None if there are fewer.
 
-        Of a key that rows share, it may be that of a later row, not so far as twice the number: to
-        look at the key alone, which is all that the index holds, takes a fraction of the time.
+        If rows share values of the key, it may be the position of a later row, before twice the
+        number: to read the key alone, which is all that the index holds, is many times as fast.
         """
         values = self._values_at(number, self.field)
         if values is None:
@@ -96,17 +86,16 @@ class Rows[K]:
         return None if both is None else self.key.position(*both)
 
     def delete(self) -> int:
-        """Delete the rows; return how many went."""
+        """Delete the rows; return how many."""
         before, (delete, params) = self._delete()
         return execute(f"WITH {before} {delete}" if before else delete, params)
 
     def move(self, to: type[Model], **values: Any) -> int:
-        """Move the rows to another table; return how many went.
+        """Move the rows between the list and the trash; return how many.
 
         Args:
-            to: the table of todos from the trash, or the trash from there.
-            values: of further fields there, by name, or in place of what they were here; also as
-                expressions, such as `CurrentTime()`.
+            to: the model to move them to.
+            values: new values of fields there, by name; also expressions, such as `CurrentTime()`.
         """
         fields = [field for field in Todo.stored_fields() if field.name not in values]
         kept = ", ".join(column(field) for field in fields)
@@ -136,7 +125,6 @@ class Rows[K]:
         return moved
 
     def _values_at(self, number: int, *fields: "Field[Any, Any]") -> tuple[Any, ...] | None:
-        """Return the values of a row, by its number in the order of these fields."""
         names = ", ".join(column(field) for field in fields)
         with connection.cursor() as cursor:
             cursor.execute(
@@ -148,7 +136,7 @@ class Rows[K]:
         return None if row is None else tuple(map(loaded, fields, row))
 
     def _delete(self) -> tuple[str, Sql]:
-        """Return what stands before the statement that deletes, and the statement."""
+        """Return what precedes the statement that deletes, in WITH, and the statement."""
         delete = f"DELETE FROM {self.table} WHERE {self.where}"  # noqa: S608
         if not self.skip_locked:
             return "", (delete, self.params)
@@ -166,13 +154,13 @@ class Rows[K]:
 
 
 def execute(sql: str, params: Sequence[Any]) -> int:
-    """Execute a statement; return how many rows it touched."""
+    """Execute a statement; return how many rows it changed."""
     with connection.cursor() as cursor:
         cursor.execute(sql, params)
         return int(cursor.rowcount)
 
 
-# What follows uses parts of Django that are not documented; see the top.
+# Undocumented parts of Django; see the top.
 
 
 def compiled_where(queryset: QuerySet[Any]) -> Sql:
@@ -198,10 +186,7 @@ def compiled_where(queryset: QuerySet[Any]) -> Sql:
 
 
 def compiled_value(field: "Field[Any, Any]", value: Any) -> Sql:
-    """Return a value for a field, or an expression, as SQL.
-
-    Uses `SQLCompiler.compile`.
-    """
+    """Return a value for a field, or an expression, as SQL. Uses `SQLCompiler.compile`."""
     if not isinstance(value, Expression):
         return "%s", (field.get_db_prep_value(value, connection=connection),)
     sql, params = Todo.objects.all().query.get_compiler(connection=connection).compile(value)
@@ -220,16 +205,10 @@ def loaded(field: "Field[Any, Any]", value: Any) -> Any:
 
 
 def quoted(name: str) -> str:
-    """Return a table's or column's name as it stands in SQL.
-
-    Uses `DatabaseOperations.quote_name`.
-    """
+    """Return the name of a table or column in SQL. Uses `DatabaseOperations.quote_name`."""
     return connection.ops.quote_name(name)
 
 
 def column(field: "Field[Any, Any]") -> str:
-    """Return a field's column as it stands in SQL.
-
-    Uses `Field.get_attname_column`.
-    """
+    """Return the name of a field's column in SQL. Uses `Field.get_attname_column`."""
     return quoted(field.get_attname_column()[1] or field.attname)

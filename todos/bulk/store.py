@@ -1,4 +1,4 @@
-"""Where checkpoints are stored; an attempt at a run is such a store as well."""
+"""Stores of checkpoints: what one has to do, and one in memory."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -16,22 +16,18 @@ class CheckpointStore(Protocol):
         """The run that the operation is part of."""
 
     def step(self) -> AbstractContextManager[dict[str, Any]]:
-        """Open a transaction.
+        """Open a transaction; yield what earlier steps have stored, to be changed.
 
-        Yields what earlier steps have stored, to be changed. It is kept if the block ends well, and
-        with it whatever the block did to the database; otherwise neither is. May raise instead of
-        yielding, when the operation is to stop for now.
+        If the block succeeds, that is kept together with what the block did to the database;
+        otherwise neither is. It may raise instead of yielding, if the operation is to stop for now.
         """
 
     def read[R](self, do: Callable[[], R]) -> R:
-        """Return what a reading outside of any step returns.
-
-        It may be done again: when the database is away for a while, that is waited out.
-        """
+        """Read outside of any step; perhaps again, if the database is away for a while."""
 
 
 class InMemoryStore:
-    """Serves an operation that is not continued, and may be part of a larger transaction."""
+    """For an operation that is not continued, and may be part of a larger transaction."""
 
     run_id: int | None = None
 
@@ -40,12 +36,10 @@ class InMemoryStore:
 
     @contextmanager
     def step(self) -> Iterator[dict[str, Any]]:
-        """Open a transaction."""
         stored = deepcopy(self._stored)
         with transaction.atomic():
             yield stored
         self._stored = stored
 
     def read[R](self, do: Callable[[], R]) -> R:
-        """Do a reading."""
         return do()

@@ -1,6 +1,5 @@
-"""Creates demo people and todos: many, quickly, and as uneven as real ones."""
+"""Creates demo people and todos: many, quickly, and as unevenly distributed as real ones."""
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -26,10 +25,9 @@ INACTIVE, OPTED_OUT, OWN_KEEP_TIME, WITHOUT_TODOS = 1 / 20, 1 / 20, 1 / 10, 1 / 
 #: Keep times that people choose for themselves.
 OWN_KEEP_DAYS = (0, 1, 3, 7, 14, 30, 90, 365)
 
-#: Shares of todos that get done (if there was time), have a due date, have a description.
+#: Shares of todos that get done (if there is time), have a due date, have a description.
 DONE, DUE, DESCRIBED = 0.52, 0.4, 0.25
 
-#: Days that it takes on average to get a todo done.
 MEAN_DAYS_TO_DO = 20
 
 #: The most that one call creates. It holds the ids of the people in memory.
@@ -39,17 +37,17 @@ MAX_NUMBERS = {"users": 10_000_000, "todos": 1_000_000_000}
 USER_BATCH_ROWS, TODO_BATCH_ROWS = 1_000, 10_000
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class DemoSummary:
-    """What one call of `seed_demo` has created."""
+    """How many people and todos one call of `seed_demo` has created."""
 
     users: int
-    inactive: int
-    opted_out: int
-    own_keep_time: int
-    without_todos: int
     todos: int
-    completed: int
+    inactive: int = 0
+    opted_out: int = 0
+    own_keep_time: int = 0
+    without_todos: int = 0
+    completed: int = 0
 
 
 class TodoRow(NamedTuple):
@@ -71,18 +69,18 @@ def seed_demo(
     now: datetime | None = None,
     on_progress: Callable[[int], object] | None = None,
 ) -> DemoSummary:
-    """Add demo people and todos to whatever there is.
+    """Add demo people and todos to the database.
 
-    Usernames end in a number, counted from the highest one in use. Nobody can log in as a demo
-    person: they have no password.
+    Usernames end in a number, counted from the highest one in use. Demo people have no password, so
+    nobody can log in as one.
 
     Each batch is a transaction of its own. A single long one would make every other writer time out
     on SQLite, and its log would grow to the size of the data. What an interrupted call has created
     stays.
 
     Args:
-        users: how many people to create.
-        todos: how many todos to create. At least a third of the people get none, a few very many.
+        users: how many people.
+        todos: how many todos. At least a third of the people get none, a few get very many.
         seed: the same number creates the same people and todos.
         now: the moment that all times are counted back from, instead of the present.
         on_progress: called after each batch with the number of todos in it.
@@ -100,34 +98,30 @@ def seed_demo(
     now = now or timezone.now()
     rng = Random(seed)  # noqa: S311  (nothing secret hangs on demo data)
     ids: list[int] = []
-    kinds: Counter[str] = Counter()
+    made = DemoSummary(users=users, todos=todos)
     for people in batched(make_people(rng, users, now), USER_BATCH_ROWS):
-        ids += insert_people(people)
-        kinds["inactive"] += sum(not person.is_active for person in people)
-        kinds["opted_out"] += sum(not person.auto_cleanup for person in people)
-        kinds["own_keep_time"] += sum(p.keep_completed_days is not None for p in people)
+        with transaction.atomic():
+            User.objects.bulk_create(people)
+        # With DEBUG on, Django keeps the text of every statement, and these are long.
+        reset_queries()
+        ids += [person.pk for person in people]
+        made.inactive += sum(not person.is_active for person in people)
+        made.opted_out += sum(not person.auto_cleanup for person in people)
+        made.own_keep_time += sum(person.keep_completed_days is not None for person in people)
     owners: set[int] = set()
-    completed = 0
     for rows in make_todos(rng, ids, todos, now):
         insert_todos(rows)
         owners.update(row.user_id for row in rows)
-        completed += sum(row.completed_at is not None for row in rows)
+        made.completed += sum(row.completed_at is not None for row in rows)
         if on_progress:
             on_progress(len(rows))
+    made.without_todos = users - len(owners)
     analyze()
-    return DemoSummary(
-        users=users,
-        inactive=kinds["inactive"],
-        opted_out=kinds["opted_out"],
-        own_keep_time=kinds["own_keep_time"],
-        without_todos=users - len(owners),
-        todos=todos,
-        completed=completed,
-    )
+    return made
 
 
 def make_people(rng: Random, count: int, now: datetime) -> Iterator[User]:
-    """Yield `count` people who joined before the first demo todo was made."""
+    """Yield people who joined before the first demo todo was created."""
     inactive, opted_out, own_keep_time = (
         set(rng.sample(range(count), round(count * share)))
         for share in (INACTIVE, OPTED_OUT, OWN_KEEP_TIME)
@@ -155,26 +149,10 @@ def highest_number() -> int:
     return max((int(name.rpartition(".")[2]) for name in numbered.iterator()), default=0)
 
 
-def insert_people(people: Sequence[User]) -> list[int]:
-    """Write people to the database; return their ids."""
-    with transaction.atomic():
-        User.objects.bulk_create(people)
-    # With DEBUG on, Django keeps the text of every statement, and these are long.
-    reset_queries()
-    return [person.pk for person in people]
-
-
 def make_todos(
     rng: Random, people: Sequence[int], count: int, now: datetime
 ) -> Iterator[list[TodoRow]]:
-    """Yield `count` todos in batches, the oldest first, as a real table would have grown.
-
-    Args:
-        rng: where chance comes from.
-        people: the ids of those who may have todos.
-        count: how many todos to make.
-        now: when the last of them was made, and none was completed later.
-    """
+    """Yield todos of people, by their ids, in batches; the oldest first, as real tables grow."""
     owners = rng.sample(people, len(people) - round(len(people) * WITHOUT_TODOS))
     # Log-normal: most have a handful, a few have thousands.
     weights = list(accumulate(rng.lognormvariate(0, 2) for _ in owners))
@@ -192,7 +170,6 @@ def make_todos(
 
 
 def make_todo(rng: Random, owner: int, title: str, created_at: datetime, now: datetime) -> TodoRow:
-    """Return a todo of `owner`, made at `created_at` and perhaps completed before `now`."""
     done_at = created_at + timedelta(days=rng.expovariate(1 / MEAN_DAYS_TO_DO))
     return TodoRow(
         user_id=owner,
@@ -205,7 +182,7 @@ def make_todo(rng: Random, owner: int, title: str, created_at: datetime, now: da
 
 
 def insert_todos(rows: Sequence[TodoRow]) -> None:
-    """Write todos to the database, the fastest way that it has."""
+    """Write todos to the database in its fastest way."""
     stored = {field.attname: field for field in Todo.stored_fields()}
     given = [stored.pop(name) for name in TodoRow._fields]
     # What has no default of Django's is left to the database.
@@ -230,7 +207,7 @@ def prepared(field: "Field[Any, Any]", value: object) -> Any:
 
 
 def analyze() -> None:
-    """Give the planner its statistics on the new rows now; by itself the database would wait."""
+    """Update the planner's statistics now; by itself the database would wait."""
     with connection.cursor() as cursor:
         for model in (User, Todo):
             cursor.execute(f"ANALYZE {connection.ops.quote_name(model._meta.db_table)}")

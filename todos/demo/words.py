@@ -17,7 +17,7 @@ _LAST = (
 )
 FIRST_NAMES, LAST_NAMES = _FIRST.split(), _LAST.split()
 
-#: Verbs, and things that each of them goes with.
+#: Verbs, and the things that go with each of them.
 _DEEDS = {
     "Buy, Order, Look for, Return": (
         "running shoes, a birthday present, a desk lamp, printer paper, coffee filters, "
@@ -53,14 +53,14 @@ _DEEDS = {
     ),
 }
 
-#: Many todos say no more than that.
+#: What follows; often nothing.
 _MORE = (
     *("", "", "", ""),
     *(" again", " before Friday", " this week", " after work", " on Saturday", " with Ravi"),
     *(" before the holidays", " by the end of the month", " for the party"),
 )
 
-#: Every title that a demo todo can have: some 4,000.
+#: All titles of demo todos: some 4,000.
 TITLES = [
     f"{verb} {thing}{more}"
     for verbs, things in _DEEDS.items()

@@ -50,7 +50,6 @@ class Command(BaseCommand):
 
 
 def welcome(host: str, port: int, username: str, password: str) -> str:
-    """Return what a newcomer needs: where to go, who to log in as, what to try."""
     manage = partial(command_line, settings.BASE_DIR)
     visited = "127.0.0.1" if host == "0.0.0.0" else host  # noqa: S104  (named, not bound)
     if username:

@@ -11,11 +11,7 @@ from project.sqlite.base import file_of
 
 class Command(migrate.Command):
     def execute(self, *args: Any, **options: Any) -> str | None:
-        """Create the file before the checks, which may read the database; then migrate.
-
-        Raises:
-            CommandError: the file cannot be created.
-        """
+        """Create the file before the checks, which may read the database; then migrate."""
         connection = connections[options["database"]]
         if connection.vendor == "sqlite" and (
             file := file_of(str(connection.settings_dict["NAME"]))

@@ -12,7 +12,7 @@ from todos.demo import seed_demo
 
 class Command(BaseCommand):
     help = (
-        "Adds made-up people and todos beside whatever there is. Nobody can log in as one of them. "
+        "Adds made-up people and todos to the database. Nobody can log in as one of these people. "
         "Refused when DEBUG is off, unless --force is given."
     )
 
@@ -20,13 +20,8 @@ class Command(BaseCommand):
         add = parser.add_argument
         add("--users", type=int, default=1_000, metavar="N", help="people to make (1000)")
         add("--todos", type=int, default=100_000, metavar="M", help="todos to make (100000)")
-        add(
-            "--seed",
-            type=int,
-            default=1,
-            metavar="S",
-            help="the same number makes the same people and todos (1)",
-        )
+        same = "the same number makes the same people and todos (1)"
+        add("--seed", type=int, default=1, metavar="S", help=same)
         add("--force", action="store_true", help="make them even though DEBUG is off")
 
     def handle(self, **options: Any) -> None:
@@ -34,18 +29,14 @@ class Command(BaseCommand):
             raise CommandError(
                 "Demo people do not belong on a live site: DEBUG is off. --force makes them anyway."
             )
-        # Shown after a moment, so that numbers that are refused draw no bar.
+        # With a delay, so that no bar appears if a number is refused.
         progress = tqdm(
             total=options["todos"], unit=" todos", unit_scale=True, delay=0.1, disable=None
         )
         with progress:
+            numbers = {name: options[name] for name in ("users", "todos", "seed")}
             try:
-                made = seed_demo(
-                    users=options["users"],
-                    todos=options["todos"],
-                    seed=options["seed"],
-                    on_progress=progress.update,
-                )
+                made = seed_demo(**numbers, on_progress=progress.update)
             except ValueError as error:
                 raise CommandError(f"{error}.") from error
         self.stdout.write(
