@@ -244,7 +244,7 @@ def test_form_opened_during_a_pause_does_not_pause_the_schedule_again(
         ({"crontab": "0 2 * *"}, "this one has 4"),
         ({"crontab": "0 2 30 2 *"}, "never occurs"),
         ({"crontab": HOSTILE}, "A crontab has five fields"),
-        ({"crontab": "0 2 * * <b>"}, "'&lt;b&gt;' is no day of the week"),
+        ({"crontab": "0 2 * * <b>"}, "'&lt;b&gt;' is not a valid day of the week"),
         ({"timezone": "Europe/Berlino"}, "is not a time zone such as Europe/Berlin."),
         ({"timezone": "../../etc/passwd"}, "is not a time zone such as Europe/Berlin."),
         ({"timezone": HOSTILE}, "is not a time zone such as Europe/Berlin."),

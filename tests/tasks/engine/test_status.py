@@ -529,7 +529,7 @@ def test_schedule_whose_times_make_no_sense_is_a_problem_and_no_crash(well: None
         ),
         "todo.cleanup: its schedule cannot be used: '25' is not a valid hour in a crontab.",
     ]
-    assert "'25' is no hour" in tasks_status()
+    assert "'25' is not a valid hour" in tasks_status()
 
 
 def test_schedule_whose_task_has_no_actor_is_a_problem(well: None) -> None:
