@@ -111,7 +111,7 @@ def test_undo_is_a_run_that_restores(boss: User) -> None:
 def test_run_that_took_nothing_has_nothing_to_undo(boss: User) -> None:
     run = new_run()
     assert not operations.may_undo(boss, run)
-    with pytest.raises(Refused, match="is in the trash any more"):
+    with pytest.raises(Refused, match="is in the trash anymore"):
         operations.undo(run, by=boss)
 
 
