@@ -8,7 +8,6 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.checkout import copy_project
 from tests.counting import number
 from tests.processes import Tidy, wait_for_ticks, wait_until
 
@@ -199,38 +198,6 @@ def test_scheduler_touches_the_file_that_shows_its_clock_is_running(
     with tidy.start("runscheduler", "--alive-file", str(alive)) as scheduler:
         wait_until(alive.exists, seconds=15, otherwise=scheduler.output)
         assert scheduler.stop() == 0
-
-
-#: A name, an actor, a schedule entry: what stands at the end of each file.
-THREE_PLACES = {
-    "names.py": """    TEST_WAVE = "test.wave"
-""",
-    "actors.py": '''
-
-@dramatiq.actor(actor_name=TaskName.TEST_WAVE, max_retries=0, time_limit=SECOND_MS)
-def wave() -> None:
-    """Say hello to everyone."""
-    logger.info("hello from the new task")
-''',
-    "schedules.py": """
-SCHEDULES = (*SCHEDULES, DefaultSchedule(task=TaskName.TEST_WAVE, every=1))
-""",
-}
-
-
-def test_task_is_added_in_three_places(tidy: Tidy, tmp_path: Path) -> None:
-    tidy.folder = copy_project(tmp_path / "tidy", tidy.folder)
-    for name, addition in THREE_PLACES.items():
-        with (tidy.folder / "tasks" / name).open("a", encoding="utf-8") as file:
-            file.write(addition)
-
-    with (
-        tidy.start("rundramatiq", "--processes=1", "--threads=2") as worker,
-        tidy.start("runscheduler") as scheduler,
-    ):
-        worker.wait_for("hello from the new task", times=2)
-        assert scheduler.stop() == 0
-        assert worker.stop() == 0
 
 
 def test_schedule_of_a_task_without_an_actor_stops_the_scheduler_at_once(tidy: Tidy) -> None:
