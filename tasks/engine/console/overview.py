@@ -110,17 +110,18 @@ class Overview:
 def read_overview(*, with_errors: bool, with_charts: bool) -> Overview:
     """Read the page's content; without the texts of errors, only say that there are some."""
     reading = Reading()
-    unread = reading.read(with_charts=with_charts)
-    if reading.status and not with_errors:
-        withhold_errors(reading.status)
-    active = reading.status.active_runs if reading.status else ()
-    unfinished = sum(each.pending + each.queued + each.running for each in active)
+    unread = reading.attempt(with_charts=with_charts)
+    status, total = reading.status, 0
+    if status:
+        total = sum(each.pending + each.queued + each.running for each in status.active_runs)
+        if not with_errors:
+            withhold_errors(status)
     return Overview(
-        problems=tuple(problems(reading.status)) if reading.status else (),
+        problems=tuple(problems(status)) if status else (),
         unread=tuple(unread),
-        status=reading.status,
+        status=status,
         active_runs=reading.active_runs,
-        more_active=max(0, unfinished - len(reading.active_runs)),
+        more_active=max(0, total - len(reading.active_runs)),
         charts=reading.charts,
     )
 
@@ -133,18 +134,18 @@ class Reading:
         self.active_runs: tuple[ActiveRun, ...] = ()
         self.charts: tuple[Drawing, ...] = ()
 
-    def read(self, *, with_charts: bool) -> list[str]:
+    def attempt(self, *, with_charts: bool) -> list[str]:
         """Read all parts; return those that could not be read, and why."""
-        parts = {"the status": self._read_status, "the active runs": self._read_active_runs}
+        waiting = [("the status", self._read_status), ("the active runs", self._read_active_runs)]
         if with_charts:
-            parts["the charts"] = self._read_charts
-        waiting, unread = list(parts.items()), []
+            waiting.append(("the charts", self._read_charts))
+        unread = []
         while waiting:
             try:
                 with statement_timeout(STATEMENT_TIMEOUT_MS):
                     while waiting:
                         waiting[0][1]()
-                        del waiting[0]
+                        waiting.pop(0)
             except DatabaseError as error:
                 what, _ = waiting.pop(0)
                 unread.append(f"{what}: {reason(error)}")
@@ -159,13 +160,9 @@ class Reading:
 
     def _read_charts(self) -> None:
         if self.status:
-            self.charts = draw_charts(self.status.now)
-
-
-def draw_charts(now: datetime) -> tuple[Drawing, ...]:
-    wanted = charts()
-    days = read_days(wanted, now)
-    return tuple(chart.draw(days) for chart in wanted)
+            wanted = charts()
+            days = read_days(wanted, self.status.now)
+            self.charts = tuple(chart.draw(days) for chart in wanted)
 
 
 def active_runs(now: datetime) -> tuple[ActiveRun, ...]:

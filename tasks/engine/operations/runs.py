@@ -68,11 +68,7 @@ def undo(run: TaskRun, *, by: AbstractBaseUser) -> TaskRun:
 
 
 def undo_message(run: TaskRun) -> Message[Any]:
-    """Return the message of the run that undoes a run.
-
-    Raises:
-        Refused: runs of its task cannot be undone.
-    """
+    """Return the message of the run that undoes a run; Refused if its task has no undo."""
     message = extension_of(run.task).undo_message(run)
     if message is None:
         raise Refused(f"Runs of {run.task} cannot be undone.")
@@ -109,11 +105,7 @@ def _start(
 
 
 def message_of(task: str, given: Mapping[str, Any]) -> Message[Any]:
-    """Return a message that asks for a run of a task.
-
-    Raises:
-        Refused: there is no actor for it, or it does not take these arguments.
-    """
+    """Return a message that asks for a run of a task; Refused if no actor takes these arguments."""
     broker = get_broker()
     try:
         # Not by `message()`: an actor's parameters may have any name.

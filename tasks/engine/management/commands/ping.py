@@ -43,11 +43,7 @@ class Command(BaseCommand):
 
 
 def answer(*, seconds: int) -> Pong:
-    """Send a ping and return the answer.
-
-    Raises:
-        CommandError: none came in time.
-    """
+    """Send a ping and return the answer; CommandError if none comes in time."""
     message = ping.send()
     deadline = monotonic() + seconds
     while True:
