@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.checkout import copy_project
 from tests.processes import Tidy, without_log
 
 pytestmark = pytest.mark.e2e
@@ -31,9 +30,9 @@ COMMANDS = (
 
 @pytest.fixture
 def tidy(tmp_path: Path, checkout: Path, valkey: str) -> Tidy:
-    """A copy of the project whose database is a file that is not there."""
+    """The project with a database whose file is not there."""
     return Tidy(
-        copy_project(tmp_path / "tidy", checkout),
+        checkout,
         {
             "DJANGO_SECRET_KEY": "x",
             "DJANGO_ALLOWED_HOSTS": "tidy.example",

@@ -136,7 +136,7 @@ def added_in_three_places(folder: Path) -> None:
     )
     names.write_text(names.read_text(encoding="utf-8") + name, encoding="utf-8")
     actors.write_text(actors.read_text(encoding="utf-8") + "\n\n" + actor, encoding="utf-8")
-    before, closing, after = schedules.read_text(encoding="utf-8").rpartition("\n)")
+    before, closing, after = schedules.read_text(encoding="utf-8").rpartition("\n]")
     schedules.write_text(f"{before}\n{entry.rstrip()}{closing}{after}", encoding="utf-8")
 
 

@@ -160,6 +160,9 @@ def test_missing_right_to_delete_is_nobodys_fault(alice: User) -> None:
 
 @pytest.mark.postgresql
 def test_sweep_reads_the_todos_and_people_it_needs_and_no_others(alice: User) -> None:
+    with connection.cursor() as cursor:
+        # What earlier tests left of pages would count in the plan.
+        cursor.execute("TRUNCATE todos_todo")
     User.objects.bulk_create(
         User(username=f"user{number}", keep_completed_days=None if number % 50 else 9)
         for number in range(5_000)
