@@ -23,15 +23,15 @@ class Command(BaseCommand):
             type=int,
             default=10,
             metavar="SECONDS",
-            help="how long to wait for an answer (10)",
+            help="how long to wait for an answer (%(default)s)",
         )
 
-    def handle(self, **options: Any) -> None:
-        if options["wait"] < 1:
+    def handle(self, *, wait: int, **_: Any) -> None:
+        if wait < 1:
             raise CommandError("--wait must be 1 second or more.")
         started = monotonic()
         try:
-            pong = answer(seconds=options["wait"])
+            pong = answer(seconds=wait)
         except ResultFailure as error:
             raise CommandError(f"ping failed: {error}") from error
         except RedisError as error:
