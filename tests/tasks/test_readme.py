@@ -146,8 +146,8 @@ def test_task_is_added_in_three_places(copied: Tidy) -> None:
     ask = textwrap.dedent("""
         from tasks.actors import people_count
         from tasks.engine.runs.enqueue import enqueue
-        run = enqueue(people_count)
-        print(run.message().get_result(block=True, timeout=30_000))
+        from tasks.engine.management.waiting import result_of
+        print(result_of(enqueue(people_count), seconds=30))
     """)
     with (
         copied.start("rundramatiq", "--processes=1", "--threads=2") as worker,
