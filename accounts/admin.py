@@ -85,7 +85,7 @@ class UserAdmin(LargeDeletion, auth.UserAdmin):  # type: ignore[type-arg]  # Not
         return UserService.delete_selected(users=queryset)
 
     def deletion_notice(self) -> str:
-        return "All that is theirs goes with them, at once and for good."
+        return "Everything that belongs to them is deleted too, immediately and for good."
 
 
 admin.site.unregister(Group)

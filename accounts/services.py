@@ -119,6 +119,6 @@ class UserService:
             names[MAX_NAMED_USERS:] = ["others"]
         if names:
             raise AccountKept(
-                f"Nobody was deleted: {', '.join(names)} must stay, being staff or named in the "
-                "log of what staff did. Deactivate such an account instead: take away its “Active”."
+                f"Nobody was deleted: {', '.join(names)} must stay: staff, or named in the "
+                "log of what staff did. Deactivate such an account instead: clear its “Active” box."
             )

@@ -41,7 +41,7 @@ def known_time_zone(value: str) -> None:
     try:
         ZoneInfo(value)
     except (KeyError, ValueError, OSError) as error:
-        raise ValidationError(f"{value!r} is no time zone such as Europe/Berlin.") from error
+        raise ValidationError(f"{value!r} is not a time zone such as Europe/Berlin.") from error
 
 
 def broker_address(value: str) -> None:

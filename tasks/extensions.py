@@ -82,9 +82,9 @@ class CleanupExtension(TidyExtension):
         report = TodoService.preview_restore(todos=removed)
         restored, left = report["todos_restored"], report["todos_left"]
         if not restored and not left:
-            raise Refused(f"No todo that run {run.pk} removed is in the trash any more.")
+            raise Refused(f"No todo that run {run.pk} removed is in the trash anymore.")
         todos = count(restored, "todo")
-        lines = [f"{todos} will come back, as they were, and be kept for at least a week."]
+        lines = [f"{todos} will be restored as before, and kept for at least a week."]
         if left:
             reasons = sorted({error["reason"] for error in report["errors"]})
             lines.append(f"{left:,} cannot: {' or '.join(reasons)}.")
@@ -103,7 +103,7 @@ class PurgeExtension(TidyExtension):
             user = None if user_id is None else UserService.get(user_id=user_id)
             report = TodoService.preview_purge(as_of=database_now(), days=days, user=user)
         except User.DoesNotExist as error:
-            raise Refused("There is no such person (any more).") from error
+            raise Refused("This person does not exist.") from error
         except ClocksDisagree as error:
             raise Refused(str(error)) from error
         todos = count(report["todos_purged"], "todo")

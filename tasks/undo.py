@@ -50,6 +50,6 @@ def check_run(run_id: int, todos: TrashedTodoQuerySet) -> None:
         if not todos.exists():
             raise NotRestorable(f"There is no run {run_id}.")
     elif run.task != TaskName.TODO_CLEANUP:
-        raise NotRestorable(f"Run {run_id} is no cleanup, but {run.task}.")
+        raise NotRestorable(f"Run {run_id} is not a cleanup, but {run.task}.")
     elif not run.is_finished:
         raise NotRestorable(f"Run {run_id} has not ended yet.")

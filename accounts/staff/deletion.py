@@ -105,7 +105,7 @@ class LargeDeletion(LoggedById):
             text = f"{text} {self.deletion_notice()}".strip()
         self.message_user(request, text, messages.SUCCESS if deleted else messages.WARNING)
         if left:
-            text = "Some are still there: another transaction holds them, or they cannot go."
+            text = "Some were not deleted: they are locked, or the database refused."
             self.message_user(request, text, messages.WARNING)
         return None
 

@@ -62,7 +62,9 @@ class Recurrence:
         try:
             ZoneInfo(self.timezone)
         except (KeyError, ValueError, OSError) as error:
-            raise ValueError(f"{self.timezone!r} is no time zone such as Europe/Berlin.") from error
+            raise ValueError(
+                f"{self.timezone!r} is not a time zone such as Europe/Berlin."
+            ) from error
 
     def after(self, moment: datetime) -> Iterator[datetime]:
         """Yield the slots after a moment, the earliest first."""
@@ -153,8 +155,8 @@ def check_crontab(crontab: str) -> None:
                 raise CronSimError  # noqa: TRY301  (one message for both)
             CronSim(alone, EPOCH)
         except CronSimError as error:
-            raise ValueError(f"{field!r} is no {name} of a crontab.") from error
+            raise ValueError(f"{field!r} is not a valid {name} in a crontab.") from error
     try:
         next(CronSim(crontab, EPOCH))
     except (CronSimError, StopIteration) as error:
-        raise ValueError(f"{crontab!r} never comes.") from error
+        raise ValueError(f"{crontab!r} never occurs.") from error

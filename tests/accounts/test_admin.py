@@ -189,7 +189,7 @@ def test_people_are_deleted_with_all_that_is_theirs_in_a_few_statements(boss: Cl
         asked.append(len(queries))
         assert f"Todos: {5 * each}" in question
         assert f"Trashed todos: {5 * each}" in question
-        assert "5 users deleted. All that is theirs goes with them" in page
+        assert "5 users deleted. Everything that belongs to them is deleted too" in page
         assert not Todo.objects.exists()
         assert not TrashedTodo.objects.exists()
         assert User.objects.count() == 1

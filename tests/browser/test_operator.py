@@ -79,7 +79,7 @@ def undo_the_cleanup(page: Page) -> None:
     row = page.get_by_role("row").filter(has=page.get_by_role("rowheader", name="todo.cleanup"))
     row.get_by_role("link", name="succeeded").click()
     page.get_by_role("link", name="Undo").click()
-    expect(page.locator("#content")).to_contain_text("todos will come back")
+    expect(page.locator("#content")).to_contain_text("todos will be restored")
     page.get_by_role("button", name=re.compile("Yes, undo run")).click()
     for _ in range(60):
         if "todos restored" in page.locator("#content").inner_text():

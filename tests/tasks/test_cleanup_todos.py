@@ -78,9 +78,9 @@ def test_batch_size_changes_nothing_about_what_goes(todos: None) -> None:
         (["--user", "nobody"], "no user called 'nobody'"),
         (["--user", "ALICE"], "no user called 'ALICE'"),
         (["--user", ""], "no user called ''"),
-        (["--wait", "5"], "--wait goes with --enqueue"),
+        (["--wait", "5"], "--wait needs --enqueue"),
         (["--enqueue", "--wait", "0"], "--wait must be from 1"),
-        (["--enqueue", "--dry-run"], "exclude each other"),
+        (["--enqueue", "--dry-run"], "cannot be combined"),
         (["--keep-days", "soon"], "invalid int value"),
     ],
 )

@@ -115,7 +115,7 @@ def test_cleanup_enqueued_while_the_broker_is_down_goes_out_when_it_is_back(tidy
     tidy.settings = {**tidy.settings, "REDIS_URL": "unix:///nonexistent/valkey.sock"}
     owed = tidy.manage("cleanup_todos", "--enqueue")
     assert owed.returncode == 0, owed.stderr
-    assert re.fullmatch(r"Run \d+ goes to the workers when the broker is back\.\n", owed.stdout)
+    assert re.fullmatch(r"Run \d+ will be published when the broker is back\.\n", owed.stdout)
     late = tidy.manage("cleanup_todos", "--enqueue", "--wait=1")
     assert late.returncode == 1
     assert re.search(

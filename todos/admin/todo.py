@@ -109,7 +109,7 @@ class TodoAdmin(BaseTodoAdmin, LargeDeletion):
                 verb = TodoService.complete if form.cleaned_data["done"] else TodoService.reopen
                 verb(user=obj.user, todo_id=saved.pk)
         except TodoNotFound as error:
-            raise Http404(f"Todo {obj.pk} is no longer there.") from error
+            raise Http404(f"Todo {obj.pk} no longer exists.") from error
         # Django's message and log name this object.
         obj.pk, obj.title = saved.pk, saved.title
 

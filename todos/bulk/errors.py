@@ -70,5 +70,5 @@ def twice[R](do: Callable[[], R]) -> R:
     except DatabaseError as error:
         if is_timeout(error):
             raise
-        logger.warning("tried again", reason=reason(error))
+        logger.warning("statement retried", reason=reason(error))
     return do()

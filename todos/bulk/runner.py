@@ -134,13 +134,13 @@ def retry[K](operation: BulkOperation[K, Any], held: HeldRange[K]) -> None:
         people = rest().order_by("user_id").values_list("user_id", flat=True).distinct()
         owners = list(people[:MOST_LOCKED_OWNERS])
         for user_id in owners:
-            logger.warning("person's todos held to the end", user_id=user_id)
+            logger.warning("todos locked until the end", user_id=user_id)
         return checkpoint.retried(held, again=False).owners_locked(owners)
 
     try:
         operation.step(lambda: end(operation.act_on_unlocked(rest())))
     except DatabaseError as error:
-        log_or_raise(error, "what was held failed again")
+        log_or_raise(error, "retry of a locked range failed")
         if not is_timeout(error):
             isolate(operation, held.after, held.through, held.user_id)
         operation.step(lambda: end(operation.checkpoint))

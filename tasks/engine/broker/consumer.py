@@ -131,7 +131,7 @@ class WakingConsumer(_RedisConsumer):
             self.broker.do_requeue(self.queue_name, *ids)
         except (RedisError, OSError) as error:
             logger.warning(
-                "messages not given back yet",
+                "messages not returned yet",
                 queue=self.queue_name,
                 messages=len(ids),
                 error=str(error),
@@ -198,14 +198,14 @@ class WakingConsumer(_RedisConsumer):
                 lost.append(key)
                 continue
             logger.error(
-                "unreadable message taken from the queue",
+                "unreadable message moved to the dead letters",
                 queue=self.queue_name,
                 id=repr(key)[:100],
                 reason=flaw,
             )
         if lost:
             self.broker.do_requeue(self.queue_name, *lost)
-            logger.warning("lost messages given back", queue=self.queue_name, messages=len(lost))
+            logger.warning("lost messages returned", queue=self.queue_name, messages=len(lost))
 
     def _reject(self, key: bytes, error: str) -> None:
         stored = self.broker.client.hget(self._keys.messages, cast("str", key))

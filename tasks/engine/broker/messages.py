@@ -75,7 +75,7 @@ def failure_of(message: MessageProxy) -> str:
         return f"This worker's version of the code has no actor {message.actor_name!r}."
     if exception is not None:
         return f"{format_error(exception).rstrip()}\n"
-    return str(message.options.get("traceback") or "It was given up without an error.")
+    return str(message.options.get("traceback") or "It failed without an error.")
 
 
 def check_arguments(broker: Broker, message: Message[Any]) -> None:

@@ -57,7 +57,7 @@ def queue_names() -> list[str]:
 @require_safe
 @for_staff("tasks.view_taskrun")
 def dead_letters(request: HttpRequest) -> HttpResponse:
-    """Show the messages that Dramatiq gave up on."""
+    """Show the messages that failed and are not retried."""
     unread, total, letters = "", 0, []
     queues, actor = queue_names(), request.GET.get("actor", "")
     try:

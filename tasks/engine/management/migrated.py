@@ -50,6 +50,6 @@ def check_usable(error: Exception) -> None:
         return
     if "unable to open" in text:
         raise CommandError(
-            "The database's file is not there, or cannot be opened: `manage.py migrate` creates it."
+            "The database file does not exist or cannot be opened: `manage.py migrate` creates it."
         ) from error
-    raise CommandError(f"DATABASE_URL names a file that is no database ({text}).") from error
+    raise CommandError(f"DATABASE_URL names a file that is not a database ({text}).") from error

@@ -4,7 +4,7 @@ from django.core.management.base import CommandError
 
 
 def check_bounds(option: str, value: int | None, lowest: int, highest: int) -> None:
-    """Refuse a number out of bounds; None is none.
+    """Refuse a number out of bounds; None is accepted.
 
     Raises:
         CommandError: naming the option.

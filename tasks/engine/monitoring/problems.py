@@ -84,7 +84,8 @@ def problems_of_clocks(status: Status) -> Iterator[str]:
     if abs(ahead) > CLOCK_TOLERANCE.total_seconds():
         yield (
             f"This host's clock is {duration(abs(ahead))} {'ahead of' if ahead > 0 else 'behind'}"
-            " the database's. Have both ask a time server: tasks may refuse to run meanwhile."
+            " the database's. Synchronize both with a time server: tasks may refuse to run until"
+            " then."
         )
 
 
@@ -144,8 +145,8 @@ def problems_of_schedule(schedule: ScheduleStatus) -> Iterator[str]:
         yield f"{task}: its schedule cannot be used: {schedule.fault}"
     if schedule.overdue_slot:
         yield (
-            f"{task}: nobody has claimed its slot of {moment(schedule.overdue_slot)}. Check that a"
-            " scheduler is alive, and that nothing locks the schedule's row."
+            f"{task}: no scheduler has claimed its slot of {moment(schedule.overdue_slot)}. Check"
+            " that one is alive, and that nothing locks the schedule's row."
         )
     if schedule.held_until:
         yield (

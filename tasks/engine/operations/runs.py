@@ -116,7 +116,7 @@ def message_of(task: str, given: Mapping[str, Any]) -> Message[Any]:
     except ActorNotFound as error:
         raise Refused(f"This version of the code has no actor for {task}.") from error
     except (TypeError, ValueError) as error:
-        raise Refused(f"{task} cannot have these arguments", detail=str(error)) from error
+        raise Refused(f"{task} does not accept these arguments", detail=str(error)) from error
     return message
 
 

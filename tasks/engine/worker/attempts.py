@@ -60,7 +60,7 @@ class Attempts:
         set_current(None)
         if uuid_from(message.message_id) is None:
             message.fail()  # So that it becomes a dead letter.
-            raise SkipMessage("no message of Dramatiq's own: its id is no UUID")
+            raise SkipMessage("not a Dramatiq message: its id is not a UUID")
         reserved: set[Attempt] = set()
         execution = None
         try:
@@ -142,7 +142,7 @@ class Attempts:
             with outages.reporting():
                 for run in TaskRun.objects.filter(message_id=message_id):
                     if run.give_back(after=UNKNOWN_TASK_DELAY, delivery=delivery):
-                        logger.warning("unknown task given back", task=run.task, run=run.pk)
+                        logger.warning("run of an unknown task returned", task=run.task, run=run.pk)
         finally:
             connections.close_all()
 
@@ -156,4 +156,4 @@ class Attempts:
         for pk, attempts in strays:
             for run in held.filter(pk=pk, attempts=attempts):
                 if run.continue_later(after=timedelta()):
-                    logger.warning("stray run put back", task=run.task, run=pk)
+                    logger.warning("stray run released", task=run.task, run=pk)

@@ -60,7 +60,7 @@ def _start(run: TaskRun, delivery: UUID | None, heartbeat: Heartbeat) -> bool:
         if not is_locked(error):
             raise
         # The relay resends it when its row is free.
-        logger.warning("run locked by somebody else", task=run.task, run=run.pk)
+        logger.warning("run locked by another transaction", task=run.task, run=run.pk)
         return False
     # This process may count as gone to others; only a live process may start a run.
     if Process.objects.alive().filter(pk=heartbeat.id).exists():

@@ -23,7 +23,7 @@ from todos.services import TodoService
 class Command(BulkCommand):
     help = (
         "Sweeps completed todos whose keep time is over, of everyone who is active and has not "
-        "opted out. Exits with 1 when somebody's todos could not be swept."
+        "opted out. Exits with 1 when some todos could not be swept."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -82,9 +82,9 @@ class Command(BulkCommand):
         if as_json:
             self.stdout.write(json.dumps({"run": run.pk, "message_id": str(run.message_id)}))
         elif run.state == State.PENDING:
-            self.stdout.write(f"Run {run.pk} goes to the workers when the broker is back.")
+            self.stdout.write(f"Run {run.pk} will be published when the broker is back.")
         else:
-            self.stdout.write(f"Sent to the workers as run {run.pk}.")
+            self.stdout.write(f"Queued as run {run.pk}.")
 
 
 def check(options: dict[str, Any]) -> None:
@@ -97,6 +97,6 @@ def check(options: dict[str, Any]) -> None:
         check_sweep(keep_days=options["keep_days"], batch_size=options["batch_size"])
     check_bounds("wait", options["wait"], 1, MAX_WAIT_SECONDS)
     if options["wait"] is not None and not options["enqueue"]:
-        raise CommandError("--wait goes with --enqueue.")
+        raise CommandError("--wait needs --enqueue.")
     if options["dry_run"] and options["enqueue"]:
-        raise CommandError("--dry-run and --enqueue exclude each other.")
+        raise CommandError("--dry-run and --enqueue cannot be combined.")

@@ -23,7 +23,9 @@ class Command(BulkCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)
-        parser.add_argument("--older-than", type=int, metavar="DAYS", help="whatever was promised")
+        parser.add_argument(
+            "--older-than", type=int, metavar="DAYS", help="instead of what was promised"
+        )
 
     def handle(self, **options: Any) -> None:
         days, dry_run = options["older_than"], options["dry_run"]

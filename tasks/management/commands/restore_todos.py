@@ -19,9 +19,9 @@ from todos.services import TodoService
 
 class Command(BulkCommand):
     help = (
-        "Restores todos from the trash: all that a cleanup removed (--run), what the latest "
-        "cleanup to remove any removed of a person's (--user), or all that left a person's list "
-        "since a date (--user with --since). Exits with 1 when some could not be restored."
+        "Restores todos from the trash: all that a cleanup removed (--run), a person's todos from "
+        "the last cleanup that removed any (--user), or all that left a person's list since a "
+        "date (--user with --since). Exits with 1 when some could not be restored."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -57,13 +57,13 @@ def arguments_of(options: dict[str, Any]) -> dict[str, Any]:
     run_id, since = options["run"], options["since"]
     user = find_user(options["user"])
     if since is not None and user is None:
-        raise CommandError("--since goes with --user.")
+        raise CommandError("--since needs --user.")
     if run_id is None and user is None:
         raise CommandError("Say what to restore: --run ID, or --user NAME with or without --since.")
     if run_id is None and since is None:
         run_id = TrashedTodo.objects.filter(user=user).last_run()
         if run_id is None:
-            raise CommandError("No cleanup has anything of this person's in the trash.")
+            raise CommandError("The trash has no todos of this person from a cleanup.")
     return {
         "run_id": run_id,
         "user_id": user and user.pk,

@@ -240,14 +240,14 @@ def test_form_opened_during_a_pause_does_not_pause_the_schedule_again(
 @pytest.mark.parametrize(
     ("fields", "complaint"),
     [
-        ({"crontab": "0 25 * * *"}, "'25' is no hour of a crontab."),
+        ({"crontab": "0 25 * * *"}, "'25' is not a valid hour in a crontab."),
         ({"crontab": "0 2 * *"}, "this one has 4"),
-        ({"crontab": "0 2 30 2 *"}, "never comes"),
+        ({"crontab": "0 2 30 2 *"}, "never occurs"),
         ({"crontab": HOSTILE}, "A crontab has five fields"),
-        ({"crontab": "0 2 * * <b>"}, "'&lt;b&gt;' is no day of the week"),
-        ({"timezone": "Europe/Berlino"}, "is no time zone such as Europe/Berlin."),
-        ({"timezone": "../../etc/passwd"}, "is no time zone such as Europe/Berlin."),
-        ({"timezone": HOSTILE}, "is no time zone such as Europe/Berlin."),
+        ({"crontab": "0 2 * * <b>"}, "'&lt;b&gt;' is not a valid day of the week"),
+        ({"timezone": "Europe/Berlino"}, "is not a time zone such as Europe/Berlin."),
+        ({"timezone": "../../etc/passwd"}, "is not a time zone such as Europe/Berlin."),
+        ({"timezone": HOSTILE}, "is not a time zone such as Europe/Berlin."),
         ({"every": "60"}, "Give either a crontab or an interval in seconds."),
         ({"crontab": " "}, "Give either a crontab or an interval in seconds."),
         ({"crontab": "", "every": "0"}, "The interval must be from 1"),
@@ -279,7 +279,7 @@ def test_schedule_whose_times_make_no_sense_can_be_seen_and_put_right(
 ) -> None:
     Schedule.objects.update(timezone="Nowhere/Atall")
     ((_, in_words, zone, _, _, next_slot),) = rows(boss, SCHEDULES)
-    assert in_words.startswith("Cannot be used: 'Nowhere/Atall' is no time zone")
+    assert in_words.startswith("Cannot be used: 'Nowhere/Atall' is not a time zone")
     assert (zone, next_slot) == ("Nowhere/Atall", "-")
     assert "Cannot be used:" in boss.get(change(nightly)).content.decode()
     boss.post(change(nightly), form(timezone="Europe/Berlin"))

@@ -512,7 +512,9 @@ def test_undo_asks_first_and_says_how_many_come_back(boss: Client, well: None) -
         swept_by(run, User.objects.get())
     address = reverse("admin:tasks_taskrun_change", args=[run.pk])
     assert "Undo" in text(boss, address)
-    assert "3 todos will come back" in text(boss, reverse("background:confirm-undo", args=[run.pk]))
+    assert "3 todos will be restored" in text(
+        boss, reverse("background:confirm-undo", args=[run.pk])
+    )
     assert not TaskRun.objects.filter(task=TaskName.TODO_RESTORE).exists()
 
     answer(boss, "undo", run.pk)
@@ -526,7 +528,7 @@ def test_undo_says_what_cannot_come_back_and_why(boss: Client, well: None) -> No
     taken = [swept_by(run, owner) for _ in range(3)][1]
     Todo.objects.create(pk=taken, user=owner, title="Imported")
     page = text(boss, reverse("background:confirm-undo", args=[run.pk]))
-    assert "2 todos will come back" in page
+    assert "2 todos will be restored" in page
     assert "1 cannot: another todo has its number." in page
 
 
@@ -534,7 +536,7 @@ def test_run_that_took_nothing_offers_no_undo(boss: Client) -> None:
     run = new_run()
     assert "Undo" not in text(boss, reverse("admin:tasks_taskrun_change", args=[run.pk]))
     page = text(boss, reverse("background:confirm-undo", args=[run.pk]))
-    assert f"No todo that run {run.pk} removed is in the trash any more." in page
+    assert f"No todo that run {run.pk} removed is in the trash anymore." in page
 
 
 def test_cancelling_from_a_runs_page(boss: Client) -> None:
@@ -572,7 +574,7 @@ def test_run_page_tells_the_runs_whole_life(boss: Client) -> None:
         ),
         ({"every": "60"}, "Every 60 seconds"),
         ({"crontab": "30 25 * * *"}, "Bad hour|hour"),
-        ({"crontab": "0 2 * * *", "timezone": "Mars/Olympus"}, "is no time zone"),
+        ({"crontab": "0 2 * * *", "timezone": "Mars/Olympus"}, "is not a time zone"),
         ({"crontab": "", "every": "soon"}, "invalid literal|interval"),
         ({}, "Give either a crontab or an interval"),
     ],
@@ -900,7 +902,7 @@ def test_refusal_quotes_arguments_to_those_who_may_see_details_alone(
     run = new_run(State.FAILED, arguments=secret)
     staff = log_in_staff(client, "view_taskrun", "start_taskrun")
     told = answer(client, "run-again", run.pk)
-    assert "todo.cleanup cannot have these arguments: withheld" in told
+    assert "todo.cleanup does not accept these arguments: withheld" in told
     assert "flowers" not in told
     staff.user_permissions.add(Permission.objects.get(codename="view_taskrun_details"))
     assert "flowers" in answer(client, "run-again", run.pk)

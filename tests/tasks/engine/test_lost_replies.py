@@ -125,7 +125,7 @@ def test_unreadable_entries_are_dead_letters_and_those_behind_them_run(
         )
         send(sender, 20, delay=delay)
         wait_for_effects(counted, 13, process)
-        process.wait_for("unreadable message taken from the queue", times=6)
+        process.wait_for("unreadable message moved to the dead letters", times=6)
     assert effects(counted) == [*range(6), *range(10, 16), 20]
     assert sender.client.llen(f"dramatiq:{queue}") == 0
     assert sender.client.hlen(f"dramatiq:{queue}.msgs") == 0

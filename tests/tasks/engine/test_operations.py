@@ -91,7 +91,7 @@ def test_undo_is_a_run_that_restores(boss: User) -> None:
     run = new_run()
     swept_by(run, boss)
     assert operations.may_undo(boss, run)
-    assert operations.preview_undo(run)[0].startswith("1 todo will come back")
+    assert operations.preview_undo(run)[0].startswith("1 todo will be restored")
 
     undoing = operations.undo(run, by=boss)
 

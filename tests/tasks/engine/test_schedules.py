@@ -109,7 +109,7 @@ def test_form_that_was_opened_earlier_does_not_turn_back_what_was_dealt_with(
         ({"crontab": "", "every": None}, "either a crontab or an interval"),
         ({"every": 60}, "either a crontab or an interval"),
         ({"crontab": "", "every": 0}, "interval"),
-        ({"timezone": "Europe/Atlantis"}, "no time zone"),
+        ({"timezone": "Europe/Atlantis"}, "not a time zone"),
     ],
 )
 def test_times_that_make_no_sense_are_refused_when_saved_in_a_form(

@@ -496,8 +496,8 @@ def test_slot_that_nobody_claims_is_a_problem_after_half_a_minute(
     set_clock(monkeypatch, TWO + 31 * SECOND)
     assert problems() == [
         (
-            "todo.cleanup: nobody has claimed its slot of 2026-03-10 02:00:00 UTC. Check that a"
-            " scheduler is alive, and that nothing locks the schedule's row."
+            "todo.cleanup: no scheduler has claimed its slot of 2026-03-10 02:00:00 UTC. Check that"
+            " one is alive, and that nothing locks the schedule's row."
         )
     ]
     nightly.update(last_slot=None)
@@ -523,10 +523,13 @@ def test_schedule_whose_times_make_no_sense_is_a_problem_and_no_crash(well: None
     Schedule.objects.filter(task=TaskName.TODO_CLEANUP).update(crontab="0 25 * * *")
     Schedule.objects.filter(task=TaskName.PING).update(timezone="Nowhere/Atall")
     assert problems() == [
-        "ping: its schedule cannot be used: 'Nowhere/Atall' is no time zone such as Europe/Berlin.",
-        "todo.cleanup: its schedule cannot be used: '25' is no hour of a crontab.",
+        (
+            "ping: its schedule cannot be used: 'Nowhere/Atall' is not a time zone such as"
+            " Europe/Berlin."
+        ),
+        "todo.cleanup: its schedule cannot be used: '25' is not a valid hour in a crontab.",
     ]
-    assert "'25' is no hour" in tasks_status()
+    assert "'25' is not a valid hour" in tasks_status()
 
 
 def test_schedule_whose_task_has_no_actor_is_a_problem(well: None) -> None:
@@ -1001,8 +1004,8 @@ def test_clocks_that_differ_are_a_problem(
     monkeypatch.setattr(status, "clock_ahead", lambda _: ahead)
     assert problems() == [
         (
-            f"This host's clock is {differs} the database's. Have both ask a time server: tasks may"
-            " refuse to run meanwhile."
+            f"This host's clock is {differs} the database's. Synchronize both with a time server:"
+            " tasks may refuse to run until then."
         )
     ]
     monkeypatch.setattr(status, "clock_ahead", lambda _: 59.0)
@@ -1052,7 +1055,7 @@ def test_database_that_is_away_is_one_clear_line(db: None, monkeypatch: pytest.M
     with pytest.raises(CommandError) as refused:
         tasks_status("--check")
     assert str(refused.value) == (
-        "The database cannot be asked: connection failed: is the server running?"
+        "The database cannot be queried: connection failed: is the server running?"
     )
 
 
@@ -1093,7 +1096,7 @@ def frozen_server(folder: Path, *, greets: bool) -> Iterator[None]:
 @pytest.mark.parametrize(
     ("greets", "line"),
     [
-        (False, "CommandError: The database cannot be asked: "),
+        (False, "CommandError: The database cannot be queried: "),
         (True, "CommandError: The database does not answer within 15 s."),
     ],
 )
@@ -1121,7 +1124,8 @@ def test_check_of_a_database_that_takes_too_long_says_so_within_seconds(
         told = tidy.manage("tasks_status", "--check", seconds=40)
     assert told.returncode == 1
     assert told.stderr == (
-        "CommandError: The database cannot be asked: canceling statement due to statement timeout\n"
+        "CommandError: The database cannot be queried: canceling statement due to statement"
+        " timeout\n"
     )
 
 

@@ -51,13 +51,13 @@ class Command(BaseCommand):
 
 
 def gather_or_refuse() -> Status:
-    """Gather the status; CommandError if the database cannot be asked."""
+    """Gather the status; CommandError if the database cannot be queried."""
     try:
         with statement_timeout(STATEMENT_TIMEOUT_MS):
             return gather()
     except DATABASE_AWAY as error:
         check_migrated()
-        raise CommandError(f"The database cannot be asked: {printable(str(error))}") from error
+        raise CommandError(f"The database cannot be queried: {printable(str(error))}") from error
 
 
 @contextmanager
