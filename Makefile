@@ -27,8 +27,8 @@ test: chromium ## Run the tests, on PostgreSQL and on SQLite
 	TIDY_TEST_DATABASE=postgresql $(PYTEST)
 	TIDY_TEST_DATABASE=sqlite $(PYTEST) -m sql
 
-test-fast: .venv ## Run the tests that need neither Tidy's processes nor a browser, on SQLite
-	TIDY_TEST_DATABASE=sqlite $(PYTEST)
+test-fast: .venv ## Run the tests that start no programs, on SQLite, with few examples
+	TIDY_TEST_DATABASE=sqlite TIDY_TEST_EXAMPLES=20 $(PYTEST) -m "not processes"
 
 chromium: .venv ## Find or install a browser for the tests
 	$(RUN) python -m tests.browser.chromium

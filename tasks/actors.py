@@ -60,7 +60,7 @@ def todo_cleanup(
         as_of=run.as_of,
         keep_days=keep_days,
         batch_size=batch_size,
-        user=None if user_id is None else UserService.get(user_id=user_id),
+        user=_user(user_id),
         store=run,
     )
     logger.info("todos swept", **report)
@@ -93,7 +93,7 @@ def todo_purge(*, days: int | None = None, user_id: int | None = None) -> PurgeR
     report = TodoService.purge(
         as_of=run.as_of,
         days=days,
-        user=None if user_id is None else UserService.get(user_id=user_id),
+        user=_user(user_id),
         store=run,
     )
     logger.info("trash purged", **report)
@@ -130,3 +130,8 @@ def todo_restore(
     )
     logger.info("todos restored", **report)
     return report
+
+
+def _user(user_id: int | None) -> User | None:
+    """Return the user whose todos alone are meant; None for everyone's."""
+    return None if user_id is None else UserService.get(user_id=user_id)

@@ -6,7 +6,7 @@ The engine brings the schedules of its own tasks (`tasks/engine/scheduler/defaul
 from tasks.engine.scheduler.defaults import DefaultSchedule
 from tasks.names import TaskName
 
-SCHEDULES = (
+SCHEDULES = [
     DefaultSchedule(task=TaskName.TODO_CLEANUP, crontab="0 2 * * *"),
     DefaultSchedule(task=TaskName.TODO_PURGE, crontab="0 3 * * *"),
-)
+]

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.processes import Preforked
+
 ON_POSTGRESQL = os.environ.get("TIDY_TEST_DATABASE", "postgresql") == "postgresql"
 RUNTIME = Path(tempfile.mkdtemp(prefix="tidy-"))
 atexit.register(shutil.rmtree, RUNTIME, ignore_errors=True)
@@ -38,17 +40,24 @@ os.environ.update(
 )
 
 
+def pytest_sessionfinish() -> None:
+    """End what was loaded to run commands."""
+    Preforked.end_all()
+
+
 @pytest.hookimpl(tryfirst=True)  # Before `-m` chooses by the marks.
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark what asks the settings' database; leave out, on SQLite, what SQLite has no part in.
+    """Mark what uses the settings' database, and what starts processes in a copy of the project.
 
-    That is what holds on PostgreSQL alone, or brings its own database. Left out, not skipped: the
-    run on PostgreSQL has them all.
+    On SQLite, leave out what holds on PostgreSQL alone, or brings its own database. Left out, not
+    skipped: the run on PostgreSQL has them all.
     """
     for item in items:
         fixtures = set(getattr(item, "fixturenames", ()))
         if item.get_closest_marker("django_db") or fixtures & {"db", "transactional_db"}:
             item.add_marker("sql")
+        if "checkout" in fixtures:
+            item.add_marker("processes")
     if ON_POSTGRESQL:
         return
     left_out = [
@@ -58,3 +67,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     ]
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item not in left_out]
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Begin with the longest tests, so that none of them is left alone in the end."""
+    session.items.sort(key=lambda item: item.get_closest_marker("e2e") is None)

@@ -1,18 +1,27 @@
 """Tidy's own processes, started as an operator starts them, in a copy of the project."""
 
+import json
 import os
 import pty
 import signal
+import socket
 import subprocess
 import sys
 import termios
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory, TemporaryFile
+from threading import Lock
 from time import monotonic, sleep
+from typing import ClassVar
 
 from tests.seam.injection import VARIABLE, Injection, Patch
+
+#: Loads the project once for many commands, and how many such processes there are at a time.
+PREFORK = Path(__file__).resolve().parent / "seam/prefork.py"
+MOST_PREFORKED = 2
 
 #: What a process needs of the shell; no setting of Tidy's leaks in from there.
 INHERITED = ("HOME", "LANG", "PATH", "TMPDIR", "XDG_RUNTIME_DIR")
@@ -83,6 +92,9 @@ class Tidy:
 
     def manage(self, *arguments: str, seconds: float = 120) -> subprocess.CompletedProcess[str]:
         """Run `manage.py` with these arguments to its end."""
+        loaded = Preforked.of(self.folder, self.environment)
+        if loaded is not None:
+            return loaded.run(arguments, seconds)
         return subprocess.run(
             [sys.executable, "manage.py", *arguments],
             cwd=self.folder,
@@ -134,6 +146,87 @@ class Tidy:
             return process.popen.wait(30), shown.decode()
 
 
+class Preforked:
+    """Runs commands in forks of one process that has loaded the project (`tests/seam/prefork.py`).
+
+    There is one for each folder and environment, until `end_all` or until others have been used
+    more lately.
+    """
+
+    #: By folder and environment, the one that was used last at the end.
+    _all: ClassVar[dict[tuple[Path, frozenset[tuple[str, str]]], "Preforked"]] = {}
+    _lock: ClassVar = Lock()
+
+    @classmethod
+    def of(cls, folder: Path, environment: Mapping[str, str]) -> "Preforked | None":
+        """Return the one for a folder and an environment; None where commands must start anew.
+
+        That is where `manage.py` itself sees to the environment, and where the project cannot be
+        loaded.
+        """
+        if "DJANGO_SECRET_KEY" not in environment or (folder / ".env").exists():
+            return None
+        key = (folder, frozenset(environment.items()))
+        with cls._lock:
+            found = cls._all.pop(key, None) or cls(folder, environment)
+            cls._all[key] = found
+            while len(cls._all) > MOST_PREFORKED:
+                cls._all.pop(next(iter(cls._all))).end()
+        return found if found.is_loaded else None
+
+    @classmethod
+    def end_all(cls) -> None:
+        """End them all; commands that still run are not ended."""
+        with cls._lock:
+            while cls._all:
+                cls._all.popitem()[1].end()
+
+    def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
+        self._folder = TemporaryDirectory(prefix="tidy-")
+        self._socket = f"{self._folder.name}/socket"
+        self._popen = subprocess.Popen(
+            [sys.executable, str(PREFORK), self._socket],
+            cwd=folder,
+            env=dict(environment),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        assert self._popen.stdout
+        #: Whether it can run commands.
+        self.is_loaded = self._popen.stdout.readline() == b"loaded\n"
+
+    def run(self, arguments: Sequence[str], seconds: float) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end.
+
+        Raises:
+            TimeoutExpired: it has not ended after so many seconds; it runs on.
+        """
+        with (
+            TemporaryFile() as out,
+            TemporaryFile() as errors,
+            socket.socket(socket.AF_UNIX) as connection,
+        ):
+            connection.settimeout(seconds)
+            try:
+                connection.connect(self._socket)
+                request = [json.dumps(arguments).encode()]
+                socket.send_fds(connection, request, [out.fileno(), errors.fileno()])
+                code = int(connection.recv(20))
+            except TimeoutError:
+                raise subprocess.TimeoutExpired(list(arguments), seconds) from None
+            out.seek(0)
+            errors.seek(0)
+            return subprocess.CompletedProcess(
+                ["manage.py", *arguments], code, out.read().decode(), errors.read().decode()
+            )
+
+    def end(self) -> None:
+        """End it."""
+        self._popen.communicate()
+        self._folder.cleanup()
+
+
 def wait_for_ticks(alive_file: Path, number: int, process: Process) -> None:
     """Return when a scheduler has touched its file so many times more."""
     for _ in range(number):
@@ -151,6 +244,12 @@ def touched_at(file: Path) -> float:
         return file.stat().st_mtime
     except FileNotFoundError:
         return 0.0
+
+
+def without_log(text: str) -> str:
+    """Return what a command has written beside its log lines."""
+    lines = text.splitlines(keepends=True)
+    return "".join(line for line in lines if not line.startswith("timestamp="))
 
 
 def wait_until(

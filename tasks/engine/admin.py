@@ -67,11 +67,12 @@ class EngineAdmin(BaseModelAdmin):
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         return [
-            (title, {**of, "fields": self._shown(of["fields"])})
-            for title, of in super().get_fieldsets(request, obj)
+            (title, {**options, "fields": self._shown(options["fields"])})
+            for title, options in super().get_fieldsets(request, obj)
         ]
 
     def _shown(self, fields: Iterable[Any]) -> tuple[Any, ...]:
+        """Return these fields, with a `moment_of` for each that holds a date and time."""
         moments = {
             field.name for field in self.opts.get_fields() if isinstance(field, DateTimeField)
         }
@@ -91,7 +92,7 @@ class ReadOnlyAdmin(EngineAdmin):
 
 @admin.register(Schedule)
 class ScheduleAdmin(EngineAdmin):
-    """When tasks run. Which tasks have a schedule is for the code to say."""
+    """Staff change when tasks run; which tasks have a schedule, only the code does."""
 
     list_display = ("task", "in_words", "time_zone", "enabled", "last_slot", "next_slot")
     ordering = ("task",)
@@ -146,7 +147,7 @@ def next_slots(schedule: Schedule, count: int) -> list[datetime]:
 
 
 class TaskFilter(admin.SimpleListFilter):
-    """By task. Django's own filter would read the whole table for the names."""
+    """Filters runs by task. Django's own filter would read the whole table for the names."""
 
     title = parameter_name = "task"
 
@@ -184,7 +185,14 @@ def withheld(field: str) -> Callable[[TaskRun], str]:
 @admin.register(TaskRun)
 class TaskRunAdmin(ReadOnlyAdmin):
     list_display = (
-        *("id", "task", "state", "trigger", "scheduled_for", "created_at", "duration", "summary"),
+        "id",
+        "task",
+        "state",
+        "trigger",
+        "scheduled_for",
+        "created_at",
+        "duration",
+        "summary",
     )
     list_display_links = ("id", "task")
     list_filter = ("state", TaskFilter, "trigger", "created_at")
@@ -207,8 +215,15 @@ class TaskRunAdmin(ReadOnlyAdmin):
             "Execution",
             {
                 "fields": (
-                    *("started_at", "progressed_at", "stop_requested_at", "finished_at", "worker"),
-                    *("attempts", "failures", "crashes", "progress"),
+                    "started_at",
+                    "progressed_at",
+                    "stop_requested_at",
+                    "finished_at",
+                    "worker",
+                    "attempts",
+                    "failures",
+                    "crashes",
+                    "progress",
                 )
             },
         ),
@@ -241,8 +256,8 @@ class TaskRunAdmin(ReadOnlyAdmin):
         if may(request.user, VIEW_DETAILS):
             return shown
         return [
-            (title, {"fields": [withheld(n) if n in DETAILS else n for n in of["fields"]]})
-            for title, of in shown
+            (title, {"fields": [withheld(f) if f in DETAILS else f for f in options["fields"]]})
+            for title, options in shown
         ]
 
     def change_view(
@@ -253,8 +268,9 @@ class TaskRunAdmin(ReadOnlyAdmin):
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
         run: TaskRun | None = self.get_object(request, object_id)
-        more = actions_for(request.user, run) if run else {}
-        return super().change_view(request, object_id, form_url, {**(extra_context or {}), **more})
+        actions = actions_for(request.user, run) if run else {}
+        context = {**(extra_context or {}), **actions}
+        return super().change_view(request, object_id, form_url, context)
 
 
 @admin.register(Process)

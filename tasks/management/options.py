@@ -49,11 +49,7 @@ def naming_options(**options: str) -> Iterator[None]:
 
 
 def find_user(name: str | None) -> User | None:
-    """Return the user of that name; None for no name.
-
-    Raises:
-        CommandError: there is no such user.
-    """
+    """Return the user of that name, None for no name; CommandError if there is no such user."""
     if name is None:
         return None
     try:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from accounts.models import User
 from tests.admin_pages import log_in_staff
+from tests.examples import examples
 from todos.models import Todo
 
 LIST = "/admin/accounts/user/"
@@ -218,7 +219,7 @@ VALUES = ("on", "1", "2", "3", "true", "", "boss", "staff", "delete_selected", "
 
 
 @settings(
-    max_examples=60,
+    max_examples=examples(60),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

@@ -5,9 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from uuid import uuid4
 
-import psycopg
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import (
@@ -20,10 +18,9 @@ from playwright.sync_api import (
 )
 
 from tests.browser import chromium
-from tests.checkout import copy_project
 from tests.processes import Tidy, wait_until
 from tests.running_dev import get
-from tests.servers import valkey_server
+from tests.servers import postgresql_database, valkey_server
 
 FLAGS = (
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
@@ -191,34 +188,29 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def site(
-    tmp_path_factory: pytest.TempPathFactory, checkout: Path, postgresql: Path
+    tmp_path_factory: pytest.TempPathFactory, checkout: Path, postgresql: Path, migrated: str
 ) -> Iterator[Site]:
     """A site with demo data, and with nobody at work."""
     folder = tmp_path_factory.mktemp("browser")
-    name = f"browser_{uuid4().hex}"
     with ExitStack() as stack:
-        admin = stack.enter_context(
-            psycopg.connect(host=str(postgresql), user="postgres", autocommit=True)
-        )
-        admin.execute(f"CREATE DATABASE {name}")
-        stack.callback(admin.execute, f"DROP DATABASE {name} WITH (FORCE)")
+        database = stack.enter_context(postgresql_database(postgresql, template=migrated))
         (folder / "valkey").mkdir()
         broker = stack.enter_context(valkey_server(folder / "valkey"))
         tidy = Tidy(
-            copy_project(folder / "tidy", checkout),
+            checkout,
             {
                 "DJANGO_DEBUG": "true",
                 "DJANGO_SECRET_KEY": "browser",
-                "DATABASE_URL": f"postgresql://postgres@/{name}?host={postgresql}",
+                "DATABASE_URL": database,
                 "REDIS_URL": broker,
                 "TASKS_LIVENESS_SECONDS": "5",
                 # So that there is progress to be seen.
                 "TODO_SWEEP_BATCH_SIZE": "5",
                 "TODO_SWEEP_PAUSE": "5",
             },
+            logs=folder,
         )
         for command in (
-            ("migrate", "-v0"),
             ("seed_demo", "--users=20", "--todos=4000", "--seed=7"),
             ("shell", "-v0", "-c", PEOPLE),
         ):

@@ -100,10 +100,10 @@ def retry_a_dead_letter(page: Page, site: Site) -> None:
     expect(page.locator("#content")).to_contain_text("There are none.")
 
 
-#: Waits until the page has put in what it has asked for by itself.
-REFRESHED = """
-    new Promise((settled) => {
-        document.body.addEventListener("htmx:afterSettle", settled, { once: true });
+#: Waits until the page would refresh itself.
+REFRESHES = """
+    new Promise((comes) => {
+        document.addEventListener("htmx:beforeRequest", comes, { once: true });
     }).then(() => null)
 """
 
@@ -115,7 +115,7 @@ def test_all_of_it_goes_by_keyboard(visit: Visitor, site: Site) -> None:
     boss.go(PAGE)
     # A page that refreshes itself must not take the keyboard's place away.
     press_tab_until(page, "Pause todo.cleanup")
-    page.evaluate(REFRESHED)
+    page.evaluate(REFRESHES)
     assert focused(page) == "Pause todo.cleanup"
     page.keyboard.press("Enter")
     expect(page.locator(".messagelist")).to_contain_text("todo.cleanup is paused")

@@ -158,7 +158,7 @@ def greet() -> None:
     print("good morning", flush=True)
 """,
     "schedules.py": """
-SCHEDULES = (*SCHEDULES, Default(task=TaskName.GREET, every=2))
+SCHEDULES = (*SCHEDULES, DefaultSchedule(task=TaskName.GREET, every=2))
 """,
 }
 

@@ -5,6 +5,8 @@ import re
 import signal
 from pathlib import Path
 
+import pytest
+
 from project.dev.reaper import is_running
 from tests.processes import Process, wait_until
 from tests.supervised import (
@@ -16,6 +18,8 @@ from tests.supervised import (
     supervised,
     wait_until_ended,
 )
+
+pytestmark = pytest.mark.processes
 
 
 def reaper_of(process: Process) -> int:

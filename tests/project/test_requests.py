@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from accounts.models import User
 from project.requests import is_held_up
 from tasks.engine.models import Schedule, State, TaskRun
+from tests.examples import examples
 from tests.factories import new_run
 from tests.todos.locks import locked, short_of_patience
 from todos.models import Todo
@@ -53,7 +54,7 @@ HOSTILE = (
 texts = st.sampled_from(HOSTILE) | st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 forms = st.dictionaries(st.sampled_from(NAMES) | texts, texts, max_size=4)
 fuzz = settings(
-    max_examples=150,
+    max_examples=examples(150),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

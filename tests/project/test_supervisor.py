@@ -21,6 +21,8 @@ from tests.supervised import (
     wait_until_ended,
 )
 
+pytestmark = pytest.mark.processes
+
 
 def test_programs_stop_in_the_reverse_of_their_order(tmp_path: Path) -> None:
     with supervised(tmp_path, first=TELLS, second=TELLS, third=TELLS) as supervisor:

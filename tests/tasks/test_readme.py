@@ -11,7 +11,7 @@ import pytest
 
 from accounts.services import UserService
 from tasks.engine.runs.execution import current_run
-from tests.checkout import ROOT
+from tests.checkout import ROOT, copy_project
 from tests.processes import Tidy
 
 #: Blocks of code: the language, empty for a shell's, and the text.
@@ -65,17 +65,24 @@ def shell_lines() -> list[str]:
 
 
 @pytest.fixture
-def with_worker(tidy: Tidy) -> Iterator[Tidy]:
+def copied(tidy: Tidy, tmp_path: Path) -> Tidy:
+    """A copy of the project to paste into."""
+    tidy.folder = copy_project(tmp_path / "tidy", tidy.folder)
+    return tidy
+
+
+@pytest.fixture
+def with_worker(copied: Tidy) -> Iterator[Tidy]:
     """A copy in which the documents' own words call its Python, and a worker that is there."""
-    python = tidy.folder / ".venv/bin/python"
+    python = copied.folder / ".venv/bin/python"
     python.parent.mkdir(parents=True)
     python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n', encoding="utf-8")
     python.chmod(0o755)
-    prepared = tidy.manage("shell", "-v0", "-c", PREPARE)
+    prepared = copied.manage("shell", "-v0", "-c", PREPARE)
     assert prepared.returncode == 0, prepared.stderr
-    with tidy.start("rundramatiq", "--processes=1", "--threads=2") as worker:
+    with copied.start("rundramatiq", "--processes=1", "--threads=2") as worker:
         worker.wait_for("ready for action")
-        yield tidy
+        yield copied
 
 
 def run(tidy: Tidy, line: str) -> subprocess.CompletedProcess[str]:
@@ -129,33 +136,33 @@ def added_in_three_places(folder: Path) -> None:
     )
     names.write_text(names.read_text(encoding="utf-8") + name, encoding="utf-8")
     actors.write_text(actors.read_text(encoding="utf-8") + "\n\n" + actor, encoding="utf-8")
-    before, closing, after = schedules.read_text(encoding="utf-8").rpartition("\n)")
+    before, closing, after = schedules.read_text(encoding="utf-8").rpartition("\n]")
     schedules.write_text(f"{before}\n{entry.rstrip()}{closing}{after}", encoding="utf-8")
 
 
 @pytest.mark.e2e
-def test_task_is_added_in_three_places(tidy: Tidy) -> None:
-    added_in_three_places(tidy.folder)
+def test_task_is_added_in_three_places(copied: Tidy) -> None:
+    added_in_three_places(copied.folder)
     ask = textwrap.dedent("""
         from tasks.actors import people_count
         from tasks.engine.runs.enqueue import enqueue
-        run = enqueue(people_count)
-        print(run.message().get_result(block=True, timeout=30_000))
+        from tasks.engine.management.waiting import result_of
+        print(result_of(enqueue(people_count), seconds=30))
     """)
     with (
-        tidy.start("rundramatiq", "--processes=1", "--threads=2") as worker,
-        tidy.start("runscheduler") as scheduler,
+        copied.start("rundramatiq", "--processes=1", "--threads=2") as worker,
+        copied.start("runscheduler") as scheduler,
     ):
         worker.wait_for("ready for action")
-        done = tidy.manage("shell", "-v0", "-c", ask)
+        done = copied.manage("shell", "-v0", "-c", ask)
         assert done.stdout == "0\n", done.stderr
-        shown = tidy.manage("tasks_status")
+        shown = copied.manage("tasks_status")
         assert "At 08:00 on Monday through Friday (UTC)" in shown.stdout
         assert scheduler.stop() == 0
         assert worker.stop() == 0
     checked = subprocess.run(
         [sys.executable, "-m", "ruff", "check", "tasks"],
-        cwd=tidy.folder,
+        cwd=copied.folder,
         capture_output=True,
         text=True,
         check=False,
@@ -164,9 +171,9 @@ def test_task_is_added_in_three_places(tidy: Tidy) -> None:
 
 
 @pytest.mark.e2e
-def test_field_is_added_to_todos_as_the_readme_says(tidy: Tidy) -> None:
+def test_field_is_added_to_todos_as_the_readme_says(copied: Tidy) -> None:
     (field,) = [code for code in blocks("README.md", "python") if code.startswith("    priority")]
-    models = tidy.folder / "todos/models.py"
+    models = copied.folder / "todos/models.py"
     text = models.read_text(encoding="utf-8")
     place = "    class Meta:\n        abstract = True\n"
     assert text.count(place) == 1
@@ -177,7 +184,7 @@ def test_field_is_added_to_todos_as_the_readme_says(tidy: Tidy) -> None:
         ["check"],
         ["seed_demo", "--force"],
     ):
-        done = tidy.manage(*arguments)
+        done = copied.manage(*arguments)
         assert done.returncode == 0, done.stderr
-    swept = tidy.manage("cleanup_todos")
+    swept = copied.manage("cleanup_todos")
     assert swept.returncode == 0, swept.stderr

@@ -9,7 +9,7 @@ from todos.models import Todo, TrashedTodo
 
 
 def refuse_to_delete(*titles: str) -> None:
-    """Have the database refuse to delete todos with these titles, as a trigger of a site might."""
+    """Make the database refuse to delete todos with these titles, as a trigger of a site might."""
     listed = ", ".join(f"'{title}'" for title in titles)
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":

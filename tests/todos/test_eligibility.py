@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from pytest_django import Settings
 
 from accounts.models import User
+from tests.examples import examples
 from todos.models import Todo
 from todos.services import TodoService
 
@@ -71,7 +72,7 @@ def situations(draw: st.DrawFn) -> tuple[datetime, int, list[Owner]]:
 
 @pytest.mark.django_db
 @hypothesis_settings(
-    max_examples=150,
+    max_examples=examples(150),
     deadline=None,
     # The fixture is the database; each example clears what it needs.
     suppress_health_check=[HealthCheck.function_scoped_fixture],

@@ -80,7 +80,8 @@ def test_todo_that_is_reopened_by_whoever_held_it_stays_and_is_no_error(alice: U
 
         def reopen_at_the_end(checkpoint: Checkpoint[int]) -> None:
             if checkpoint.done == 1.0:
-                holder.execute("UPDATE todos_todo SET completed_at = NULL WHERE title = 'alice 3'")
+                reopen = "UPDATE todos_todo SET completed_at = NULL WHERE id = %s"
+                holder.execute(reopen, [todos[3].pk])
                 holder.commit()
 
         report = sweep(batch_size=4, on_batch=reopen_at_the_end)

@@ -13,7 +13,6 @@ from django.db.models import Count, F
 from pytest_django import Settings
 
 from accounts.models import User
-from tests.checkout import copy_project
 from tests.processes import Tidy
 from todos.demo import seed, seed_demo
 from todos.demo.words import TITLES
@@ -189,7 +188,7 @@ def test_command_says_in_one_line_what_it_made(db: None) -> None:
 def test_progress_bar_on_a_terminal_and_none_in_a_pipe(checkout: Path, tmp_path: Path) -> None:
     database = f"sqlite:///{tmp_path}/tidy.sqlite3"
     settings = {"DJANGO_DEBUG": "true", "DJANGO_SECRET_KEY": "x", "DATABASE_URL": database}
-    tidy = Tidy(copy_project(tmp_path / "tidy", checkout), settings)
+    tidy = Tidy(checkout, settings, logs=tmp_path)
     assert tidy.manage("migrate").returncode == 0
 
     piped = tidy.manage("seed_demo", "--users", "9", "--todos", "50000")

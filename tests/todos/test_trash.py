@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from pytest_django import Settings
 
 from accounts.models import User
+from tests.examples import examples
 from tests.factories import AS_OF, LONG_AGO, give, new_todo, new_trash
 from tests.todos.checkpoints import JsonStore, Stopped
 from tests.todos.sweeping import Run, refuse_to_delete, rows
@@ -228,7 +229,7 @@ def test_todo_whose_id_is_taken_stays_in_the_trash_and_every_other_comes_back(
 
 @given(taken=st.sets(st.integers(0, 11)), batch_size=st.integers(1, 12))
 @hypothesis_settings(
-    max_examples=25,
+    max_examples=examples(25),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
@@ -315,7 +316,7 @@ def test_purge_of_todos_that_came_at_the_same_moment_leaves_none(alice: User, bo
     cut=st.integers(1, 20),
 )
 @hypothesis_settings(
-    max_examples=40,
+    max_examples=examples(40),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

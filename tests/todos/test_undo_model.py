@@ -9,6 +9,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from accounts.models import User
+from tests.examples import examples
 from tests.todos.clocks import database_says, host_says
 from tests.todos.sweeping import Run
 from todos.models import KEEP_RESTORED_DAYS, Todo, TrashedTodo
@@ -235,7 +236,7 @@ class World:
 
 @pytest.mark.django_db
 @hypothesis_settings(
-    max_examples=120,
+    max_examples=examples(120),
     deadline=None,
     # The fixture is the database; each example clears what it needs.
     suppress_health_check=[HealthCheck.function_scoped_fixture],

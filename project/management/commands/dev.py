@@ -28,10 +28,9 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--host", default="127.0.0.1", help="where the site listens")
-        parser.add_argument("--port", type=int, default=8000, help="its port (8000)")
+        parser.add_argument("--port", type=int, default=8000, help="its port (%(default)s)")
 
-    def handle(self, **options: Any) -> None:
-        host, port = options["host"], options["port"]
+    def handle(self, *, host: str, port: int, **_: Any) -> None:
         if not settings.DEBUG:
             raise CommandError("This is for development, and DJANGO_DEBUG is off (see .env).")
         os.environ.update(PYTHONUNBUFFERED="1", DJANGO_RUNSERVER_HIDE_WARNING="true")

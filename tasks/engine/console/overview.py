@@ -1,6 +1,5 @@
 """What the console's first page shows. If a part cannot be read, the others are shown."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -110,43 +109,60 @@ class Overview:
 
 def read_overview(*, with_errors: bool, with_charts: bool) -> Overview:
     """Read the page's content; without the texts of errors, only say that there are some."""
-    unread: list[str] = []
-    runs: tuple[ActiveRun, ...] = ()
-    drawn: tuple[Drawing, ...] = ()
-    unfinished = 0
-    status = read("the status", gather, None, unread)
+    reading = Reading()
+    unread = reading.attempt(with_charts=with_charts)
+    status, total = reading.status, 0
     if status:
-        now = status.now
+        total = sum(each.pending + each.queued + each.running for each in status.active_runs)
         if not with_errors:
             withhold_errors(status)
-        unfinished = sum(each.pending + each.queued + each.running for each in status.active_runs)
-        runs = read("the active runs", lambda: active_runs(now), (), unread)
-        if with_charts:
-            drawn = read("the charts", lambda: draw_charts(now), (), unread)
     return Overview(
         problems=tuple(problems(status)) if status else (),
         unread=tuple(unread),
         status=status,
-        active_runs=runs,
-        more_active=max(0, unfinished - len(runs)),
-        charts=drawn,
+        active_runs=reading.active_runs,
+        more_active=max(0, total - len(reading.active_runs)),
+        charts=reading.charts,
     )
 
 
-def read[T](what: str, part: Callable[[], T], otherwise: T, unread: list[str]) -> T:
-    """Return a part of the page; `otherwise` if it cannot be read, and add why to `unread`."""
-    try:
-        with statement_timeout(STATEMENT_TIMEOUT_MS):
-            return part()
-    except DatabaseError as error:
-        unread.append(f"{what}: {reason(error)}")
-        return otherwise
+class Reading:
+    """Reads the page's parts, in one transaction as long as none fails."""
 
+    def __init__(self) -> None:
+        self.status: Status | None = None
+        self.active_runs: tuple[ActiveRun, ...] = ()
+        self.charts: tuple[Drawing, ...] = ()
 
-def draw_charts(now: datetime) -> tuple[Drawing, ...]:
-    wanted = charts()
-    days = read_days(wanted, now)
-    return tuple(chart.draw(days) for chart in wanted)
+    def attempt(self, *, with_charts: bool) -> list[str]:
+        """Read all parts; return those that could not be read, and why."""
+        waiting = [("the status", self._read_status), ("the active runs", self._read_active_runs)]
+        if with_charts:
+            waiting.append(("the charts", self._read_charts))
+        unread = []
+        while waiting:
+            try:
+                with statement_timeout(STATEMENT_TIMEOUT_MS):
+                    while waiting:
+                        waiting[0][1]()
+                        waiting.pop(0)
+            except DatabaseError as error:
+                what, _ = waiting.pop(0)
+                unread.append(f"{what}: {reason(error)}")
+        return unread
+
+    def _read_status(self) -> None:
+        self.status = gather()
+
+    def _read_active_runs(self) -> None:
+        if self.status:
+            self.active_runs = active_runs(self.status.now)
+
+    def _read_charts(self) -> None:
+        if self.status:
+            wanted = charts()
+            days = read_days(wanted, self.status.now)
+            self.charts = tuple(chart.draw(days) for chart in wanted)
 
 
 def active_runs(now: datetime) -> tuple[ActiveRun, ...]:

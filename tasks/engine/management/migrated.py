@@ -44,11 +44,7 @@ def close_connection() -> None:
 
 
 def check_usable(error: Exception) -> None:
-    """Check that an error does not come from a missing file, or one that is no database.
-
-    Raises:
-        CommandError: it does; says what to do.
-    """
+    """Raise a CommandError that helps if the file is missing, or is no database."""
     text = str(error)
     if connection.vendor != "sqlite" or not any(reason in text for reason in UNUSABLE):
         return

@@ -62,17 +62,13 @@ def undo(run: TaskRun, *, by: AbstractBaseUser) -> TaskRun:
                 raise Refused(
                     f"Run {run.pk} is being undone by run {undoing.pk}.", run_id=undoing.pk
                 )
-        # A request just before this one may be finished already.
+        # Asked again under the lock: another undo of this run may have ended since.
         preview_undo(run)
         return _start(message.actor_name, arguments(message), by=by, confirmed=True)
 
 
 def undo_message(run: TaskRun) -> Message[Any]:
-    """Return the message of the run that undoes a run.
-
-    Raises:
-        Refused: runs of its task cannot be undone.
-    """
+    """Return the message of the run that undoes a run; Refused if its task has no undo."""
     message = extension_of(run.task).undo_message(run)
     if message is None:
         raise Refused(f"Runs of {run.task} cannot be undone.")
@@ -80,7 +76,7 @@ def undo_message(run: TaskRun) -> Message[Any]:
 
 
 def preview_undo(run: TaskRun) -> Sequence[str]:
-    """Say in lines what undoing a run would restore; see `TaskExtension.undo_preview`."""
+    """Say in lines what undoing a run would restore, or raise Refused if it cannot be undone."""
     return extension_of(run.task).undo_preview(run)
 
 
@@ -101,7 +97,7 @@ def _start(
     if confirmation:
         raise Unconfirmed(confirmation)
     with _starting(task):
-        for unfinished in _unfinished(task)[:1]:
+        if unfinished := _unfinished(task).first():
             raise Refused(f"Run {unfinished.pk} of {task} is unfinished.", run_id=unfinished.pk)
         run = Request(Trigger.ADMIN, by).create(message)
         transaction.on_commit(partial(publish, run), robust=True)
@@ -109,11 +105,7 @@ def _start(
 
 
 def message_of(task: str, given: Mapping[str, Any]) -> Message[Any]:
-    """Return a message that asks for a run of a task.
-
-    Raises:
-        Refused: there is no actor for it, or it does not take these arguments.
-    """
+    """Return a message that asks for a run of a task; Refused if no actor takes these arguments."""
     broker = get_broker()
     try:
         # Not by `message()`: an actor's parameters may have any name.
@@ -134,11 +126,11 @@ def _unfinished(task: str) -> TaskRunQuerySet:
 
 @contextmanager
 def _starting(task: str) -> Iterator[None]:
-    """Let other requests to start a task, and a scheduler's claim of its slot, wait.
+    """Make other requests to start a task, and claims of its slots, wait until this one is done.
 
-    The second of them finds the first one's run.
+    Whichever comes second then sees the first one's run.
     """
-    # Not every task has a schedule whose row could be locked.
+    # Claims lock the schedule's row. Requests need the named lock: not every task has a schedule.
     with exclusive_transaction(f"start {task}"):
         list(Schedule.objects.select_for_update().filter(task=task))
         yield
@@ -165,7 +157,8 @@ def stop(run: TaskRun, *, by: AbstractBaseUser | None = None) -> bool:
     """
     reason = f"Stopped by user {by.pk}." if by else "Stopped by the command stop_run."
     while True:
-        # Between the two it may be started, or put back to wait: then neither finds it.
+        # A waiting run may be started between these two updates, or a running one be put back to
+        # wait. Then neither matches, and both are tried again.
         stopped = run.cancel(reason) or run.request_stop(reason)
         run.refresh_from_db()
         if stopped:
@@ -200,13 +193,13 @@ def acknowledge_all(
         What they have acknowledged, and how many runs another transaction had locked.
 
     Raises:
-        Refused: there are more than that.
+        Refused: there are more than `count`.
     """
     with transaction.atomic():
         known = TaskRun.objects.unacknowledged().filter(finished_at__lte=until)
-        there = known.count()
-        if there > count:
-            raise Refused(f"There are now {there:,}, not {count:,}. Reload the page.")
+        total = known.count()
+        if total > count:
+            raise Refused(f"There are now {total:,}, not {count:,}. Reload the page.")
         runs = list(known.select_for_update(skip_locked=True).order_by("pk"))
         TaskRun.objects.filter(pk__in=[run.pk for run in runs]).update(
             acknowledged_at=Now(), acknowledged_by=by

@@ -70,6 +70,7 @@ def close_attempt(
         if not run.succeed(result) and not _ended_here(run):
             message.options["store_results"] = False
     elif exception is None or isinstance(exception, Continued | ProgressLost):
+        # Also if the actor returned, but the database has crashed and lost its last steps.
         message.options["store_results"] = False
         if run.continue_later(after=SHUTDOWN_DELAY if shutting_down.is_set() else timedelta()):
             run.refresh_from_db()
@@ -79,6 +80,7 @@ def close_attempt(
             run.refresh_from_db()
             store_result(run)
     elif isinstance(exception, RunTakenOver):
+        # Another attempt owns the row now, and records the end.
         logger.warning("run taken over by another process", task=run.task, run=run.pk)
     else:
         options = {**broker.get_actor(run.task).options, **message.options}

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 def is_recorded(broker: Broker, actor_name: str) -> bool:
     """Say whether an actor's attempts are recorded; false if this process does not know the actor.
 
-    Of an actor with `recorded=False` only the end is recorded, if its message has a run, as with a
-    schedule.
+    With `recorded=False` only the end is recorded, and only if the message has a run, as those of
+    schedules and operators have.
     """
     try:
         return bool(broker.get_actor(actor_name).options.get("recorded", True))
@@ -29,17 +29,17 @@ def is_recorded(broker: Broker, actor_name: str) -> bool:
 
 
 class RunLedger(Middleware):
-    """Starts an attempt at a message's run before its actor, and records its end afterwards."""
+    """Starts an attempt at a message's run before its actor, and records its end afterwards.
+
+    Options of actors:
+        recorded: False to record no attempts (see `is_recorded`).
+        check: called with the arguments before a run is created; raises ValueError to refuse it.
+        permission: what staff need to start the task (`tasks/engine/operations/permissions.py`).
+        extension: what the engine cannot know about the task (`tasks/engine/extension.py`).
+    """
 
     @property
     def actor_options(self) -> set[str]:
-        """The options that actors may set for the engine.
-
-        `recorded`: see `is_recorded`. `check`: called with the arguments before a run is created;
-        raises ValueError to refuse one. `permission`: what staff need to start it
-        (`tasks/engine/operations/permissions.py`). `extension`: what the engine cannot know about
-        it (`tasks/engine/extension.py`).
-        """
         return {"recorded", "check", "permission", "extension"}
 
     @cached_property

@@ -72,11 +72,7 @@ def arguments_of(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def moment(text: str) -> datetime:
-    """Return the moment that a date, or a date with a time, names in the site's zone.
-
-    Raises:
-        CommandError: it names none.
-    """
+    """Return the moment that a date, with a time or without, names in the site's zone."""
     try:
         day = parse_date(text)
         found = datetime.combine(day, time()) if day else parse_datetime(text)

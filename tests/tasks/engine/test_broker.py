@@ -25,6 +25,7 @@ from hypothesis import strategies as st
 from tasks.engine.broker.messages import decoded
 from tasks.engine.broker.waking import WakingBroker
 from tasks.engine.broker.whereabouts import Whereabouts
+from tests.examples import examples
 from tests.processes import wait_until
 from tests.proxy import proxy
 from tests.servers import start_valkey
@@ -383,7 +384,9 @@ entries = (
 
 
 @settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(150),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(pushed=st.lists(entries, min_size=1, max_size=4), queue=st.sampled_from(["", ".DQ"]))
 def test_nothing_that_anybody_pushes_stops_a_consumer(

@@ -14,6 +14,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from tasks.engine.recurrence import FIELDS, LONGEST_INTERVAL_SECONDS, Recurrence, check_crontab
+from tests.examples import examples
 
 MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)
@@ -206,7 +207,7 @@ def back_between(times: Recurrence, start: datetime, end: datetime) -> list[date
 # Against the rules.
 
 
-@hypothesis_settings(max_examples=150, deadline=None)
+@hypothesis_settings(max_examples=examples(150), deadline=None)
 @given(data=st.data(), key=zones, at=st.builds(time, night_hours, st.integers(0, 59)))
 def test_daily_slot_comes_once_for_each_date_wherever_the_clocks_change(
     data: st.DataObject, key: str, at: time
@@ -222,7 +223,7 @@ def test_daily_slot_comes_once_for_each_date_wherever_the_clocks_change(
     assert slots == sorted({m for d in dates if start < (m := moment_of(d, at, zone)) <= end})
 
 
-@hypothesis_settings(max_examples=100, deadline=None)
+@hypothesis_settings(max_examples=examples(100), deadline=None)
 @given(data=st.data(), crontab=crontabs)
 def test_slots_in_utc_are_the_minutes_that_the_fields_name(
     data: st.DataObject, crontab: str
@@ -235,7 +236,7 @@ def test_slots_in_utc_are_the_minutes_that_the_fields_name(
     assert between(Recurrence(crontab=crontab), start, end) == [m for m in every if names(m)]
 
 
-@hypothesis_settings(max_examples=300, deadline=None)
+@hypothesis_settings(max_examples=examples(300), deadline=None)
 @given(data=st.data(), crontab=crontabs, key=zones)
 def test_slots_in_any_zone_are_what_its_clocks_come_to_show(
     data: st.DataObject, crontab: str, key: str
@@ -247,7 +248,7 @@ def test_slots_in_any_zone_are_what_its_clocks_come_to_show(
     assert between(times, start, end) == list(walked(crontab, ZoneInfo(key), start, end))
 
 
-@hypothesis_settings(max_examples=300, deadline=None)
+@hypothesis_settings(max_examples=examples(300), deadline=None)
 @given(data=st.data(), crontab=crontabs, key=zones, askers=zones)
 def test_looking_back_finds_what_looking_ahead_does(
     data: st.DataObject, crontab: str, key: str, askers: str
@@ -265,7 +266,7 @@ def test_looking_back_finds_what_looking_ahead_does(
         assert wall_at(slot, ZoneInfo(key)).time().replace(hour=0, minute=0) == time()
 
 
-@hypothesis_settings(max_examples=100, deadline=None)
+@hypothesis_settings(max_examples=examples(100), deadline=None)
 @given(
     data=st.data(),
     every=st.integers(1, 90) | st.integers(1, LONGEST_INTERVAL_SECONDS),
@@ -287,7 +288,7 @@ def test_slots_of_an_interval_are_its_multiples_whoever_asks(
     assert next(times.after(ahead[0])) == ahead[1]
 
 
-@hypothesis_settings(max_examples=100, deadline=None)
+@hypothesis_settings(max_examples=examples(100), deadline=None)
 @given(crontab=all_crontabs)
 def test_crontab_is_refused_only_if_it_never_comes_and_is_said_in_words(crontab: str) -> None:
     if ever_comes(crontab):

@@ -1117,9 +1117,9 @@ def test_check_of_a_database_that_never_answers_says_so_within_seconds(
 
 @pytest.mark.e2e
 def test_check_of_a_database_that_takes_too_long_says_so_within_seconds(
-    tidy: Tidy, database: str
+    tidy: Tidy,
 ) -> None:
-    with psycopg.connect(database) as holder:
+    with psycopg.connect(tidy.settings["DATABASE_URL"]) as holder:
         holder.execute("LOCK TABLE tasks_taskrun")
         told = tidy.manage("tasks_status", "--check", seconds=40)
     assert told.returncode == 1

@@ -18,25 +18,22 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         add = parser.add_argument
-        add("--users", type=int, default=1_000, metavar="N", help="people to make (1000)")
-        add("--todos", type=int, default=100_000, metavar="M", help="todos to make (100000)")
-        same = "the same number makes the same people and todos (1)"
+        add("--users", type=int, default=1_000, metavar="N", help="people to make (%(default)s)")
+        add("--todos", type=int, default=100_000, metavar="M", help="todos to make (%(default)s)")
+        same = "the same number makes the same people and todos (%(default)s)"
         add("--seed", type=int, default=1, metavar="S", help=same)
         add("--force", action="store_true", help="make them even though DEBUG is off")
 
-    def handle(self, **options: Any) -> None:
-        if not settings.DEBUG and not options["force"]:
+    def handle(self, *, users: int, todos: int, seed: int, force: bool, **_: Any) -> None:
+        if not settings.DEBUG and not force:
             raise CommandError(
                 "Demo people do not belong on a live site: DEBUG is off. --force makes them anyway."
             )
         # With a delay, so that no bar appears if a number is refused.
-        progress = tqdm(
-            total=options["todos"], unit=" todos", unit_scale=True, delay=0.1, disable=None
-        )
-        with progress:
-            numbers = {name: options[name] for name in ("users", "todos", "seed")}
+        bar = tqdm(total=todos, unit=" todos", unit_scale=True, delay=0.1, disable=None)
+        with bar:
             try:
-                made = seed_demo(**numbers, on_progress=progress.update)
+                made = seed_demo(users=users, todos=todos, seed=seed, on_progress=bar.update)
             except ValueError as error:
                 raise CommandError(f"{error}.") from error
         self.stdout.write(

@@ -23,15 +23,15 @@ class Command(BaseCommand):
             type=int,
             default=10,
             metavar="SECONDS",
-            help="how long to wait for an answer (10)",
+            help="how long to wait for an answer (%(default)s)",
         )
 
-    def handle(self, **options: Any) -> None:
-        if options["wait"] < 1:
+    def handle(self, *, wait: int, **_: Any) -> None:
+        if wait < 1:
             raise CommandError("--wait must be 1 second or more.")
         started = monotonic()
         try:
-            pong = answer(seconds=options["wait"])
+            pong = answer(seconds=wait)
         except ResultFailure as error:
             raise CommandError(f"ping failed: {error}") from error
         except RedisError as error:
@@ -43,11 +43,7 @@ class Command(BaseCommand):
 
 
 def answer(*, seconds: int) -> Pong:
-    """Send a ping and return the answer.
-
-    Raises:
-        CommandError: none came in time.
-    """
+    """Send a ping and return the answer; CommandError if none comes in time."""
     message = ping.send()
     deadline = monotonic() + seconds
     while True:

@@ -23,13 +23,12 @@ class Command(BaseCommand):
             type=int,
             default=KEEP_DAYS,
             metavar="DAYS",
-            help=f"how long ago a run must have ended to be deleted ({KEEP_DAYS})",
+            help="how long ago a run must have ended to be deleted (%(default)s)",
         )
 
-    def handle(self, **options: Any) -> None:
-        dry_run = options["dry_run"]
+    def handle(self, *, older_than: int, dry_run: bool, **_: Any) -> None:
         try:
-            report = prune_runs(keep_days=options["older_than"], dry_run=dry_run)
+            report = prune_runs(keep_days=older_than, dry_run=dry_run)
         except ValueError as error:
             raise CommandError(f"--older-than: {error}.") from error
         verb = "Would prune" if dry_run else "Pruned"

@@ -32,13 +32,13 @@ class Command(BaseCommand):
             help="start what is due and exit, for a cron that calls this every minute",
         )
 
-    def handle(self, **options: Any) -> None:
+    def handle(self, *, alive_file: Path | None, once: bool, **_: Any) -> None:
         check_migrated()
         try:
-            scheduler = Scheduler(alive_file=options["alive_file"])
+            scheduler = Scheduler(alive_file=alive_file)
         except ImproperlyConfigured as error:
             raise CommandError(str(error)) from error
-        if not options["once"]:
+        if not once:
             scheduler.run()
             return
         try:

@@ -24,26 +24,25 @@ class Command(BaseCommand):
         add("run", type=int, metavar="ID", help="the run's id")
         add("--wait", type=int, metavar="SECONDS", help="wait this long for its end")
 
-    def handle(self, **options: Any) -> None:
-        seconds = options["wait"]
-        check_bounds("wait", seconds, 1, MAX_WAIT_SECONDS)
-        run = TaskRun.objects.filter(pk=options["run"]).first()
-        if run is None:
-            raise CommandError(f"There is no run {options['run']}.")
+    def handle(self, *, run: int, wait: int | None, **_: Any) -> None:
+        check_bounds("wait", wait, 1, MAX_WAIT_SECONDS)
+        task_run = TaskRun.objects.filter(pk=run).first()
+        if task_run is None:
+            raise CommandError(f"There is no run {run}.")
         try:
-            operations.stop(run)
+            operations.stop(task_run)
         except Refused as error:
             raise CommandError(str(error)) from error
-        if seconds and not has_ended(run, seconds=seconds):
+        if wait and not has_ended(task_run, seconds=wait):
             raise CommandError(
-                f"Run {run.pk} of {run.task} has not ended within {seconds} s. It was asked to "
+                f"Run {run} of {task_run.task} has not ended within {wait} s. It was asked to "
                 "stop, and ends at its next step."
             )
-        self.stdout.write(outcome(run))
+        self.stdout.write(outcome(task_run))
 
 
 def outcome(run: TaskRun) -> str:
-    """Return in a line how a run stands that was asked to stop."""
+    """Return in one line what became of a run that was asked to stop."""
     if not run.is_finished:
         return f"Run {run.pk} of {run.task} was asked to stop: it ends at its next step."
     done = f": {run.summary}" if run.summary else ""

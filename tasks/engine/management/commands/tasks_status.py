@@ -36,17 +36,17 @@ class Command(BaseCommand):
         add("--json", action="store_true", help="print one line of JSON, for machines")
         add("--check", action="store_true", help="print only problems; exit with 1 if any")
 
-    def handle(self, **options: Any) -> None:
+    def handle(self, *, json: bool, check: bool, **_: Any) -> None:
         with deadline(DEADLINE_SECONDS):
             status = gather_or_refuse()
         found = [printable(problem) for problem in problems(status)]
-        if options["json"]:
+        if json:
             self.stdout.write(as_json(status, found))
-        elif options["check"]:
+        elif check:
             self.stdout.write("\n".join(found) or "All well.")
         else:
             self.stdout.write("\n".join(as_text(status, found)))
-        if options["check"] and found:
+        if check and found:
             sys.exit(1)
 
 
