@@ -1,8 +1,10 @@
-# Every target does all of its own set-up: it needs Python, make and a package index, no more.
+# Every target does its own setup: it needs only Python, make and a package index.
 
 UV_VERSION := 0.13.9
-# A uv that is on the PATH but does not run (a version manager's stub) is as good as none.
+# A uv on the PATH that does not run (a version manager's stub) is ignored.
 UV := $(shell uv --version >/dev/null 2>&1 && echo uv || echo .uv/bin/uv)
+# Not only the Python that .python-version names: it may be missing, and its download impossible.
+export UV_PYTHON ?= >=3.12
 RUN := $(UV) run --frozen
 PYTEST := $(RUN) python -m pytest --numprocesses 4 --dist worksteal
 
@@ -18,26 +20,26 @@ for_production = DJANGO_DEBUG=false DATABASE_URL=sqlite://:memory: \
 help: ## Show these lines
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-run: .venv ## Run all of Tidy on this machine: web, worker, scheduler and broker
-	@$(RUN) manage.py dev
+run: .venv ## Run all of Tidy on this machine: web, worker, scheduler and broker (PORT=8001 for another port)
+	@$(RUN) manage.py dev $(if $(PORT),--port $(PORT))
 
 test: chromium ## Run the tests, on PostgreSQL and on SQLite
 	TIDY_TEST_DATABASE=postgresql $(PYTEST)
 	TIDY_TEST_DATABASE=sqlite $(PYTEST) -m sql
 
-test-fast: .venv ## Run the tests without processes and browser, on SQLite, with few examples
+test-fast: .venv ## Run the tests that start no programs, on SQLite, with few examples
 	TIDY_TEST_DATABASE=sqlite TIDY_TEST_EXAMPLES=20 $(PYTEST) -m "not processes"
 
-chromium: .venv ## See to it that there is a browser for the tests
+chromium: .venv ## Find or install a browser for the tests
 	$(RUN) python -m tests.browser.chromium
 
-pictures: chromium ## Take the documentation's pictures of the console anew
+pictures: chromium ## Take the screenshots of the documentation again
 	TIDY_PICTURES=docs/pictures TIDY_TEST_DATABASE=postgresql $(RUN) python -m pytest -q tests/browser/test_pages.py
 
-chaos: .venv ## Break everything there is for ten minutes; nothing may be lost, doubled, stuck or silent
+chaos: .venv ## Inject faults for ten minutes; nothing may be lost, doubled, stuck or silent
 	$(RUN) python -m tests.chaos --minutes 10
 
-bench: .venv ## Measure the sweep, the pages and the worker beside the alternatives; minutes long
+bench: .venv ## Compare the sweep, the pages and the worker with alternatives; takes half an hour
 	$(RUN) python -m tests.benchmarks.sweep
 	$(RUN) python -m tests.benchmarks.pages
 	$(RUN) python -m tests.benchmarks.latency
@@ -51,11 +53,11 @@ lint: .venv ## Check style, types, migrations and the production settings
 	$(for_lint) $(RUN) python -m tests.migrations_lint
 	$(for_production) $(RUN) manage.py check --deploy --fail-level WARNING
 
-format: .venv ## Put the code in its standard form
+format: .venv ## Format the code
 	$(RUN) ruff check --fix .
 	$(RUN) ruff format .
 
-clean: ## Remove what these targets made, except this machine's data in var/ and .env
+clean: ## Remove what these targets created, except this machine's data in var/ and .env
 	rm -rf .venv .uv .mypy_cache .ruff_cache .pytest_cache .hypothesis staticfiles
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

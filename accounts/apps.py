@@ -1,9 +1,7 @@
-"""The accounts app."""
+"""The app of users and their cleanup preferences."""
 
 from django.apps import AppConfig
 
 
 class AccountsConfig(AppConfig):
-    """People: who they are and how they want their todos kept."""
-
     name = "accounts"

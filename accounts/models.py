@@ -1,4 +1,4 @@
-"""People who keep todos, and what they want done with completed ones."""
+"""Users and their cleanup preferences."""
 
 from typing import ClassVar, Self
 
@@ -11,11 +11,11 @@ from accounts.sessions import Session
 
 __all__ = ["MAX_KEEP_COMPLETED_DAYS", "Session", "User", "UserQuerySet"]
 
-#: The longest keep time that can be asked for, in days: ten years.
+#: The longest keep time: ten years.
 MAX_KEEP_COMPLETED_DAYS = 3650
 
-#: Whoever the cleanup does not treat by the site's rule alone. They are few: the sweep looks these
-#: people up (in an index of just them) instead of every todo's owner.
+#: Users to whom the site's rule alone does not apply. As they are few, the sweep looks them up in
+#: an index of their own, instead of the owner of each todo.
 CLEANUP_EXCEPTION = (
     Q(is_active=False) | Q(auto_cleanup=False) | Q(keep_completed_days__isnull=False)
 )
@@ -25,15 +25,14 @@ class UserQuerySet(models.QuerySet["User"]):
     """Query vocabulary for users."""
 
     def active(self) -> Self:
-        """Those who may log in."""
+        """Users who may log in."""
         return self.filter(is_active=True)
 
     def taking_part(self) -> Self:
-        """Those whose completed todos the cleanup sweeps: active, and not opted out."""
+        """Users whose completed todos the cleanup sweeps: active, and not opted out."""
         return self.active().filter(auto_cleanup=True)
 
     def cleanup_exceptions(self) -> Self:
-        """Those whom the site's rule alone does not describe: `CLEANUP_EXCEPTION`."""
         return self.filter(CLEANUP_EXCEPTION)
 
 
@@ -43,24 +42,20 @@ class UserManager(auth.UserManager["User"]):
     use_in_migrations = False
 
     def get_queryset(self) -> UserQuerySet:
-        """Return all users."""
         return UserQuerySet(self.model, using=self._db)
 
     def active(self) -> UserQuerySet:
-        """Those who may log in."""
         return self.get_queryset().active()
 
     def taking_part(self) -> UserQuerySet:
-        """Those whose completed todos the cleanup sweeps."""
         return self.get_queryset().taking_part()
 
     def cleanup_exceptions(self) -> UserQuerySet:
-        """Those whom the site's rule alone does not describe."""
         return self.get_queryset().cleanup_exceptions()
 
 
 class User(auth.AbstractUser):
-    """A person: Django's own user, with cleanup preferences."""
+    """Django's own user, with cleanup preferences."""
 
     auto_cleanup = models.BooleanField(
         "automatic cleanup",
@@ -87,7 +82,7 @@ class User(auth.AbstractUser):
             ),
         ]
         indexes = [
-            # All that the cleanup asks of a person, so that it need not go to their row.
+            # It has every column that the cleanup reads, so that the rows themselves are not read.
             models.Index(
                 name="accounts_user_cleanup_rule",
                 fields=["id", "is_active", "auto_cleanup", "keep_completed_days"],

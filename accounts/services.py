@@ -9,16 +9,15 @@ from django.db.models import Exists, OuterRef, Q
 
 from accounts.models import User, UserQuerySet
 
-#: Users held in memory at once by `UserService.list_all_users`.
-CHUNK_SIZE = 2_000
+#: Users that `UserService.list_all_users` holds in memory at once.
+CHUNK_USERS = 2_000
+
+#: Users that an error names.
+MAX_NAMED_USERS = 5
 
 
-#: People named in an error.
-MOST_NAMED = 5
-
-
-class AccountKept(Exception):  # noqa: N818  (it says what became of it, as Django's own do)
-    """Somebody is not to be deleted: what they did as staff would go from the log with them."""
+class AccountKept(Exception):  # noqa: N818  (it says what happened, as Django's own do)
+    """An account must stay: with it, the log would lose what its owner did as staff."""
 
 
 class UserService:
@@ -26,7 +25,7 @@ class UserService:
 
     @staticmethod
     def create_user(*, username: str, password: str, email: str = "") -> User:
-        """Create a person who can log in.
+        """Create a user who can log in.
 
         Args:
             username: unique; letters, digits and @ . + - _ only, 150 characters at most.
@@ -34,7 +33,7 @@ class UserService:
             email: may be empty.
 
         Raises:
-            ValidationError: naming each field that is wrong, and why.
+            ValidationError: names each field that is wrong, and why.
         """
         user = User(username=User.normalize_username(username), email=email)
         validate_password(password, user)
@@ -44,17 +43,26 @@ class UserService:
         return user
 
     @staticmethod
+    def get(*, user_id: int) -> User:
+        """Return a user.
+
+        Raises:
+            User.DoesNotExist: there is no such user (any more).
+        """
+        return User.objects.get(pk=user_id)
+
+    @staticmethod
     def list_all_users() -> Iterator[User]:
-        """Return every active user, by id, without ever holding all of them in memory."""
-        return User.objects.active().order_by("pk").iterator(chunk_size=CHUNK_SIZE)
+        """Return all active users, by id, without ever holding all of them in memory."""
+        return User.objects.active().order_by("pk").iterator(chunk_size=CHUNK_USERS)
 
     @staticmethod
     def set_preferences(*, user: User, auto_cleanup: bool, keep_completed_days: int | None) -> None:
-        """Say what becomes of a person's completed todos.
+        """Set how the nightly cleanup treats a user's completed todos.
 
         Args:
-            user: whose preferences; they are updated in place.
-            auto_cleanup: whether the nightly cleanup sweeps their todos at all.
+            user: updated in place.
+            auto_cleanup: whether the cleanup sweeps their todos at all.
             keep_completed_days: how long a completed todo stays, 0 to 3,650 days; None for the
                 site's default.
 
@@ -70,29 +78,28 @@ class UserService:
 
     @staticmethod
     def delete(*, user: User) -> None:
-        """Delete a person with all that is theirs, at once.
+        """Delete a user and everything that belongs to them, at once.
 
         Raises:
-            AccountKept: they are staff, or the admin's log says what they did.
-            IntegrityError: something new of theirs has come about meanwhile, such as a todo that
+            AccountKept: they are staff, or the admin's log names them.
+            IntegrityError: something new of theirs appeared meanwhile, such as a todo that
                 somebody restored. Nothing is deleted; try again.
         """
         UserService.delete_selected(users=User.objects.get_queryset().filter(pk=user.pk))
 
     @staticmethod
     def delete_selected(*, users: UserQuerySet) -> int:
-        """Delete people with all that is theirs, at once; return how many people went.
+        """Delete users and everything that belongs to them, at once; return the number of users.
 
-        What is theirs is not loaded, as long as it points at them by a foreign key that cascades,
-        and nobody listens to its deletion.
+        Rows that belong to them are not loaded, if their foreign key cascades and no signal
+        listens to their deletion.
 
         Raises:
-            AccountKept: one of them is staff, or the admin's log says what they did; nobody is
-                deleted.
+            AccountKept: one of them is staff, or the admin's log names them; nobody is deleted.
             IntegrityError: as for `delete`.
         """
         with transaction.atomic():
-            # Held, nobody among them can do anything that would be logged.
+            # While their rows are locked, none of them can do anything that would be logged.
             list(users.order_by("pk").select_for_update().values_list("pk"))
             UserService.check_deletable(users=users)
             _, per_model = users.delete()
@@ -100,18 +107,18 @@ class UserService:
 
     @staticmethod
     def check_deletable(*, users: UserQuerySet) -> None:
-        """Check that nobody of a selection has to stay.
+        """Check that all of these users may be deleted.
 
         Raises:
-            AccountKept: naming some who have to.
+            AccountKept: names some whose accounts must stay.
         """
         traces = LogEntry.objects.filter(user=OuterRef("pk"))
         kept = users.filter(Q(is_staff=True) | Q(is_superuser=True) | Exists(traces))
-        names = list(kept.order_by("pk").values_list("username", flat=True)[: MOST_NAMED + 1])
+        names = list(kept.order_by("pk").values_list("username", flat=True)[: MAX_NAMED_USERS + 1])
+        if len(names) > MAX_NAMED_USERS:
+            names[MAX_NAMED_USERS:] = ["others"]
         if names:
-            more = [] if len(names) <= MOST_NAMED else ["others"]
             raise AccountKept(
-                f"Nobody was deleted: {', '.join([*names[:MOST_NAMED], *more])} must stay, being "
-                "staff or named in the log of what staff did. Deactivate such an account instead: "
-                "take away its “Active”."
+                f"Nobody was deleted: {', '.join(names)} must stay: staff, or named in the "
+                "log of what staff did. Deactivate such an account instead: clear its “Active” box."
             )

@@ -1,7 +1,7 @@
-"""Where sessions are kept: in the database, each with the person who is logged in by it.
+"""Sessions in the database, each with the user who is logged in by it.
 
-Django's own table names them inside a packed text alone: to end the sessions of somebody who is
-deleted, every session there is would have to be unpacked.
+Django's own table holds the user in encoded data only: to end the sessions of a deleted user, all
+sessions would have to be decoded.
 """
 
 from typing import Any, cast
@@ -14,10 +14,10 @@ from django.db import models
 
 
 class Session(AbstractBaseSession):
-    """A session; it goes with the person whose it is."""
+    """A session, which is deleted with its user."""
 
-    # The database does not check it: a login at the very moment in which the account is deleted
-    # would fail again and again, as Django takes it for a key that is in use.
+    # Without a constraint in the database: if the account were deleted during a login, Django would
+    # try that again and again, as it takes the error for a session key in use.
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL,
         null=True,
@@ -28,25 +28,23 @@ class Session(AbstractBaseSession):
     )
 
     class Meta(AbstractBaseSession.Meta):
-        # Nobody has a page for these.
+        # There is no page for sessions.
         default_permissions = ()
 
     @classmethod
     def get_session_store_class(cls) -> type["SessionStore"]:
-        """Return the store that reads and writes them."""
         return SessionStore
 
 
 class SessionStore(db.SessionStore):
-    """Django's own store, on our table; `SESSION_ENGINE` names this module."""
+    """Django's own store on our table. `SESSION_ENGINE` names this module."""
 
     @classmethod
     def get_model_class(cls) -> type[Session]:
-        """Return the table."""
         return Session
 
     def create_model_instance(self, data: dict[str, Any]) -> Session:
-        """Return the row for a session, with who is logged in by it."""
+        """Return the row of a session, with its user."""
         row = cast("Session", super().create_model_instance(data))
         row.user_id = int(data[SESSION_KEY]) if SESSION_KEY in data else None
         return row

@@ -1,4 +1,4 @@
-"""What the admin calls itself, and its front page."""
+"""The admin's titles and its index page."""
 
 from django.contrib import admin
 

@@ -1,9 +1,7 @@
-"""The project's own app: commands that concern all of Tidy."""
+"""The project as a Django app, for its commands, templates and static files."""
 
 from django.apps import AppConfig
 
 
 class ProjectConfig(AppConfig):
-    """Holds no models; gives `manage.py` the project's own commands."""
-
     name = "project"

@@ -1,7 +1,7 @@
-"""Reads the environment: which values a setting accepts, and `manage.py dev`'s own `.env`.
+"""Reads settings from the environment, and writes the `.env` of `manage.py dev`.
 
-An error names the variable and what is wrong with it; it never repeats an address, which may hold
-a password.
+An error names the variable and says what is wrong with its value. It never repeats an address,
+which may hold a password.
 """
 
 import os
@@ -14,70 +14,65 @@ from django.core.management.utils import get_random_secret_key
 from environs import EnvValidationError, ValidationError
 
 SQLITE_OPTIONS = {
-    # Take the write lock when a transaction begins. A transaction that reads first and then wants
-    # to write cannot wait for the lock on SQLite: it fails at once, whatever the timeout.
+    # Take the write lock when a transaction begins. On SQLite, a transaction that reads first and
+    # writes later cannot wait for that lock: it fails at once, whatever the time-out.
     "transaction_mode": "IMMEDIATE",
     "timeout": 20,
     "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
 }
 
-#: For libpq. Nothing else ends a wait for a server that is gone without a word, as after a cut
-#: network: no time limit reaches a thread that waits there.
+#: For libpq. Nothing else ends the wait for a server that has gone silent, as when the network is
+#: cut: an actor's time limit cannot interrupt a thread that waits in libpq.
 POSTGRESQL_OPTIONS = {
     "connect_timeout": 5,  # seconds
-    # A silent connection is asked after 10 s whether it is still there, and given up after 15 more.
+    # A silent connection is probed after 10 s and dropped 15 s later.
     "keepalives": 1,
     "keepalives_idle": 10,  # seconds
     "keepalives_interval": 5,  # seconds
     "keepalives_count": 3,
-    # The same where something was sent and nobody confirms it.
+    # The same for data that was sent and is not acknowledged.
     "tcp_user_timeout": 20_000,  # milliseconds
 }
-#: How long (ms) a statement waits for a lock, unless its transaction says otherwise.
-LOCK_TIMEOUT = 10_000
+#: How long a statement waits for a lock, unless its transaction sets another time-out.
+LOCK_TIMEOUT_MILLISECONDS = 10_000
 
 
 def known_time_zone(value: str) -> None:
-    """Refuse a name that the tz database does not have."""
     try:
         ZoneInfo(value)
     except (KeyError, ValueError, OSError) as error:
-        raise ValidationError(f"{value!r} is no time zone such as Europe/Berlin.") from error
+        raise ValidationError(f"{value!r} is not a time zone such as Europe/Berlin.") from error
 
 
 def broker_address(value: str) -> None:
-    """Refuse an address that a Redis client cannot use."""
     if not value.startswith(("redis://", "rediss://", "unix://")):
         raise ValidationError("must begin with redis://, rediss:// or unix://.")
     try:
-        redis.ConnectionPool.from_url(value)  # Reads it; does not connect.
+        redis.ConnectionPool.from_url(value)  # Parses it; does not connect.
     except ValueError as error:
-        raise ValidationError("is not an address that can be read.") from error
+        raise ValidationError("is not a valid address.") from error
 
 
 def database_from(url: str) -> dj_database_url.DBConfig:
-    """Turn a database address into an entry of Django's DATABASES.
+    """Return an entry of Django's DATABASES, or raise ValidationError.
 
     Args:
         url: `postgresql://user:password@host:port/name` or `sqlite:////absolute/path`.
-
-    Raises:
-        ValidationError: the address is neither PostgreSQL's nor SQLite's, or cannot be read.
     """
     if not url.startswith(("postgres://", "postgresql://", "sqlite://")):
         raise ValidationError("must begin with postgresql:// or sqlite://.")
     try:
         database = dj_database_url.parse(url)
     except ValueError as error:
-        raise ValidationError("is not an address that can be read.") from error
+        raise ValidationError("is not a valid address.") from error
     if database["ENGINE"].endswith("sqlite3"):
         options = {**SQLITE_OPTIONS, **database.get("OPTIONS", {})}
         return {**database, "ENGINE": "project.sqlite", "OPTIONS": options}
-    # A worker or web thread keeps its connection for a minute; it is checked before it is used
-    # again, so a restarted database costs no failed request.
+    # A thread of a worker or the web keeps its connection for a minute. The connection is checked
+    # before it is used again, so a restart of the database fails no request.
     options = {**POSTGRESQL_OPTIONS, **database.get("OPTIONS", {})}
-    # Of two, the server heeds the latter: the address's own.
-    ours = f"-c lock_timeout={LOCK_TIMEOUT}"
+    # If an option is set twice, the last value counts: the address's own.
+    ours = f"-c lock_timeout={LOCK_TIMEOUT_MILLISECONDS}"
     options["options"] = " ".join(filter(None, [ours, options.get("options")]))
     return {**database, "CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True, "OPTIONS": options}
 
@@ -90,26 +85,19 @@ def complaint(error: ValueError) -> str:
     return str(error)
 
 
-def write_development_env(path: Path) -> bool:
-    """Write the `.env` of a development checkout, unless there is one.
+def write_development_env(path: Path) -> None:
+    """Write the `.env` of a development checkout, for its owner alone, unless it exists.
 
-    It turns DEBUG on and holds a secret key of its own, so that `manage.py shell` and the other
-    commands work beside `manage.py dev` without anything to type.
-
-    Args:
-        path: the file to write; only its owner may read it.
-
-    Returns:
-        Whether the file was written.
+    It turns DEBUG on and holds a random secret key, so that `manage.py shell` and the other
+    commands need no settings either.
     """
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
-        return False
+        return
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(
             "# Written by `manage.py dev` for this checkout; .env.example names every setting.\n"
             "DJANGO_DEBUG=true\n"
             f"DJANGO_SECRET_KEY='{get_random_secret_key()}'\n"
         )
-    return True

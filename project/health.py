@@ -1,7 +1,7 @@
-"""Answers the probes `/livez` and `/readyz` of whoever runs Tidy (an orchestrator, a balancer).
+"""Answers the health probes `/livez` and `/readyz` of an orchestrator or a load balancer.
 
-They are a middleware, not views: a probe comes by IP address and plain HTTP, which host checks and
-the redirect to HTTPS would refuse.
+This is a middleware, not a view: a probe comes by IP address and plain HTTP, which the host check
+and the redirect to HTTPS would refuse.
 """
 
 from collections.abc import Callable
@@ -19,19 +19,7 @@ from tasks.engine.management.migrated import check_migrated
 logger = structlog.get_logger(__name__)
 
 
-def is_migrated() -> bool:
-    """Say whether all migrations that this version brings have been applied."""
-    try:
-        check_migrated()
-    except CommandError as error:
-        logger.warning("not ready", failing="database", reason=str(error))
-        return False
-    return True
-
-
 class HealthMiddleware:
-    """Answer the health probes; hand every other request on."""
-
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
         self.migrated = False
@@ -47,18 +35,17 @@ class HealthMiddleware:
         return self.get_response(request)
 
     def ready(self) -> HttpResponse:
-        """Say whether this process reaches all it needs: 200, or 503 naming what it does not.
-
-        The reasons go to the log, not to whoever asks.
-        """
+        """Answer 200, or 503 with what this process cannot reach; the log has the reasons."""
         failing = []
         try:
-            connection.ensure_connection()
             with connection.cursor() as cursor:
                 cursor.execute("SELECT 1")
-            self.migrated = self.migrated or is_migrated()
             if not self.migrated:
-                failing.append("database: lacks migrations")
+                check_migrated()
+            self.migrated = True
+        except CommandError as error:
+            logger.warning("not ready", failing="database", reason=str(error))
+            failing.append("database: lacks migrations")
         except DatabaseError as error:
             logger.warning("not ready", failing="database", reason=str(error))
             failing.append("database: cannot be reached")

@@ -1,27 +1,24 @@
-"""Settings of Tidy: the only settings module, configured through the environment.
+"""Tidy's only settings module, configured through the environment.
 
-Every variable is named in `.env.example`. A value that is wrong, or missing where it must not be,
-stops the program with one line that names it. Any variable can be read from a file instead, by
-giving the file's path in NAME_FILE (as container secrets do).
+`.env.example` lists every variable. An invalid value, or a missing one that is required, stops the
+program with one line that names it. Any variable can be read from a file instead, whose path is
+given in NAME_FILE (for container secrets).
 """
 
-import os
 from pathlib import Path
 from urllib.parse import quote
 
-import redis
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.csp import CSP
-from dramatiq.results import Results
 from environs import FileAwareEnv, validate
 
 from project.environment import broker_address, complaint, database_from, known_time_zone
-from project.logging import logging_config
-from tasks.engine.runs.result_backend import ResultBackend
+from project.log_config import logging_config
+from tasks.engine.conf import dramatiq_broker
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
-#: What belongs to this machine alone: the SQLite database and the embedded broker's files.
+#: This machine's own data: the SQLite database and the embedded broker's files.
 VAR_DIR = BASE_DIR / "var"
 
 #: Where `manage.py dev` runs its embedded Valkey when REDIS_URL is unset.
@@ -35,7 +32,7 @@ env.add_parser("database_url", database_from)
 try:
     DEBUG = env.bool("DJANGO_DEBUG", False)
     SECRET_KEY = env.str("DJANGO_SECRET_KEY", validate=validate.Length(min=1))
-    # Without DEBUG, nothing is assumed: what is not said stops the program here.
+    # Without DEBUG there are no defaults: a missing value stops the program here.
     if DEBUG:
         ALLOWED_HOSTS = env.list("DJANGO_ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
         VAR_DIR.mkdir(exist_ok=True)
@@ -68,7 +65,7 @@ except ValueError as error:
 # Django
 
 INSTALLED_APPS = [
-    # First: its templates take the place of the admin's own.
+    # First: its templates replace the admin's own.
     "project",
     "django.contrib.admin",
     "django.contrib.auth",
@@ -78,7 +75,7 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "django.contrib.humanize",
     "django_htmx",
-    # Before `tasks`: it builds the broker that the actors register with.
+    # Before `tasks`: it creates the broker that the actors register with.
     "django_dramatiq",
     "accounts",
     "todos",
@@ -87,7 +84,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    # First, so that a probe by IP address and plain HTTP is answered.
+    # First: a probe comes by IP address and plain HTTP.
     "project.health.HealthMiddleware",
     "django.middleware.security.SecurityMiddleware",
     *([] if DEBUG else ["whitenoise.middleware.WhiteNoiseMiddleware"]),
@@ -121,7 +118,7 @@ TEMPLATES = [
 
 AUTH_USER_MODEL = "accounts.User"
 SESSION_ENGINE = "accounts.sessions"
-# Such messages may quote a title: they wait in the visitor's browser alone, not in the database.
+# A message may quote a todo's title: keep it in the visitor's browser, out of the database.
 MESSAGE_STORAGE = "django.contrib.messages.storage.cookie.CookieStorage"
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
@@ -165,55 +162,20 @@ SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS
 SECURE_HSTS_PRELOAD = HTTPS
 SESSION_COOKIE_SECURE = HTTPS
 CSRF_COOKIE_SECURE = HTTPS
-# gunicorn speaks plain HTTP: with HTTPS on, a proxy that ends TLS stands before it and sets this
-# header itself, whatever the visitor sent.
+# gunicorn speaks plain HTTP. With HTTPS on, the proxy in front of it ends TLS and overwrites this
+# header, whatever the visitor sent.
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
 X_FRAME_OPTIONS = "DENY"
 
 
 # Background work
 
-#: A worker is woken when there is something to do (`tasks/engine/broker/waking.py`); it polls only
-#: this often (ms). Dramatiq reads the variable from its environment, which `rundramatiq` passes on.
-os.environ.setdefault("dramatiq_worker_timeout", "1000")
+#: The default schedules, in addition to the engine's own.
+TASKS_SCHEDULES = "tasks.schedules.SCHEDULES"
 
-#: Actors live in `actors.py`. Our app is itself called `tasks`, the name django-dramatiq looks for.
+#: The modules with actors; by default django-dramatiq looks for `tasks.py`.
 DRAMATIQ_AUTODISCOVER_MODULES = ["actors"]
-# It brings a task of its own, for a table that we do not fill.
+# It has a task of its own, for a table that we do not fill.
 DRAMATIQ_IGNORED_MODULES = ["django_dramatiq.tasks"]
 
-#: How long a result is kept for whoever asks (ms).
-RESULT_TTL = 24 * 60 * 60 * 1000
-
-DRAMATIQ_BROKER = {
-    "BROKER": "tasks.engine.broker.waking.WakingBroker",
-    "OPTIONS": {
-        "url": REDIS_URL,
-        # What a dead worker had fetched goes back to the queue after this time (ms), in a
-        # maintenance pass, which any command sets off with this chance in a million. By Dramatiq's
-        # own 1,000, messages would wait for minutes.
-        "heartbeat_timeout": TASKS_LIVENESS_SECONDS * 1000,
-        "maintenance_chance": 200_000,
-    },
-    # This list replaces Dramatiq's own. "After" hooks run in reverse order: the clock of the time
-    # limit stops first, then the ledger says how the run ended, then the result is stored; database
-    # connections are closed last.
-    "MIDDLEWARE": [
-        "django_dramatiq.middleware.DbConnectionsMiddleware",
-        "dramatiq.middleware.AgeLimit",
-        "dramatiq.middleware.ShutdownNotifications",
-        "dramatiq.middleware.Callbacks",
-        "dramatiq.middleware.Pipelines",
-        "tasks.engine.worker.middleware.UnrecordedRetries",
-        Results(
-            backend=ResultBackend(
-                # Waiting for a result blocks on the socket, so its time-out must outlast the wait;
-                # by default redis-py gives up after 5 seconds.
-                client=redis.Redis.from_url(REDIS_URL, socket_timeout=60)
-            ),
-            result_ttl=RESULT_TTL,
-        ),
-        "tasks.engine.worker.middleware.RunLedger",
-        "dramatiq.middleware.TimeLimit",
-    ],
-}
+DRAMATIQ_BROKER = dramatiq_broker(REDIS_URL, liveness_seconds=TASKS_LIVENESS_SECONDS)

@@ -1,4 +1,4 @@
-"""The WSGI application, for gunicorn and other servers."""
+"""The WSGI application."""
 
 import os
 

@@ -1,17 +1,19 @@
-"""The names that background tasks go by on the wire."""
+"""The names of tasks in messages."""
 
 from enum import StrEnum
 
 
 class TaskName(StrEnum):
-    """What a message asks for.
+    """Which task a message asks for.
 
-    A name is for ever: messages of an older version may still wait in a queue. The actor's function
-    is its name with an underscore.
+    A name never changes: messages of an earlier version may still wait in a queue. The function of
+    an actor is called as its task, with an underscore.
     """
 
+    # The engine's own, as `tasks/engine/actors.py` names them.
     PING = "ping"
+    RUNS_PRUNE = "runs.prune"
+
     TODO_CLEANUP = "todo.cleanup"
     TODO_PURGE = "todo.purge"
     TODO_RESTORE = "todo.restore"
-    RUNS_PRUNE = "runs.prune"

@@ -1,4 +1,4 @@
-"""The admin as staff see it: who is logged in, and what a page holds."""
+"""The admin as staff see it: who is logged in, and what is on a page."""
 
 import re
 from html.parser import HTMLParser
@@ -13,7 +13,7 @@ HOSTILE = "<script>alert(1)</script>\"'></a></td>\u202e{{ 7 }}".ljust(200, "x")
 
 
 def log_in_staff(client: Client, *permissions: str) -> User:
-    """Log a member of staff in, who may do no more than these, such as `view_todo`."""
+    """Log in a member of staff who has these permissions alone, such as `view_todo`."""
     staff = User.objects.create_user("staff", is_staff=True)
     found = Permission.objects.filter(codename__in=permissions)
     assert found.count() == len(permissions)
@@ -39,7 +39,7 @@ class Page(HTMLParser):
         self.close()
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Take note of rows, cells and whatever is inline."""
+        """Collect rows and cells, and note what is inline."""
         given = dict(attrs)
         if tag == "table":
             self._in_list = given.get("id") == "result_list"
@@ -54,11 +54,9 @@ class Page(HTMLParser):
         self.blocked += [f"<{tag} {name}>" for name in given if name.startswith("on")]
 
     def handle_endtag(self, tag: str) -> None:
-        """Notice the end of the list."""
         if tag == "table":
             self._in_list = False
 
     def handle_data(self, data: str) -> None:
-        """Collect the text of a cell."""
         if self._in_list and self.rows and self.rows[-1]:
             self.rows[-1][-1] += data.strip()

@@ -35,13 +35,13 @@ def new_todo(user: User, **fields: Any) -> Todo:
 
 
 def give(user: User, *, completed: int, open_: int = 0) -> None:
-    """Give a person todos, done and open ones in turn."""
+    """Give a person completed and open todos, in turn as long as both last."""
     both = min(completed, open_)
     give_each(user, [False, True] * both + [True] * (completed - both) + [False] * (open_ - both))
 
 
 def give_each(user: User, done: Iterable[bool]) -> None:
-    """Give a person a todo for each, which is done or open."""
+    """Give a person one todo for each value: completed if it is true, open if not."""
     Todo.objects.bulk_create(
         Todo(user=user, title=f"Todo {number}", completed_at=LONG_AGO if is_done else None)
         for number, is_done in enumerate(done)
@@ -74,7 +74,7 @@ def trash(
 
 
 def new_trash(user: User, *, each: int, **fields: Any) -> None:
-    """Write so many trashed todos of a person's at once, without any having been there before."""
+    """Write `each` trashed todos of a person at once, straight into the trash."""
     last = TrashedTodo.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
     values = {"title": "Gone", "trash_days": 30, **fields}
     TrashedTodo.objects.bulk_create(
@@ -83,7 +83,7 @@ def new_trash(user: User, *, each: int, **fields: Any) -> None:
 
 
 def new_runs(count: int, state: State = State.SUCCEEDED, **values: Any) -> list[TaskRun]:
-    """Write runs of the cleanup that a schedule has asked for, in some state."""
+    """Write runs of the cleanup, as a schedule starts them, in this state."""
     return new_run_each([values] * count, state)
 
 
@@ -103,7 +103,7 @@ def new_run_each(
 
 
 def new_run(state: State = State.SUCCEEDED, **values: Any) -> TaskRun:
-    """Write one run; see `new_runs`. What the database has filled in is there."""
+    """Write one run as `new_runs` does, and read back what the database has filled in."""
     (run,) = new_runs(1, state, **values)
     return TaskRun.objects.get(pk=run.pk)
 
@@ -111,12 +111,12 @@ def new_run(state: State = State.SUCCEEDED, **values: Any) -> TaskRun:
 def new_process(
     kind: ProcessKind = ProcessKind.WORKER, *, silent_for: int = 0, **values: Any
 ) -> Process:
-    """Write a process that was last heard of so many seconds ago."""
+    """Write a process whose last heartbeat was `silent_for` seconds ago."""
     defaults = {"host": "here", "pid": 1, "seen_at": Now() - timedelta(seconds=silent_for)}
     return Process.objects.create(kind=kind, **{**defaults, **values})
 
 
 def swept_by(run: TaskRun, user: User) -> int:
-    """Have a run have swept a todo of a person's away; return its id."""
+    """Put a todo into a person's trash as if this run had swept it; return its id."""
     (pk,) = trash(user, "Done", run_id=run.pk, trashed_at=run.created_at)
     return pk

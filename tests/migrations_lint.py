@@ -19,7 +19,7 @@ from django.db.migrations.operations.base import Operation
 from django.db.migrations.state import ProjectState
 from django.db.models import Field
 
-APPS = ("accounts", "todos", "tasks")
+APPS = ("accounts", "todos", "tasks", "tidy_tasks")
 
 #: What is done all the same: the migration, then what is found there, and why it is no harm.
 ACCEPTED: Mapping[str, Mapping[str, str]] = {

@@ -246,6 +246,12 @@ def touched_at(file: Path) -> float:
         return 0.0
 
 
+def without_log(text: str) -> str:
+    """Return what a command has written beside its log lines."""
+    lines = text.splitlines(keepends=True)
+    return "".join(line for line in lines if not line.startswith("timestamp="))
+
+
 def wait_until(
     condition: Callable[[], bool], *, seconds: float, otherwise: Callable[[], str]
 ) -> None:

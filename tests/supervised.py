@@ -8,28 +8,24 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from project.reaper import is_running
+from project.dev.reaper import is_running
 from tests.checkout import ROOT
 from tests.processes import Process, wait_until
 
 #: Runs the programs that its arguments give as pairs of name and Python code.
 RUNNER = """
-import asyncio, os, sys
-from project import child
-from project.child import Program
-from project.supervisor import Supervisor
-child.FIRST_PAUSE = float(os.environ.get("FIRST_PAUSE", "0.1"))
-pairs = list(zip(sys.argv[1::2], sys.argv[2::2]))
+import os, sys
+from project.dev import program
+from project.dev.supervisor import supervise
+program.GRACE_SECONDS = 4
+program.PAUSE_SECONDS = float(os.environ.get("PAUSE_SECONDS", "0.1"))
 programs = [
-    Program(name=name, command=[sys.executable, "-c", code], grace=4) for name, code in pairs
+    program.Program(name, [sys.executable, "-c", code])
+    for name, code in zip(sys.argv[1::2], sys.argv[2::2])
 ]
 def write(name, line):
     print(f"{name}| {line}", flush=True)
-async def main():
-    await Supervisor(programs, write=write, environment=os.environ).run(
-        when_up=lambda: print("all up", flush=True)
-    )
-asyncio.run(main())
+supervise(programs, write=write, when_up=lambda: print("all up", flush=True))
 print("left in order", flush=True)
 """
 
@@ -43,13 +39,6 @@ def stop(*_):
 signal.signal(signal.SIGTERM, stop)
 print("ready", flush=True)
 time.sleep(60)
-"""
-STUBBORN = """
-import signal, time
-signal.signal(signal.SIGTERM, lambda *_: print("not yet", flush=True))
-print("ready", flush=True)
-while True:
-    time.sleep(1)
 """
 IGNORES = """
 import signal, time

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from django.db import connection
 from django.utils import timezone
 
-#: How far apart the two may be before nothing is swept or deleted for good.
+#: If the two are further apart, nothing is swept or deleted for good.
 MOST_APART = timedelta(hours=1)
 
 
@@ -30,9 +30,8 @@ def database_now() -> datetime:
 def trusted_now() -> datetime:
     """Return the database's time, if this host agrees with it.
 
-    By a clock that is wrong, todos would be swept before their time, or stamped such that the next
-    purge takes them: what is deleted for good does not come back. Of two, which one is wrong cannot
-    be told from here.
+    By a wrong clock, todos would be swept too early, or get a time at which the next purge deletes
+    them for good. Which of the two clocks is wrong, nobody can tell from here.
 
     Raises:
         ClocksDisagree: they are more than MOST_APART apart.

@@ -1,8 +1,8 @@
-"""Todos, and the trash that they leave for."""
+"""Todos and the trash."""
 
 from collections.abc import Collection
-from datetime import datetime, timedelta
-from typing import Any, Self
+from datetime import date, datetime, timedelta
+from typing import Any, Self, TypedDict
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error
@@ -14,10 +14,10 @@ from django.db.models.functions import Coalesce, Now
 from accounts.models import User
 from todos.functions import DaysBefore
 
-#: How long (days) a todo that came back from the trash stays at the least, once it is completed.
+#: The least number of days that a restored todo stays on the list, even if it is completed.
 KEEP_RESTORED_DAYS = 7
 
-#: How long (days) the trash keeps what a version put there that did not say.
+#: The retention, in days, of todos from a version that did not yet store it.
 DEFAULT_TRASH_DAYS = 30
 
 
@@ -25,33 +25,28 @@ class TodoQuerySet(models.QuerySet["Todo"]):
     """Query vocabulary for todos."""
 
     def open(self) -> Self:
-        """Those still to be done."""
         return self.filter(completed_at__isnull=True)
 
     def completed(self) -> Self:
-        """Those that are done.
-
-        By `completed_at`, not `is_completed`: SQLite uses the partial index only for this form.
-        """
+        # Not by `is_completed`: SQLite uses the partial index only for this form.
         return self.filter(completed_at__isnull=False)
 
     def completed_before(self, cutoff: datetime) -> Self:
-        """Those completed earlier than `cutoff`; one completed at that very moment is not."""
+        """Todos completed earlier than `cutoff`, not at that moment."""
         return self.filter(completed_at__lt=cutoff)
 
     def due_for_cleanup(self, *, as_of: datetime, keep_days: int) -> Self:
-        """Those that the cleanup takes.
+        """Todos that the cleanup sweeps.
 
-        A todo goes when it was completed before its owner's cutoff, and the owner is active and has
-        not opted out. The cutoff is `as_of` less the owner's keep time, or `keep_days` where they
-        have none of their own. One that came back from the trash must have done so before that
-        cutoff as well, and KEEP_RESTORED_DAYS ago.
+        A todo is swept when it was completed before its owner's cutoff, and the owner is active and
+        has not opted out. The cutoff is `as_of` less the owner's keep time, or less `keep_days` if
+        they have none. A restored todo must also have been restored before that cutoff, and at
+        least KEEP_RESTORED_DAYS ago.
 
-        The few owners whom the site's rule alone does not describe are looked up, and what they
-        wish instead; everyone else's todos are not joined to their owners at all. It is written
-        such that PostgreSQL, whatever its statistics say, goes through the todos in the order of
-        their ids and looks their owners up in hash tables of those few. A join would be as fast
-        where the planner gets it right, and takes twice as long where it does not.
+        The query looks up only the few owners to whom the site's rule alone does not apply; it does
+        not join other people's todos to their owners. Whatever its statistics say, PostgreSQL reads
+        the todos in the order of their ids and looks up owners in hash tables of those few. A join
+        would be as fast if the planner got it right, and twice as slow if not.
 
         Args:
             as_of: the moment that keep times are counted back from.
@@ -61,28 +56,29 @@ class TodoQuerySet(models.QuerySet["Todo"]):
         with_own_rule = exceptions.taking_part().filter(keep_completed_days__isnull=False)
         over = with_own_rule.alias(cutoff=DaysBefore(as_of, "keep_completed_days")).filter(
             Q(cutoff__gt=OuterRef("completed_at")),
-            # Of a todo that never was in the trash, the same again.
+            # For a todo that never was in the trash, this repeats the line above.
             Q(cutoff__gt=Coalesce(OuterRef("restored_at"), OuterRef("completed_at"))),
         )
         site_rule = Q(~Exists(exceptions))
         if keep_days:
             cutoff = as_of - timedelta(days=keep_days)
             site_rule &= Q(completed_at__lt=cutoff) & restored_before(cutoff)
-        # The first `Exists` spares most of the others' todos the second, which looks up each.
+        # The first `Exists` spares most todos of other people the second, which looks up each.
         own_rule = Exists(with_own_rule) & Exists(over)
         restorable = restored_before(as_of - timedelta(days=KEEP_RESTORED_DAYS))
         return self.completed_before(as_of).filter(restorable, site_rule | own_rule)
 
 
 def restored_before(cutoff: datetime) -> Q:
-    """Say of a todo that it did not come back from the trash after `cutoff`, or never."""
+    """Return the condition that a todo was restored before `cutoff`, or never."""
     return Q(restored_at__isnull=True) | Q(restored_at__lt=cutoff)
 
 
 class TodoFields(models.Model):
-    """What a todo holds, on the list and in the trash.
+    """The fields of a todo, on the list and in the trash.
 
-    A field that is added here is in both, and moves between them with no further ado.
+    A new field needs a default here and a migration. It then moves to the trash and back with its
+    todo, and `TodoService.create` and `edit` accept it.
     """
 
     title = models.CharField(max_length=200, validators=[ProhibitNullCharactersValidator()])
@@ -101,10 +97,26 @@ class TodoFields(models.Model):
         return self.title
 
 
-class Todo(TodoFields):
-    """Something a person wants to get done.
+class TodoDetails(TypedDict, total=False):
+    """The types of what `TodoService` accepts besides a title.
 
-    Nothing may point a foreign key here, and no delete signal may listen: either makes Django load
+    A new field works without being named here; naming it lets mypy check calls that pass it.
+    """
+
+    description: str
+    due_on: date | None
+
+
+class TodoValues(TodoDetails, total=False):
+    """The types of all that `TodoService.edit` accepts."""
+
+    title: str
+
+
+class Todo(TodoFields):
+    """A todo on its owner's list.
+
+    No foreign key may point here and no signal may listen to deletions: either makes Django load
     every row that it deletes, which takes many times as long.
     """
 
@@ -131,7 +143,7 @@ class Todo(TodoFields):
             ),
         ]
         indexes = [
-            # The sweep walks this one, so its cost follows the completed todos, not the table.
+            # For the sweep: its cost follows the number of completed todos, not of all.
             models.Index(
                 name="todos_todo_completed_id",
                 fields=["id"],
@@ -141,65 +153,71 @@ class Todo(TodoFields):
 
     @classmethod
     def stored_fields(cls) -> "Collection[Field[Any, Any]]":
-        """Return what has to be kept of a todo to bring it back as it was."""
+        """Return the fields that the trash must keep to restore a todo as it was."""
         return [field for field in cls._meta.concrete_fields if not field.generated]
+
+    @classmethod
+    def editable_fields(cls) -> set[str]:
+        """Return the names of the fields that people edit, without those that have own verbs."""
+        editable = {field.name for field in cls._meta.concrete_fields if field.editable}
+        return editable - {"id", "user", "completed_at"}
 
 
 class TrashedTodoQuerySet(models.QuerySet["TrashedTodo"]):
     """Query vocabulary for the trash."""
 
     def trashed_before(self, cutoff: datetime) -> Self:
-        """Those that came here earlier than `cutoff`."""
+        """Todos moved here earlier than `cutoff`."""
         return self.filter(trashed_at__lt=cutoff)
 
     def past_promise(self, *, as_of: datetime, trash_days: int) -> Self:
-        """Those that have been here for as long as the site keeps them.
+        """Todos that have been here for as long as the site promised.
 
-        That is as many days as it promised when they came, or does now if that is more: whoever
-        shortens the time, or switches the trash off, takes nothing away that is still here.
+        What counts is the number of days at the time of the move, or the present one if it is
+        higher: shortening the time, or switching the trash off, deletes nothing early.
 
         Args:
             as_of: the moment that the days are counted back from.
-            trash_days: how many it promises now.
+            trash_days: the present number of days.
         """
-        # The first condition is for the index.
+        # The index serves the first condition.
         old = self.trashed_before(as_of - timedelta(days=trash_days))
         return old.filter(trashed_at__lt=DaysBefore(as_of, "trash_days"))
 
     def swept(self) -> Self:
-        """Those that a cleanup took, not a person."""
+        """Todos removed by a cleanup, not by a person."""
         return self.filter(run_id__isnull=False)
 
     def swept_by(self, run_id: int) -> Self:
-        """Those that one run of the cleanup took."""
+        """Todos removed by one run of the cleanup."""
         return self.filter(run_id=run_id)
 
     def last_run(self) -> int | None:
-        """Return the id of the cleanup that took any of them last; None if none did."""
+        """Return the id of the last run that removed any of them; None if none did."""
         return self.swept().order_by("-trashed_at").values_list("run_id", flat=True).first()
 
     def with_owner(self) -> Self:
-        """Those whose owner there still is."""
+        """Todos whose owner still exists."""
         return self.filter(Exists(User.objects.filter(pk=OuterRef("user_id"))))
 
     def without_owner(self) -> Self:
-        """Those whose owner is gone, past the code that takes the trash with them."""
+        """Todos whose owner was deleted without Django, which would have deleted the todos too."""
         return self.exclude(Exists(User.objects.filter(pk=OuterRef("user_id"))))
 
-    def with_taken_id(self) -> Self:
-        """Those whose number another todo has got meanwhile, as an import may give it one."""
+    def with_id_in_use(self) -> Self:
+        """Todos whose id another todo has been given meanwhile, by an import for example."""
         return self.filter(Exists(Todo.objects.filter(pk=OuterRef("pk"))))
 
 
 class TrashedTodo(TodoFields):
-    """A todo that was swept or deleted, until it comes back or is purged.
+    """A todo that was swept or deleted, until it is restored or purged.
 
-    It has the primary key that it had on the list.
+    It keeps its primary key.
     """
 
     id = models.BigIntegerField(primary_key=True, editable=False)
-    # The database does not check it: that would make the move take half as long again. Whoever
-    # deletes a user through Django takes their trash along, after their todos.
+    # Without a constraint in the database, which would slow the move down by half. When a user is
+    # deleted through Django, their todos and then their trash are deleted with them.
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL,
         on_delete=models.CASCADE,
@@ -228,14 +246,14 @@ class TrashedTodo(TodoFields):
     objects = TrashedTodoQuerySet.as_manager()
 
     class Meta:
-        # Nobody adds to the trash, edits it or deletes single rows from it by hand. To start a
-        # purge is a permission of its own: nothing brings back what it takes.
+        # Nobody adds to the trash, edits it or deletes single rows by hand. Starting a purge is a
+        # permission of its own: purged todos cannot be restored.
         default_permissions = ("view", "restore", "purge")
         indexes = [
             models.Index(name="todos_trash_run", fields=["run_id", "id"]),
-            # The purge walks this one.
+            # For the purge.
             models.Index(name="todos_trash_trashed_at", fields=["trashed_at"]),
-            # For the deletion of whoever deleted them. Costs the cleanup nothing.
+            # For the deletion of the user who deleted them. It costs the cleanup nothing.
             models.Index(
                 name="todos_trash_by",
                 fields=["trashed_by"],
@@ -245,7 +263,7 @@ class TrashedTodo(TodoFields):
 
     @classmethod
     def check(cls, **kwargs: Any) -> list[CheckMessage]:
-        """Check that the trash holds all there is to a todo."""
+        """Check that the trash has every field that a todo stores."""
         here = {field.attname for field in cls._meta.concrete_fields}
         return super().check(**kwargs) + [
             Error(

@@ -1,95 +1,95 @@
 """What can be done with todos: the only code that writes to them.
 
-Every verb on one todo names its owner, and somebody else's todo is simply not found.
+Every verb on one todo names its owner, and raises `TodoNotFound` if that person has no such todo.
+
+The verbs on very many todos share some arguments: `batch_size`, the todos of one transaction,
+instead of what suits the database; `on_batch`, called after each batch with the checkpoint; and
+`store`, which keeps the checkpoint so that the work can continue (by default nothing does). They
+raise `OutOfBounds` if a number is not accepted; `sweep` and `purge` raise `ClocksDisagree` if this
+host's clock and the database's are too far apart.
 """
 
-from datetime import date, datetime
-from typing import Any
+from datetime import datetime
+from typing import Unpack
 
 from django.db import transaction
 
 from accounts.models import User
-from todos.bounds import (
-    MAX_BATCH_SIZE,
-    MAX_KEEP_DAYS,
-    MAX_TRASH_DAYS,
-    check_id,
-    check_moment,
-    check_number,
-)
-from todos.clock import trusted_now
-from todos.functions import CurrentTime
-from todos.models import Todo, TodoQuerySet, TrashedTodo, TrashedTodoQuerySet
-from todos.rows import Rows
-from todos.sweep import Sweep, SweepReport
-from todos.trash import (
+from todos.bounds import MAX_BATCH_SIZE, check_number, check_purge, check_sweep
+from todos.bulk.checkpoint import OnBatch
+from todos.bulk.keys import ID, Position
+from todos.bulk.runner import run
+from todos.bulk.sql import Rows
+from todos.bulk.store import CheckpointStore, InMemoryStore
+from todos.bulk.sweep import Sweep, SweepReport
+from todos.bulk.trash import (
     Deletion,
     Purge,
     PurgeReport,
     Restore,
     RestoreReport,
-    bring_back,
-    throw_away,
+    move_to_trash,
+    restore,
 )
-from todos.walk import Checkpoint, InMemory, OnBatch
+from todos.clock import trusted_now
+from todos.functions import CurrentTime
+from todos.models import (
+    Todo,
+    TodoDetails,
+    TodoQuerySet,
+    TodoValues,
+    TrashedTodo,
+    TrashedTodoQuerySet,
+)
 
 
 class TodoError(Exception):
-    """What a verb of `TodoService` raises when it cannot be done."""
+    """A verb of `TodoService` cannot be done."""
 
 
 class TodoNotFound(TodoError):  # noqa: N818  (named like Django's own ObjectDoesNotExist)
-    """The person has no such todo: it never was, it is somebody else's, or it has been deleted."""
+    """The person has no such todo: it never existed, is somebody else's, or has been deleted."""
 
 
 class TodoService:
     """The verbs of todos."""
 
     @staticmethod
-    def create(
-        *, user: User, title: str, description: str = "", due_on: date | None = None
-    ) -> Todo:
-        """Give a person a new, open todo.
+    def create(*, user: User, title: str, **details: Unpack[TodoDetails]) -> Todo:
+        """Create an open todo; fields that are not given get their default.
 
         Raises:
-            ValidationError: naming each field that is wrong, and why.
+            ValidationError: names each field that is wrong, and why.
         """
-        todo = Todo(user=user, **_cleaned(title=title, description=description, due_on=due_on))
+        todo = _todo_with({"title": title, **details})
+        todo.user = user
+        todo.clean_fields(exclude={"user"})
         todo.save(force_insert=True)
         return todo
 
     @staticmethod
-    def edit(
-        *, user: User, todo_id: int, title: str, description: str, due_on: date | None
-    ) -> Todo:
-        """Replace a todo's title, description and due date.
+    def edit(*, user: User, todo_id: int, **values: Unpack[TodoValues]) -> Todo:
+        """Replace fields of a todo; those that are not given stay as they are.
 
         Raises:
-            TodoNotFound: the person has no such todo.
-            ValidationError: naming each field that is wrong, and why; nothing is changed.
+            ValidationError: names each field that is wrong, and why; nothing is changed.
         """
-        values = _cleaned(title=title, description=description, due_on=due_on)
-        if not Todo.objects.filter(pk=todo_id, user=user).update(**values):
+        todo = _todo_with(values)
+        todo.clean_fields(exclude={field.name for field in Todo._meta.fields}.difference(values))
+        changes = {name: getattr(todo, name) for name in values}
+        if changes and not Todo.objects.filter(pk=todo_id, user=user).update(**changes):
             raise TodoNotFound
         return _get(user=user, todo_id=todo_id)
 
     @staticmethod
     def complete(*, user: User, todo_id: int) -> Todo:
-        """Mark a todo as done now; one that is done already keeps its time.
-
-        Raises:
-            TodoNotFound: the person has no such todo.
-        """
+        """Mark a todo as done now; one that is done already keeps its time."""
         TodoService.complete_selected(todos=Todo.objects.filter(pk=todo_id, user=user))
         return _get(user=user, todo_id=todo_id)
 
     @staticmethod
     def reopen(*, user: User, todo_id: int) -> Todo:
-        """Mark a todo as still to be done.
-
-        Raises:
-            TodoNotFound: the person has no such todo.
-        """
+        """Mark a todo as open."""
         TodoService.reopen_selected(todos=Todo.objects.filter(pk=todo_id, user=user))
         return _get(user=user, todo_id=todo_id)
 
@@ -105,56 +105,37 @@ class TodoService:
 
     @staticmethod
     def delete(*, user: User, todo_id: int, by: User | None = None) -> None:
-        """Delete a todo: it goes to the trash.
-
-        Args:
-            user: whose todo it is.
-            todo_id: which one.
-            by: who deletes it, if not the owner.
-
-        Raises:
-            TodoNotFound: the person has no such todo.
-        """
-        todo = Rows.of(Todo.objects.filter(pk=todo_id, user=user), key="id")
-        if not throw_away(todo, trashed_by=by or user):
+        """Move a todo to the trash; `by` is the person who deletes it, if not the owner."""
+        todo = Rows.of(Todo.objects.filter(pk=todo_id, user=user), key=ID)
+        if not move_to_trash(todo, trashed_by=by or user):
             raise TodoNotFound
 
     @staticmethod
     def delete_completed_todos(*, user: User) -> int:
-        """Clear a person's list of everything done, at their own wish; return how many went.
+        """Move a person's completed todos to the trash, at their wish; return how many.
 
-        Keep times are no matter here: they are for the cleanup that nobody asked for.
+        Keep times do not matter here: they are for the cleanup that nobody asked for.
         """
-        done = Rows.of(Todo.objects.filter(user=user).completed(), key="id")
-        return throw_away(done, trashed_by=user)
+        done = Rows.of(Todo.objects.filter(user=user).completed(), key=ID)
+        return move_to_trash(done, trashed_by=user)
 
     @staticmethod
     def delete_selected(*, todos: TodoQuerySet, by: User) -> int:
-        """Delete a selection of anybody's todos, however large; return how many went.
-
-        Args:
-            todos: without joins.
-            by: who deletes them.
-        """
-        deleted: int = Deletion(todos, by=by).run()["rows"]
-        return deleted
+        """Move any number of todos, selected without joins, to the trash; return how many."""
+        return run(Deletion(todos, by=by))
 
     @staticmethod
     def restore(*, user: User, todo_id: int) -> Todo:
-        """Bring a todo back from the trash, as it was; its keep time starts afresh.
-
-        Raises:
-            TodoNotFound: the person has no such todo in the trash.
-        """
-        trashed = Rows.of(TrashedTodo.objects.filter(pk=todo_id, user=user), key="id")
+        """Restore a todo from the trash, as it was; its keep time begins again."""
+        trashed = Rows.of(TrashedTodo.objects.filter(pk=todo_id, user=user), key=ID)
         with transaction.atomic():
-            if not bring_back(trashed):
+            if not restore(trashed):
                 raise TodoNotFound
             return _get(user=user, todo_id=todo_id)
 
     @staticmethod
     def restore_last_sweep(*, user: User) -> RestoreReport:
-        """Bring back what the last cleanup to take any of a person's todos took of theirs."""
+        """Restore a person's todos from the last cleanup that removed any of them."""
         mine = TrashedTodo.objects.filter(user=user)
         return TodoService.restore_selected(todos=mine.filter(run_id=mine.last_run()).swept())
 
@@ -163,48 +144,21 @@ class TodoService:
         *,
         todos: TrashedTodoQuerySet,
         batch_size: int | None = None,
-        on_batch: OnBatch | None = None,
-        checkpoint: Checkpoint | None = None,
+        on_batch: OnBatch[int] | None = None,
+        store: CheckpointStore | None = None,
     ) -> RestoreReport:
-        """Bring a selection of anybody's todos back from the trash, such as a whole run's.
-
-        Args:
-            todos: what to bring back; without joins.
-            batch_size: todos in one transaction, instead of what suits the database.
-            on_batch: called after each batch with how far it has come.
-            checkpoint: keeps the account, so that it can be carried on; by default nothing does.
+        """Restore todos, selected without joins, from the trash, such as all of a run's.
 
         Returns:
-            How many came back, how many of those asked for did not, and why.
+            How many were restored, how many of the selection were not, and why.
         """
         check_number("batch_size", batch_size, 1, MAX_BATCH_SIZE)
-        checkpoint = checkpoint or InMemory()
-        restore = Restore(todos)
-        account = restore.run(batch_size=batch_size, on_batch=on_batch, checkpoint=checkpoint)
-        return checkpoint.read(lambda: restore.report(account["rows"]))
+        return run(Restore(todos), store, batch_size=batch_size, on_batch=on_batch)
 
     @staticmethod
     def preview_restore(*, todos: TrashedTodoQuerySet) -> RestoreReport:
-        """Say what `restore_selected` would do now; touch nothing."""
+        """Return what `restore_selected` would report now; touch nothing."""
         return Restore(todos).preview()
-
-    @staticmethod
-    def check_restore(
-        *, run_id: int | None = None, user_id: int | None = None, since: str | None = None
-    ) -> None:
-        """Refuse what names nothing that could be brought back.
-
-        Args:
-            run_id: a cleanup.
-            user_id: a person.
-            since: a moment in ISO 8601 with a zone.
-
-        Raises:
-            ValueError: one of them is none; the text says which.
-        """
-        check_id("run_id", run_id)
-        check_id("user_id", user_id)
-        check_moment("since", since)
 
     @staticmethod
     def purge(
@@ -213,52 +167,29 @@ class TodoService:
         days: int | None = None,
         user: User | None = None,
         batch_size: int | None = None,
-        on_batch: OnBatch | None = None,
-        checkpoint: Checkpoint | None = None,
+        on_batch: OnBatch[Position] | None = None,
+        store: CheckpointStore | None = None,
     ) -> PurgeReport:
         """Delete for good what has been in the trash for long enough.
 
         Args:
-            as_of: the moment that the days are counted back from; now, if it is yet to come.
-            days: how long todos stay in the trash, whatever they were promised when they came and
-                whatever TODO_TRASH_DAYS says.
+            as_of: the moment that the days are counted back from; now, if it is in the future.
+            days: the retention; by default what was promised when a todo came, or TODO_TRASH_DAYS
+                if that is longer.
             user: purge this person's trash alone.
-            batch_size: todos in one transaction, instead of what suits the database.
-            on_batch: called after each batch with how far it has come.
-            checkpoint: keeps the account, so that it can be carried on; by default nothing does.
-
-        Raises:
-            ClocksDisagree: this host's clock and the database's are too far apart.
-            ValueError: a number is out of bounds.
         """
-        TodoService.check_purge(days=days, batch_size=batch_size)
-        checkpoint = checkpoint or InMemory()
-        as_of = min(as_of, checkpoint.read(trusted_now))
-        purge = Purge(as_of=as_of, days=days, user=user)
-        account = purge.run(batch_size=batch_size, on_batch=on_batch, checkpoint=checkpoint)
-        return purge.report(account["rows"])
+        check_purge(days=days, batch_size=batch_size)
+        store = store or InMemoryStore()
+        purge = Purge(as_of=min(as_of, store.read(trusted_now)), days=days, user=user)
+        return run(purge, store, batch_size=batch_size, on_batch=on_batch)
 
     @staticmethod
     def preview_purge(
         *, as_of: datetime, days: int | None = None, user: User | None = None
     ) -> PurgeReport:
-        """Say what `purge` with these arguments would do now; touch nothing."""
-        TodoService.check_purge(days=days)
-        purge = Purge(as_of=min(as_of, trusted_now()), days=days, user=user)
-        return purge.report(purge.count())
-
-    @staticmethod
-    def check_purge(
-        *, days: int | None = None, user_id: int | None = None, batch_size: int | None = None
-    ) -> None:
-        """Refuse numbers that a purge does not take.
-
-        Raises:
-            ValueError: one is out of bounds; the text says which.
-        """
-        check_number("days", days, 0, MAX_TRASH_DAYS)
-        check_id("user_id", user_id)
-        check_number("batch_size", batch_size, 1, MAX_BATCH_SIZE)
+        """Return what `purge` with these arguments would report now; touch nothing."""
+        check_purge(days=days)
+        return Purge(as_of=min(as_of, trusted_now()), days=days, user=user).preview()
 
     @staticmethod
     def sweep(
@@ -267,68 +198,47 @@ class TodoService:
         keep_days: int | None = None,
         batch_size: int | None = None,
         user: User | None = None,
-        on_batch: OnBatch | None = None,
-        checkpoint: Checkpoint | None = None,
+        on_batch: OnBatch[int] | None = None,
+        store: CheckpointStore | None = None,
     ) -> SweepReport:
-        """Sweep away the completed todos of everyone who takes part, once their keep time is over.
+        """Sweep the completed todos of everyone who takes part, once their keep time is over.
 
         Args:
-            as_of: the moment that keep times are counted back from. The same moment means the same
-                todos, however often and however late the sweep runs. One that is yet to come is
-                now.
+            as_of: the moment that keep times are counted back from; now, if it is in the future.
+                The same moment means the same todos, however often and however late the sweep runs.
             keep_days: instead of TODO_KEEP_COMPLETED_DAYS; people's own keep times still hold.
             batch_size: completed todos to pass in one transaction, instead of
                 TODO_SWEEP_BATCH_SIZE or what suits the database.
             user: sweep this person's todos alone.
-            on_batch: called after each range with how far the sweep has come.
-            checkpoint: keeps the sweep's account in the transactions that it accounts for, so that
-                it can be carried on; by default nothing does.
 
         Returns:
-            How many people took part, how many todos went, and whose could not be swept.
-
-        Raises:
-            ValueError: a number is out of bounds.
+            How many people took part, how many todos were swept, and whose could not be.
         """
-        TodoService.check_sweep(keep_days=keep_days, batch_size=batch_size)
-        checkpoint = checkpoint or InMemory()
-        as_of = min(as_of, checkpoint.read(trusted_now))
-        sweep = Sweep(as_of=as_of, keep_days=keep_days, user=user)
-        account = sweep.run(batch_size=batch_size, on_batch=on_batch, checkpoint=checkpoint)
-        return sweep.report(account["rows"], account["users_processed"])
+        check_sweep(keep_days=keep_days, batch_size=batch_size)
+        store = store or InMemoryStore()
+        sweep = Sweep(as_of=min(as_of, store.read(trusted_now)), keep_days=keep_days, user=user)
+        return run(sweep, store, batch_size=batch_size, on_batch=on_batch)
 
     @staticmethod
     def preview_sweep(
         *, as_of: datetime, keep_days: int | None = None, user: User | None = None
     ) -> SweepReport:
-        """Say what `sweep` with these arguments would do now; touch nothing."""
-        TodoService.check_sweep(keep_days=keep_days)
-        sweep = Sweep(as_of=min(as_of, trusted_now()), keep_days=keep_days, user=user)
-        return sweep.report(sweep.count(), sweep.users_processed())
-
-    @staticmethod
-    def check_sweep(
-        *, keep_days: int | None = None, batch_size: int | None = None, user_id: int | None = None
-    ) -> None:
-        """Refuse numbers that a sweep does not take.
-
-        Raises:
-            ValueError: one is out of bounds; the text says which.
-        """
-        check_number("keep_days", keep_days, 0, MAX_KEEP_DAYS)
-        check_number("batch_size", batch_size, 1, MAX_BATCH_SIZE)
-        check_id("user_id", user_id)
+        """Return what `sweep` with these arguments would report now; touch nothing."""
+        check_sweep(keep_days=keep_days)
+        return Sweep(as_of=min(as_of, trusted_now()), keep_days=keep_days, user=user).preview()
 
 
-def _cleaned(*, title: str, description: str, due_on: date | None) -> dict[str, Any]:
-    """Return a todo's own fields as they are stored: the title on one line, without spare space.
+def _todo_with(values: TodoValues) -> Todo:
+    """Return a todo that is not saved, with its title on one line and without extra spaces.
 
     Raises:
-        ValidationError: naming each field that is wrong, and why.
+        TypeError: a value is for a field that only other verbs change, or for none.
     """
-    values = {"title": " ".join(title.split()), "description": description, "due_on": due_on}
-    Todo(**values).clean_fields(exclude={"user"})
-    return values
+    if unknown := values.keys() - Todo.editable_fields():
+        raise TypeError(f"a todo's {', '.join(sorted(unknown))} cannot be edited")
+    todo = Todo(**values)
+    todo.title = " ".join(todo.title.split())
+    return todo
 
 
 def _get(*, user: User, todo_id: int) -> Todo:

@@ -6,7 +6,7 @@ from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 
 
 def end_old_sessions(apps: Apps, schema_editor: BaseDatabaseSchemaEditor) -> None:
-    """Leave nothing in the table that was used so far; everybody logs in once more."""
+    """Empty the table that was used before; everybody has to log in again."""
     apps.get_model("sessions", "Session").objects.all().delete()
 
 

@@ -1,4 +1,4 @@
-"""Take what people wrote, and what they are called, out of the admin's log."""
+"""Remove people's names, and what they wrote, from the admin's log."""
 
 from django.apps.registry import Apps
 from django.db import migrations
@@ -15,7 +15,7 @@ KINDS = {
 
 
 def name_ids(apps: Apps, schema_editor: BaseDatabaseSchemaEditor) -> None:
-    """Have each entry name its row by kind and number. Those about many rows never quoted any."""
+    """Name the row of each entry by kind and id. Entries about many rows never quoted any."""
     kinds = apps.get_model("contenttypes", "ContentType").objects
     entries = apps.get_model("admin", "LogEntry").objects
     for (app_label, model), kind in KINDS.items():
@@ -33,6 +33,6 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
-        # What they were called is gone; there is no way back, and none is needed.
+        # The names cannot be restored, and need not be.
         migrations.RunPython(name_ids, migrations.RunPython.noop, elidable=True),
     ]

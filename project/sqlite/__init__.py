@@ -1,1 +1,1 @@
-"""A database backend: see `base`, where Django looks for it."""
+"""A database backend; Django looks for it in `base`."""

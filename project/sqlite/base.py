@@ -1,6 +1,6 @@
-"""Django's own SQLite, except that opening a database never makes its file.
+"""Django's SQLite backend, except that connecting never creates the database file.
 
-Else a slip in an address would be an empty database. `manage.py migrate` makes the file.
+Otherwise a typo in an address would create an empty database. `manage.py migrate` creates the file.
 """
 
 from pathlib import Path
@@ -11,19 +11,14 @@ from django.db.backends.sqlite3 import base, features
 
 
 class DatabaseFeatures(features.DatabaseFeatures):
-    """What SQLite can do."""
-
-    # Django would open the database to ask: `manage.py check` has to do without one.
+    # Django would connect to find out, but `manage.py check` must work without a database.
     supports_json_field = True
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
-    """A connection to SQLite."""
-
     features_class = DatabaseFeatures
 
     def get_connection_params(self) -> dict[str, Any]:
-        """Return what to connect with: a file is opened for reading and writing, and not made."""
         params: dict[str, Any] = super().get_connection_params()
         if file := file_of(str(params["database"])):
             params["database"] = f"file:{quote(str(file))}?mode=rw"
@@ -31,5 +26,5 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
 
 def file_of(name: str) -> Path | None:
-    """Return the file of a database of that name; None for one in memory, or an address."""
+    """Return the file of a database; None if its name is a URI or means a database in memory."""
     return None if name.startswith((":", "file:")) else Path(name)

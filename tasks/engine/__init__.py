@@ -1,0 +1,1 @@
+"""A Django app that runs background work: schedules, runs, workers, and a console for staff."""

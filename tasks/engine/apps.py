@@ -1,6 +1,8 @@
 """The engine as a Django app."""
 
 from django.apps import AppConfig
+from django.core.checks import register
+from django.utils.module_loading import autodiscover_modules
 
 
 class EngineConfig(AppConfig):
@@ -9,3 +11,10 @@ class EngineConfig(AppConfig):
     name = "tasks.engine"
     label = "tasks"
     verbose_name = "Background work"
+
+    def ready(self) -> None:
+        """Register every app's `actors.py` with the broker, in every process."""
+        autodiscover_modules("actors")
+        from tasks.engine.scheduler.defaults import check_default_schedules  # noqa: PLC0415
+
+        register(check_default_schedules)

@@ -1,8 +1,8 @@
-"""For how long a process has been in contact with the database without a break.
+"""How long a process has been in contact with the database without a break.
 
-Silence of another process means that it is gone only if this one could have heard it all the while.
-So whoever would take a run from a silent process asks here first: after an outage, a suspended
-machine, a step of the database's clock or its own start it knows nothing yet.
+The silence of another process means that it is gone only if this one was in contact throughout.
+After an outage, a suspended machine, a step of the database's clock or its own start, this process
+knows nothing yet, and must not release the runs of a silent one.
 """
 
 from datetime import datetime, timedelta
@@ -11,45 +11,39 @@ from time import monotonic
 
 from tasks.engine.models.process import liveness
 
-#: A break is a gap of this part of the liveness. With a beat's length added it stays below 1, so
-#: that a process which is alive is heard between two breaks.
-BREAK = 0.5
+#: A gap of more than this fraction of the liveness is a break. With the interval between two
+#: heartbeats added it stays below 1, so that a live process is heard between two breaks.
+BREAK_FRACTION = 0.5
 
 
 class Contact:
     """This process's contact with the database; several threads may use it."""
 
     def __init__(self) -> None:
-        """Begin without any."""
         self._lock = Lock()
         self._since: datetime | None = None
         self._last: datetime | None = None
         self._noted = 0.0
 
     def note(self, now: datetime) -> None:
-        """Note that a sign of life could be written just now.
+        """Note that a heartbeat could be written at `now`, by the database's clock.
 
-        That the database could be read is not enough: others can give no sign of theirs, either,
-        while it takes no writes.
-
-        Args:
-            now: the moment by the database's clock. A clock that was set forward or back is a
-                break, as it makes every process look silent, or none.
+        To read from the database is not enough: while it accepts no writes, other processes cannot
+        write their heartbeats, either. A clock that was set forward or back is a break, as it makes
+        every process look silent, or none.
         """
         with self._lock:
             if self._last is None or self._broken(now - self._last):
                 self._since = self._last = now
-            # Threads that ask at the same time may note their answers in another order.
+            # Threads that write at the same time may call this in another order.
             self._last = max(now, self._last)
             self._noted = monotonic()
 
     def gone_before(self) -> datetime | None:
-        """Return the moment before which whoever has been silent since is gone.
+        """Return the moment since which every live process has written a heartbeat.
 
-        It is a whole liveness ago, by the database's clock when that last answered.
-
-        Returns:
-            None if this process has not been in contact for so long.
+        It is a whole liveness before the database last answered, by the database's clock; None if
+        this process has not been in contact for that long.
         """
         with self._lock:
             if self._since is None or self._last is None or self._broken(timedelta()):
@@ -57,8 +51,7 @@ class Contact:
             then = self._last - liveness()
             return then if then >= self._since else None
 
-    def _broken(self, by_the_database: timedelta) -> bool:
-        """Say whether there has been a break, by either clock."""
-        longest = liveness() * BREAK
-        here = timedelta(seconds=monotonic() - self._noted)
-        return max(abs(by_the_database), here) > longest
+    def _broken(self, by_database: timedelta) -> bool:
+        """Say whether there has been a break since the last note, by either clock."""
+        by_machine = timedelta(seconds=monotonic() - self._noted)
+        return max(abs(by_database), by_machine) > liveness() * BREAK_FRACTION

@@ -1,92 +1,97 @@
-"""The database's clock, and the short transactions in which runs progress."""
+"""The database: its clock, short transactions, and how it is away or locked."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 
-from django.db import connection, transaction
+from django.db import (
+    DatabaseError,
+    InterfaceError,
+    InternalError,
+    OperationalError,
+    connection,
+    transaction,
+)
 from django.utils import timezone
 
-#: What is later than now by more than this was written by a clock that was ahead.
+#: What the database raises when it is away, or gives up a lock, a connection or a transaction.
+DATABASE_AWAY = (OperationalError, InterfaceError, InternalError)
+
+#: SQLSTATEs of a statement that PostgreSQL gave up: for a lock, or a timeout.
+LOCKED = {"55P03", "57014"}
+
+#: SQLSTATEs of a server that refuses every client for now: its disk is full, it has no connections
+#: left, it is read-only, it is about to stop or to start.
+SERVER_REFUSES = {"53100", "53300", "25006", "57P01", "57P02", "57P03"}
+
+#: A moment that is later than now by more than this was written by a clock that was ahead.
 CLOCK_TOLERANCE = timedelta(minutes=1)
 
-
-SETTINGS = {
-    # How long (ms) to wait for a lock that somebody else holds. Whoever forgets to end their
-    # transaction must not stop a run: it passes over their rows, and comes back to them.
+#: Of a short transaction.
+SHORT_TRANSACTION_SETTINGS = {
+    # How long (ms) to wait for a lock of another transaction. One that was forgotten must not stop
+    # a run: the run skips its rows, and returns to them later.
     "lock_timeout": "2000",
-    # How long (ms) one statement may take. None comes near it on a database that is well.
+    # How long (ms) one statement may take. None comes near it on a healthy database.
     "statement_timeout": "30000",
-    # How long (ms) it may stand still before PostgreSQL takes it back. Only a process that is
-    # frozen, or cut off, comes near that; nobody else should have to wait for its locks.
+    # How long (ms) it may be idle before PostgreSQL rolls it back. Only a process that is frozen,
+    # or cut off, comes near that; no other transaction should have to wait for its locks.
     "idle_in_transaction_session_timeout": "10000",
     # Compiling a statement that works on a short range takes longer than the statement.
     "jit": "off",
 }
-#: Not to wait for the disk at its end is safe for a step of a run: if the server's machine dies at
-#: once, what the run did and its account of it are both as they were before, and it goes on from
-#: there: an attempt that remembers more begins anew (`Execution.step`). The end of the run, a
-#: transaction that does wait, makes all of them safe.
-NOT_WAITING = {"synchronous_commit": "off"}
+#: Not to wait for the disk at the end is safe for a step of a run: if the server's machine dies at
+#: once, the run's work and its progress are both lost, and it continues from the step before: an
+#: attempt that remembers more is ended (`Execution.step`). The end of the run, a transaction that
+#: does wait, makes all steps durable.
+NOT_WAITING_FOR_DISK = {"synchronous_commit": "off"}
 
 
 @contextmanager
 def short_transaction(*, wait_for_disk: bool = False) -> Iterator[None]:
-    """Open a transaction that ends by itself, undone, if this process is held up in it.
+    """Open a transaction that the server rolls back if this process is held up in it.
 
     Args:
-        wait_for_disk: what it writes must outlast the server's machine, as something outside the
-            database is to follow from it.
+        wait_for_disk: what it writes must survive a crash of the server's machine, as something
+            outside the database follows from it.
 
     Raises:
-        OperationalError: a lock was not to be had within 2 s, or a statement took 30 s.
+        OperationalError: a lock was held for 2 s, or a statement took 30 s.
     """
-    settings = SETTINGS if wait_for_disk else SETTINGS | NOT_WAITING
+    settings = SHORT_TRANSACTION_SETTINGS | ({} if wait_for_disk else NOT_WAITING_FOR_DISK)
     with transaction.atomic(durable=True):
-        if connection.vendor == "postgresql":
-            with connection.cursor() as cursor:
-                cursor.execute(
-                    "; ".join(f"SET LOCAL {name} = {settings[name]}" for name in settings)
-                )
+        _on_postgresql("; ".join(f"SET LOCAL {name} = {settings[name]}" for name in settings))
         yield
 
 
 @contextmanager
 def exclusive_transaction(what: str) -> Iterator[None]:
-    """Open a transaction that no other of the same name is open beside, in any process.
-
-    Args:
-        what: a name, for whatever has no row of its own to lock.
-    """
+    """Open a transaction that excludes others of the same name, for work without a row to lock."""
     with transaction.atomic():
         # SQLite has one writer at a time anyway.
-        if connection.vendor == "postgresql":
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [what])
+        _on_postgresql("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", what)
         yield
 
 
 @contextmanager
 def statement_timeout(milliseconds: int) -> Iterator[None]:
-    """Have PostgreSQL give up on a statement that takes too long.
-
-    Args:
-        milliseconds: how long it may take.
-    """
+    """Limit how long a statement may take, on PostgreSQL."""
     if connection.vendor != "postgresql":
         yield
         return
     with transaction.atomic():
-        with connection.cursor() as cursor:
-            cursor.execute(f"SET LOCAL statement_timeout = {milliseconds:d}")
+        _on_postgresql(f"SET LOCAL statement_timeout = {milliseconds:d}")
         yield
 
 
-def database_now() -> datetime:
-    """Return the database's time, in UTC.
+def _on_postgresql(statement: str, *values: str) -> None:
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute(statement, values or None)
 
-    On SQLite this is the machine's own, which everyone who can open the file shares.
-    """
+
+def database_now() -> datetime:
+    """Return the database's time, in UTC; on SQLite the machine's, which all its users share."""
     if connection.vendor != "postgresql":
         return timezone.now()
     with connection.cursor() as cursor:
@@ -94,3 +99,34 @@ def database_now() -> datetime:
         cursor.execute("SELECT clock_timestamp()")
         moment: datetime = cursor.fetchone()[0]
     return moment
+
+
+def is_locked(error: Exception) -> bool:
+    """Say whether the database works, and gave up a statement for a lock or a timeout."""
+    return getattr(error.__cause__, "sqlstate", None) in LOCKED
+
+
+def refuses_everyone(error: BaseException) -> bool:
+    """Say whether the server was reached, and refuses every client for now."""
+    return getattr(error.__cause__, "sqlstate", None) in SERVER_REFUSES
+
+
+def check_connection() -> None:
+    """Make sure that this thread's connection works, before a transaction is opened on it.
+
+    A restart of the server since the last transaction leaves a dead connection.
+
+    Raises:
+        OperationalError, InterfaceError: the database is away.
+    """
+    if connection.in_atomic_block:  # It is in use.
+        return
+    connection.close_if_unusable_or_obsolete()
+    connection.close_if_health_check_failed()
+    connection.ensure_connection()
+
+
+def drop_connection() -> None:
+    """Close this thread's connection; its next use of the database opens another."""
+    with suppress(DatabaseError, InterfaceError):
+        connection.close()

@@ -1,4 +1,4 @@
-"""Errors as the ledger keeps them: in full, but for what a database's message may quote."""
+"""Errors as they are recorded: in full, except for what a database's message may quote."""
 
 import sqlite3
 import traceback
@@ -7,8 +7,7 @@ from collections.abc import Iterator
 import psycopg
 from django import db
 
-#: What a database raises, by way of Django or by itself; and of that, what speaks of the server
-#: rather than of rows.
+#: What a database raises, through Django or its driver; and of that, what is not about rows.
 OF_THE_DATABASE = (db.Error, psycopg.Error, sqlite3.Error)
 OF_THE_SERVER = tuple(
     kind
@@ -18,10 +17,10 @@ OF_THE_SERVER = tuple(
 
 
 def format_error(error: BaseException) -> str:
-    """Return an error with its traceback, and those that it follows from before it.
+    """Return an error with its traceback, after the errors that it follows from.
 
-    The message of a database's error is left out: it may quote a row, a person's own text, which
-    must not outlast their account. Its kind and its SQLSTATE say what was wrong.
+    The message of a database's error is left out: it may quote a row, and people's text must not
+    outlast their account. Its type and its SQLSTATE say what was wrong.
     """
     parts: list[str] = []
     for link in reversed(list(chain(error))):
@@ -31,7 +30,7 @@ def format_error(error: BaseException) -> str:
 
 
 def chain(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error, and what it followed from, the latest first."""
+    """Yield an error and those that it follows from, the latest first."""
     seen: set[int] = set()
     link: BaseException | None = error
     while link is not None and id(link) not in seen:
@@ -41,7 +40,7 @@ def chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def error_line(error: BaseException) -> str:
-    """Return an error in a line, or in several where its own message has them."""
+    """Return an error in as many lines as its message has."""
     if isinstance(error, OF_THE_DATABASE) and not isinstance(error, OF_THE_SERVER):
         return f"{error_name(error)}, whose message is not kept"
     if isinstance(error, OF_THE_DATABASE):  # In one line: theirs ends with a mere caret.
@@ -50,7 +49,7 @@ def error_line(error: BaseException) -> str:
 
 
 def error_name(error: BaseException) -> str:
-    """Name an error, by what it came from: without its message."""
+    """Return the type of an error, or of its cause, and the SQLSTATE; not its message."""
     cause = error.__cause__ or error
     state = getattr(cause, "sqlstate", None)
     return f"{type(cause).__name__} ({state})" if state else type(cause).__name__

@@ -1,4 +1,4 @@
-"""Tells the others that a process is there, every few seconds, for as long as it is."""
+"""The heartbeat of a process: shows the others every few seconds that it is alive."""
 
 import os
 import socket
@@ -6,35 +6,34 @@ from collections.abc import Callable, Collection
 from contextlib import suppress
 from threading import Event, Thread
 from time import monotonic
-from types import TracebackType
 from typing import Self
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import structlog
-from django.conf import settings
 from django.db import connections
 from django.db.models.functions import Now
 
+from tasks.engine.conf import liveness_seconds
 from tasks.engine.contact import Contact
-from tasks.engine.database import database_now
+from tasks.engine.database import DATABASE_AWAY, database_now
 from tasks.engine.models import Process, ProcessKind
-from tasks.engine.outages import DATABASE_AWAY, outages
+from tasks.engine.outages import outages
 
 logger = structlog.get_logger(__name__)
 
-#: Signs of life in the time after which a process counts as gone.
+#: Heartbeats in the time after which a silent process counts as gone.
 BEATS_PER_LIVENESS = 6
 
-#: While the database is away, the next one is tried this soon (seconds): whoever is back first must
-#: not find everyone silent.
+#: While the database is away, the next heartbeat is tried this soon: the first process that is back
+#: must not find all others silent.
 RETRY_SECONDS = 1.0
 
-#: A sign of life that comes so much later than it was to (seconds) was held up.
+#: A heartbeat that comes this much later than planned was held up.
 LATE_SECONDS = 1.0
 
 
 class Heartbeat:
-    """This process's row, kept fresh by a thread: a context manager around the process's work."""
+    """Keeps this process's row fresh, in a thread: a context manager around the process's work."""
 
     def __init__(
         self,
@@ -42,15 +41,14 @@ class Heartbeat:
         *,
         queues: Collection[str] = (),
         tasks: Collection[str] = (),
-        on_beat: Callable[[], None] = lambda: None,
+        on_beat: Callable[[UUID], None] = lambda _: None,
     ) -> None:
-        """Prepare it.
+        """Prepare the heartbeat.
 
         Args:
-            kind: what the process does.
             queues: those that a worker serves.
             tasks: those that a worker has actors for.
-            on_beat: called after each sign of life that the thread has given.
+            on_beat: called after each heartbeat, with the primary key of this process's row.
         """
         self.id = uuid4()
         self.contact = Contact()
@@ -64,77 +62,60 @@ class Heartbeat:
         self._thread = Thread(target=self._beat_on, name="heartbeat", daemon=True)
 
     def __enter__(self) -> Self:
-        """Be there from now on."""
-        self.begin()
+        self.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Be gone."""
-        self.end()
+    def __exit__(self, *_: object) -> None:
+        self.stop()
 
     @property
     def name(self) -> str:
-        """This process's host and number, for a person to read (see `ProcessQuerySet.named`)."""
+        """The host and process id, to be displayed (see `ProcessQuerySet.named`)."""
         return f"{socket.gethostname()}, process {os.getpid()}"
 
-    def begin(self) -> None:
-        """Be there from now on."""
+    def start(self) -> None:
+        """Write the first heartbeat and start the thread."""
         self._try_to_beat()
         self._thread.start()
 
     def beat_if_late(self) -> None:
-        """Give a sign of life unless there was one lately: this process may have been frozen.
-
-        Raises:
-            OperationalError, InterfaceError: the database is away.
-        """
+        """Call `beat` if the last heartbeat is old: this process may have been frozen."""
         if monotonic() - self._beaten_at > 2 * interval_seconds():
             self.beat()
 
-    def end(self) -> None:
-        """Be gone."""
+    def stop(self) -> None:
+        """End the thread and delete the row."""
         self._ended.set()
         self._thread.join(1)
-        with suppress(*DATABASE_AWAY):  # Then it goes when nobody has heard of it for a while.
+        with suppress(*DATABASE_AWAY):  # Then other processes delete it, once it counts as gone.
             Process.objects.filter(pk=self.id).delete()
 
     def was_held_up_since(self, moment: float) -> bool:
-        """Say whether this process was frozen, or could give no sign of life, at some time since.
-
-        Args:
-            moment: as `monotonic` counts.
-        """
+        """Say whether this process froze or could write no heartbeat since a `monotonic` moment."""
         late = monotonic() - self._beaten_at > interval_seconds() + LATE_SECONDS
         return late or self._held_up_at >= moment
 
     def beat(self) -> None:
-        """Give a sign of life.
+        """Write a heartbeat.
 
         Raises:
             OperationalError, InterfaceError: the database is away.
         """
         begun = monotonic()
         if not Process.objects.filter(pk=self.id).update(seen_at=Now()):
-            # The first one, or others have taken this process for dead. Another thread of this
-            # process may find so at the same time.
-            Process.objects.bulk_create([self._row()], ignore_conflicts=True)
+            # The first one, or this process counted as gone. Another of its threads may notice that
+            # at the same time.
+            row = Process(
+                pk=self.id,
+                kind=self._kind,
+                host=socket.gethostname(),
+                pid=os.getpid(),
+                queues=self._queues,
+                tasks=self._tasks,
+            )
+            Process.objects.bulk_create([row], ignore_conflicts=True)
         self.contact.note(database_now())
         self._beaten_at = begun
-
-    def _row(self) -> Process:
-        return Process(
-            pk=self.id,
-            kind=self._kind,
-            host=socket.gethostname(),
-            pid=os.getpid(),
-            queues=self._queues,
-            tasks=self._tasks,
-        )
 
     def _beat_on(self) -> None:
         pause, begun = interval_seconds(), monotonic()
@@ -142,10 +123,8 @@ class Heartbeat:
             well = self._try_to_beat()
             if not well or monotonic() - begun > pause + LATE_SECONDS:
                 self._held_up_at = monotonic()
-            pause, begun = (
-                interval_seconds() if well else min(RETRY_SECONDS, interval_seconds()),
-                monotonic(),
-            )
+            pause = interval_seconds() if well else min(RETRY_SECONDS, interval_seconds())
+            begun = monotonic()
         connections.close_all()
 
     def _try_to_beat(self) -> bool:
@@ -153,12 +132,11 @@ class Heartbeat:
         try:
             with outages.reporting():
                 self.beat()
-                self._on_beat()
+                self._on_beat(self.id)
         except Exception:
-            logger.exception("no sign of life")  # The next one may do better.
+            logger.exception("heartbeat failed")  # The next one may succeed.
         return self._beaten_at != beaten_at
 
 
 def interval_seconds() -> float:
-    """Return the seconds from one sign of life to the next."""
-    return settings.TASKS_LIVENESS_SECONDS / BEATS_PER_LIVENESS
+    return liveness_seconds() / BEATS_PER_LIVENESS

@@ -1,11 +1,12 @@
-"""When a schedule's slots are: a crontab in a time zone, or an interval.
+"""The slots of a schedule: a crontab in a time zone, or an interval.
 
 Cron's own rules hold: 0 and 7 are Sunday; a fixed time that the clocks skip comes as soon as they
-have jumped, and one that comes twice counts the first time. Only what depends on every minute or
-every hour (`*`, `*/5`) follows the hours as they really pass.
+have jumped, and one that they show twice counts the first time. Only a crontab whose minute or hour
+starts with `*` follows the hours as they really pass.
 
-The library cronsim finds the times that a crontab names. It is told that the zone is UTC, as it
-loses some or never returns where clocks change (cronsim 2.8); when those times are is found here.
+The library cronsim finds the wall-clock times that a crontab names. It is told that the zone is
+UTC: where clocks change it loses some of them or never returns (cronsim 2.8). This module turns the
+times into moments.
 """
 
 import re
@@ -20,29 +21,29 @@ from cronsim import CronSim, CronSimError
 
 FIELDS = ("minute", "hour", "day of the month", "month", "day of the week")
 
-#: What stands between the commas of a field: `*`, a number, a name or a range, and a step. Not a
-#: range of one number and a step: cronsim takes `5-5/10` as `5/10`.
+#: A term of a field's comma-separated list: `*`, a number, a name or a range, and a step. Not a
+#: range of one number with a step: cronsim takes `5-5/10` as `5/10`.
 _TERM = re.compile(r"(\*|(\d+|[a-z]{3})(-(?!\2/)(\d+|[a-z]{3}))?)(/\d+)?", re.IGNORECASE)
 
-#: The longest interval that makes sense: a week, in seconds.
-LONGEST_INTERVAL = 7 * 24 * 60 * 60
+#: A week.
+LONGEST_INTERVAL_SECONDS = 7 * 24 * 60 * 60
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-SECOND = timedelta(seconds=1)
-MINUTE = timedelta(minutes=1)
+ONE_SECOND = timedelta(seconds=1)
+ONE_MINUTE = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recurrence:
-    """The times of a schedule; all that go in and come out are aware, those that come out in UTC.
+    """The times of a schedule. Takes aware datetimes, and returns them in UTC.
 
     Attributes:
-        crontab: minute, hour, day of the month, month and day of the week, as cron writes them.
-        every: instead, an interval in seconds; its slots are the multiples since 1970.
-        timezone: the zone that the crontab is meant in, such as `Europe/Berlin`.
+        crontab: minute, hour, day of the month, month and day of the week, as in cron.
+        every: instead, an interval in seconds; its slots are its multiples since 1970.
+        timezone: the zone of the crontab, such as `Europe/Berlin`.
 
     Raises:
-        ValueError: neither or both are given, or one makes no sense; says which and why.
+        ValueError: neither or both are given, or one is invalid; says which and why.
     """
 
     crontab: str = ""
@@ -52,29 +53,28 @@ class Recurrence:
     def __post_init__(self) -> None:
         if bool(self.crontab) == (self.every is not None):
             raise ValueError("Give either a crontab or an interval in seconds.")
-        if self.every is not None and not 1 <= self.every <= LONGEST_INTERVAL:
-            raise ValueError(f"The interval must be from 1 to {LONGEST_INTERVAL:,} seconds.")
+        if self.every is not None and not 1 <= self.every <= LONGEST_INTERVAL_SECONDS:
+            raise ValueError(
+                f"The interval must be from 1 to {LONGEST_INTERVAL_SECONDS:,} seconds."
+            )
         if self.crontab:
             check_crontab(self.crontab)
         try:
             ZoneInfo(self.timezone)
         except (KeyError, ValueError, OSError) as error:
-            raise ValueError(f"{self.timezone!r} is no time zone such as Europe/Berlin.") from error
+            raise ValueError(
+                f"{self.timezone!r} is not a time zone such as Europe/Berlin."
+            ) from error
 
     def after(self, moment: datetime) -> Iterator[datetime]:
-        """Return the slots later than a moment, the earliest first."""
-        if self.every is not None:
-            return self._multiples(moment, step=1)
-        return self._cron(moment, reverse=False)
+        """Yield the slots after a moment, the earliest first."""
+        return self._multiples(moment, step=1) if self.every else self._cron(moment, reverse=False)
 
     def until(self, moment: datetime) -> Iterator[datetime]:
-        """Return the slots up to a moment, that moment included, the latest first."""
-        if self.every is not None:
-            return self._multiples(moment, step=-1)
-        return self._cron(moment, reverse=True)
+        """Yield the slots up to and including a moment, the latest first."""
+        return self._multiples(moment, step=-1) if self.every else self._cron(moment, reverse=True)
 
     def describe(self) -> str:
-        """Say it in words."""
         if self.every is not None:
             return "Every second" if self.every == 1 else f"Every {self.every:,} seconds"
         words: str = CronSim(self.crontab, EPOCH).explain()
@@ -90,19 +90,19 @@ class Recurrence:
     def _cron(self, moment: datetime, *, reverse: bool) -> Iterator[datetime]:
         zone = ZoneInfo(self.timezone)
         local = moment.astimezone(UTC).astimezone(zone)
-        # Where the clocks show the same times twice, look at both: they differ by so much, or by 0.
+        # How much wall-clock time is repeated here; mostly none.
         repeated = _at(local, zone, fold=1) - _at(local, zone, fold=0)
-        # Whole seconds; the moment itself counts when looking back, and not when looking ahead.
+        # Whole seconds. The moment itself counts when looking back, not when looking ahead.
         start = local.replace(tzinfo=UTC, microsecond=0)
-        start += repeated + SECOND if reverse else -repeated
+        start += repeated + ONE_SECOND if reverse else -repeated
 
         passing = any(field.startswith("*") for field in self.crontab.split()[:2])
         found = [
             _moments(CronSim(self.crontab, start, reverse), zone, fold=fold, skipped=not passing)
             for fold in ((0, 1) if passing else (0,))
         ]
-        # What comes but once is found with either fold; what is skipped comes together, after the
-        # jump. Both are one slot.
+        # A time that comes once is found with either fold, and all times that are skipped come at
+        # the same moment: yield each moment once.
         last = None
         for slot in merge(*found, reverse=reverse):
             if slot != last and (slot <= moment if reverse else slot > moment):
@@ -111,7 +111,7 @@ class Recurrence:
 
 
 def _at(wall: datetime, zone: ZoneInfo, *, fold: int) -> datetime:
-    """Return when the clocks of a zone show a time, the first or the second time that they do."""
+    """Return when the clocks of a zone show a time, for the first (0) or the second time (1)."""
     return wall.replace(tzinfo=zone, fold=fold).astimezone(UTC)
 
 
@@ -123,22 +123,22 @@ def _shown(moment: datetime, zone: ZoneInfo) -> datetime:
 def _moments(
     walls: Iterator[datetime], zone: ZoneInfo, *, fold: int, skipped: bool
 ) -> Iterator[datetime]:
-    """Yield when the clocks show each of some times; if wanted, when they have skipped one."""
+    """Yield when the clocks show each of some times or, with `skipped`, jump over it."""
     for wall in walls:
         moment = _at(wall, zone, fold=fold)
         if _shown(moment, zone) == wall:
             yield moment
         elif skipped:
-            # By the clocks of before it is later than the jump, by those of after earlier.
+            # The jump lies between where the clocks before and those after it would show the time.
             early = _at(wall, zone, fold=1)
-            minutes = range((moment - early) // MINUTE + 1)
-            yield early + MINUTE * bisect_left(
-                minutes, wall, key=lambda number: _shown(early + number * MINUTE, zone)
+            minutes = range((moment - early) // ONE_MINUTE + 1)
+            yield early + ONE_MINUTE * bisect_left(
+                minutes, wall, key=lambda number: _shown(early + number * ONE_MINUTE, zone)
             )
 
 
 def check_crontab(crontab: str) -> None:
-    """Refuse what is no crontab, or none that ever comes.
+    """Check that this is a crontab, and one that ever comes.
 
     Raises:
         ValueError: saying which field is wrong.
@@ -152,11 +152,11 @@ def check_crontab(crontab: str) -> None:
         alone = " ".join("*" if other != index else field for other in range(len(FIELDS)))
         try:
             if not all(_TERM.fullmatch(term) for term in field.split(",")):
-                raise CronSimError  # noqa: TRY301  (one complaint for whoever finds it wrong)
+                raise CronSimError  # noqa: TRY301  (one message for both)
             CronSim(alone, EPOCH)
         except CronSimError as error:
-            raise ValueError(f"{field!r} is no {name} of a crontab.") from error
+            raise ValueError(f"{field!r} is not a valid {name} in a crontab.") from error
     try:
         next(CronSim(crontab, EPOCH))
     except (CronSimError, StopIteration) as error:
-        raise ValueError(f"{crontab!r} never comes.") from error
+        raise ValueError(f"{crontab!r} never occurs.") from error

@@ -1,34 +1,55 @@
-"""What commands share: options that are checked before anything is touched, and words."""
+"""What Tidy's commands share: options, the report they print, and errors in one line."""
 
 import json
-from collections.abc import Mapping, Sequence
+from argparse import ArgumentParser
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
-from django.core.management.base import CommandError
+from django.core.management.base import BaseCommand, CommandError
 
 from accounts.models import User
-from todos.account import WalkError
+from todos.bounds import OutOfBounds
+from todos.bulk.checkpoint import OwnerError
 
-#: People named on the terminal; how many there are beyond is said.
-MOST_NAMED = 5
+#: People whom an error names; the others are counted.
+MAX_NAMED = 5
 
 
-def check_bounds(option: str, value: int | None, lowest: int, highest: int) -> None:
-    """Refuse a number out of bounds.
+class BulkCommand(BaseCommand):
+    """A command that works on many todos: `--dry-run`, `--user`, `--json`."""
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        add = parser.add_argument
+        add("--dry-run", action="store_true", help="count the todos; change nothing")
+        add("--user", metavar="NAME", help="this person's todos alone")
+        add("--json", action="store_true", help="print one line of JSON, for machines")
+
+    def print_report(self, report: Mapping[str, Any], text: str, options: dict[str, Any]) -> None:
+        """Print a report, as JSON if asked for, otherwise as this text."""
+        marked = {**report, "dry_run": True} if options["dry_run"] else report
+        self.stdout.write(json.dumps(marked) if options["json"] else text)
+
+
+@contextmanager
+def naming_options(**options: str) -> Iterator[None]:
+    """Check arguments of a service; if one is not accepted, name the option instead.
+
+    Args:
+        options: the names of those options that differ from the argument's.
 
     Raises:
         CommandError: naming the option.
     """
-    if value is not None and not lowest <= value <= highest:
-        raise CommandError(f"--{option} must be from {lowest} to {highest:,}, not {value}.")
+    try:
+        yield
+    except OutOfBounds as error:
+        option = options.get(error.name, error.name.replace("_", "-"))
+        raise CommandError(f"--{option} {error.complaint}") from error
 
 
 def find_user(name: str | None) -> User | None:
-    """Return the user of that name; None for no name.
-
-    Raises:
-        CommandError: there is no such user.
-    """
+    """Return the user of that name, None for no name; CommandError if there is no such user."""
     if name is None:
         return None
     try:
@@ -37,30 +58,15 @@ def find_user(name: str | None) -> User | None:
         raise CommandError(f"There is no user called {name!r}.") from error
 
 
-def count(number: int, one: str, many: str | None = None) -> str:
-    """Return a number with its noun: `1 person`, `2,000 people`."""
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
-
-
-def as_json_line(report: Mapping[str, Any], *, dry_run: bool) -> str:
-    """Return a report for machines; one of what would be done says so itself."""
-    return json.dumps({**report, "dry_run": True} if dry_run else report)
-
-
-def named(errors: Sequence[WalkError], how_many: int) -> str:
-    """Return who could not be dealt with, and why, in one line.
-
-    Args:
-        errors: some of them.
-        how_many: there are in all.
-    """
-    some = errors[:MOST_NAMED]
+def named(errors: Sequence[OwnerError], total: int) -> str:
+    """Return in one line for whom a command failed, and why: some of `total` people."""
+    some = errors[:MAX_NAMED]
     line = ", ".join(f"user {error['user_id']}: {why(error)}" for error in some)
-    more = how_many - len(some)
+    more = total - len(some)
     return f"{line}, and {more:,} more" if more else line
 
 
-def why(error: WalkError) -> str:
-    """Return the reason, and the todos that it holds of if they are not all of that person's."""
+def why(error: OwnerError) -> str:
+    """Return the reason, with the ids of the todos if not all of that person's were left."""
     ids = ", ".join(f"{pk}" for pk in error.get("todo_ids", []))
     return f"{error['reason']} (todo {ids})" if ids else error["reason"]

@@ -189,14 +189,14 @@ def test_people_are_deleted_with_all_that_is_theirs_in_a_few_statements(boss: Cl
         asked.append(len(queries))
         assert f"Todos: {5 * each}" in question
         assert f"Trashed todos: {5 * each}" in question
-        assert "5 users deleted. All that is theirs goes with them" in page
+        assert "5 users deleted. Everything that belongs to them is deleted too" in page
         assert not Todo.objects.exists()
         assert not TrashedTodo.objects.exists()
         assert User.objects.count() == 1
     assert asked[1] == asked[2]
 
 
-def test_trash_of_others_stands_when_who_threw_it_away_is_deleted(
+def test_trash_of_others_stays_when_whoever_deleted_the_todo_is_deleted(
     boss: Client, alice: User, bob: User
 ) -> None:
     todo = Todo.objects.create(user=alice, title="Alice's")

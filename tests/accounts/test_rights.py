@@ -273,7 +273,7 @@ def test_account_that_stands_in_the_log_is_kept(
     act(admin_client, staff)
 
     page = admin_client.get(f"{LIST}{staff.pk}/change/").content.decode()
-    assert "staff must stay, being staff or named in the log of what staff did" in page
+    assert "staff must stay: staff, or named in the log of what staff did" in page
     assert "Deactivate such an account instead" in page
     assert Todo.objects.get().title == "Ask"
     assert staff.logentry_set.count() == 1

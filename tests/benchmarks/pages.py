@@ -81,7 +81,7 @@ def look_at_pages(stage: Server, static: Path) -> list[Figure]:
     from django.test.utils import CaptureQueriesContext, override_settings  # noqa: PLC0415  (as above)
 
     from accounts.models import User  # noqa: PLC0415  (as above)
-    from tasks.schedules import add_missing_schedules  # noqa: PLC0415  (as above)
+    from tasks.engine.scheduler.defaults import add_missing_schedules  # noqa: PLC0415  (as above)
 
     add_missing_schedules()
     settings = override_settings(STATIC_ROOT=static)

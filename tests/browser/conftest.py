@@ -83,7 +83,7 @@ ALLOWANCES = (
 
 PASSWORD = "c0rrect horse"
 
-#: boss may do everything; looker may see everything but todos, and do nothing.
+#: boss may do everything; looker may see what holds no text of people, and do nothing.
 PEOPLE = f"""
 from django.contrib.auth.models import Permission
 from accounts.models import User

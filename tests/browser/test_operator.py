@@ -49,7 +49,7 @@ def test_operator_sees_trouble_and_puts_it_right(visit: Visitor, site: Site) -> 
 
 def run_cleanup_and_watch_it(page: Page, site: Site) -> None:
     page.get_by_role("button", name="Run todo.cleanup now").click()
-    expect(page.locator(".messagelist")).to_contain_text("is on its way")
+    expect(page.locator(".messagelist")).to_contain_text("is queued")
     page.goto(site.address + PAGE)
     expect(page.locator("progress").first).to_be_visible()
     page.get_by_role("button", name="Run todo.cleanup now").click()
@@ -79,7 +79,7 @@ def undo_the_cleanup(page: Page) -> None:
     row = page.get_by_role("row").filter(has=page.get_by_role("rowheader", name="todo.cleanup"))
     row.get_by_role("link", name="succeeded").click()
     page.get_by_role("link", name="Undo").click()
-    expect(page.locator("#content")).to_contain_text("todos will come back")
+    expect(page.locator("#content")).to_contain_text("todos will be restored")
     page.get_by_role("button", name=re.compile("Yes, undo run")).click()
     for _ in range(60):
         if "todos restored" in page.locator("#content").inner_text():
@@ -92,7 +92,7 @@ def undo_the_cleanup(page: Page) -> None:
 def retry_a_dead_letter(page: Page, site: Site) -> None:
     bury(site.tidy.settings["REDIS_URL"])
     page.goto(site.address + PAGE)
-    expect(page.locator(".verdict")).to_contain_text("has dead letters: 1")
+    expect(page.locator(".verdict")).to_contain_text("has 1 dead letter")
     page.get_by_role("link", name="Dead letters").click()
     page.get_by_role("checkbox", name="Select dead letter 1").check()
     page.get_by_role("button", name="Retry").click()
@@ -152,7 +152,7 @@ def test_stopping_acknowledging_and_discarding_go_by_keyboard(visit: Visitor, si
     expect(page.locator(".messagelist")).to_contain_text(f"Run {running} was asked to stop")
     expect(page.locator("#live")).to_contain_text("running, asked to stop")
     page.goto(f"{site.address}/admin/tasks/taskrun/{running}/change/")
-    expect(page.locator(".life")).to_contain_text("it ends at its next step")
+    expect(page.locator(".timeline")).to_contain_text("it ends at its next step")
     boss.check_accessible()
 
     boss.go(PAGE)
@@ -160,7 +160,7 @@ def test_stopping_acknowledging_and_discarding_go_by_keyboard(visit: Visitor, si
     page.keyboard.press("Enter")
     expect(page.locator(".messagelist")).to_contain_text(f"Run {first} is acknowledged")
     page.goto(f"{site.address}/admin/tasks/taskrun/{first}/change/")
-    expect(page.locator(".life")).to_contain_text("acknowledged by boss")
+    expect(page.locator(".timeline")).to_contain_text("acknowledged by boss")
 
     boss.go(f"{PAGE}dead-letters/")
     page.get_by_role("checkbox", name="All that match").check()
@@ -227,3 +227,14 @@ def test_without_a_script_everything_works(visit: Visitor, site: Site) -> None:
         expect(page.locator(".messagelist")).to_contain_text("runs.prune is paused")
     finally:
         context.close()
+
+
+def test_moments_have_the_readers_own_clock_as_a_hint(visit: Visitor, site: Site) -> None:
+    page = visit().page
+    assert site.tidy.manage("runscheduler", "--once").returncode == 0
+    for path in (PAGE, "/admin/tasks/schedule/"):
+        page.goto(site.address + path)
+        moment = page.locator("time.moment").first
+        expect(moment).to_have_text(re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC$"))
+        hint = re.compile(r"^Your time: \d{4}-\d\d-\d\d \d\d:\d\d:\d\d \S+$")
+        expect(moment).to_have_attribute("title", hint)

@@ -45,7 +45,7 @@ import random
 from datetime import timedelta
 from django.utils import timezone
 from tasks.engine.models import Process, Schedule, TaskRun
-from tasks.schedules import add_missing_schedules
+from tasks.engine.scheduler.defaults import add_missing_schedules
 from todos.models import Todo
 add_missing_schedules()
 chance = random.Random(7)

@@ -80,7 +80,7 @@ def recoveries(outcome: Outcome) -> list[str]:
     lines = [
         f"Recovery took {recovered.all[-1]:.1f} s at the most, 95 in 100 {recovered.p95:.1f} s"
     ]
-    lines[0] += f" (bound {BOUND_SECONDS:g} s); by what had been wrong:"
+    lines[0] += f" (bound {BOUND_SECONDS:g} s); by fault:"
     for kind, seconds in sorted(recovered.seconds.items()):
         lines.append(f"  {max(seconds):>6.1f}  {kind} ({len(seconds)} times)")
     return lines

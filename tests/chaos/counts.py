@@ -54,7 +54,7 @@ CRASHES = """
     FROM audit_run AS crash WHERE crashed
 """
 
-#: From when to when a run did not get on, if for long.
+#: From when to when a run did not progress, if for long.
 STANDSTILLS = f"""
     SELECT extract(epoch FROM since), extract(epoch FROM until) FROM (
         SELECT greatest(at, due_at) AS since,
@@ -120,7 +120,7 @@ def facts(stage: Stage, database: psycopg.Connection) -> dict[str, int]:
         "crashes that runs were charged with": number(
             database, "SELECT count(*) FROM audit_run WHERE crashed"
         ),
-        "runs in hand in an outage of the database": active_runs(stage, database),
+        "active runs in an outage of the database": active_runs(stage, database),
         "messages sent again": number(
             database, f"SELECT sum(greatest(sends - attempts, 0)) FROM ({ALL_RUNS}) AS run"
         ),
@@ -202,8 +202,8 @@ def silences(stage: Stage, database: psycopg.Connection, verdicts: Verdicts) -> 
             if fault.kind == kind and fault.ended
         )
     for name, query, allowed in (
-        ("a run that did not get on for a minute", STANDSTILLS, STUCK_SECONDS),
-        ("a failure that nobody has looked at", FAILURES, SILENCE_ALLOWED_SECONDS),
+        ("a run that did not progress for a minute", STANDSTILLS, STUCK_SECONDS),
+        ("a failure that nobody has acknowledged", FAILURES, SILENCE_ALLOWED_SECONDS),
     ):
         counted[f'"All well." with {name}'] = len(
             {

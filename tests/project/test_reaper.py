@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from project.reaper import is_running
+from project.dev.reaper import is_running
 from tests.processes import Process, wait_until
 from tests.supervised import (
     HAS_A_CHILD,

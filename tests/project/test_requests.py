@@ -152,7 +152,7 @@ def test_row_that_has_come_meanwhile_is_a_conflict_in_words(
     chosen = {"action": "complete", "_selected_action": str(Todo.objects.get().pk)}
     page = boss.post("/admin/todos/todo/", chosen)
     assert page.status_code == 409
-    assert "something has changed meanwhile" in page.content.decode()
+    assert "the data has changed" in page.content.decode()
     assert "secret" not in page.content.decode()
 
 
@@ -199,7 +199,7 @@ def test_button_that_waits_for_a_lock_in_vain_says_so_and_changes_nothing(
             page = admin_client.post(address, form)
             assert page.status_code == 503, address
             assert page.headers["Retry-After"] == "30"
-            assert "somebody holds what this needs" in page.content.decode()
+            assert "a row is locked" in page.content.decode()
     todo.refresh_from_db()
     schedule.refresh_from_db()
     assert todo.completed_at is None

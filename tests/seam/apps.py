@@ -13,11 +13,7 @@ class SeamConfig(AppConfig):
     name = "tests.seam"
 
     def ready(self) -> None:
-        """Register the actors and their schedules, and apply the patches."""
-        import tasks.schedules  # noqa: PLC0415  (needs the models, as does the other)
-        from tests.seam.schedules import SCHEDULES  # noqa: PLC0415
-
-        tasks.schedules.SCHEDULES = SCHEDULES  # type: ignore[assignment]
+        """Register the actors and apply the patches."""
         injection = Injection.of_this_process()
         for module in injection.modules:
             import_module(module)

@@ -10,12 +10,18 @@ from django.utils import timezone
 from accounts.models import User
 from tasks.engine.heartbeat import Heartbeat
 from tasks.engine.models import Process, ProcessKind, State, TaskRun, Trigger
-from tasks.engine.runs.execution import Continued, Execution, Rewound, RunTakenOver, stopping
+from tasks.engine.runs.execution import (
+    Continued,
+    Execution,
+    ProgressLost,
+    RunTakenOver,
+    shutting_down,
+)
 from tests.factories import AS_OF, give, new_run
 from tests.todos.sweeping import refuse_to_delete
+from todos.bulk.checkpoint import Checkpoint
 from todos.models import Todo, TrashedTodo
 from todos.services import TodoService
-from todos.walk import Progress
 
 #: Todos to sweep, two at a time.
 TODOS = 9
@@ -46,7 +52,7 @@ def take_up(run: TaskRun) -> Execution:
 
 
 def sweep(execution: Execution, **options: Any) -> int:
-    return TodoService.sweep(as_of=execution.as_of, batch_size=2, checkpoint=execution, **options)[
+    return TodoService.sweep(as_of=execution.as_of, batch_size=2, store=execution, **options)[
         "todos_deleted"
     ]
 
@@ -62,10 +68,10 @@ def test_sweep_killed_after_any_batch_goes_on_and_counts_each_todo_once(
 ) -> None:
     give(alice, completed=TODOS)
     give(alice, completed=0, open_=2)
-    seen: list[Progress] = []
+    seen: list[Checkpoint[int]] = []
 
-    def die(progress: Progress) -> None:
-        seen.append(progress)
+    def die(checkpoint: Checkpoint[int]) -> None:
+        seen.append(checkpoint)
         if len(seen) == batches:
             raise Killed
 
@@ -90,7 +96,7 @@ def test_sweep_killed_within_a_batch_takes_it_back_whole(
 
 
 def kill_at_save(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
-    """End the process at the so-manieth save of the account, before the transaction commits."""
+    """End the process at the given save of the checkpoint, before the transaction commits."""
     saves = iter(range(1, 100))
     save = TaskRun.save_progress
 
@@ -107,11 +113,11 @@ def test_of_two_who_hold_the_same_run_only_the_later_sweeps_on(
     alice: User, run: TaskRun, batches: int
 ) -> None:
     give(alice, completed=TODOS)
-    seen: list[Progress] = []
+    seen: list[Checkpoint[int]] = []
     counts: list[int] = []
 
-    def meanwhile_another_takes_it_up(progress: Progress) -> None:
-        seen.append(progress)
+    def meanwhile_another_takes_it_up(checkpoint: Checkpoint[int]) -> None:
+        seen.append(checkpoint)
         if len(seen) == batches:
             counts.append(sweep(take_up(run)))
 
@@ -168,11 +174,11 @@ def test_sweep_whose_last_steps_the_database_has_lost_begins_anew_and_counts_eac
 ) -> None:
     """Steps do not wait for the disk: a server that dies loses the last of them."""
     give(alice, completed=TODOS)
-    seen: list[Progress] = []
+    seen: list[Checkpoint[int]] = []
     kept: list[tuple[dict[str, Any], list[int]]] = []
 
-    def lose_the_last_step(progress: Progress) -> None:
-        seen.append(progress)
+    def lose_the_last_step(checkpoint: Checkpoint[int]) -> None:
+        seen.append(checkpoint)
         kept.append((account(run), list(TrashedTodo.objects.values_list("pk", flat=True))))
         if len(seen) == batches:
             progress_then, trash_then = kept[-2]
@@ -183,20 +189,20 @@ def test_sweep_whose_last_steps_the_database_has_lost_begins_anew_and_counts_eac
     attempt = take_up(run)
     if batches == BATCHES:  # There is no step left at which it would notice, but its end.
         assert sweep(attempt, on_batch=lose_the_last_step) == TODOS
-        assert not attempt.is_kept()
+        assert not attempt.is_stored()
     else:
-        with pytest.raises(Rewound):
+        with pytest.raises(ProgressLost):
             sweep(attempt, on_batch=lose_the_last_step)
     again = take_up(run)
     assert sweep(again) == TODOS == TrashedTodo.objects.count()
-    assert again.is_kept()
+    assert again.is_stored()
 
 
 def test_sweep_told_to_stop_stops_before_its_next_batch(alice: User, run: TaskRun) -> None:
     give(alice, completed=TODOS)
     with pytest.raises(Continued):
-        sweep(take_up(run), on_batch=lambda _: stopping.set())
-    stopping.clear()
+        sweep(take_up(run), on_batch=lambda _: shutting_down.set())
+    shutting_down.clear()
     assert account(run)["rows"] == TODOS - Todo.objects.count() == 2
 
 
@@ -207,13 +213,13 @@ def test_restoring_killed_after_any_batch_goes_on_and_counts_each_todo_once(
     give(alice, completed=TODOS)
     give(alice, completed=0, open_=2)
     before = set(Todo.objects.values_list("pk", "completed_at"))
-    swept = TodoService.sweep(as_of=AS_OF, checkpoint=take_up(run))
+    swept = TodoService.sweep(as_of=AS_OF, store=take_up(run))
     assert swept["todos_deleted"] == TODOS
     undo = new_run(State.QUEUED, task="todo.restore", trigger=Trigger.ADMIN)
-    seen: list[Progress] = []
+    seen: list[Checkpoint[int]] = []
 
-    def die(progress: Progress) -> None:
-        seen.append(progress)
+    def die(checkpoint: Checkpoint[int]) -> None:
+        seen.append(checkpoint)
         if len(seen) == batches:
             raise Killed
 
@@ -222,7 +228,7 @@ def test_restoring_killed_after_any_batch_goes_on_and_counts_each_todo_once(
             TodoService.restore_selected(
                 todos=TrashedTodo.objects.swept_by(run.pk),
                 batch_size=2,
-                checkpoint=take_up(undo),
+                store=take_up(undo),
                 **options,
             )
         )
@@ -243,16 +249,16 @@ def test_purge_killed_after_any_batch_goes_on_and_counts_each_todo_once(
     for _ in range(TODOS):
         give(alice, completed=1)
         TodoService.delete_completed_todos(user=alice)
-    seen: list[Progress] = []
+    seen: list[Checkpoint[int]] = []
 
-    def die(progress: Progress) -> None:
-        seen.append(progress)
+    def die(checkpoint: Checkpoint[int]) -> None:
+        seen.append(checkpoint)
         if len(seen) == batches:
             raise Killed
 
     def purge(**options: Any) -> int:
         report = TodoService.purge(
-            as_of=timezone.now(), days=0, batch_size=2, checkpoint=take_up(run), **options
+            as_of=timezone.now(), days=0, batch_size=2, store=take_up(run), **options
         )
         return report["todos_purged"]
 

@@ -78,9 +78,9 @@ def test_batch_size_changes_nothing_about_what_goes(todos: None) -> None:
         (["--user", "nobody"], "no user called 'nobody'"),
         (["--user", "ALICE"], "no user called 'ALICE'"),
         (["--user", ""], "no user called ''"),
-        (["--wait", "5"], "--wait goes with --enqueue"),
+        (["--wait", "5"], "--wait needs --enqueue"),
         (["--enqueue", "--wait", "0"], "--wait must be from 1"),
-        (["--enqueue", "--dry-run"], "exclude each other"),
+        (["--enqueue", "--dry-run"], "cannot be combined"),
         (["--keep-days", "soon"], "invalid int value"),
     ],
 )
@@ -123,8 +123,16 @@ def test_database_that_fails_in_the_middle_leaves_the_rest_to_a_worker(
         raise error
 
     monkeypatch.setattr(TodoService, "sweep", fail)
-    with pytest.raises(CommandError, match=rf"{kind.__name__} .*: a worker carries it on\."):
+    with pytest.raises(CommandError, match=rf"^A worker continues run \d+: .* {kind.__name__} "):
         cleanup_todos()
     run = TaskRun.objects.get()
     assert (run.state, run.crashes) == (State.PENDING, crashes)
     assert kind.__name__ in run.error
+
+
+def test_sweep_in_this_process_is_logged_as_in_a_worker_and_not_on_standard_output(
+    todos: None, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    call_command("cleanup_todos", "--json")
+    assert json.loads(capsys.readouterr().out)["todos_deleted"] == 4
+    assert any("todos swept" in record.getMessage() for record in caplog.records)

@@ -285,8 +285,8 @@ def test_command_that_is_interrupted_stops_at_its_next_step_and_says_how_far_it_
     assert rows == number(sql, swept) > 0
     said = command.output().strip().splitlines()
     assert said[-1] == (
-        f"CommandError: Stopped: {rows:,} swept, and run {run} is cancelled. The same command goes"
-        f" on with the rest. manage.py restore_todos --run {run} takes that back."
+        f"CommandError: Stopped: {rows:,} swept, and run {run} is cancelled. The same command"
+        f" continues with the rest. manage.py restore_todos --run {run} undoes that."
     )
     assert "Traceback" not in command.output()
     undone = tidy.manage("restore_todos", f"--run={run}")

@@ -24,7 +24,7 @@ SUCCEEDED = f"{RUNS} task = 'count' AND state = 'succeeded'"
 UNFINISHED = f"{RUNS} finished_at IS NULL"
 
 ACTOR = "tests.actors.counting"
-LEDGER = "tasks.engine.worker.attempts:WorkerLedger"
+ATTEMPTS = "tasks.engine.worker.attempts:Attempts"
 
 #: Where to die.
 STEPS: dict[str, tuple[When, str]] = {
@@ -35,8 +35,8 @@ STEPS: dict[str, tuple[When, str]] = {
         "tasks.engine.broker.waking:WakingBroker.enqueue",
     ),
     "message sent": ("after", "tasks.engine.broker.waking:WakingBroker.enqueue"),
-    "message fetched": ("before", f"{LEDGER}.open"),
-    "run taken up": ("after", f"{LEDGER}.open"),
+    "message fetched": ("before", f"{ATTEMPTS}.open"),
+    "run taken up": ("after", f"{ATTEMPTS}.open"),
     "step done, not committed": ("before", f"{ACTOR}:in_first_step"),
     "step committed": ("before", f"{ACTOR}:between_steps"),
     "actor done": ("before", f"{ACTOR}:at_the_end"),

@@ -99,8 +99,8 @@ def test_what_cannot_come_back_is_said_and_makes_the_command_fail(
         (["--run", "999999"], "There is no run 999999"),
         (["--run", "nine"], "invalid int value"),
         (["--user", "nobody"], "no user called 'nobody'"),
-        (["--user", "carol"], "No cleanup has anything of this person's in the trash"),
-        (["--since", "2026-01-01"], "--since goes with --user"),
+        (["--user", "carol"], "The trash has no todos of this person from a cleanup"),
+        (["--since", "2026-01-01"], "--since needs --user"),
         (["--user", "alice", "--since", "yesterday"], "--since must be a date such as 2026-11-23"),
         (["--user", "alice", "--since", "2026-13-01"], "--since must be a date"),
     ],
@@ -116,7 +116,7 @@ def test_wrong_option_is_one_clear_line_and_touches_nothing(
 
 def test_run_that_is_no_cleanup_or_has_not_ended_is_refused(swept: TaskRun) -> None:
     other = new_run(State.QUEUED, task="runs.prune", trigger=Trigger.API)
-    with pytest.raises(CommandError, match=f"Run {other.pk} is no cleanup, but runs.prune"):
+    with pytest.raises(CommandError, match=f"Run {other.pk} is not a cleanup, but runs.prune"):
         restore_todos("--run", f"{other.pk}")
     TaskRun.objects.filter(pk=swept.pk).update(state=State.RUNNING, finished_at=None)
     with pytest.raises(CommandError, match=f"Run {swept.pk} has not ended yet"):

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 import redis
 
-from tests.checkout import ROOT, copy_revision
+from tests.checkout import ROOT, copy_revision, edit
 from tests.counting import (
     TABLE,
     effects_too_many,
@@ -24,28 +24,47 @@ pytestmark = pytest.mark.e2e
 
 #: The version that is in use when this one is deployed: the commit that landed last. After landing,
 #: the next change to the schema begins with moving this to what has landed by then.
-PREVIOUS = "dd34ebc66f39a1c80cfae3e72e289222a3a901cc"
+PREVIOUS = "c26696bc2d456916202ea638cfb05efb552d7937"
 
 SUCCEEDED = "SELECT count(*) FROM tasks_taskrun WHERE task = 'count' AND state = 'succeeded'"
 UNFINISHED = "SELECT count(*) FROM tasks_taskrun WHERE finished_at IS NULL"
 
-#: A run that failed some days ago, as the version before kept it.
+#: A run that failed some days ago, and that an operator of the version before has acknowledged.
 OLD_FAILURE = 1
 ADD_OLD_FAILURE = """
     INSERT INTO tasks_taskrun (
         task, state, trigger, message_id, queue, arguments, sends, attempts, failures, crashes,
-        progress, error, reason, worker, requested_by_id, finished_at
+        progress, error, reason, worker, requested_by_id, finished_at, acknowledged_at
     )
     SELECT 'todo.restore', 'failed', 'admin', gen_random_uuid(), 'default', '{}', 1, 1, 1, 0,
-        '{}', 'OSError: once', '', '', id, now() - interval '3 days'
+        '{}', 'OSError: once', '', '', id, now() - interval '3 days', now()
     FROM accounts_user WHERE username = 'root' RETURNING id
 """
 
+#: As `tests/counting.py` has it.
+ACTOR_OF_THE_VERSION_BEFORE = '''
+
+@dramatiq.actor(actor_name="count", max_retries=3, time_limit=30 * SECOND, store_results=True)
+def count() -> str:
+    """Count each slot once."""
+    from django.db import connection
+
+    run = current_run()
+    with run.step() as account:
+        if not account:
+            with connection.cursor() as cursor:
+                cursor.execute("INSERT INTO effect (slot) VALUES (%s)", [run.as_of])
+            account["counted"] = True
+    with run.step() as account:
+        account["checked"] = True
+    return "counted"
+'''
+
 #: Every page of background work, as an administrator opens it.
 PAGES = """
+from django.apps import apps
 from django.test import Client
 from accounts.models import User
-from django.apps import apps
 
 Schedule, TaskRun = apps.get_model("tasks", "Schedule"), apps.get_model("tasks", "TaskRun")
 client = Client(raise_request_exception=True)
@@ -73,11 +92,13 @@ print(len(paths), "pages shown")
 DAY = f"""
 import json
 from io import StringIO
+from django.apps import apps
 from django.core.management import call_command
 from accounts.models import User
-from django.apps import apps
 from todos.models import Todo
 from todos.services import TodoService
+
+TaskRun = apps.get_model("tasks", "TaskRun")
 
 def command(*words):
     out = StringIO()
@@ -173,8 +194,8 @@ def versions(tmp_path: Path, checkout: Path, database: str) -> Iterator[Versions
             "REDIS_URL": broker,
         }
         old = Tidy(copy_revision(PREVIOUS, tmp_path / "old"), settings)
-        add_counting_code(old.folder)
         new = Tidy(checkout, settings, logs=tmp_path)
+        add_counting_code_to_the_version_before(old)
         new.inject(actors="counting", every={"count": 1})
         do(old, "migrate", "-v0")
         do(old, "seed_demo", "--users=20", "--todos=500", "--force")
@@ -182,11 +203,15 @@ def versions(tmp_path: Path, checkout: Path, database: str) -> Iterator[Versions
         yield Versions(old, new)
 
 
-def add_counting_code(old: Path) -> None:
-    """Add the actor to a copy of the version before, which has no seam, and its schedule."""
-    for file, addition in (("actors.py", OLD_ACTOR), ("schedules.py", OLD_SCHEDULE)):
-        with (old / "tasks" / file).open("a", encoding="utf-8") as module:
-            module.write(addition)
+def add_counting_code_to_the_version_before(old: Tidy) -> None:
+    """Add the actor that counts to a version whose files no longer change."""
+    with (old.folder / "tasks/actors.py").open("a", encoding="utf-8") as actors:
+        actors.write(ACTOR_OF_THE_VERSION_BEFORE)
+    edit(
+        old.folder / "tasks/schedules.py",
+        "SCHEDULES = (\n",
+        'SCHEDULES = (\n    Default(task="count", every=1),\n',
+    )
 
 
 def do(tidy: Tidy, *arguments: str) -> str:
@@ -349,3 +374,83 @@ def failures(database: psycopg.Connection) -> list[tuple[object, ...]]:
     """Return the runs that failed, and why."""
     query = f"SELECT task, error FROM tasks_taskrun WHERE state = 'failed' AND id <> {OLD_FAILURE}"
     return database.execute(query).fetchall()
+
+
+#: What somebody has been doing with the version before, without a worker: todos removed by people
+#: and by cleanups, runs in every state, staff with rights.
+FILL = """
+from django.apps import apps
+from django.contrib.auth.models import Group, Permission
+from django.core.management import call_command
+from accounts.models import User
+from todos.models import Todo
+from todos.services import TodoService
+
+TaskRun = apps.get_model("tasks", "TaskRun")
+root = User.objects.get(username="root")
+call_command("runscheduler", "--once")
+call_command("cleanup_todos")
+call_command("restore_todos", run=TaskRun.objects.get(task="todo.cleanup", state="succeeded").pk)
+call_command("cleanup_todos", keep_days=30)
+TodoService.delete_selected(todos=Todo.objects.filter(pk__lt=50), by=root)
+for state in ("failed", "cancelled", "skipped", "succeeded"):
+    TaskRun.objects.create(task="todo.purge", trigger="api", queue="default", state=state,
+        progress={"rows": 7}, error="OSError: once", finished_at="2026-11-01T00:00:00Z")
+may_see = Permission.objects.get(codename="view_todo")
+User.objects.create(username="alice", is_staff=True).user_permissions.add(may_see)
+Group.objects.create(name="support").permissions.add(may_see)
+"""
+
+#: Tables that a migration may add to.
+MAY_GROW = {"django_migrations", "auth_permission"}
+WHO_MAY_SEE_DETAILS = """
+    SELECT username FROM accounts_user
+    JOIN accounts_user_user_permissions ON user_id = accounts_user.id
+    JOIN auth_permission ON permission_id = auth_permission.id WHERE codename = %(codename)s
+    UNION SELECT auth_group.name FROM auth_group
+    JOIN auth_group_permissions ON group_id = auth_group.id
+    JOIN auth_permission ON permission_id = auth_permission.id WHERE codename = %(codename)s
+    ORDER BY 1
+"""
+GRANTS = {"accounts_user_user_permissions", "auth_group_permissions"}
+
+
+def test_database_that_the_version_before_has_filled_is_migrated_without_loss(
+    versions: Versions,
+) -> None:
+    do(versions.old, "shell", "-v0", "-c", FILL)
+    with versions.connect() as database:
+        before = rows_by_table(database)
+        assert len(before["tasks_taskrun"]) >= 7
+        assert before["todos_trashedtodo"]
+
+        do(versions.new, "migrate", "-v0")
+
+        after = rows_by_table(database)
+        assert set(before) <= set(after)
+        for table, rows in before.items():
+            grown = table in MAY_GROW | GRANTS
+            assert rows <= after[table] if grown else rows == after[table], table
+        found = database.execute(
+            WHO_MAY_SEE_DETAILS, {"codename": "view_taskrun_details"}
+        ).fetchall()
+        assert found == [("alice",), ("support",)]
+    do(versions.new, "migrate", "--check")
+
+
+def rows_by_table(database: psycopg.Connection) -> dict[str, set[str]]:
+    """Return every row of every table, as text."""
+    tables = database.execute(
+        "SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'"
+    ).fetchall()
+    # What a permission is called may change; what it is known by may not.
+    columns = {"auth_permission": "(content_type_id, id, codename)"}
+    return {
+        table: {
+            text
+            for (text,) in database.execute(
+                f'SELECT {columns.get(table, "t")}::text FROM "{table}" t'.encode()
+            )
+        }
+        for (table,) in tables
+    }

@@ -1,4 +1,4 @@
-"""An account as the ledger keeps it: as JSON, in the transactions that it accounts for."""
+"""A store of checkpoints like that of a run: they are kept as JSON."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -12,38 +12,37 @@ class Stopped(Exception):  # noqa: N818
     """Raised where a step would begin."""
 
 
-class Ledger:
-    """A run's account.
+class JsonStore:
+    """Keeps a checkpoint as JSON, and watches.
 
     Attributes:
-        account: what the last step wrote.
+        stored: what the last step stored.
         reads: how many readings there were outside of steps.
-        changes: how many steps have changed the account.
+        changes: how many steps have changed what is stored.
         before_step: called before each step.
     """
 
-    def __init__(self, run_id: int | None = 1, *, lock_timeout: int = 200) -> None:
-        """Begin; `lock_timeout` is in milliseconds."""
+    def __init__(self, run_id: int | None = 1, *, lock_timeout_ms: int = 200) -> None:
         self.run_id = run_id
-        self.account: dict[str, Any] = {}
+        self.stored: dict[str, Any] = {}
         self.reads = 0
         self.changes = 0
         self.before_step: Callable[[], None] = lambda: None
-        self._lock_timeout = lock_timeout
+        self._lock_timeout_ms = lock_timeout_ms
 
     @contextmanager
     def step(self) -> Iterator[dict[str, Any]]:
-        """Open a transaction on the account, in which no lock is waited for long."""
+        """Open a transaction in which no lock is waited for long."""
         self.before_step()
-        account = json.loads(json.dumps(self.account))
+        stored = json.loads(json.dumps(self.stored))
         with transaction.atomic():
             if connection.vendor == "postgresql":
                 with connection.cursor() as cursor:
-                    cursor.execute(f"SET LOCAL lock_timeout = {self._lock_timeout}")
-            yield account
-        after = json.loads(json.dumps(account))
-        self.changes += after != self.account
-        self.account = after
+                    cursor.execute(f"SET LOCAL lock_timeout = {self._lock_timeout_ms}")
+            yield stored
+        after = json.loads(json.dumps(stored))
+        self.changes += after != self.stored
+        self.stored = after
 
     def read[R](self, do: Callable[[], R]) -> R:
         """Do a reading."""

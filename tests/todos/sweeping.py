@@ -4,12 +4,12 @@ from typing import Any
 
 from django.db import connection
 
+from todos.bulk.store import InMemoryStore
 from todos.models import Todo, TrashedTodo
-from todos.walk import InMemory
 
 
 def refuse_to_delete(*titles: str) -> None:
-    """Have the database refuse to delete todos with these titles, as a trigger of a site might."""
+    """Make the database refuse to delete todos with these titles, as a trigger of a site might."""
     listed = ", ".join(f"'{title}'" for title in titles)
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
@@ -35,7 +35,7 @@ def refuse_to_delete(*titles: str) -> None:
             )
 
 
-class Run(InMemory):
+class Run(InMemoryStore):
     """A run of the cleanup, as far as the trash knows of it."""
 
     def __init__(self, run_id: int) -> None:

@@ -11,6 +11,7 @@ from accounts.models import User
 from tests.factories import trash
 from tests.todos.clocks import database_says, host_is_ahead, host_says
 from tests.todos.sweeping import Run
+from todos.bounds import check_purge, check_restore, check_sweep
 from todos.clock import ClocksDisagree, database_now
 from todos.models import Todo, TrashedTodo
 from todos.services import TodoService
@@ -93,12 +94,12 @@ def test_moment_to_come_is_taken_for_now(alice: User) -> None:
 def test_sweep_that_is_carried_on_goes_by_the_moment_it_began_with(alice: User) -> None:
     run = Run(1)
     with database_says(THEN):
-        assert TodoService.sweep(as_of=THEN + DAY, checkpoint=run)["todos_deleted"] == 0
+        assert TodoService.sweep(as_of=THEN + DAY, store=run)["todos_deleted"] == 0
     Todo.objects.create(user=alice, title="Done since", completed_at=THEN)
     # The end of its way is where it was; only what it goes by is looked at.
-    with run.step() as account:
-        account.update(first=Todo.objects.get().pk, last=Todo.objects.get().pk)
-    assert TodoService.sweep(as_of=THEN + DAY, checkpoint=run)["todos_deleted"] == 0
+    with run.step() as stored:
+        stored.update(first=Todo.objects.get().pk, last=Todo.objects.get().pk)
+    assert TodoService.sweep(as_of=THEN + DAY, store=run)["todos_deleted"] == 0
     assert TodoService.sweep(as_of=THEN + DAY)["todos_deleted"] == 1
 
 
@@ -160,18 +161,18 @@ def test_sweep_refuses_numbers_out_of_bounds(
     with pytest.raises(ValueError, match=complaint):
         TodoService.sweep(as_of=database_now(), **arguments)
     with pytest.raises(ValueError, match=complaint):
-        TodoService.check_sweep(**arguments)
+        check_sweep(**arguments)
     assert Todo.objects.exists()
 
 
 @pytest.mark.parametrize("user_id", [0, -1, 2**63, 1.0])
 def test_id_that_is_none_is_refused(user_id: int) -> None:
     with pytest.raises(ValueError, match="user_id must be"):
-        TodoService.check_sweep(user_id=user_id)
+        check_sweep(user_id=user_id)
     with pytest.raises(ValueError, match="user_id must be"):
-        TodoService.check_purge(user_id=user_id)
+        check_purge(user_id=user_id)
     with pytest.raises(ValueError, match="run_id must be"):
-        TodoService.check_restore(run_id=user_id)
+        check_restore(run_id=user_id)
 
 
 def test_purge_refuses_days_out_of_bounds(alice: User) -> None:
@@ -184,11 +185,11 @@ def test_purge_refuses_days_out_of_bounds(alice: User) -> None:
 @pytest.mark.parametrize("since", ["", "yesterday", "2026-11-23", "2026-11-23T02:00:00", 5])
 def test_restore_refuses_what_is_no_moment_with_a_zone(since: str) -> None:
     with pytest.raises(ValueError, match="since must be a moment with a zone"):
-        TodoService.check_restore(user_id=1, since=since)
+        check_restore(user_id=1, since=since)
 
 
 def test_what_makes_sense_is_not_refused() -> None:
-    TodoService.check_sweep(keep_days=0, batch_size=1, user_id=1)
-    TodoService.check_sweep()
-    TodoService.check_purge(days=3_650, user_id=2**63 - 1, batch_size=1_000_000)
-    TodoService.check_restore(run_id=1, user_id=1, since="2026-11-23T02:00:00Z")
+    check_sweep(keep_days=0, batch_size=1, user_id=1)
+    check_sweep()
+    check_purge(days=3_650, user_id=2**63 - 1, batch_size=1_000_000)
+    check_restore(run_id=1, user_id=1, since="2026-11-23T02:00:00Z")

@@ -10,22 +10,21 @@ from django.db import OperationalError, connection
 
 from accounts.models import User
 from tests.factories import AS_OF, give, new_todos
-from tests.todos.checkpoints import Ledger, Stopped
+from tests.todos.checkpoints import JsonStore, Stopped
 from tests.todos.locks import locked
-from todos import account, walk
-from todos.account import LOCKED
+from todos.bulk import checkpoint, isolation, runner
+from todos.bulk.checkpoint import LOCKED, Checkpoint
+from todos.bulk.sweep import SweepReport
 from todos.clock import database_now
 from todos.models import Todo, TrashedTodo
 from todos.services import TodoService
-from todos.sweep import SweepReport
-from todos.walk import Progress
 
 pytestmark = [pytest.mark.postgresql, pytest.mark.django_db(transaction=True)]
 
 
 @pytest.fixture(autouse=True)
 def _short_rests(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(walk, "RETRY_PAUSE", 0.05)
+    monkeypatch.setattr(runner, "RETRY_PAUSE_SECONDS", 0.05)
 
 
 @pytest.fixture(autouse=True, params=[0, 30], ids=["deleted", "moved"])
@@ -34,8 +33,8 @@ def _trash(request: pytest.FixtureRequest, settings: Any) -> None:
     settings.TODO_TRASH_DAYS = request.param
 
 
-def sweep(run: Ledger | None = None, **options: Any) -> SweepReport:
-    return TodoService.sweep(as_of=AS_OF, checkpoint=run or Ledger(), **options)
+def sweep(run: JsonStore | None = None, **options: Any) -> SweepReport:
+    return TodoService.sweep(as_of=AS_OF, store=run or JsonStore(), **options)
 
 
 @pytest.mark.parametrize("batch_size", [1, 4, 1000])
@@ -63,8 +62,8 @@ def test_todo_that_is_let_go_before_the_end_is_swept_after_all(alice: User, bob:
 
     with locked("todos_todo", todos[3].pk) as holder:
 
-        def let_go_at_the_end(progress: Progress) -> None:
-            if progress.done == 1.0:
+        def let_go_at_the_end(checkpoint: Checkpoint[int]) -> None:
+            if checkpoint.done == 1.0:
                 assert list(Todo.objects.all()) == [todos[3]]
                 holder.rollback()
 
@@ -79,9 +78,10 @@ def test_todo_that_is_reopened_by_whoever_held_it_stays_and_is_no_error(alice: U
 
     with locked("todos_todo", todos[3].pk) as holder:
 
-        def reopen_at_the_end(progress: Progress) -> None:
-            if progress.done == 1.0:
-                holder.execute("UPDATE todos_todo SET completed_at = NULL WHERE title = 'Todo 3'")
+        def reopen_at_the_end(checkpoint: Checkpoint[int]) -> None:
+            if checkpoint.done == 1.0:
+                reopen = "UPDATE todos_todo SET completed_at = NULL WHERE id = %s"
+                holder.execute(reopen, [todos[3].pk])
                 holder.commit()
 
         report = sweep(batch_size=4, on_batch=reopen_at_the_end)
@@ -94,18 +94,18 @@ def test_a_todo_held_in_every_range_costs_few_waits(
     alice: User, bob: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     todos = new_todos(alice, bob, each=100)
-    monkeypatch.setattr(account, "MOST_HELD", 3)
-    run = Ledger(lock_timeout=1_000)
+    monkeypatch.setattr(checkpoint, "MOST_HELD_RANGES", 3)
+    run = JsonStore(lock_timeout_ms=1_000)
     seen: list[int] = []
 
     started = monotonic()
     with locked("todos_todo", *(todo.pk for todo in todos[::8])):
-        report = sweep(run, batch_size=4, on_batch=lambda _: seen.append(len(run.account["held"])))
+        report = sweep(run, batch_size=4, on_batch=lambda _: seen.append(len(run.stored["held"])))
     took = monotonic() - started
 
     assert report["todos_deleted"] == 175
     assert report["errors"] == [{"user_id": alice.pk, "reason": LOCKED}]
-    assert run.account["timeouts"] == walk.MOST_TIMEOUTS
+    assert run.stored["timeouts"] == runner.MOST_TIMEOUTS
     assert max(seen) <= 3
     # To wait for each of the 25 would take that many seconds, twice at the least.
     assert took < 25
@@ -125,7 +125,7 @@ def test_sweep_stopped_at_every_step_goes_on_with_what_it_passed_over(
 ) -> None:
     """As by slices, deploys and crashes: whoever goes on has the account and nothing else."""
     todos = new_todos(alice, bob, each=10)
-    run = Ledger()
+    run = JsonStore()
     held = [todos[2].pk, todos[9].pk]
     stops = 0
 
@@ -142,7 +142,7 @@ def test_sweep_stopped_at_every_step_goes_on_with_what_it_passed_over(
                 report = sweep(run, batch_size=4)
             except Stopped:
                 stops += 1
-                assert run.account["rows"] == len(todos) - Todo.objects.count()
+                assert run.stored["rows"] == len(todos) - Todo.objects.count()
             else:
                 break
 
@@ -156,7 +156,7 @@ def test_whole_table_held_is_nobodys_fault(
     alice: User, bob: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     new_todos(alice, bob, each=10)
-    monkeypatch.setattr(walk, "PATIENCE", 0.5)
+    monkeypatch.setattr(isolation, "PATIENCE_SECONDS", 0.5)
     with locked("todos_todo") as holder:
         holder.execute("LOCK TABLE todos_todo IN SHARE MODE")
         with pytest.raises(OperationalError, match="lock timeout"):
@@ -187,7 +187,7 @@ def test_statement_that_takes_too_long_is_tried_with_fewer(alice: User, bob: Use
 def trash_of(*users: User) -> list[Todo]:
     """Have run 1 sweep todos of people away."""
     todos = new_todos(*users, each=10)
-    TodoService.sweep(as_of=AS_OF, checkpoint=Ledger(1))
+    TodoService.sweep(as_of=AS_OF, store=JsonStore(1))
     return todos
 
 
@@ -195,7 +195,7 @@ def test_purge_passes_over_what_is_held(alice: User, bob: User, settings: Any) -
     settings.TODO_TRASH_DAYS = 30
     todos = trash_of(alice, bob)
     with locked("todos_trashedtodo", todos[4].pk):
-        report = TodoService.purge(as_of=database_now(), days=0, batch_size=3, checkpoint=Ledger(2))
+        report = TodoService.purge(as_of=database_now(), days=0, batch_size=3, store=JsonStore(2))
     assert report == {"todos_purged": 19, "errors": [{"user_id": alice.pk, "reason": LOCKED}]}
     assert [todo.pk for todo in TrashedTodo.objects.all()] == [todos[4].pk]
 
@@ -205,7 +205,7 @@ def test_restoring_passes_over_what_is_held(alice: User, bob: User, settings: An
     todos = trash_of(alice, bob)
     with locked("todos_trashedtodo", todos[4].pk):
         report = TodoService.restore_selected(
-            todos=TrashedTodo.objects.swept_by(1), batch_size=3, checkpoint=Ledger(2)
+            todos=TrashedTodo.objects.swept_by(1), batch_size=3, store=JsonStore(2)
         )
     assert (report["todos_restored"], report["todos_left"]) == (19, 1)
     assert report["errors"] == [{"user_id": alice.pk, "reason": LOCKED}]
@@ -220,14 +220,14 @@ def test_restoring_passes_over_a_person_whose_account_is_held(
     trash_of(alice, bob)
     with locked("accounts_user", alice.pk) as holder:
 
-        def maybe_let_go(progress: Progress) -> None:
-            if progress.done == released_at:
+        def maybe_let_go(checkpoint: Checkpoint[int]) -> None:
+            if checkpoint.done == released_at:
                 holder.rollback()
 
         report = TodoService.restore_selected(
             todos=TrashedTodo.objects.swept_by(1),
             batch_size=3,
-            checkpoint=Ledger(2),
+            store=JsonStore(2),
             on_batch=maybe_let_go,
         )
     if released_at:
@@ -241,7 +241,7 @@ def test_restoring_passes_over_a_person_whose_account_is_held(
 def test_people_held_beyond_those_named_are_counted(
     db: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(account, "MOST_ERRORS", 3)
+    monkeypatch.setattr(checkpoint, "MOST_ERRORS", 3)
     users = [User.objects.create(username=f"user{number}") for number in range(6)]
     todos = new_todos(*users, each=2)
     with locked("todos_todo", *(todo.pk for todo in todos[:5])):
@@ -253,11 +253,11 @@ def test_database_that_goes_in_mid_range_costs_one_more_try(
     alice: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     give(alice, completed=9)
-    run = Ledger()
+    run = JsonStore()
     lost: list[int] = []
 
     def lose_the_connection() -> None:
-        if run.account.get("rows") == 4 and not lost:
+        if run.stored.get("rows") == 4 and not lost:
             lost.append(1)
             raise OperationalError("server closed the connection unexpectedly")
 
@@ -269,7 +269,7 @@ def test_database_that_goes_in_mid_range_costs_one_more_try(
 def test_every_reading_outside_of_a_step_is_one_that_can_wait(alice: User) -> None:
     """What the run's own `read` does not do fails when the database is away for a moment."""
     give(alice, completed=9)
-    run = Ledger()
+    run = JsonStore()
     outside: list[str] = []
     inside = False
     reading = run.read

@@ -15,10 +15,10 @@ from pytest_django import Settings
 from accounts.models import User
 from tests.factories import AS_OF, LONG_AGO, new_todos
 from tests.todos.locks import in_another_connection, wait_until_blocked
+from todos.bulk.checkpoint import Checkpoint
+from todos.bulk.sweep import SweepReport
 from todos.models import Todo
 from todos.services import TodoService
-from todos.sweep import SweepReport
-from todos.walk import Progress
 
 pytestmark = [pytest.mark.postgresql, pytest.mark.django_db(transaction=True)]
 
@@ -105,10 +105,10 @@ def test_todos_of_an_owner_deactivated_between_two_batches_survive(
 ) -> None:
     swept_before = 0
 
-    def deactivate_bob(progress: Progress) -> None:
+    def deactivate_bob(checkpoint: Checkpoint[int]) -> None:
         nonlocal swept_before
         if not swept_before:
-            swept_before = progress.rows
+            swept_before = checkpoint.rows
             with ThreadPoolExecutor(1) as pool:
                 pool.submit(
                     in_another_connection,
@@ -134,7 +134,7 @@ def test_owner_being_deactivated_neither_blocks_the_sweep_nor_is_blocked_by_it(
 def test_todo_created_and_completed_during_the_sweep_is_left_for_the_next(
     todos: list[Todo], alice: User
 ) -> None:
-    def complete_another(progress: Progress) -> None:
+    def complete_another(checkpoint: Checkpoint[int]) -> None:
         todo = TodoService.create(user=alice, title="New")
         TodoService.complete(user=alice, todo_id=todo.pk)
 
@@ -158,7 +158,7 @@ def test_two_sweeps_at_once_count_every_todo_exactly_once(alice: User) -> None:
 def test_person_whose_keep_time_is_raised_between_two_batches_keeps_the_rest(
     todos: list[Todo], bob: User
 ) -> None:
-    def keep_for_a_year(progress: Progress) -> None:
+    def keep_for_a_year(checkpoint: Checkpoint[int]) -> None:
         User.objects.filter(pk=bob.pk).update(keep_completed_days=365)
 
     TodoService.sweep(as_of=AS_OF, batch_size=4, on_batch=keep_for_a_year)

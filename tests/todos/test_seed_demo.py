@@ -14,9 +14,8 @@ from pytest_django import Settings
 
 from accounts.models import User
 from tests.processes import Tidy
-from todos import demo
-from todos.demo import seed_demo
-from todos.demo_words import TITLES
+from todos.demo import seed, seed_demo
+from todos.demo.words import TITLES
 from todos.models import Todo
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -62,8 +61,8 @@ def test_exactly_as_many_are_made_as_were_asked_for(db: None, users: int, todos:
 def test_batches_make_no_difference_to_how_many_are_made(
     db: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(demo, "PEOPLE_BATCH", 7)
-    monkeypatch.setattr(demo, "TODO_BATCH", 30)
+    monkeypatch.setattr(seed, "USER_BATCH_ROWS", 7)
+    monkeypatch.setattr(seed, "TODO_BATCH_ROWS", 30)
     progress: list[int] = []
 
     seed_demo(users=20, todos=100, seed=1, on_progress=progress.append)

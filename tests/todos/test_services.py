@@ -1,6 +1,7 @@
 """What people can do with their todos."""
 
 from datetime import UTC, date, datetime
+from typing import Any
 
 import pytest
 from django.core.exceptions import ValidationError
@@ -45,6 +46,24 @@ def test_edit_replaces_what_is_said_and_leaves_the_rest(alice: User) -> None:
 
     assert (edited.title, edited.description, edited.due_on) == ("New", "Text", None)
     assert edited.completed_at == NOON
+
+
+def test_edit_leaves_what_is_not_said(alice: User) -> None:
+    todo = TodoService.create(user=alice, title="Old", description="Text")
+
+    assert TodoService.edit(user=alice, todo_id=todo.pk, title="New").description == "Text"
+    assert TodoService.edit(user=alice, todo_id=todo.pk, description="").title == "New"
+    assert TodoService.edit(user=alice, todo_id=todo.pk) == todo
+
+
+@pytest.mark.parametrize("field", ["completed_at", "created_at", "user_id", "pk", "is_completed"])
+def test_what_has_a_verb_of_its_own_is_not_edited(alice: User, field: str) -> None:
+    values: Any = {field: 7}
+    with pytest.raises(TypeError, match=field):
+        TodoService.create(user=alice, title="New", **values)
+    todo = TodoService.create(user=alice, title="Old")
+    with pytest.raises(TypeError, match=field):
+        TodoService.edit(user=alice, todo_id=todo.pk, **values)
 
 
 def test_edit_with_a_wrong_title_changes_nothing(alice: User) -> None:

@@ -1,4 +1,4 @@
-"""The sweep: its walk, its counts, and people whose todos cannot be swept."""
+"""The sweep: its ranges, its counts, and people whose todos cannot be swept."""
 
 import random
 from itertools import pairwise
@@ -10,14 +10,15 @@ from pytest_django import Settings
 
 from accounts.models import User
 from tests.factories import AS_OF, LONG_AGO, give, give_each, new_todos
-from tests.todos.checkpoints import Ledger
+from tests.todos.checkpoints import JsonStore
 from tests.todos.sweeping import refuse_to_delete
-from todos import ranges, walk
+from todos.bulk import ranges, runner
+from todos.bulk.checkpoint import Checkpoint
+from todos.bulk.keys import ID
+from todos.bulk.sql import Rows
+from todos.bulk.sweep import Sweep
 from todos.models import Todo
-from todos.rows import Rows
 from todos.services import TodoService
-from todos.sweep import Sweep
-from todos.walk import Progress
 
 
 def test_sweep_of_an_empty_list_does_nothing(alice: User) -> None:
@@ -69,12 +70,12 @@ def test_sweep_of_one_person_who_opted_out_touches_nothing(alice: User) -> None:
 
 def test_progress_is_told_after_every_batch_and_ends_at_the_last_id(alice: User) -> None:
     give(alice, completed=7)
-    told: list[Progress] = []
+    told: list[Checkpoint[int]] = []
 
     TodoService.sweep(as_of=AS_OF, batch_size=3, on_batch=told.append)
 
-    assert [progress.rows for progress in told] == [3, 6, 7]
-    assert [progress.done for progress in told] == [0.3333, 0.8333, 1.0]
+    assert [checkpoint.rows for checkpoint in told] == [3, 6, 7]
+    assert [checkpoint.done for checkpoint in told] == [0.3333, 0.8333, 1.0]
 
 
 def test_a_batch_costs_two_statements_however_many_todos_and_users_there_are(
@@ -93,8 +94,8 @@ def test_a_batch_costs_two_statements_however_many_todos_and_users_there_are(
     def without_savepoints(queries: CaptureQueriesContext) -> list[str]:
         return [q["sql"] for q in queries if "SAVEPOINT" not in q["sql"]]
 
-    # The first and last id, the number of people, the range's end, its move: on SQLite two, which
-    # on the other hand is not asked for the time.
+    # The first and last id, the number of people, the end of the range, and its move. SQLite moves
+    # with two statements, but is not asked for the time.
     expected = 5
     assert len(without_savepoints(few)) == len(without_savepoints(many)) == expected
 
@@ -130,10 +131,10 @@ def test_every_person_at_fault_is_found_in_one_range(db: None) -> None:
     assert result["todos_deleted"] == 6
 
 
-def test_sweep_that_stops_half_way_goes_on_with_the_rest(alice: User) -> None:
+def test_sweep_that_stops_half_way_continues_with_the_rest(alice: User) -> None:
     give(alice, completed=6)
 
-    def break_down(progress: Progress) -> None:
+    def break_down(checkpoint: Checkpoint[int]) -> None:
         raise OperationalError("connection lost")
 
     with pytest.raises(OperationalError):
@@ -168,7 +169,7 @@ def test_sweep_reads_the_todos_and_people_it_needs_and_no_others(alice: User) ->
     )
     give(alice, completed=2_000)
     new_todos(alice, each=20_000, completed_at=None)
-    range_of_ids = Rows.of(Sweep(as_of=AS_OF, keep_days=3).eligible(), key="id").between(0, 10**9)
+    range_of_ids = Rows.of(Sweep(as_of=AS_OF, keep_days=3).eligible(), key=ID).between(0, 10**9)
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE todos_todo, accounts_user")
         cursor.execute(
@@ -182,26 +183,26 @@ def test_sweep_reads_the_todos_and_people_it_needs_and_no_others(alice: User) ->
     assert "Seq Scan" not in plan
 
 
-def test_database_that_fails_as_a_sweep_sets_out_stops_nothing(alice: User) -> None:
+def test_database_that_fails_as_a_sweep_begins_stops_nothing(alice: User) -> None:
     give(alice, completed=3)
-    ledger, failures = Ledger(), [OperationalError("the server is shutting down")]
+    store, failures = JsonStore(), [OperationalError("the server is shutting down")]
 
     def fail_at_first() -> None:
         if failures:
             raise failures.pop()
 
-    ledger.before_step = fail_at_first
-    assert TodoService.sweep(as_of=AS_OF, checkpoint=ledger)["todos_deleted"] == 3
+    store.before_step = fail_at_first
+    assert TodoService.sweep(as_of=AS_OF, store=store)["todos_deleted"] == 3
 
 
-def test_range_that_fails_once_is_tried_again_before_anybody_is_blamed(
+def test_range_that_fails_once_is_tried_again_before_anybody_is_named(
     alice: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     give(alice, completed=3)
     failures = [OperationalError("deadlock detected"), IntegrityError("for once")]
     act = Sweep.act
 
-    def fail_at_first(self: Sweep, rows: Rows) -> int:
+    def fail_at_first(self: Sweep, rows: Rows[int]) -> int:
         if failures:
             raise failures.pop()
         return act(self, rows)
@@ -210,6 +211,7 @@ def test_range_that_fails_once_is_tried_again_before_anybody_is_blamed(
     with pytest.raises(OperationalError):
         TodoService.sweep(as_of=AS_OF)
     assert Todo.objects.count() == 3
+
     failures.append(OperationalError("deadlock detected"))
     assert TodoService.sweep(as_of=AS_OF) == {
         "users_processed": 1,
@@ -224,8 +226,8 @@ def test_sweep_rests_after_each_range_for_as_long_as_it_is_told(
     give(alice, completed=4)
     clock = iter(range(100))
     rests: list[float] = []
-    monkeypatch.setattr(walk, "monotonic", lambda: next(clock))
-    monkeypatch.setattr(walk, "sleep", rests.append)
+    monkeypatch.setattr(runner, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(runner, "sleep", rests.append)
     settings.TODO_SWEEP_PAUSE = 2.5
     TodoService.sweep(as_of=AS_OF, batch_size=2)
     assert rests == [2.5, 2.5]
@@ -242,12 +244,12 @@ def test_ranges_of_dense_todos_follow_each_other_without_counting(alice: User) -
 def test_large_ranges_are_as_wide_as_a_sample_says(
     alice: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ranges, "SAMPLE", 10)
+    monkeypatch.setattr(ranges, "SAMPLE_ROWS", 10)
     give(alice, completed=400, open_=400)
     told = [0]
     with CaptureQueriesContext(connection) as queries:
         TodoService.sweep(
-            as_of=AS_OF, batch_size=40, on_batch=lambda told_: told.append(told_.rows)
+            as_of=AS_OF, batch_size=40, on_batch=lambda batch: told.append(batch.rows)
         )
     offsets = [query["sql"] for query in queries if "OFFSET" in query["sql"]]
     assert [sql[-8:] for sql in offsets] == ["OFFSET 9"]
@@ -263,7 +265,7 @@ def test_no_range_has_more_than_twice_as_many_todos_as_asked_for(alice: User, se
     completed = Todo.objects.completed().count()
     told = [0]
 
-    TodoService.sweep(as_of=AS_OF, batch_size=20, on_batch=lambda told_: told.append(told_.rows))
+    TodoService.sweep(as_of=AS_OF, batch_size=20, on_batch=lambda batch: told.append(batch.rows))
 
     assert told[-1] == completed
     assert max(later - earlier for earlier, later in pairwise(told)) <= 40

@@ -16,21 +16,23 @@ from pytest_django import Settings
 from accounts.models import User
 from tests.examples import examples
 from tests.factories import AS_OF, LONG_AGO, give, new_todo, new_trash
-from tests.todos.checkpoints import Ledger, Stopped
+from tests.todos.checkpoints import JsonStore, Stopped
 from tests.todos.sweeping import Run, refuse_to_delete, rows
-from todos import account, trash
+from todos.bulk import checkpoint as checkpoints
+from todos.bulk import trash
+from todos.bulk.checkpoint import Checkpoint
+from todos.bulk.keys import Position
+from todos.bulk.sql import Rows
+from todos.bulk.trash import Purge
 from todos.models import KEEP_RESTORED_DAYS, Todo, TrashedTodo
-from todos.rows import Rows
 from todos.services import TodoNotFound, TodoService
-from todos.trash import Purge
-from todos.walk import Progress
 
 DAY = timedelta(days=1)
 
 
 def sweep(run_id: int | None = None, **options: Any) -> int:
     checkpoint = None if run_id is None else Run(run_id)
-    return TodoService.sweep(as_of=AS_OF, checkpoint=checkpoint, **options)["todos_deleted"]
+    return TodoService.sweep(as_of=AS_OF, store=checkpoint, **options)["todos_deleted"]
 
 
 def test_swept_todo_is_in_the_trash_with_all_it_had_and_the_run_that_took_it(alice: User) -> None:
@@ -219,7 +221,7 @@ def test_todo_whose_id_is_taken_stays_in_the_trash_and_every_other_comes_back(
 
     report = TodoService.restore_selected(todos=todos, batch_size=batch_size)
 
-    why = {"user_id": alice.pk, "reason": trash.ID_TAKEN, "todo_ids": [mine.pk]}
+    why = {"user_id": alice.pk, "reason": trash.ID_IN_USE, "todo_ids": [mine.pk]}
     assert report == {"todos_restored": 17, "todos_left": 1, "errors": [why]}
     assert foreseen == report
     assert [todo.pk for todo in TrashedTodo.objects.all()] == [mine.pk]
@@ -258,7 +260,7 @@ def test_exactly_the_todos_whose_ids_are_taken_stay(
 def test_person_of_whom_very_many_todos_fail_is_left_out_as_a_whole(
     alice: User, bob: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(account, "MOST_ROWS", 3)
+    monkeypatch.setattr(checkpoints, "MOST_LEFT_ROWS", 3)
     for number in range(40):
         new_todo(alice, title="Stuck" if number % 2 else "Done")
     new_todo(bob)
@@ -300,7 +302,7 @@ def test_purge_of_todos_that_came_at_the_same_moment_leaves_none(alice: User, bo
         days=0,
         user=alice,
         batch_size=3,
-        on_batch=lambda progress: told.append(progress.rows),
+        on_batch=lambda checkpoint: told.append(checkpoint.rows),
     )
 
     assert report["todos_purged"] == 7
@@ -327,21 +329,21 @@ def test_no_transaction_of_a_purge_takes_more_than_twice_what_it_was_told(
     for todo, day in zip(TrashedTodo.objects.order_by("pk"), days, strict=True):
         TrashedTodo.objects.filter(pk=todo.pk).update(trashed_at=LONG_AGO + day * DAY)
     told = [0]
-    run = Ledger()
+    run = JsonStore()
 
-    def tell(progress: Progress) -> None:
-        told.append(progress.rows)
+    def tell(checkpoint: Checkpoint[Position]) -> None:
+        told.append(checkpoint.rows)
         if len(told) == cut:
             raise Stopped
 
     def purge() -> int:
         return TodoService.purge(
-            as_of=LONG_AGO + 3 * DAY, days=0, batch_size=batch_size, on_batch=tell, checkpoint=run
+            as_of=LONG_AGO + 3 * DAY, days=0, batch_size=batch_size, on_batch=tell, store=run
         )["todos_purged"]
 
     try:
         purged = purge()
-    except Stopped:  # And carried on from the account.
+    except Stopped:  # And continued from the checkpoint.
         purged = purge()
 
     assert purged == sum(day < 3 for day in days)
@@ -351,7 +353,7 @@ def test_no_transaction_of_a_purge_takes_more_than_twice_what_it_was_told(
 
 @pytest.mark.parametrize("passed", [None, 0, 1])
 def test_purge_that_the_version_before_began_is_carried_on(alice: User, passed: int | None) -> None:
-    """Its account knows moments alone: all that share the last one have been passed."""
+    """Its checkpoint knows moments alone: all that share the last one have been passed."""
     moments = [LONG_AGO, LONG_AGO + DAY, LONG_AGO + DAY, LONG_AGO + 2 * DAY]
     give(alice, completed=4)
     sweep(run_id=1)
@@ -360,8 +362,8 @@ def test_purge_that_the_version_before_began_is_carried_on(alice: User, passed: 
     gone = 0
     if passed is not None:
         gone, _ = TrashedTodo.objects.filter(trashed_at__lte=moments[passed]).delete()
-    run = Ledger()
-    run.account = {
+    run = JsonStore()
+    run.stored = {
         "days": 30,
         "first": moments[0].isoformat(),
         "last": moments[-1].isoformat(),
@@ -372,7 +374,7 @@ def test_purge_that_the_version_before_began_is_carried_on(alice: User, passed: 
         "failed": [],
     }
 
-    assert TodoService.purge(as_of=AS_OF, batch_size=1, checkpoint=run)["todos_purged"] == 4
+    assert TodoService.purge(as_of=AS_OF, batch_size=1, store=run)["todos_purged"] == 4
     assert not TrashedTodo.objects.exists()
 
 
@@ -380,8 +382,8 @@ def test_purge_that_the_version_before_began_is_carried_on(alice: User, passed: 
 def test_purge_reads_what_is_old_and_nothing_else(alice: User) -> None:
     new_trash(alice, each=500, trashed_at=LONG_AGO)
     new_trash(alice, each=19_500, trashed_at=AS_OF)
-    old = Rows.of(Purge(as_of=AS_OF).candidates(), key="trashed_at")
-    part = old.between((LONG_AGO, 100), (LONG_AGO, 200))
+    old = Rows.of(Purge(as_of=AS_OF).candidates(), key=Purge.key)
+    part = old.between(Position(LONG_AGO, 100), Position(LONG_AGO, 200))
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE todos_trashedtodo")
         rows = f"FROM {part.table} WHERE {part.where}"
@@ -460,7 +462,7 @@ def test_field_that_the_trash_lacks_is_an_error_of_the_checks(
 def test_no_more_people_are_named_than_a_report_has_room_for_and_all_are_counted(
     db: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(account, "MOST_ERRORS", 3)
+    monkeypatch.setattr(checkpoints, "MOST_ERRORS", 3)
     users = [User.objects.create(username=f"user{number}") for number in range(6)]
     for user in users[:5] * 2:
         new_todo(user, title="Stuck")

@@ -48,7 +48,7 @@ def restore(client: Client, *pks: int, **more: str) -> str:
     return response.content.decode()
 
 
-def test_list_says_who_took_a_todo_and_how_many_days_it_has_left(
+def test_list_says_who_removed_a_todo_and_how_many_days_it_has_left(
     boss: Client, alice: User, bob: User
 ) -> None:
     trash(alice, "By alice")
@@ -59,7 +59,7 @@ def test_list_says_who_took_a_todo_and_how_many_days_it_has_left(
 
     header, *rows = Page(boss.get(LIST).content.decode()).rows
 
-    assert [header[3], header[6], header[7]] == ["Owner", "Taken by", "Days left"]
+    assert [header[3], header[6], header[7]] == ["Owner", "Removed by", "Days left"]
     assert [(row[2], row[3], row[6], row[7]) for row in rows] == [
         ("Swept", "alice", "cleanup, run 17", "1"),
         ("By bob", "alice", "bob", "30"),
@@ -107,7 +107,7 @@ def test_list_asks_as_many_questions_for_thirty_todos_as_for_three(
         with CaptureQueriesContext(connection) as queries:
             boss.get(LIST)
         asked.append(len(queries))
-    assert asked[0] == asked[1] <= 6, "session, user, count, page, owners, who threw them away"
+    assert asked[0] == asked[1] <= 6, "session, user, count, page, owners, who deleted them"
 
 
 def test_selection_is_restored_as_it_was_and_logged(boss: Client, alice: User) -> None:

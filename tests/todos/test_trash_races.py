@@ -31,7 +31,7 @@ def before(alice: User, bob: User) -> dict[int, dict[str, Any]]:
 
 
 def sweep(batch_size: int = 300) -> int:
-    report = TodoService.sweep(as_of=AS_OF, batch_size=batch_size, checkpoint=Run(1))
+    report = TodoService.sweep(as_of=AS_OF, batch_size=batch_size, store=Run(1))
     return report["todos_deleted"]
 
 

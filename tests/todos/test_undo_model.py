@@ -139,7 +139,7 @@ class World:
             as_of=self.now,
             keep_days=keep_days,
             batch_size=self.batch_size,
-            checkpoint=Run(self.runs),
+            store=Run(self.runs),
         )
         assert report == preview
         assert report["todos_deleted"] == len(due)

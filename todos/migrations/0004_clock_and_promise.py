@@ -4,17 +4,17 @@ from django.db.models.functions import Now
 
 
 class Migration(migrations.Migration):
-    """Have the database stamp new todos, and each in the trash know for how long it was promised.
+    """Let the database stamp new todos, and store the promised retention of each in the trash.
 
-    The version before goes on working on this schema: it says itself when a todo was created, and
-    what it puts into the trash is kept for the days that are the default.
+    The version before still works on this schema: it stamps new todos itself, and what it moves to
+    the trash gets the default retention.
     """
 
     dependencies = [("todos", "0003_purge_permission")]
 
     operations = [
-        # With a constant default PostgreSQL rewrites no row. The first gives those that are there
-        # what the site promises today; the second holds for those to come.
+        # With a constant default PostgreSQL rewrites no row. The first default gives existing rows
+        # the present retention of the site; the second is for new rows.
         *(
             operation(
                 model_name="trashedtodo",

@@ -1,6 +1,5 @@
-"""`manage.py migrate`: Django's own command; the only one that makes SQLite's file."""
+"""`manage.py migrate`: Django's own command, which also creates SQLite's file."""
 
-from pathlib import Path
 from typing import Any
 
 from django.core.management.base import CommandError
@@ -11,29 +10,14 @@ from project.sqlite.base import file_of
 
 
 class Command(migrate.Command):
-    """Migrate the database."""
-
     def execute(self, *args: Any, **options: Any) -> str | None:
-        """Make the file if there is none, then check the project and migrate.
-
-        Raises:
-            CommandError: the file cannot be made.
-        """
+        """Create the file before the checks, which may read the database; then migrate."""
         connection = connections[options["database"]]
         if connection.vendor == "sqlite" and (
             file := file_of(str(connection.settings_dict["NAME"]))
         ):
-            make(file)
+            try:
+                file.touch()  # An empty file is an empty database.
+            except OSError as error:
+                raise CommandError(f"{file} cannot be written: {error.strerror}.") from error
         return super().execute(*args, **options)
-
-
-def make(file: Path) -> None:
-    """Make an empty file, which is an empty database.
-
-    Raises:
-        CommandError: it cannot be made.
-    """
-    try:
-        file.touch()
-    except OSError as error:
-        raise CommandError(f"{file} cannot be written: {error.strerror}.") from error

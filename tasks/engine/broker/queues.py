@@ -1,4 +1,4 @@
-"""What the broker has in its queues."""
+"""How many messages the broker has in its queues."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,23 +9,21 @@ from dramatiq import Message
 from dramatiq.errors import DecodeError
 from redis.exceptions import RedisError
 
-from tasks.engine.broker.waking import queue_key, short_timeout_client
+from tasks.engine.broker.keys import probe_key
+from tasks.engine.broker.waking import current_broker
 
-#: A key that is written to see whether the broker takes anything, and how long it stays (ms).
-PROBE = "tidy:probe"
-PROBE_LASTS = 1_000
+#: How long the key stays that is written to see whether the broker accepts writes.
+PROBE_MILLISECONDS = 1_000
 
 
 @dataclass(frozen=True, kw_only=True)
 class QueueStatus:
-    """What the broker has in a queue.
+    """How many messages the broker has in a queue.
 
     Attributes:
-        waiting: messages that no worker has fetched.
-        running: those that a worker has fetched and not yet acknowledged.
-        delayed: those to be sent again after a failure.
-        dead: those given up; the broker keeps them for a week.
-        oldest_age_seconds: since the next message was sent; None if none waits.
+        running: messages that a worker has fetched and not yet acknowledged.
+        delayed: those that are retried later, after a failure.
+        oldest_age_seconds: since the message at the head was sent; None if none waits.
     """
 
     name: str
@@ -37,11 +35,7 @@ class QueueStatus:
 
 
 def look_at_queues(names: Sequence[str], now: datetime) -> tuple[tuple[QueueStatus, ...], str]:
-    """Ask the broker what it has.
-
-    Returns:
-        The queues of these names, and no error; or nothing, and why it could not be asked.
-    """
+    """Return the queues with these names, and no error; or none, and why the broker failed."""
     try:
         return read_queues(names, now), ""
     except RedisError as error:
@@ -49,25 +43,27 @@ def look_at_queues(names: Sequence[str], now: datetime) -> tuple[tuple[QueueStat
 
 
 def read_queues(names: Sequence[str], now: datetime) -> tuple[QueueStatus, ...]:
-    """Ask the broker what it has in queues, in three exchanges, and whether it takes more.
+    """Ask the broker what it has, in three exchanges, and whether it accepts writes.
 
     Raises:
-        redis.RedisError: it cannot be reached, takes nothing, as its memory is full or it is a
-            replica, or does not answer as Dramatiq's would.
+        redis.RedisError: it cannot be reached, accepts no writes (its memory is full, or it is a
+            replica), or does not answer as Dramatiq's would.
     """
-    keys = [queue_key(name) for name in names]
-    short_timeout_client().set(PROBE, "", px=PROBE_LASTS)
-    # At one moment, or a message that is fetched meanwhile would count twice or not at all.
-    with short_timeout_client().pipeline(transaction=True) as pipe:
-        for key in keys:
-            pipe.llen(key)
-            pipe.hlen(f"{key}.msgs")
-            pipe.hlen(f"{key}.DQ.msgs")
-            pipe.zcard(f"{key}.XQ")
-            pipe.lindex(key, 0)
+    broker = current_broker()
+    keys = [broker.keys(name) for name in names]
+    client = broker.short_timeout_client
+    client.set(probe_key(broker.namespace), "", px=PROBE_MILLISECONDS)
+    # In a transaction, or a message that is fetched meanwhile would count twice or not at all.
+    with client.pipeline(transaction=True) as pipe:
+        for queue in keys:
+            pipe.llen(queue.waiting)
+            pipe.hlen(queue.messages)
+            pipe.hlen(queue.delayed_messages)
+            pipe.zcard(queue.dead)
+            pipe.lindex(queue.waiting, 0)
         counted = list(batched(pipe.execute(), 5))
-        for key, (*_, head) in zip(keys, counted, strict=True):
-            pipe.hget(f"{key}.msgs", head or b"")
+        for queue, (*_, head) in zip(keys, counted, strict=True):
+            pipe.hget(queue.messages, head or b"")
         heads = pipe.execute()
     return tuple(
         QueueStatus(
@@ -85,7 +81,7 @@ def read_queues(names: Sequence[str], now: datetime) -> tuple[QueueStatus, ...]:
 
 
 def age_of_message(data: bytes | None, now: datetime) -> float | None:
-    """Return how many seconds ago an encoded message was sent; None if it is none."""
+    """Return how many seconds ago an encoded message was sent; None if it is no message."""
     try:
         sent_at = Message.decode(data or b"").message_timestamp / 1000
     except (DecodeError, TypeError, OverflowError):

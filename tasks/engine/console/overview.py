@@ -1,65 +1,86 @@
-"""What the console's first page shows, read such that whatever fails leaves the rest standing."""
+"""What the console's first page shows. If a part cannot be read, the others are shown."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from django.db import DatabaseError
 
-from tasks.engine.console.charts import Chart, charts, nights
+from tasks.engine.console.charts import Drawing
+from tasks.engine.console.daily import charts, read_days
 from tasks.engine.database import statement_timeout
 from tasks.engine.models import State, TaskRun
+from tasks.engine.monitoring.clock import seconds_since
 from tasks.engine.monitoring.problems import problems
-from tasks.engine.monitoring.status import (
-    WITHHELD,
-    EndedRun,
-    Status,
-    gather,
-    seconds_since,
-)
+from tasks.engine.monitoring.status import Status, gather
+from tasks.engine.operations.permissions import withhold
 from tasks.engine.operations.runs import can_be_stopped
+from tasks.engine.words import duration, reason
 
 #: How long (ms) PostgreSQL may take for one statement of a page.
 STATEMENT_TIMEOUT_MS = 3_000
 
 #: Unfinished runs that are shown one by one, the latest ones.
-MOST_ACTIVE = 20
+MAX_ACTIVE = 20
 
-#: Below this part of its way, a run does not say how long it will take.
+#: A run that has done less than this, of 1, does not say how long it will take.
 LEAST_DONE = 0.02
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class ActiveRun:
-    """An unfinished run.
+    """An unfinished run, how long ago it started, and its progress where that is known."""
 
-    Attributes:
-        since: when it was first taken up; when it was owed, if it has not been.
-        worker: who is at it; empty if nobody is, or nobody knows.
-        rows: how many rows it has dealt with; None if it does not say.
-        done: how much of its way, from 0 to 1; None if it does not say.
-        rate: rows a second; None if that cannot be told.
-        seconds_left: an estimate; None if that cannot be told.
-        can_be_stopped: it has been at work, and nobody has asked it to stop.
-        stop_requested_at: when somebody did.
-    """
+    run: TaskRun
+    elapsed_seconds: float
 
-    pk: int
-    task: str
-    state: str
-    attempts: int
-    since: datetime
-    worker: str
-    rows: int | None
-    done: float | None
-    rate: float | None
-    seconds_left: float | None
-    can_be_stopped: bool
-    stop_requested_at: datetime | None
+    @property
+    def since(self) -> datetime:
+        return self.run.started_at or self.run.created_at
+
+    @property
+    def done(self) -> float | None:
+        """The part of its work that is done, from 0 to 1."""
+        return self._number("done")
 
     @property
     def percent(self) -> int:
-        """How much of its way, in whole per cent."""
         return int(100 * (self.done or 0))
+
+    @property
+    def progress(self) -> str:
+        """How many rows it has processed, how fast, and how long it will take."""
+        rows, done, elapsed = self._number("rows"), self.done, self.elapsed_seconds
+        is_moving = self.run.state == State.RUNNING and elapsed >= 1
+        parts = []
+        if rows is not None:
+            parts.append(f"{int(rows):,} rows")
+            if is_moving:
+                parts.append(f"{rows / elapsed:,.0f} a second")
+        if is_moving and done and done >= LEAST_DONE:
+            parts.append(f"about {duration(elapsed * (1 - done) / done)} left")
+        return ", ".join(parts)
+
+    @property
+    def state(self) -> str:
+        """Its state, which attempt it is if not the first, and whether it was asked to stop."""
+        parts = (
+            self.run.state,
+            f"attempt {self.run.attempts}" if self.run.attempts > 1 else "",
+            "asked to stop" if self.run.stop_requested_at else "",
+        )
+        return ", ".join(filter(None, parts))
+
+    @property
+    def worker(self) -> str:
+        return self.run.worker if self.run.state == State.RUNNING else ""
+
+    @property
+    def can_be_stopped(self) -> bool:
+        return can_be_stopped(self.run)
+
+    def _number(self, name: str) -> float | None:
+        value = self.run.progress.get(name) if isinstance(self.run.progress, dict) else None
+        return value if isinstance(value, int | float) else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,11 +88,8 @@ class Overview:
     """The page's content.
 
     Attributes:
-        problems: what an operator must act on.
-        unread: what could not be read, and why. Unless it is empty, nobody can say that all is
-            well.
-        status: None if it could not be read.
-        more_active: unfinished runs beyond those in `active_runs`.
+        unread: what could not be read, and why. Unless it is empty, the state is unknown.
+        more_active: how many unfinished runs there are beyond those in `active_runs`.
     """
 
     problems: tuple[str, ...]
@@ -79,7 +97,7 @@ class Overview:
     status: Status | None
     active_runs: tuple[ActiveRun, ...]
     more_active: int
-    charts: tuple[Chart, ...]
+    charts: tuple[Drawing, ...]
 
     @property
     def verdict(self) -> str:
@@ -89,20 +107,15 @@ class Overview:
         return "unknown" if self.unread else "well"
 
 
-def read_overview(*, with_errors: bool, with_charts: bool = True) -> Overview:
-    """Look at everything.
-
-    Args:
-        with_errors: show the texts of errors; otherwise only that there are some.
-        with_charts: draw the charts.
-    """
+def read_overview(*, with_errors: bool, with_charts: bool) -> Overview:
+    """Read the page's content; without the texts of errors, only say that there are some."""
     reading = Reading()
     unread = reading.attempt(with_charts=with_charts)
-    status = reading.status
-    if status and not with_errors:
-        status = withhold(status)
-    active_runs = status.active_runs if status else ()
-    total = sum(runs.pending + runs.queued + runs.running for runs in active_runs)
+    status, total = reading.status, 0
+    if status:
+        total = sum(each.pending + each.queued + each.running for each in status.active_runs)
+        if not with_errors:
+            withhold_errors(status)
     return Overview(
         problems=tuple(problems(status)) if status else (),
         unread=tuple(unread),
@@ -119,17 +132,14 @@ class Reading:
     def __init__(self) -> None:
         self.status: Status | None = None
         self.active_runs: tuple[ActiveRun, ...] = ()
-        self.charts: tuple[Chart, ...] = ()
+        self.charts: tuple[Drawing, ...] = ()
 
     def attempt(self, *, with_charts: bool) -> list[str]:
         """Read all parts; return those that could not be read, and why."""
-        parts = {
-            "the status": self._read_status,
-            "the runs in hand": self._read_active_runs,
-        }
+        waiting = [("the status", self._read_status), ("the active runs", self._read_active_runs)]
         if with_charts:
-            parts["the charts"] = self._read_charts
-        waiting, unread = list(parts.items()), []
+            waiting.append(("the charts", self._read_charts))
+        unread = []
         while waiting:
             try:
                 with statement_timeout(STATEMENT_TIMEOUT_MS):
@@ -138,7 +148,7 @@ class Reading:
                         waiting.pop(0)
             except DatabaseError as error:
                 what, _ = waiting.pop(0)
-                unread.append(f"{what}: {' '.join(str(error).split())}")
+                unread.append(f"{what}: {reason(error)}")
         return unread
 
     def _read_status(self) -> None:
@@ -150,56 +160,19 @@ class Reading:
 
     def _read_charts(self) -> None:
         if self.status:
-            self.charts = tuple(charts(nights(self.status.now)))
+            wanted = charts()
+            days = read_days(wanted, self.status.now)
+            self.charts = tuple(chart.draw(days) for chart in wanted)
 
 
 def active_runs(now: datetime) -> tuple[ActiveRun, ...]:
-    """Return the latest unfinished runs."""
-    runs = TaskRun.objects.unfinished().order_by("-pk")[:MOST_ACTIVE]
-    return tuple(active_run(run, now) for run in runs)
+    runs = TaskRun.objects.unfinished().order_by("-pk")[:MAX_ACTIVE]
+    return tuple(ActiveRun(run, seconds_since(run.started_at or now, now)) for run in runs)
 
 
-def active_run(run: TaskRun, now: datetime) -> ActiveRun:
-    """Return how far a run has come."""
-    rows, done = (number(run.progress, name) for name in ("rows", "done"))
-    elapsed = seconds_since(run.started_at, now) if run.started_at else 0.0
-    moving = run.state == State.RUNNING and elapsed >= 1
-    left = elapsed * (1 - done) / done if moving and done and done >= LEAST_DONE else None
-    return ActiveRun(
-        pk=run.pk,
-        task=run.task,
-        state=run.state,
-        attempts=run.attempts,
-        since=run.started_at or run.created_at,
-        worker=run.worker if run.state == State.RUNNING else "",
-        rows=None if rows is None else int(rows),
-        done=done,
-        rate=rows / elapsed if moving and rows is not None else None,
-        seconds_left=left,
-        can_be_stopped=can_be_stopped(run),
-        stop_requested_at=run.stop_requested_at,
-    )
-
-
-def number(progress: object, name: str) -> float | None:
-    """Return a number of a run's account; None if there is none of that name."""
-    value = progress.get(name) if isinstance(progress, dict) else None
-    return value if isinstance(value, int | float) else None
-
-
-def withhold(status: Status) -> Status:
-    """Return a status without the texts of errors."""
-    schedules = tuple(
-        replace(schedule, last_run=without_error(schedule.last_run) if schedule.last_run else None)
-        for schedule in status.schedules
-    )
-    failures, unacknowledged = (
-        replace(runs, latest=tuple(without_error(run) for run in runs.latest))
-        for runs in (status.failures, status.unacknowledged)
-    )
-    return replace(status, schedules=schedules, failures=failures, unacknowledged=unacknowledged)
-
-
-def without_error(run: EndedRun) -> EndedRun:
-    """Return a run without its error's text."""
-    return replace(run, error=WITHHELD) if run.error else run
+def withhold_errors(status: Status) -> None:
+    """Replace the texts of errors in the rows of a status, which nobody saves."""
+    last_runs = (schedule.last_run for schedule in status.schedules)
+    for run in (*last_runs, *status.failures.latest, *status.unacknowledged.latest):
+        if run:
+            run.error = withhold(run.error, unless=False)

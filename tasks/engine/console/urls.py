@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from tasks.engine.console import actions, views
+from tasks.engine.console import actions, dead_letters, views
 
 app_name = "background"
 
@@ -10,8 +10,8 @@ urlpatterns = [
     path("", views.overview, name="overview"),
     path("times/", views.coming_times, name="coming-times"),
     path("schedules/<int:pk>/run/", actions.run_now, name="run-now"),
-    path("schedules/<int:pk>/pause/", actions.pause, name="pause"),
-    path("schedules/<int:pk>/resume/", actions.resume, name="resume"),
+    path("schedules/<int:pk>/pause/", actions.switch, {"on": False}, name="pause"),
+    path("schedules/<int:pk>/resume/", actions.switch, {"on": True}, name="resume"),
     path("runs/<int:pk>/again/", actions.run_again, name="run-again"),
     path("runs/<int:pk>/cancel/", actions.cancel, name="cancel"),
     path("runs/<int:pk>/stop/", actions.stop, name="stop"),
@@ -19,7 +19,7 @@ urlpatterns = [
     path("runs/acknowledge/", actions.acknowledge_all, name="acknowledge-all"),
     path("runs/<int:pk>/undo/", views.confirm_undo, name="confirm-undo"),
     path("runs/<int:pk>/undo/now/", actions.undo, name="undo"),
-    path("dead-letters/", views.dead_letters, name="dead-letters"),
-    path("dead-letters/retry/", actions.retry, name="retry"),
-    path("dead-letters/discard/", actions.discard, name="discard"),
+    path("dead-letters/", dead_letters.dead_letters, name="dead-letters"),
+    path("dead-letters/retry/", dead_letters.retry, name="retry"),
+    path("dead-letters/discard/", dead_letters.discard, name="discard"),
 ]

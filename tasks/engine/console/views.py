@@ -1,213 +1,79 @@
-"""The console's pages: background work, under the admin's logins and permissions."""
+"""The console's pages that change nothing: the overview, the question about an undo, next times."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import wraps
 from itertools import islice
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.contrib import admin
-from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
-from dramatiq.broker import get_broker
-from redis.exceptions import RedisError
 
-from accounts.staff import StaffRequest
 from tasks.engine.console.overview import read_overview
-from tasks.engine.models import Process, TaskRun
-from tasks.engine.monitoring.status import WITHHELD
-from tasks.engine.operations import dead_letters as deadletters
-from tasks.engine.operations.runs import Refused, check_may_start, check_undoable, may_start
+from tasks.engine.console.requests import (
+    Question,
+    ask,
+    for_staff,
+    is_live,
+    may_view_details,
+    operator,
+)
+from tasks.engine.models import TaskRun
+from tasks.engine.operations.errors import Refused
+from tasks.engine.operations.permissions import check_may_start, may_start
+from tasks.engine.operations.runs import preview_undo, undo_message
 from tasks.engine.recurrence import Recurrence
-from tasks.names import TaskName
-
-#: Dead letters on the page, the latest ones.
-MOST_LETTERS = 100
 
 #: Slots of a schedule that are shown before it is saved.
 NEXT_SLOTS = 5
 
-#: Letters of a dead letter's error that its page shows: the end says the most.
-LONGEST_SHOWN = 2_000
-
-type View = Callable[..., HttpResponse]
-
-
-def for_staff(*permissions: str) -> Callable[[View], View]:
-    """Have a view ask for a login to the admin, and for permissions such as `tasks.view_taskrun`.
-
-    Views that start runs name none: what that takes is for the run's task to say.
-
-    Raises:
-        PermissionDenied: from the view, for staff without one of the permissions.
-    """
-
-    def decorate(view: View) -> View:
-        @wraps(view)
-        def allowed(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
-            if not request.user.has_perms(permissions):
-                raise PermissionDenied
-            return view(request, *args, **kwargs)
-
-        return admin.site.admin_view(allowed)
-
-    return decorate
-
-
-def may_see_todos(request: HttpRequest) -> bool:
-    """Say whether who asks may see what an error's text might quote."""
-    return request.user.has_perm("todos.view_todo")
-
-
-def withheld(text: str, *, unless: bool) -> str:
-    """Return a text, or that it is withheld; nothing if there is none."""
-    return text if unless or not text else WITHHELD
-
-
-def is_live(request: HttpRequest) -> bool:
-    """Say whether HTMX asks, for a part of a page."""
-    return request.headers.get("HX-Request") == "true"
-
-
-def queue_names() -> list[str]:
-    """Return the queues that an actor uses, or a worker has served lately."""
-    used = {actor.queue_name for actor in get_broker().actors.values()}
-    served = {
-        name for queues in Process.objects.values_list("queues", flat=True) for name in queues
-    }
-    return sorted(used | served)
-
 
 @require_safe
 @for_staff("tasks.view_taskrun")
-def overview(request: StaffRequest) -> HttpResponse:
+def overview(request: HttpRequest) -> HttpResponse:
     """Show how background work is doing; to HTMX, the part of the page that changes."""
     live = is_live(request)
-    shown = read_overview(with_errors=may_see_todos(request), with_charts=not live)
+    shown = read_overview(with_errors=may_view_details(request), with_charts=not live)
     schedules = shown.status.schedules if shown.status else ()
     context = {
         **({} if live else admin.site.each_context(request)),
         "title": "Background work",
         "overview": shown,
-        "startable": {each.task for each in schedules if may_start(request.user, each.task)},
+        "startable": {
+            each.row.task for each in schedules if may_start(operator(request), each.row.task)
+        },
     }
     template = "tasks/console/live.html" if live else "tasks/console/overview.html"
     return TemplateResponse(request, template, context)
 
 
 @require_safe
-@for_staff("tasks.view_taskrun")
-def dead_letters(request: StaffRequest) -> HttpResponse:
-    """Show the messages that Dramatiq has given up."""
-    unread, total, letters = "", 0, []
-    queues, actor = queue_names(), request.GET.get("actor", "")
-    try:
-        total = deadletters.count(queues)
-        letters = deadletters.read(queues, limit=MOST_LETTERS)
-    except RedisError as error:
-        unread = str(error) or type(error).__name__
-    retried = deadletters.retried_as(letters)
-    see = may_see_todos(request)
-    rows = [
-        {
-            "letter": letter,
-            "run": retried.get(letter.id),
-            "known": deadletters.can_be_retried(letter),
-            "error": withheld(letter.error[-LONGEST_SHOWN:], unless=see),
-            "arguments": withheld(letter.arguments[:LONGEST_SHOWN], unless=see),
-        }
-        for letter in letters
-        if not actor or letter.actor == actor
-    ]
-    context = {
-        **admin.site.each_context(request),
-        "title": "Dead letters",
-        "rows": rows,
-        "total": total,
-        "unread": unread,
-        "actor": actor,
-        "actors": sorted({letter.actor for letter in letters if letter.actor}),
-    }
-    return TemplateResponse(request, "tasks/console/dead_letters.html", context)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Question:
-    """What is asked before something is done that cannot be taken back, or that is large.
-
-    Attributes:
-        title: what would be done.
-        lines: what that would mean.
-        yes: the button that does it.
-        action: where it posts to.
-        fields: what it posts, besides `confirmed`.
-        no: the page to go back to.
-    """
-
-    title: str
-    lines: tuple[str, ...]
-    yes: str
-    action: str
-    no: str
-    fields: tuple[tuple[str, str], ...] = ()
-
-
-def ask(request: HttpRequest, question: Question) -> HttpResponse:
-    """Ask whether to go on."""
-    context = {
-        **admin.site.each_context(request),
-        "title": question.title,
-        "question": question,
-    }
-    return TemplateResponse(request, "tasks/console/confirm.html", context)
-
-
-@require_safe
 @for_staff()
-def confirm_undo(request: StaffRequest, pk: int) -> HttpResponse:
-    """Say how many todos would come back, and ask whether to go on."""
-    check_may_start(request.user, TaskName.TODO_RESTORE)
+def confirm_undo(request: HttpRequest, pk: int) -> HttpResponse:
+    """Say what undoing a run would restore, and ask for a confirmation."""
     run = get_object_or_404(TaskRun, pk=pk)
-    page = reverse("admin:tasks_taskrun_change", args=[pk])
-    yes = ""
     try:
-        preview = check_undoable(run)
+        check_may_start(operator(request), undo_message(run).actor_name)
+        lines, yes = tuple(preview_undo(run)), f"Yes, undo run {pk}"
     except Refused as error:
-        lines = [str(error)]
-    else:
-        yes = f"Yes, undo run {pk}"
-        back = todos(preview["todos_restored"])
-        lines = [f"{back} will come back, as they were, and be kept for a week at least."]
-        if preview["todos_left"]:
-            reasons = sorted({error["reason"] for error in preview["errors"]})
-            lines.append(f"{preview['todos_left']:,} cannot: {' or '.join(reasons)}.")
-    return ask(
-        request,
-        Question(
-            title=f"Undo run {pk}",
-            lines=tuple(lines),
-            yes=yes,
-            action=reverse("background:undo", args=[pk]),
-            no=page,
-        ),
+        lines, yes = (str(error),), ""
+    question = Question(
+        title=f"Undo run {pk}",
+        lines=lines,
+        yes=yes,
+        action=reverse("background:undo", args=[pk]),
+        no=reverse("admin:tasks_taskrun_change", args=[pk]),
     )
-
-
-def todos(number: int) -> str:
-    """Say how many todos."""
-    return "1 todo" if number == 1 else f"{number:,} todos"
+    return ask(request, question)
 
 
 @require_POST
 @for_staff("tasks.view_schedule")
-def coming_times(request: StaffRequest) -> HttpResponse:
-    """Show when times would come next that somebody is typing, before they are saved."""
+def coming_times(request: HttpRequest) -> HttpResponse:
+    """Show the next slots of times in a form, before they are saved."""
     given = {name: request.POST.get(name, "").strip() for name in ("crontab", "every", "timezone")}
     zone = given["timezone"] or settings.TIME_ZONE
     fault, slots = "", []
@@ -225,7 +91,6 @@ def coming_times(request: StaffRequest) -> HttpResponse:
         "fault": fault,
         "words": words,
         "slots": slots,
-        "zone": zone,
         "base": "tasks/console/bare.html" if is_live(request) else "admin/base_site.html",
     }
     return TemplateResponse(request, "tasks/console/coming_times.html", context)

@@ -1,25 +1,26 @@
-"""Refusing a database that is not what the code expects, in one line instead of a traceback."""
+"""Refuses, in one line instead of a traceback, a database that is not migrated or not usable."""
 
 from django.core.management.base import CommandError
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 
-from tasks.engine.outages import DATABASE_AWAY
+from tasks.engine.database import DATABASE_AWAY
+from tasks.engine.words import count
 
-#: What SQLite says, where PostgreSQL would be away: no waiting mends these.
+#: What SQLite says of a file that is missing or is no database. Waiting does not help.
 UNUSABLE = ("unable to open database file", "file is not a database", "malformed")
 
 
 def check_migrated() -> None:
-    """Check that all migrations that this version brings have been applied.
+    """Check that all migrations of this version have been applied.
 
-    What a later version has applied beyond does not matter. A database that cannot be reached says
-    nothing: whoever works with it waits until it is back.
+    Migrations that a later version has applied do not matter. A database that is away passes: its
+    users wait until it returns.
 
     Raises:
-        CommandError: some have not been, there is no database, or its file is something else.
+        CommandError: migrations are missing, there is no database, or its file is something else.
     """
-    hang_up()  # What an error has left of a connection tells nothing.
+    close_connection()  # An error before may have left it unusable.
     try:
         executor = MigrationExecutor(connection)
         missing = len(executor.migration_plan(executor.loader.graph.leaf_nodes()))
@@ -29,29 +30,26 @@ def check_migrated() -> None:
             return
         raise
     finally:
-        hang_up()
+        close_connection()
     if missing:
-        migrations = "1 migration" if missing == 1 else f"{missing} migrations"
-        raise CommandError(f"The database lacks {migrations}: run `manage.py migrate` first.")
+        raise CommandError(
+            f"The database lacks {count(missing, 'migration')}: run `manage.py migrate` first."
+        )
 
 
-def hang_up() -> None:
-    """Close the connection, unless somebody is in the midst of a transaction."""
+def close_connection() -> None:
+    """Close the connection, unless a transaction is open on it."""
     if not connection.in_atomic_block:
         connection.close()
 
 
 def check_usable(error: Exception) -> None:
-    """Check that an error is not one of a file that is no database, or of none.
-
-    Raises:
-        CommandError: naming the way out.
-    """
+    """Raise a CommandError that helps if the file is missing, or is no database."""
     text = str(error)
     if connection.vendor != "sqlite" or not any(reason in text for reason in UNUSABLE):
         return
     if "unable to open" in text:
         raise CommandError(
-            "The database's file is not there, or cannot be opened: `manage.py migrate` makes it."
+            "The database file does not exist or cannot be opened: `manage.py migrate` creates it."
         ) from error
-    raise CommandError(f"DATABASE_URL names a file that is no database ({text}).") from error
+    raise CommandError(f"DATABASE_URL names a file that is not a database ({text}).") from error

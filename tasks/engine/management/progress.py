@@ -1,79 +1,65 @@
-"""Walks that a command takes itself, with a progress bar."""
+"""Executes a run within a command, with a progress bar."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from contextlib import nullcontext
 
 from django.core.management.base import CommandError
 from dramatiq import Message
 from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
 
 from tasks.engine.management.migrated import check_migrated
+from tasks.engine.models import Trigger
 from tasks.engine.runs.enqueue import Request
-from tasks.engine.runs.execution import Execution, Rewound, RunTakenOver, Stopped
-from tasks.engine.runs.inline import Interrupted, inline_run
-from todos.walk import OnBatch, Progress
+from tasks.engine.runs.execution import Execution, ProgressLost, RunTakenOver, Stopped
+from tasks.engine.runs.inline import Interrupted, run_inline
 
 BAR = "{percentage:3.0f}%|{bar}| {postfix} [{elapsed}<{remaining}]"
 
 #: Exit code of a command that was told to stop, as of one that Ctrl-C has ended.
 STOPPED = 130
 
+#: What commands ask for.
+COMMAND = Request(Trigger.COMMAND)
 
-@contextmanager
-def walking_here(
-    request: Request, message: Message[Any], *, quiet: bool, done: str, undo: str = ""
-) -> Iterator[tuple[Execution, OnBatch]]:
-    """Record what the block does as the run that a message asks for; show how far it has come.
+
+def run_with_bar[R](message: Message[R], *, quiet: bool, done: str, undo: str = "") -> R:
+    """Execute the run that a message asks for, and show how far it has come.
+
+    The bar shows what each step saves in the run's progress: `rows`, a number, and `done`, from 0
+    to 1.
 
     Args:
-        request: who asks for it.
         message: what a worker would be sent.
-        quiet: show no bar. There is none either where standard error is no terminal.
+        quiet: show no bar. Without a terminal at standard error there is none either.
         done: what has been done to the rows, for the bar.
-        undo: the command that takes back what has been done, less the run's number; empty if none
-            does.
+        undo: the command that undoes the run, without the run's number; empty if there is none.
 
-    Yields:
-        What keeps the account, and what to call after each batch. The block leaves its result in
-        the former's `result`.
+    Returns:
+        What the actor returns.
 
     Raises:
-        CommandError: the run was told to stop, a worker has taken it over, or the database has not
-            been migrated.
+        CommandError: the run was stopped, a worker continues it, or the database is not migrated.
     """
     check_migrated()
-    rows, run_id = 0, None
+    run_id = rows = 0
     try:
-        with (
-            tqdm(total=100, bar_format=BAR, disable=True if quiet else None) as bar,
-            inline_run(request, message) as execution,
-        ):
-            run_id = execution.run_id
+        with tqdm(total=100, bar_format=BAR, disable=True if quiet else None) as bar:
 
-            def on_batch(progress: Progress) -> None:
-                nonlocal rows
-                rows = progress.rows
-                bar.set_postfix_str(f"{progress.rows:,} {done}", refresh=False)
-                bar.update(100 * progress.done - bar.n)
+            def show(execution: Execution) -> None:
+                nonlocal run_id, rows
+                run_id, rows = execution.run_id, execution.progress.get("rows", 0)
+                bar.set_postfix_str(f"{rows:,} {done}", refresh=False)
+                bar.update(100 * execution.progress.get("done", 0) - bar.n)
 
-            yield execution, on_batch
+            # Log lines go above the bar, not into it.
+            with nullcontext() if bar.disable else logging_redirect_tqdm():
+                return run_inline(COMMAND, message, on_progress=show)
     except Stopped as error:
-        how = f" {undo} {run_id} takes that back." if undo and rows else ""
+        how = f" {undo} {run_id} undoes that." if undo and rows else ""
         raise CommandError(
             f"Stopped: {rows:,} {done}, and run {run_id} is cancelled. "
-            f"The same command goes on with the rest.{how}",
+            f"The same command continues with the rest.{how}",
             returncode=STOPPED,
         ) from error
-    except Rewound as error:
-        raise CommandError(
-            f"The database died and lost the last steps of run {run_id}: a worker carries it on."
-        ) from error
-    except Interrupted as error:
-        raise CommandError(
-            f"The database failed in run {run_id} ({error}): a worker carries it on."
-        ) from error
-    except RunTakenOver as error:
-        raise CommandError(
-            "This process was held up for so long that a worker has taken the run over."
-        ) from error
+    except (ProgressLost, RunTakenOver, Interrupted) as error:
+        raise CommandError(f"A worker continues run {run_id}: {error}.") from error

@@ -1,15 +1,11 @@
-"""What the database knows of background work: when it is due, what ran, who is there to run it."""
+"""The tables: schedules, runs and processes."""
 
+from tasks.engine.models.outcome import count_errors
 from tasks.engine.models.process import Process, ProcessKind
-from tasks.engine.models.run import (
-    MOST_CRASHES,
-    UNFINISHED,
-    State,
-    TaskRun,
-    TaskRunQuerySet,
-    Trigger,
-)
+from tasks.engine.models.run import MOST_CRASHES, TaskRun
+from tasks.engine.models.run_queryset import TaskRunQuerySet
 from tasks.engine.models.schedule import Schedule
+from tasks.engine.models.states import UNFINISHED, State, Trigger
 
 __all__ = [
     "MOST_CRASHES",
@@ -21,4 +17,5 @@ __all__ = [
     "TaskRun",
     "TaskRunQuerySet",
     "Trigger",
+    "count_errors",
 ]

@@ -1,44 +1,45 @@
-"""Who is there: each worker process, scheduler and command says so every few seconds."""
+"""Live processes: each worker, scheduler and command writes a heartbeat."""
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Self
 from uuid import UUID, uuid4
 
-from django.conf import settings
 from django.db import models
 from django.db.models import Q, Value
 from django.db.models.functions import Cast, Concat, Now
 
+from tasks.engine.conf import liveness_seconds
+
 
 class ProcessKind(models.TextChoices):
-    """What a process does."""
-
     WORKER = "worker"
     SCHEDULER = "scheduler"
     COMMAND = "command"
 
 
 class ProcessQuerySet(models.QuerySet["Process"]):
-    """The verbs of processes."""
+    """Processes by their heartbeat."""
 
     def alive(self) -> Self:
-        """Those heard of lately."""
         return self.filter(seen_at__gte=Now() - liveness())
 
     def silent_since(self, moment: datetime) -> Self:
-        """Those not heard of since `moment`, or only by a clock that has been set back since."""
+        """Return those without a heartbeat since `moment`.
+
+        A heartbeat in the future does not count: the database's clock has been set back since.
+        """
         return self.filter(Q(seen_at__lt=moment) | Q(seen_at__gt=Now() + liveness()))
 
     def named(self, process: UUID) -> "models.QuerySet[Process, str]":
-        """Return one's host and number, for a person to read."""
+        """Return the host and process id of one, to be displayed, as a query."""
         number = Cast("pid", models.CharField())
         name = Concat("host", Value(", process "), number, output_field=models.CharField())
         return self.filter(pk=process).values_list(name, flat=True)
 
 
 class Process(models.Model):
-    """A process at work; its row goes when it ends, or when nobody has heard of it for a while."""
+    """A process; its row is deleted when it ends, or when its heartbeat has stopped for long."""
 
     id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
     kind = models.CharField(max_length=10, choices=ProcessKind)
@@ -48,10 +49,10 @@ class Process(models.Model):
     tasks = models.JSONField(
         default=list,
         db_default=Value([], models.JSONField()),
-        help_text="Those that a worker has actors for.",
+        help_text="The tasks that a worker has actors for.",
     )
     started_at = models.DateTimeField(db_default=Now())
-    seen_at = models.DateTimeField(db_default=Now())
+    seen_at = models.DateTimeField(db_default=Now(), help_text="The last heartbeat.")
 
     objects = ProcessQuerySet.as_manager()
 
@@ -65,14 +66,12 @@ class Process(models.Model):
 def known_tasks(processes: Iterable[Process]) -> set[str] | None:
     """Return the tasks that the workers among some processes have actors for.
 
-    Returns:
-        None if that cannot be told: there is no worker, or one of an earlier version, which does
-        not say.
+    None if that is not known: there is no worker, or one of an earlier version, which does not say.
     """
     known = [process.tasks for process in processes if process.kind == ProcessKind.WORKER]
     return {task for tasks in known for task in tasks} if known and all(known) else None
 
 
 def liveness() -> timedelta:
-    """Return how long after its last sign of life a process counts as gone."""
-    return timedelta(seconds=settings.TASKS_LIVENESS_SECONDS)
+    """Return how long after its last heartbeat a process counts as gone."""
+    return timedelta(seconds=liveness_seconds())

@@ -1,4 +1,4 @@
-"""What runs when, as staff may change it."""
+"""When tasks run, as staff may change it."""
 
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
@@ -13,26 +13,26 @@ from tasks.engine.recurrence import Recurrence
 
 
 class Schedule(models.Model):
-    """A task and its times. `tasks/schedules.py` gives the first values; then they are staff's."""
+    """The times of a task. Staff change the first values (`tasks/engine/scheduler/defaults.py`)."""
 
-    #: A change of any of these begins the schedule anew.
+    #: A change of any of these restarts the schedule.
     _TIMING: ClassVar = ("crontab", "every", "timezone", "enabled")
 
     task = models.CharField(max_length=100, unique=True, editable=False)
     crontab = models.CharField(
         max_length=200,
         blank=True,
-        help_text="Minute, hour, day of the month, month, day of the week, as cron writes them: "
+        help_text="Minute, hour, day of the month, month and day of the week, as in cron: "
         "0 2 * * * is daily at 02:00.",
     )
     every = models.PositiveIntegerField(
-        "every (seconds)", null=True, blank=True, help_text="Instead of a crontab: an interval."
+        "every (seconds)", null=True, blank=True, help_text="An interval, instead of a crontab."
     )
     timezone = models.CharField(
         "time zone",
         max_length=100,
         blank=True,
-        help_text="Where the crontab's hours are, such as Europe/Berlin. Empty: the site's.",
+        help_text="The zone of the crontab, such as Europe/Berlin. Empty: the site's.",
     )
     enabled = models.BooleanField(default=True)
     catch_up_seconds = models.PositiveIntegerField(
@@ -41,11 +41,10 @@ class Schedule(models.Model):
         help_text="A slot that was missed is still run this long after its time.",
     )
     effective_since = models.DateTimeField(
-        editable=False,
-        help_text="When these times were set; no slot before that is ever caught up.",
+        editable=False, help_text="When these times were set. Earlier slots are not caught up."
     )
     last_slot = models.DateTimeField(
-        null=True, editable=False, help_text="The latest slot that has been dealt with."
+        null=True, editable=False, help_text="The latest slot that was claimed or skipped."
     )
 
     class Meta:
@@ -62,10 +61,9 @@ class Schedule(models.Model):
         return self.task
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """Save it; new times, or switching it on, begin it anew: earlier slots are not caught up.
+        """Save it. New times, or enabling it, restart it: earlier slots are not caught up.
 
-        What a schedule has dealt with (`last_slot`) is the scheduler's to write, so that a form
-        opened earlier does not turn it back.
+        Only the scheduler writes `last_slot`: a form that was opened earlier must not turn it back.
         """
         if self._state.adding:
             self.effective_since = database_now()
@@ -79,10 +77,10 @@ class Schedule(models.Model):
 
     @property
     def recurrence(self) -> Recurrence:
-        """When it is due.
+        """Its times.
 
         Raises:
-            ValueError: they make no sense; `clean` refuses such.
+            ValueError: they are invalid; `clean` refuses such.
         """
         return Recurrence(
             crontab=self.crontab, every=self.every, timezone=self.timezone or settings.TIME_ZONE
@@ -90,24 +88,17 @@ class Schedule(models.Model):
 
     @property
     def handled_until(self) -> datetime:
-        """The moment after which slots are still to be dealt with."""
         return max(self.effective_since, self.last_slot or self.effective_since)
 
     def is_ahead_of(self, now: datetime) -> bool:
-        """Whether it has dealt with slots that are still to come: the clock has been set back."""
+        """Say whether it is handled until the future: the clock has been set back."""
         return self.handled_until > now + CLOCK_TOLERANCE
 
     @property
     def catch_up(self) -> timedelta:
-        """How long after its time a missed slot is still run."""
         return timedelta(seconds=self.catch_up_seconds)
 
     def clean(self) -> None:
-        """Refuse times that make no sense.
-
-        Raises:
-            ValidationError: saying what is wrong.
-        """
         super().clean()
         try:
             _ = self.recurrence

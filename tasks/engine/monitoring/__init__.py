@@ -1,0 +1,1 @@
+"""What background work is doing, and what of it needs attention."""

@@ -1,0 +1,1 @@
+"""What operators do: with runs, schedules and dead letters. Pages and commands call it."""

@@ -9,39 +9,33 @@ from tasks.engine.database import database_now
 from tasks.engine.models import TaskRun, TaskRunQuerySet
 from tasks.engine.worker.middleware import is_recorded
 
-#: How long (days) a run is kept.
 KEEP_DAYS = 90
 
-#: How long (days) a run of an actor that is not recorded is kept, such as ping's: its pulse.
+#: For runs of actors that are not recorded, such as ping's.
 KEEP_UNRECORDED_DAYS = 1
 
 #: A run's row must outlast every copy of its message: without it a late one would run it again.
-LEAST_KEEP_DAYS = 1
-MOST_KEEP_DAYS = 3_650
+MIN_KEEP_DAYS = 1
+MAX_KEEP_DAYS = 3_650
 
-#: Runs in one transaction.
 RUNS_PER_TRANSACTION = 5_000
 
 
 class PruneReport(TypedDict):
-    """How many runs went, or would go."""
-
     runs_deleted: int
 
 
 def prune_runs(*, keep_days: int = KEEP_DAYS, dry_run: bool = False) -> PruneReport:
-    """Delete runs that ended more than `keep_days` ago, and pulses of more than a day ago.
+    """Delete runs that ended more than `keep_days` ago, and unrecorded ones of more than a day ago.
 
-    Args:
-        keep_days: from LEAST_KEEP_DAYS to MOST_KEEP_DAYS.
-        dry_run: count them; touch nothing.
+    A dry run counts them.
 
     Raises:
-        ValueError: `keep_days` is out of bounds.
+        ValueError: `keep_days` is not from MIN_KEEP_DAYS to MAX_KEEP_DAYS.
     """
-    if not LEAST_KEEP_DAYS <= keep_days <= MOST_KEEP_DAYS:
+    if not MIN_KEEP_DAYS <= keep_days <= MAX_KEEP_DAYS:
         raise ValueError(
-            f"runs are kept from {LEAST_KEEP_DAYS} to {MOST_KEEP_DAYS:,} days, not {keep_days}"
+            f"runs are kept from {MIN_KEEP_DAYS} to {MAX_KEEP_DAYS:,} days, not {keep_days}"
         )
     act = TaskRunQuerySet.count if dry_run else delete_in_batches
     return {"runs_deleted": sum(act(runs) for runs in prunable(keep_days))}
@@ -53,25 +47,29 @@ def delete_in_batches(runs: TaskRunQuerySet) -> int:
     while pks := list(
         runs.order_by("finished_at").values_list("pk", flat=True)[:RUNS_PER_TRANSACTION]
     ):
-        # A run that has ended never changes again, so what was found is still to go.
+        # A run that has ended never changes again, so what was found can still be deleted.
         deleted += TaskRun.objects.filter(pk__in=pks).delete()[0]
     return deleted
 
 
 def prunable(keep_days: int) -> tuple[TaskRunQuerySet, TaskRunQuerySet]:
-    """Return the runs that ended so long ago that they go: all those, and the pulses since then.
+    """Return the runs that are old enough: all kinds, and the unrecorded ones that ended since.
 
     Not in one query, for which SQLite would read the whole table: the former are found by when they
     ended, the latter by their task.
     """
     now = database_now()
-    broker = get_broker()
-    pulse = [name for name in broker.actors if not is_recorded(broker, name)]
     long_ago = now - timedelta(days=keep_days)
     yesterday = now - timedelta(days=KEEP_UNRECORDED_DAYS)
     return (
         TaskRun.objects.filter(finished_at__lt=long_ago),
         TaskRun.objects.filter(
-            task__in=pulse, finished_at__gte=long_ago, finished_at__lt=yesterday
+            task__in=unrecorded_tasks(), finished_at__gte=long_ago, finished_at__lt=yesterday
         ),
     )
+
+
+def unrecorded_tasks() -> list[str]:
+    """Return the tasks whose actors are not recorded: their runs are many, and each says little."""
+    broker = get_broker()
+    return [task for task in broker.actors if not is_recorded(broker, task)]

@@ -1,277 +1,164 @@
-"""What operators do by hand: start, stop and undo runs, pause schedules, acknowledge failures.
+"""What operators do with runs: start, undo, cancel, stop and acknowledge them."""
 
-Starting a run takes the permission that its task names (`permission` in `tasks/actors.py`), and no
-other, whichever the door: run now, run again, undo. Retrying a dead letter takes the permission to
-do that as well.
-"""
-
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
 from typing import Any
 
-from django.core.exceptions import PermissionDenied
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.contrib.auth.models import AnonymousUser
 from django.db import transaction
 from django.db.models.functions import Now
-from dramatiq import Actor
+from dramatiq import Message
 from dramatiq.broker import get_broker
 from dramatiq.errors import ActorNotFound
 
-from accounts.models import User
-from tasks.engine.database import database_now, exclusive_transaction
-from tasks.engine.models import Schedule, TaskRun, Trigger
-from tasks.engine.runs.enqueue import Request, publish
-from tasks.names import TaskName
-from tasks.undo import NotRestorable, taken
-from todos.clock import ClocksDisagree
-from todos.services import TodoService
-from todos.trash import RestoreReport
-
-#: What starting a task takes that names no permission of its own.
-START = "tasks.start_taskrun"
+from tasks.engine.broker.messages import check_arguments
+from tasks.engine.database import exclusive_transaction
+from tasks.engine.extension import extension_of
+from tasks.engine.models import Schedule, TaskRun, TaskRunQuerySet, Trigger
+from tasks.engine.operations.errors import Refused, Unconfirmed
+from tasks.engine.operations.permissions import check_may_start, may_start
+from tasks.engine.runs.enqueue import Request, arguments, publish
 
 
-class Refused(Exception):  # noqa: N818  (it says what became of it, as Django's own do)
-    """What was asked for was not done; the text says why.
-
-    Attributes:
-        text: why, in words of ours.
-        detail: what else there is to say, which may quote an argument, a person's own text.
-        run_id: the run that stands in the way; None if none does.
-    """
-
-    def __init__(self, text: str, *, detail: str = "", run_id: int | None = None) -> None:
-        super().__init__(f"{text}: {detail}" if detail else text)
-        self.text = text
-        self.detail = detail
-        self.run_id = run_id
-
-
-class Unconfirmed(Refused):
-    """A purge by hand was asked for, and nobody has confirmed how much would go.
-
-    Attributes:
-        todos: how many would be deleted for good.
-    """
-
-    def __init__(self, todos: int) -> None:
-        super().__init__(f"This would delete {todos:,} todos for good: that is to be confirmed.")
-        self.todos = todos
-
-
-# Starting runs.
-
-
-def permission_to_start(task: str) -> str:
-    """Return the permission that starting a task takes, such as `tasks.start_taskrun`."""
-    try:
-        actor = get_broker().get_actor(task)
-    except ActorNotFound:
-        return START
-    return str(actor.options.get("permission", START))
-
-
-def may_start(user: User, task: str) -> bool:
-    """Say whether somebody may start runs of a task."""
-    return user.has_perm(permission_to_start(task))
-
-
-def check_may_start(user: User, task: str) -> None:
-    """Check that somebody may start runs of a task.
-
-    Raises:
-        PermissionDenied: they may not.
-    """
-    if not may_start(user, task):
-        raise PermissionDenied
-
-
-def run_now(schedule: Schedule, *, by: User, confirmed: bool = False) -> TaskRun:
-    """Start what a schedule starts, now.
+def run_now(schedule: Schedule, *, by: AbstractBaseUser, confirmed: bool = False) -> TaskRun:
+    """Start a run of a schedule's task now.
 
     Args:
-        schedule: which.
-        by: who asks.
-        confirmed: they know how many todos a purge would delete for good.
+        confirmed: they have confirmed what the task's extension asks.
 
     Raises:
         PermissionDenied: they may not start that task.
-        Unconfirmed: it is a purge.
-        Refused: a run of it is unfinished, or this version of the code has no actor for it.
+        Unconfirmed: the task's extension has a question.
+        Refused: a run of the task is unfinished, or this version of the code has no actor for it.
     """
     return _start(schedule.task, {}, by=by, confirmed=confirmed)
 
 
-def run_again(run: TaskRun, *, by: User, confirmed: bool = False) -> TaskRun:
-    """Start a run with the same arguments as one that has ended.
-
-    Args:
-        run: which.
-        by: who asks.
-        confirmed: they know how many todos a purge would delete for good.
+def run_again(run: TaskRun, *, by: AbstractBaseUser, confirmed: bool = False) -> TaskRun:
+    """Start a run with the arguments of one that has ended; otherwise as `run_now`.
 
     Raises:
-        PermissionDenied: they may not start that task.
-        Unconfirmed: it is a purge.
-        Refused: it, or another of its task, is unfinished; or there is no actor for it, or not for
-            such arguments.
+        Refused: the actor does not take these arguments any more.
     """
     return _start(run.task, run.arguments, by=by, confirmed=confirmed)
 
 
-def undo(run: TaskRun, *, by: User) -> TaskRun:
-    """Bring back what a cleanup took.
-
-    Returns:
-        The run that does so.
+def undo(run: TaskRun, *, by: AbstractBaseUser) -> TaskRun:
+    """Start the run that undoes a run, and return it.
 
     Raises:
-        PermissionDenied: they who ask may not start that.
-        Refused: it cannot be undone, or is being undone.
+        PermissionDenied: they may not start its task.
+        Refused: the run cannot be undone, or is being undone.
     """
-    arguments = {"kwargs": {"run_id": run.pk}}
-    check_may_start(by, TaskName.TODO_RESTORE)
-    check_undoable(run)
-    with starting(TaskName.TODO_RESTORE):
-        for undoing in _unfinished(TaskName.TODO_RESTORE):
-            if undoing.arguments.get("kwargs", {}).get("run_id") == run.pk:
+    message = undo_message(run)
+    check_may_start(by, message.actor_name)
+    preview_undo(run)
+    with _starting(message.actor_name):
+        for undoing in _unfinished(message.actor_name):
+            if undoing.arguments == arguments(message):
                 raise Refused(
                     f"Run {run.pk} is being undone by run {undoing.pk}.", run_id=undoing.pk
                 )
-        # Whoever was before us may be through already.
-        check_undoable(run)
-        return _start(TaskName.TODO_RESTORE, arguments, by=by)
+        # Asked again under the lock: another undo of this run may have ended since.
+        preview_undo(run)
+        return _start(message.actor_name, arguments(message), by=by, confirmed=True)
 
 
-def check_undoable(run: TaskRun) -> RestoreReport:
-    """Say what undoing a run would bring back; touch nothing.
-
-    Raises:
-        Refused: it is no cleanup, it has not ended, or it took nothing that is still in the trash.
-    """
-    try:
-        todos = taken(run_id=run.pk)
-    except NotRestorable as error:
-        raise Refused(str(error)) from error
-    report = TodoService.preview_restore(todos=todos)
-    if not report["todos_restored"] and not report["todos_left"]:
-        raise Refused(f"Nothing that run {run.pk} took is in the trash any more.")
-    return report
+def undo_message(run: TaskRun) -> Message[Any]:
+    """Return the message of the run that undoes a run; Refused if its task has no undo."""
+    message = extension_of(run.task).undo_message(run)
+    if message is None:
+        raise Refused(f"Runs of {run.task} cannot be undone.")
+    return message
 
 
-def can_be_undone(run: TaskRun) -> bool:
-    """Say whether a run is a cleanup that has ended, and something that it took is still there."""
-    ended = run.task == TaskName.TODO_CLEANUP and run.is_finished
-    return ended and taken(run_id=run.pk).exists()
+def preview_undo(run: TaskRun) -> Sequence[str]:
+    """Say in lines what undoing a run would restore, or raise Refused if it cannot be undone."""
+    return extension_of(run.task).undo_preview(run)
 
 
-def todos_to_purge(task: str, arguments: Mapping[str, Any]) -> int | None:
-    """Say how many todos a run would delete for good if it were started now.
-
-    Args:
-        task: its task.
-        arguments: its `args` and `kwargs`.
-
-    Returns:
-        How many; None if it is no purge.
-
-    Raises:
-        Refused: nobody can purge with such arguments.
-    """
-    if task != TaskName.TODO_PURGE:
-        return None
-    try:
-        return _preview_purge(*arguments.get("args", ()), **arguments.get("kwargs", {}))
-    except User.DoesNotExist as error:
-        raise Refused("There is no such person (any more).") from error
-    except ClocksDisagree as error:
-        raise Refused(str(error)) from error
-    except (TypeError, ValueError, OverflowError) as error:
-        raise Refused("No purge can have these arguments", detail=str(error)) from error
-
-
-def _preview_purge(*, days: int | None = None, user_id: int | None = None) -> int:
-    user = None if user_id is None else User.objects.get(pk=user_id)
-    report = TodoService.preview_purge(as_of=database_now(), days=days, user=user)
-    return report["todos_purged"]
+def may_undo(user: AbstractBaseUser | AnonymousUser, run: TaskRun) -> bool:
+    extension = extension_of(run.task)
+    message = extension.undo_message(run)
+    return (
+        message is not None and may_start(user, message.actor_name) and extension.can_be_undone(run)
+    )
 
 
 def _start(
-    task: str, arguments: Mapping[str, Any], *, by: User, confirmed: bool = False
+    task: str, given: Mapping[str, Any], *, by: AbstractBaseUser, confirmed: bool
 ) -> TaskRun:
     check_may_start(by, task)
-    actor = _actor(task)
-    todos = None if confirmed else todos_to_purge(task, arguments)
-    if todos is not None:
-        raise Unconfirmed(todos)
-    with starting(task):
-        for unfinished in _unfinished(task)[:1]:
+    message = message_of(task, given)
+    confirmation = None if confirmed else extension_of(task).confirmation(message)
+    if confirmation:
+        raise Unconfirmed(confirmation)
+    with _starting(task):
+        if unfinished := _unfinished(task).first():
             raise Refused(f"Run {unfinished.pk} of {task} is unfinished.", run_id=unfinished.pk)
-        try:
-            # Not by `message()`: an actor's parameters may be called what they like.
-            message = actor.message_with_options(
-                args=tuple(arguments.get("args", ())), kwargs=dict(arguments.get("kwargs", {}))
-            )
-            run = Request(Trigger.ADMIN, by).create(message)
-        except (TypeError, ValueError) as error:
-            raise Refused(f"{task} cannot have these arguments", detail=str(error)) from error
+        run = Request(Trigger.ADMIN, by).create(message)
         transaction.on_commit(partial(publish, run), robust=True)
     return run
 
 
-def _actor(task: str) -> Actor[Any, Any]:
+def message_of(task: str, given: Mapping[str, Any]) -> Message[Any]:
+    """Return a message that asks for a run of a task; Refused if no actor takes these arguments."""
+    broker = get_broker()
     try:
-        return get_broker().get_actor(task)
+        # Not by `message()`: an actor's parameters may have any name.
+        message = broker.get_actor(task).message_with_options(
+            args=tuple(given.get("args", ())), kwargs=dict(given.get("kwargs", {}))
+        )
+        check_arguments(broker, message)
     except ActorNotFound as error:
         raise Refused(f"This version of the code has no actor for {task}.") from error
+    except (TypeError, ValueError) as error:
+        raise Refused(f"{task} does not accept these arguments", detail=str(error)) from error
+    return message
 
 
-def _unfinished(task: str) -> Any:
+def _unfinished(task: str) -> TaskRunQuerySet:
     return TaskRun.objects.unfinished().filter(task=task).order_by("pk")
 
 
 @contextmanager
-def starting(task: str) -> Iterator[None]:
-    """Have those who start a task by hand at once wait for each other, and for a scheduler's claim.
+def _starting(task: str) -> Iterator[None]:
+    """Make other requests to start a task, and claims of its slots, wait until this one is done.
 
-    Whoever comes second finds the first one's run.
+    Whichever comes second then sees the first one's run.
     """
-    # Not every task has a schedule whose row could be locked.
+    # Claims lock the schedule's row. Requests need the named lock: not every task has a schedule.
     with exclusive_transaction(f"start {task}"):
         list(Schedule.objects.select_for_update().filter(task=task))
         yield
 
 
-# Ending them.
-
-
-def cancel(run: TaskRun, *, by: User) -> None:
-    """Have a run that no worker has taken up never start.
-
-    Raises:
-        Refused: one has.
-    """
+def cancel(run: TaskRun, *, by: AbstractBaseUser) -> None:
+    """Cancel a run that no worker has started; Refused if one has."""
     if not run.cancel(f"Cancelled by user {by.pk}."):
         raise Refused(f"Run {run.pk} has started or ended meanwhile.")
 
 
-def stop(run: TaskRun, *, by: User | None = None) -> bool:
-    """End a run: at once if it waits, at its next step if it is at work.
+def stop(run: TaskRun, *, by: AbstractBaseUser | None = None) -> bool:
+    """End a run: at once if it waits, after its current step if it is running.
 
     Args:
-        run: brought up to date.
-        by: who asks; None for the command.
+        run: refreshed from the database.
+        by: None for the command.
 
     Returns:
-        Whether that changed anything: not if it has been asked to stop before.
+        Whether that changed anything: not if it was asked to stop before.
 
     Raises:
         Refused: it had ended before.
     """
     reason = f"Stopped by user {by.pk}." if by else "Stopped by the command stop_run."
     while True:
-        # Between the two it may be taken up, or put back to wait: then neither finds it.
+        # A waiting run may be started between these two updates, or a running one be put back to
+        # wait. Then neither matches, and both are tried again.
         stopped = run.cancel(reason) or run.request_stop(reason)
         run.refresh_from_db()
         if stopped:
@@ -283,64 +170,39 @@ def stop(run: TaskRun, *, by: User | None = None) -> bool:
 
 
 def can_be_stopped(run: TaskRun) -> bool:
-    """Say whether it can be stopped: it has been at work, though it may wait for its next turn."""
+    """Say whether a run can be stopped: it has started, though it may wait to continue."""
     return bool(run.started_at) and not run.is_finished and run.stop_requested_at is None
 
 
-# Failures.
-
-
-def acknowledge(run: TaskRun, *, by: User) -> None:
-    """Note that an operator knows of a run's failure or errors.
-
-    Raises:
-        Refused: it has none, or somebody has acknowledged it before.
-    """
+def acknowledge(run: TaskRun, *, by: AbstractBaseUser) -> None:
+    """Note that an operator knows of a run's failure or errors; Refused if there is no need."""
     if not run.acknowledge(by):
         raise Refused(f"Run {run.pk} has nothing to acknowledge, or has been acknowledged.")
 
 
-def acknowledge_all(*, until: datetime, count: int, by: User) -> tuple[list[TaskRun], int]:
-    """Note that an operator knows of all failures and errors up to some moment.
-
-    A run that somebody holds a lock on is left.
+def acknowledge_all(
+    *, until: datetime, count: int, by: AbstractBaseUser
+) -> tuple[list[TaskRun], int]:
+    """Note that an operator knows of all failures and errors up to a moment.
 
     Args:
-        until: when the newest ended that they have seen.
-        count: how many they were told there are.
-        by: who.
+        until: when the newest run that they have seen ended.
+        count: how many they were shown.
 
     Returns:
-        What they have acknowledged, and how many were left.
+        What they have acknowledged, and how many runs another transaction had locked.
 
     Raises:
-        Refused: there are more than that.
+        Refused: there are more than `count`.
     """
     with transaction.atomic():
         known = TaskRun.objects.unacknowledged().filter(finished_at__lte=until)
-        there = known.count()
-        if there > count:
-            raise Refused(f"There are {there:,} by now, not {count:,}: look again.")
+        total = known.count()
+        if total > count:
+            raise Refused(f"There are now {total:,}, not {count:,}. Reload the page.")
         runs = list(known.select_for_update(skip_locked=True).order_by("pk"))
         TaskRun.objects.filter(pk__in=[run.pk for run in runs]).update(
             acknowledged_at=Now(), acknowledged_by=by
         )
         left = known.count()
     return runs, left
-
-
-# Schedules.
-
-
-def switch(schedule: Schedule, *, on: bool) -> bool:
-    """Pause a schedule or resume it; return whether it was otherwise before.
-
-    Slots that pass while it is paused are not caught up.
-    """
-    with transaction.atomic():
-        current = Schedule.objects.select_for_update().get(pk=schedule.pk)
-        if current.enabled == on:
-            return False
-        current.enabled = on
-        current.save()
-    return True

@@ -1,8 +1,8 @@
-"""Owes a run, and hands runs to the broker.
+"""Creates runs, and publishes their messages.
 
-A run is a row first, written in the caller's own transaction. It is handed over when that has been
-committed. If the broker is away it turns pending; if the process dies in between, the broker does
-not have it. The relay sends both (`tasks/engine/scheduler/relay.py`).
+A run is a row first, written in the caller's own transaction. Its message is published once that
+has been committed. If the broker is away the run becomes pending; if the process dies in between,
+the broker does not have the message. The relay publishes both (`tasks/engine/scheduler/relay.py`).
 """
 
 from collections.abc import Mapping
@@ -12,55 +12,49 @@ from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
+from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import transaction
 from django.db.models.functions import Now
 from dramatiq import Actor, Message, MessageProxy
 from dramatiq.broker import get_broker
 from redis.exceptions import RedisError
 
-from accounts.models import User
-from tasks.engine.broker.waking import check_arguments
+from tasks.engine.broker.messages import check_arguments
 from tasks.engine.models import State, TaskRun, Trigger
 from tasks.engine.outages import outages
 
-#: How long a run waits for the broker before it is tried again.
-RETRY_SENDING = timedelta(seconds=2)
+#: How long a run waits for a broker that is away before it is published again.
+PUBLISH_RETRY_DELAY = timedelta(seconds=2)
 
 
 @dataclass(frozen=True)
 class Request:
-    """Somebody asks for a run.
-
-    Attributes:
-        trigger: through which door.
-        by: who, where that is known.
-    """
+    """Who asks for a run (None if unknown), and how."""
 
     trigger: Trigger
-    by: User | None = None
+    by: AbstractBaseUser | None = None
 
     def enqueue[**P, R](self, actor: Actor[P, R], /, *args: P.args, **kwargs: P.kwargs) -> TaskRun:
-        """Owe a run of `actor` with these arguments, and send it once that is committed.
+        """Create a run of `actor` with these arguments, and publish it once that is committed.
 
-        A rollback leaves nothing. A broker that is down costs no error and less than a second: the
-        run goes out when the broker is back.
+        A rollback leaves nothing. A broker that is away costs no error and less than a second: the
+        message is published when the broker is back.
 
         Returns:
             The run; its `message()` waits for the result.
 
         Raises:
             TypeError: the actor takes no such arguments, or one cannot be written as JSON.
-            ValueError: an argument is out of the bounds that the actor's `check` knows.
+            ValueError: the actor's option `check` refuses an argument.
         """
         run = self.create(actor.message(*args, **kwargs))
         transaction.on_commit(partial(publish, run), robust=True)
         return run
 
     def create(self, message: Message[Any], *, scheduled_for: datetime | None = None) -> TaskRun:
-        """Write the row of a message that is handed over once that is committed.
+        """Create the run of a message that the caller publishes once that is committed.
 
-        Raises:
-            TypeError, ValueError: as for `record`.
+        Raises what `enqueue` raises.
         """
         return self.record(
             message,
@@ -72,18 +66,16 @@ class Request:
         )
 
     def record(self, message: Message[Any], **values: Any) -> TaskRun:
-        """Write a message's row and do no more; `values` are further fields of it.
+        """Create only the row of a message's run; `values` are further fields of it.
 
-        Raises:
-            TypeError: the actor takes no such arguments, or one cannot be written as JSON.
-            ValueError: an argument is out of the bounds that the actor's `check` knows.
+        Raises what `enqueue` raises.
         """
         check_arguments(get_broker(), message)
         message.encode()
         return TaskRun.objects.create(
             task=message.actor_name,
             trigger=self.trigger,
-            requested_by=self.by,
+            requested_by_id=self.by.pk if self.by else None,
             message_id=UUID(message.message_id),
             queue=message.queue_name,
             arguments=arguments(message),
@@ -92,7 +84,7 @@ class Request:
 
 
 def enqueue[**P, R](actor: Actor[P, R], /, *args: P.args, **kwargs: P.kwargs) -> TaskRun:
-    """Owe a run of `actor`, asked for by code; see `Request.enqueue`."""
+    """Create a run of `actor`, asked for by code; see `Request.enqueue`."""
     return Request(Trigger.API).enqueue(actor, *args, **kwargs)
 
 
@@ -105,8 +97,8 @@ def send(run: TaskRun) -> bool:
     """Publish a pending run that is due.
 
     Returns:
-        Whether it was published now; otherwise another process did so, or the broker is away and
-        the relay publishes it later.
+        Whether it was published; otherwise another process did so, or the broker is away and the
+        relay publishes it later.
 
     Raises:
         OperationalError, InterfaceError: the database is away.
@@ -115,26 +107,14 @@ def send(run: TaskRun) -> bool:
 
 
 def resend(run: TaskRun, *, lost: bool) -> bool:
-    """Publish a queued run once more.
-
-    Args:
-        run: as it was read.
-        lost: the broker has lost the message that was sent before.
-
-    Returns:
-        As for `send`.
-
-    Raises:
-        OperationalError, InterfaceError: the database is away.
-    """
+    """Publish a queued run once more; `lost` if the broker has lost its message. See `send`."""
     return run.mark_resent(lost=lost) and publish(run)
 
 
 def publish(run: TaskRun) -> bool:
-    """Give the broker the message of a run that is marked as sent.
+    """Publish a run that is marked as sent; say whether the broker accepted its message.
 
-    Returns:
-        Whether the broker has it; otherwise it goes later.
+    If not, the relay publishes it later.
     """
     message = run.message().copy(options={"delivery": str(run.delivery)})
     try:
@@ -142,7 +122,7 @@ def publish(run: TaskRun) -> bool:
     except RedisError as error:
         outages.report("broker", error)
         with outages.reporting():
-            run.mark_unsent(retry_in=RETRY_SENDING)
+            run.mark_unsent(retry_in=PUBLISH_RETRY_DELAY)
         return False
     outages.resolve("broker")
     return True

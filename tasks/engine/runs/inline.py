@@ -1,45 +1,53 @@
-"""Runs that a command works on itself, instead of a worker, and that the ledger records as well."""
+"""Runs that a command executes itself, instead of a worker; they are recorded as others are."""
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from types import FrameType
-from typing import Any
+from typing import cast
 
 from django.db.models.functions import Now
 from dramatiq import Message
+from dramatiq.broker import get_broker
 
+from tasks.engine.database import DATABASE_AWAY, refuses_everyone
 from tasks.engine.errors import error_name, format_error
 from tasks.engine.heartbeat import Heartbeat
-from tasks.engine.models import ProcessKind, State
-from tasks.engine.outages import DATABASE_AWAY, refuses_everyone
+from tasks.engine.models import ProcessKind, State, TaskRun
 from tasks.engine.runs.enqueue import Request
-from tasks.engine.runs.execution import Execution, Rewound, Stopped
+from tasks.engine.runs.execution import Execution, ProgressLost, Stopped, set_current
 
-#: Why a run was cancelled whose command was told to end.
+#: The reason of a run that was cancelled because its command was told to end.
 INTERRUPTED = "Its command was interrupted."
 
 
 class Interrupted(Exception):  # noqa: N818  (it says what became of the run)
-    """The database failed in the middle: a worker carries the run on."""
+    """The database failed during the run: a worker continues it."""
 
 
-@contextmanager
-def inline_run(request: Request, message: Message[Any]) -> Iterator[Execution]:
-    """Record what the block does as the run that this message asks for.
+def run_inline[R](
+    request: Request,
+    message: Message[R],
+    *,
+    on_progress: Callable[[Execution], None] = lambda _: None,
+) -> R:
+    """Call the function of a message's actor in this process, recorded as a run.
 
-    The block leaves its result in the execution's `result`. Ctrl-C or SIGTERM end the run at its
-    next step, as cancelled; a second one ends the command at once. If this process is killed
-    instead, a worker carries the run on, as with any other.
+    Ctrl-C or SIGTERM end the run at its next step, as cancelled; a second one ends the command at
+    once. If this process is killed instead, a worker continues the run, as with any other.
 
-    Yields:
-        The execution, whose steps keep the account.
+    Args:
+        request: who asks for the run.
+        message: the one that a worker would get.
+        on_progress: called when the run has started, and after each of its steps.
+
+    Returns:
+        What the actor returns.
 
     Raises:
         Stopped: the run was told to stop, here or by an operator.
-        Rewound: the database has lost steps; a worker carries the run on.
-        Interrupted: the database failed; a worker carries the run on.
+        ProgressLost, RunTakenOver, Interrupted: a worker continues the run.
         TypeError, ValueError: the message's arguments are refused.
     """
     with Heartbeat(ProcessKind.COMMAND) as heartbeat:
@@ -53,41 +61,62 @@ def inline_run(request: Request, message: Message[Any]) -> Iterator[Execution]:
             attempts=1,
         )
         run.refresh_from_db()
-        execution = Execution(run, heartbeat, sliced=False)
-        try:
+        execution = Execution(run, heartbeat, sliced=False, on_step=on_progress)
+        with failure_recorded(run):
+            on_progress(execution)
             with stopped_by_signals(execution):
-                yield execution
-            if not execution.read(execution.is_kept):
-                raise Rewound  # noqa: TRY301  (as a step does that finds so)
-        except (Stopped, KeyboardInterrupt) as stop:
-            with suppress(*DATABASE_AWAY):
-                run.request_stop(INTERRUPTED)
-                run.end_stopped()
-            raise Stopped from stop
-        except Rewound:
-            run.continue_later(after=timedelta())
-            raise
-        except DATABASE_AWAY as error:
-            with suppress(*DATABASE_AWAY):  # Then a worker finds the run without its process.
-                run.interrupt(
-                    format_error(error), after=timedelta(), counted=not refuses_everyone(error)
-                )
-            raise Interrupted(error_name(error)) from error
-        except BaseException as error:
-            with suppress(*DATABASE_AWAY):
-                run.fail(format_error(error))
-            raise
-        execution.read(lambda: run.succeed(execution.result))
+                result = call_actor(execution, message)
+            if not execution.read(execution.is_stored):
+                raise ProgressLost
+        execution.read(lambda: run.succeed(result))
+    return result
+
+
+def call_actor[R](execution: Execution, message: Message[R]) -> R:
+    """Call the function of a message's actor, with this execution as its `current_run`."""
+    function = get_broker().get_actor(message.actor_name).fn
+    before = set_current(execution)
+    try:
+        return cast("R", function(*message.args, **message.kwargs))
+    finally:
+        set_current(before)
+
+
+@contextmanager
+def failure_recorded(run: TaskRun) -> Iterator[None]:
+    """Record how a run ended if the block raises.
+
+    If the database is away even for that, the run is an orphan, and a worker continues it.
+    """
+    try:
+        yield
+    except (Stopped, KeyboardInterrupt) as stop:
+        with suppress(*DATABASE_AWAY):
+            run.request_stop(INTERRUPTED)
+            run.end_stopped()
+        raise Stopped from stop
+    except ProgressLost:
+        run.continue_later(after=timedelta())
+        raise
+    except DATABASE_AWAY as error:
+        with suppress(*DATABASE_AWAY):
+            counted = not refuses_everyone(error)
+            run.interrupt(format_error(error), after=timedelta(), counted=counted)
+        raise Interrupted(f"the database failed with {error_name(error)}") from error
+    except BaseException as error:
+        with suppress(*DATABASE_AWAY):
+            run.fail(format_error(error))
+        raise
 
 
 @contextmanager
 def stopped_by_signals(execution: Execution) -> Iterator[None]:
-    """Have Ctrl-C and SIGTERM stop a run at its next step; the second one stops it at once."""
+    """Let Ctrl-C and SIGTERM stop a run at its next step, and a second one at once."""
 
     def stop(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001 (a handler's form)
-        if execution.to_stop.is_set():
+        if execution.stop_requested.is_set():
             raise KeyboardInterrupt
-        execution.to_stop.set()
+        execution.stop_requested.set()
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -1,27 +1,24 @@
-"""Tells whoever waits on a message how its run ended, when that was not the message's own doing."""
+"""Stores the results of runs that did not end by the return of their actor."""
 
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, cast
 
-from django.conf import settings
 from dramatiq import Message
 from dramatiq.broker import get_broker
 from dramatiq.errors import ActorNotFound
 from dramatiq.results import ResultBackend
 from redis.exceptions import RedisError
 
+from tasks.engine.conf import RESULT_TTL_MS
 from tasks.engine.models import State, TaskRun
 from tasks.engine.runs.result_backend import RunFailed
 
 
 def store_result(run: TaskRun) -> None:
-    """Give the result of a finished run to whoever waits on its message."""
+    """Store the result of a finished run, for callers that wait for its message."""
     if run.state == State.SUCCEEDED:
-        _store(
-            run,
-            lambda backend, message: backend.store_result(message, run.result, settings.RESULT_TTL),
-        )
+        _store(run, lambda to, message: to.store_result(message, run.result, RESULT_TTL_MS))
     elif run.state == State.FAILED:
         store_exception(run, RunFailed(run.error_summary))
     elif run.state == State.CANCELLED:
@@ -29,24 +26,15 @@ def store_result(run: TaskRun) -> None:
 
 
 def store_exception(run: TaskRun, exception: BaseException) -> None:
-    """Tell whoever waits on the message of a run that failed why it did."""
-    # Dramatiq takes any, whatever its annotation says: its own time limit is no Exception.
-    reason = cast("Exception", exception)
-    _store(
-        run, lambda backend, message: backend.store_exception(message, reason, settings.RESULT_TTL)
-    )
+    """Store why a run failed, for callers that wait for its message."""
+    # Dramatiq accepts any, whatever its annotation says: its own time limit is no Exception.
+    error = cast("Exception", exception)
+    _store(run, lambda to, message: to.store_exception(message, error, RESULT_TTL_MS))
 
 
 def _store(run: TaskRun, store: Callable[[ResultBackend, Message[Any]], None]) -> None:
-    """Store something, if the actor stores results.
-
-    A broker that is away is let be: the run's row has the result.
-    """
+    """Store something if the actor stores results; while the broker is away, the row must do."""
     broker = get_broker()
-    try:
-        wanted = broker.get_actor(run.task).options.get("store_results")
-    except ActorNotFound:
-        return
-    if wanted:
-        with suppress(RedisError):
+    with suppress(ActorNotFound, RedisError):
+        if broker.get_actor(run.task).options.get("store_results"):
             store(broker.get_results_backend(), run.message())

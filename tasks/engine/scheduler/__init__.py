@@ -1,0 +1,1 @@
+"""The scheduler: claims slots on time, and keeps every run moving."""

@@ -1,8 +1,8 @@
-"""Claims slots: gives each its row, once, however many schedulers there are.
+"""Claims slots: creates one row for each, however many schedulers run.
 
-A claim locks the schedule's row, reads the database's clock, and deals with every slot since the
-last one it dealt with. The latest is run, if it is not too old and the previous run has ended; all
-others are recorded as skipped. So each slot has exactly one row, and none is passed over.
+A claim locks the schedule's row, reads the database's clock, and handles every slot since the last
+one that was handled. The latest slot is run, unless it is too old or the previous run has not
+ended; all others are recorded as skipped.
 """
 
 from datetime import datetime
@@ -15,48 +15,31 @@ from tasks.engine.database import database_now, short_transaction
 from tasks.engine.models import Schedule, State, TaskRun, Trigger
 from tasks.engine.runs.enqueue import Request
 
-#: Missed slots that are recorded, the latest ones: a week of minutes, or three hours of seconds.
-#: Those before go unrecorded.
+#: Missed slots that one claim records, the latest ones: a week of minutes, or three hours of
+#: seconds. Earlier ones are not recorded.
 MOST_MISSED = 10_000
 
-MISSED = "Missed: nobody started it before the next slot came."
+ROWS_PER_INSERT = 1_000
+
+MISSED = "Missed: no scheduler claimed it before the next slot."
 TOO_LATE = "Missed, and too late to catch up."
-
-
-def reset_after_clock_change(schedule: Schedule, now: datetime) -> None:
-    """Have a schedule go by its slots until now, if it has dealt with later ones.
-
-    The database's clock was ahead, and has been set back. Until it came there again, nothing of the
-    schedule would run. Slots that were run too early are not run again when their time comes.
-    """
-    if not schedule.is_ahead_of(now):
-        return
-    earlier = TaskRun.objects.filter(task=schedule.task, scheduled_for__lte=now)
-    schedule.last_slot = earlier.aggregate(latest=Max("scheduled_for"))["latest"] or now
-    schedule.effective_since = min(schedule.effective_since, now)
-    Schedule.objects.filter(pk=schedule.pk, last_slot__gt=now).update(last_slot=schedule.last_slot)
-    Schedule.objects.filter(pk=schedule.pk, effective_since__gt=now).update(effective_since=now)
 
 
 @short_transaction(wait_for_disk=True)
 def claim(schedule_id: int) -> TaskRun | None:
-    """Deal with the slots of a schedule that have come.
-
-    Returns:
-        The run to send now, if there is one.
+    """Handle the slots of a schedule that have come; return the run to publish, if any.
 
     Raises:
         ActorNotFound: this version of the code has no actor for the schedule's task.
     """
-    # Whoever else claims these slots, or changes the schedule, waits here. (SQLite has one writer.)
+    # Other claims of these slots and changes of the schedule wait here. (SQLite has one writer.)
     schedule = Schedule.objects.select_for_update().filter(pk=schedule_id, enabled=True).first()
     if schedule is None:
         return None
     now = database_now()
     since = schedule.handled_until
-    slots = [
-        *islice(takewhile(lambda slot: slot > since, schedule.recurrence.until(now)), MOST_MISSED)
-    ]
+    new_slots = takewhile(lambda slot: slot > since, schedule.recurrence.until(now))
+    slots = list(islice(new_slots, MOST_MISSED))
     if not slots:
         return None
     latest, *missed = slots
@@ -65,7 +48,7 @@ def claim(schedule_id: int) -> TaskRun | None:
     skips = [skip(schedule, slot, now, MISSED) for slot in reversed(missed)]
     if reason:
         skips.append(skip(schedule, latest, now, reason))
-    TaskRun.objects.bulk_create(skips, ignore_conflicts=True, batch_size=1_000)
+    TaskRun.objects.bulk_create(skips, ignore_conflicts=True, batch_size=ROWS_PER_INSERT)
     if reason:
         return None
     message = get_broker().get_actor(schedule.task).message()
@@ -73,25 +56,39 @@ def claim(schedule_id: int) -> TaskRun | None:
 
 
 def reason_to_skip(schedule: Schedule, slot: datetime, now: datetime) -> str:
-    """Say why a slot that has come is not to be run; empty if it is."""
+    """Return why a slot that has come is not run; empty if it is."""
     if now - slot > schedule.catch_up:
         return TOO_LATE
     runs = TaskRun.objects.filter(task=schedule.task)
-    in_the_way = runs.of_schedules().unfinished() | runs.filter(scheduled_for=slot)
-    for earlier in in_the_way.order_by()[:1]:
+    conflicts = runs.of_schedules().unfinished() | runs.filter(scheduled_for=slot)
+    for earlier in conflicts.order_by()[:1]:
         return f"The run of {earlier.scheduled_for:%Y-%m-%d %H:%M:%S} UTC is unfinished."
     return ""
 
 
 def skip(schedule: Schedule, slot: datetime, now: datetime, reason: str) -> TaskRun:
     """Return the row, not yet saved, of a slot that is not run."""
-    queue = get_broker().get_actor(schedule.task).queue_name
     return TaskRun(
         task=schedule.task,
         scheduled_for=slot,
         trigger=Trigger.SCHEDULE,
-        queue=queue,
+        queue=get_broker().get_actor(schedule.task).queue_name,
         state=State.SKIPPED,
         finished_at=now,
         reason=reason,
     )
+
+
+def reset_after_clock_change(schedule: Schedule, now: datetime) -> None:
+    """Turn a schedule back to now if it has handled later slots.
+
+    The database's clock was ahead and has been set back. Otherwise the schedule would not run until
+    the clock reached those slots again. The slots that ran too early do not run again.
+    """
+    if not schedule.is_ahead_of(now):
+        return
+    earlier = TaskRun.objects.filter(task=schedule.task, scheduled_for__lte=now)
+    schedule.last_slot = earlier.aggregate(latest=Max("scheduled_for"))["latest"] or now
+    schedule.effective_since = min(schedule.effective_since, now)
+    Schedule.objects.filter(pk=schedule.pk, last_slot__gt=now).update(last_slot=schedule.last_slot)
+    Schedule.objects.filter(pk=schedule.pk, effective_since__gt=now).update(effective_since=now)

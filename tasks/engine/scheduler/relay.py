@@ -1,7 +1,7 @@
-"""Sees that every run gets on: sends what is due, sends again what the broker has lost, takes runs
-from processes that are gone, and in the end fails, with the reason, what will not work.
+"""Keeps every run moving: publishes those that are due, resends those that the broker has lost,
+releases orphans, and fails, with the reason, those that cannot continue.
 
-Any number of relays may be at it at once: each change is a verb of the run, which one of them wins.
+Any number of relays may run at once: each change is a verb of the run, which succeeds for one.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,8 @@ from django.db.models import Exists, Model, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 from dramatiq.broker import get_broker
 
-from tasks.engine.broker.waking import WakingBroker, Whereabouts
+from tasks.engine.broker.waking import WakingBroker
+from tasks.engine.broker.whereabouts import Whereabouts
 from tasks.engine.contact import Contact
 from tasks.engine.database import database_now, exclusive_transaction
 from tasks.engine.models import MOST_CRASHES, Process, State, TaskRun, TaskRunQuerySet
@@ -28,27 +29,26 @@ from tasks.engine.runs.results import store_result
 
 logger = structlog.get_logger(__name__)
 
-#: Runs that one query fetches, the oldest first.
+#: Runs in one query, the oldest first.
 RUNS_PER_QUERY = 200
 
-#: Batches of waiting runs in one pass; the next pass goes on where it ended. A pass comes every few
-#: seconds.
-MOST_BATCHES = 10
+#: Queries for waiting runs in one pass; the next pass, a few seconds later, checks the rest.
+QUERIES_PER_PASS = 10
 
-#: How long a message may wait before the broker is asked whether it still has it.
+#: After this long in the queue, the relay asks the broker whether it still has a run's message.
 ASK_AFTER = timedelta(seconds=10)
 
-#: Messages in a row that the broker lost before any worker saw one.
+#: A run fails when the broker lost this many of its messages in a row.
 MOST_LOSSES = 20
 
-#: A process is silent for this long (seconds), with nobody holding a lock on its row, before it
-#: counts as gone: it may have waited for that lock until now.
+#: A silent process counts as gone only after this time without a lock on its row: it may have
+#: waited for such a lock until now.
 CONFIRM_SECONDS = 4.0
 
-#: How long a run is kept back that no live worker knows the task of: a deploy takes no longer.
+#: How long a run waits for a worker that knows its task: a deploy takes no longer.
 UNKNOWN_FOR = timedelta(minutes=10)
 
-#: How long a run that is suspected of killing its process has the suspicion to itself.
+#: The next suspect is published when the one before has run for this long and killed nothing.
 PROBATION = timedelta(seconds=60)
 
 
@@ -56,16 +56,11 @@ class Relay:
     """The relay of one process."""
 
     def __init__(self, contact: Contact) -> None:
-        """Prepare it.
-
-        Args:
-            contact: says for how long this process has been able to hear the others.
-        """
         self._contact = contact
-        #: The processes that were silent at the last pass, and since when (seconds).
+        #: The processes that were silent at the last pass, and since when (monotonic seconds).
         self._silent: dict[UUID, float] = {}
-        #: The last waiting run that was looked at: when it was sent, and its number.
-        self._looked_until: tuple[datetime, int] | None = None
+        #: The last waiting run that was checked: when it was sent, and its id.
+        self._checked_until: tuple[datetime, int] | None = None
 
     def run(self) -> None:
         """Make one pass.
@@ -75,12 +70,11 @@ class Relay:
             redis.RedisError: the broker is away.
         """
         self._release_orphans()
-        end_stopped()
-        if send_due():
+        cancel_stopped()
+        if publish_due():
             self._resend_stuck()
 
     def _release_orphans(self) -> None:
-        """Have runs started again whose process is gone; fail those that keep killing theirs."""
         since = self._contact.gone_before()
         if since is None:
             return
@@ -90,7 +84,7 @@ class Relay:
         for process in silent:
             if now - self._silent[process.pk] < CONFIRM_SECONDS:
                 continue
-            # If it still is: it may be heard of at this moment.
+            # Only if it has written no heartbeat meanwhile.
             gone, _ = Process.objects.silent_since(since).filter(pk=process.pk).delete()
             if gone:
                 logger.warning("process gone", process=str(process), seen_at=process.seen_at)
@@ -99,68 +93,60 @@ class Relay:
                 release_orphan(run)
 
     def _resend_stuck(self) -> None:
-        """Send again what the broker has lost, or left with a worker that does not get to it."""
         broker = get_broker()
         if not isinstance(broker, WakingBroker):
             return
-        for _ in range(MOST_BATCHES):
+        for _ in range(QUERIES_PER_PASS):
             runs = self._next_waiting()
-            for queue, its in groupby(sorted(runs, key=attrgetter("queue")), attrgetter("queue")):
-                resend_stuck(broker, queue, list(its))
+            by_queue = attrgetter("queue")
+            for queue, waiting in groupby(sorted(runs, key=by_queue), by_queue):
+                resend_stuck(broker, queue, list(waiting))
             if len(runs) < RUNS_PER_QUERY:
-                self._looked_until = None
+                self._checked_until = None
                 return
 
     def _next_waiting(self) -> list[TaskRun]:
-        """Return the waiting runs after those that were looked at last, the oldest first."""
+        """Return the waiting runs after those that were checked last, the oldest first."""
         waiting = TaskRun.objects.waiting(longer_than=ASK_AFTER)
-        if self._looked_until:
-            sent_at, pk = self._looked_until
+        if self._checked_until:
+            sent_at, pk = self._checked_until
             waiting = waiting.filter(Q(sent_at__gt=sent_at) | Q(sent_at=sent_at, pk__gt=pk))
         runs = list(waiting.order_by("sent_at", "pk")[:RUNS_PER_QUERY])
         if runs and runs[-1].sent_at:
-            self._looked_until = (runs[-1].sent_at, runs[-1].pk)
+            self._checked_until = (runs[-1].sent_at, runs[-1].pk)
         return runs
 
 
 def unlocked[M: Model](rows: QuerySet[M]) -> list[M]:
-    """Return some rows that nobody else holds a lock on: the others would have to be waited for."""
+    """Return some of the rows that are not locked: changing a locked one would have to wait."""
     if not rows.exists():
         return []
     with transaction.atomic():
         return list(rows.select_for_update(skip_locked=True)[:RUNS_PER_QUERY])
 
 
-def is_locked_by_others(run: TaskRun) -> bool:
-    """Say whether somebody holds a lock on a run: changing it would have to wait for them."""
-    with transaction.atomic():
-        return not TaskRun.objects.select_for_update(skip_locked=True).filter(pk=run.pk)
-
-
 def release_orphan(run: TaskRun) -> None:
-    """Have an orphaned run started again, unless it keeps killing its process."""
     if run.crashes + 1 >= MOST_CRASHES:
         orphaned = Q(pk__in=TaskRun.objects.filter(pk=run.pk).orphaned())
-        reason = f"Its process died {MOST_CRASHES} times without getting any further."
+        reason = f"Its process died {MOST_CRASHES} times without any progress in between."
         fail_run(run, reason, orphaned)
     elif run.release():
-        logger.warning("run taken from a dead process", task=run.task, run=run.pk)
+        logger.warning("orphan released", task=run.task, run=run.pk)
 
 
-def end_stopped() -> None:
-    """End the runs that were to stop and that nobody is at any more."""
-    for run in unlocked(TaskRun.objects.to_be_ended().order_by("pk")):
+def cancel_stopped() -> None:
+    for run in unlocked(TaskRun.objects.to_cancel().order_by("pk")):
         with outages.skipping_locked(str(run)):
             if run.cancel(run.reason):
                 run.refresh_from_db()
                 store_result(run)
 
 
-def send_due() -> bool:
-    """Send the runs that are due, as far as there are workers that know what to do.
+def publish_due() -> bool:
+    """Publish the runs that are due and whose task a live worker knows.
 
     Returns:
-        Whether the broker took them all.
+        Whether the broker accepted them all.
     """
     due = TaskRun.objects.due()
     known = known_tasks(Process.objects.alive())
@@ -171,11 +157,11 @@ def send_due() -> bool:
         with outages.skipping_locked(str(run)):
             if not send(run) and outages.is_away("broker"):
                 return False
-    return send_suspect(due)
+    return publish_suspect(due)
 
 
 def fail_unknown(due: TaskRunQuerySet) -> None:
-    """Fail those of the runs whose task no live worker knows that have waited for one too long."""
+    """Fail, of the runs whose task no live worker knows, those that have waited for too long."""
     minutes = UNKNOWN_FOR // timedelta(minutes=1)
     for run in unlocked(due.filter(due_at__lt=Now() - UNKNOWN_FOR).order_by("due_at")):
         with outages.skipping_locked(str(run)):
@@ -183,35 +169,31 @@ def fail_unknown(due: TaskRunQuerySet) -> None:
             fail_run(run, reason, Q(state=State.PENDING))
 
 
-def send_suspect(due: TaskRunQuerySet) -> bool:
-    """Send one of the runs that may be what kills their process, if no other is on its way.
+def publish_suspect(due: TaskRunQuerySet) -> bool:
+    """Publish one suspect, of a queue in which no other is active; say if the broker accepted it.
 
-    So a run that does kill it takes no bystander along time and again, which would be failed with
-    it in the end.
-
-    Returns:
-        Whether the broker took what was sent.
+    A run that kills its process interrupts every other run there. One at a time, suspects do not
+    interrupt each other until all of them fail.
     """
     if not due.suspect().exists():
         return True
-    on_its_way = TaskRun.objects.suspect().filter(
+    active = TaskRun.objects.suspect().filter(
         Q(state=State.QUEUED) | Q(state=State.RUNNING, progressed_at__gt=Now() - PROBATION),
         queue=OuterRef("queue"),
     )
     with exclusive_transaction("suspects"):
-        suspects = due.suspect().filter(~Exists(on_its_way)).order_by("crashes", "due_at")
+        suspects = due.suspect().filter(~Exists(active)).order_by("crashes", "due_at")
         run = suspects.select_for_update(skip_locked=True).first()
         sent = run is not None and run.mark_sent()
     return publish(run) if run and sent else True
 
 
 def resend_stuck(broker: WakingBroker, queue: str, runs: Sequence[TaskRun]) -> None:
-    """Send again those of some waiting runs of a queue that no worker will get to.
+    """Resend those of some waiting runs of a queue that no worker will start.
 
-    What the broker has lost is sent again a limited number of times, until a worker has taken it
-    up. What only a worker has may be behind other work there, or nobody knows of it: it is sent
-    again every so often, and at once if the worker is silent; whoever gets to it first takes the
-    run up.
+    A message that the broker has lost is resent a limited number of times. One that a worker has
+    fetched may wait there behind other work, or be forgotten: it is resent once every liveness, and
+    at once if the worker is silent. The worker that gets to either message first starts the run.
     """
     messages = broker.where(queue, [str(run.delivery) for run in runs])
     long_ago = database_now() - liveness()
@@ -221,19 +203,19 @@ def resend_stuck(broker: WakingBroker, queue: str, runs: Sequence[TaskRun]) -> N
         stuck = where is Whereabouts.FETCHED_BY_SILENT or (
             where is Whereabouts.FETCHED and run.sent_at is not None and run.sent_at < long_ago
         )
-        if not (lost or stuck) or is_locked_by_others(run):
+        if not (lost or stuck) or not unlocked(TaskRun.objects.filter(pk=run.pk)):
             continue
         with outages.skipping_locked(str(run)):
             if lost and run.losses + 1 >= MOST_LOSSES:
                 same = Q(state=State.QUEUED, delivery=run.delivery)
                 fail_run(run, f"The broker lost its message {MOST_LOSSES} times.", same)
             elif resend(run, lost=lost):
-                logger.warning("sent again", task=run.task, run=run.pk, lost=lost)
+                logger.warning("run resent", task=run.task, run=run.pk, lost=lost)
 
 
 def fail_run(run: TaskRun, reason: str, *conditions: Q) -> None:
-    """Fail a run, aloud, and tell whoever waits on it; unless it has got on meanwhile."""
+    """Fail a run that meets the conditions, and store the result for callers that wait for it."""
     if run.fail(reason, *conditions):
         run.refresh_from_db()
         store_result(run)
-        logger.error("run given up", task=run.task, run=run.pk, reason=reason)
+        logger.error("run failed", task=run.task, run=run.pk, reason=reason)

@@ -4,107 +4,87 @@ import json
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
-from accounts.models import User
 from tasks.actors import todo_cleanup
 from tasks.engine.database import database_now
-from tasks.engine.management.messages import wait_for
-from tasks.engine.management.progress import walking_here
-from tasks.engine.models import State, TaskRun, Trigger
-from tasks.engine.runs.enqueue import Request
-from tasks.management.options import as_json_line, check_bounds, count, find_user, named
-from todos.bounds import MAX_BATCH_SIZE, MAX_KEEP_DAYS
+from tasks.engine.management.options import check_bounds
+from tasks.engine.management.progress import COMMAND, run_with_bar
+from tasks.engine.management.waiting import MAX_WAIT_SECONDS, result_of
+from tasks.engine.models import State, TaskRun
+from tasks.engine.words import count
+from tasks.management.options import BulkCommand, find_user, named, naming_options
+from todos.bounds import check_sweep
+from todos.bulk.sweep import SweepReport
 from todos.clock import ClocksDisagree
 from todos.services import TodoService
-from todos.sweep import SweepReport
-
-COMMAND = Request(Trigger.COMMAND)
 
 
-class Command(BaseCommand):
-    """Sweep completed todos, or hand that to a worker."""
-
+class Command(BulkCommand):
     help = (
-        "Sweeps away completed todos whose keep time is over, of everyone who is active and has "
-        "not opted out. Exits with 1 when somebody's todos could not be swept."
+        "Sweeps completed todos whose keep time is over, of everyone who is active and has not "
+        "opted out. Exits with 1 when some todos could not be swept."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Add the options."""
+        super().add_arguments(parser)
         add = parser.add_argument
-        add("--dry-run", action="store_true", help="count what would go; touch nothing")
         add(
             "--keep-days",
             type=int,
             metavar="N",
             help="instead of TODO_KEEP_COMPLETED_DAYS; people's own keep times still hold",
         )
-        add("--user", metavar="NAME", help="sweep this person's todos alone")
         add("--batch-size", type=int, metavar="N", help="completed todos in one transaction")
-        add("--enqueue", action="store_true", help="have a worker do it")
+        add("--enqueue", action="store_true", help="let a worker do it")
         add("--wait", type=int, metavar="SECONDS", help="with --enqueue: wait for the result")
-        add("--json", action="store_true", help="print one line of JSON, for machines")
 
     def handle(self, **options: Any) -> None:
-        """Check the options, sweep, print one line."""
         check(options)
         user = find_user(options["user"])
+        keep_days, batch_size = options["keep_days"], options["batch_size"]
         arguments = {
-            "keep_days": options["keep_days"],
-            "batch_size": options["batch_size"],
+            "keep_days": keep_days,
+            "batch_size": batch_size,
             "user_id": user.pk if user else None,
         }
-        if options["enqueue"]:
-            run = COMMAND.enqueue(todo_cleanup, **arguments)
-            if not options["wait"]:
-                self.print_enqueued(run, as_json=options["json"])
-                return
-            report: SweepReport = wait_for(run, seconds=options["wait"])
-        else:
-            try:
-                report = self.sweep_here(arguments, user, options)
-            except ClocksDisagree as error:
-                raise CommandError(str(error)) from error
-        self.print_report(report, dry_run=options["dry_run"], as_json=options["json"])
-
-    def sweep_here(
-        self, arguments: dict[str, Any], user: User | None, options: dict[str, Any]
-    ) -> SweepReport:
-        """Sweep in this process, or count what would go."""
-        if options["dry_run"]:
-            return TodoService.preview_sweep(
-                as_of=database_now(), keep_days=options["keep_days"], user=user
-            )
-        return sweep(arguments, user=user, quiet=options["json"])
+        report: SweepReport
+        try:
+            if options["enqueue"]:
+                run = COMMAND.enqueue(todo_cleanup, **arguments)
+                if not options["wait"]:
+                    self.print_enqueued(run, as_json=options["json"])
+                    return
+                report = result_of(run, seconds=options["wait"])
+            elif options["dry_run"]:
+                report = TodoService.preview_sweep(
+                    as_of=database_now(), keep_days=keep_days, user=user
+                )
+            else:
+                report = run_with_bar(
+                    todo_cleanup.message(**arguments),
+                    quiet=options["json"],
+                    done="swept",
+                    undo="manage.py restore_todos --run",
+                )
+        except ClocksDisagree as error:
+            raise CommandError(str(error)) from error
+        verb = "Would sweep" if options["dry_run"] else "Swept"
+        todos = count(report["todos_deleted"], "completed todo")
+        people = count(report["users_processed"], "person", "people")
+        self.print_report(report, f"{verb} {todos} of {people} taking part.", options)
+        if errors := report["errors"]:
+            total = report.get("error_count", len(errors))
+            raise CommandError(f"Not swept: {named(errors, total)}.")
 
     def print_enqueued(self, run: TaskRun, *, as_json: bool) -> None:
-        """Say that the cleanup is in the workers' hands, or will be."""
         run.refresh_from_db()
         if as_json:
             self.stdout.write(json.dumps({"run": run.pk, "message_id": str(run.message_id)}))
         elif run.state == State.PENDING:
-            self.stdout.write(f"Run {run.pk} goes to the workers when the broker is back.")
+            self.stdout.write(f"Run {run.pk} will be published when the broker is back.")
         else:
-            self.stdout.write(f"Sent to the workers as run {run.pk}.")
-
-    def print_report(self, report: SweepReport, *, dry_run: bool, as_json: bool) -> None:
-        """Print what was swept.
-
-        Raises:
-            CommandError: somebody's todos could not be swept.
-        """
-        deleted, users = report["todos_deleted"], report["users_processed"]
-        if as_json:
-            self.stdout.write(as_json_line(report, dry_run=dry_run))
-        else:
-            self.stdout.write(
-                f"{'Would sweep' if dry_run else 'Swept'} {count(deleted, 'completed todo')} "
-                f"of {count(users, 'person', 'people')} taking part."
-            )
-        if errors := report["errors"]:
-            how_many = report.get("error_count", len(errors))
-            raise CommandError(f"Not swept: {named(errors, how_many)}.")
+            self.stdout.write(f"Queued as run {run.pk}.")
 
 
 def check(options: dict[str, Any]) -> None:
@@ -113,30 +93,10 @@ def check(options: dict[str, Any]) -> None:
     Raises:
         CommandError: naming the option.
     """
-    check_bounds("keep-days", options["keep_days"], 0, MAX_KEEP_DAYS)
-    check_bounds("batch-size", options["batch_size"], 1, MAX_BATCH_SIZE)
-    check_bounds("wait", options["wait"], 1, 24 * 60 * 60)
+    with naming_options():
+        check_sweep(keep_days=options["keep_days"], batch_size=options["batch_size"])
+    check_bounds("wait", options["wait"], 1, MAX_WAIT_SECONDS)
     if options["wait"] is not None and not options["enqueue"]:
-        raise CommandError("--wait goes with --enqueue.")
+        raise CommandError("--wait needs --enqueue.")
     if options["dry_run"] and options["enqueue"]:
-        raise CommandError("--dry-run and --enqueue exclude each other.")
-
-
-def sweep(arguments: dict[str, Any], *, user: User | None, quiet: bool) -> SweepReport:
-    """Sweep in this process."""
-    message = todo_cleanup.message(**arguments)
-    undo = "manage.py restore_todos --run"
-    with walking_here(COMMAND, message, quiet=quiet, done="swept", undo=undo) as (
-        execution,
-        on_batch,
-    ):
-        report = TodoService.sweep(
-            as_of=execution.as_of,
-            keep_days=arguments["keep_days"],
-            batch_size=arguments["batch_size"],
-            user=user,
-            on_batch=on_batch,
-            checkpoint=execution,
-        )
-        execution.result = report
-        return report
+        raise CommandError("--dry-run and --enqueue cannot be combined.")

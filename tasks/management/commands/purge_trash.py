@@ -3,72 +3,46 @@
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
-from accounts.models import User
 from tasks.actors import todo_purge
 from tasks.engine.database import database_now
-from tasks.engine.management.progress import walking_here
-from tasks.engine.models import Trigger
-from tasks.engine.runs.enqueue import Request
-from tasks.management.options import as_json_line, check_bounds, count, find_user, named
-from todos.bounds import MAX_TRASH_DAYS
+from tasks.engine.management.progress import run_with_bar
+from tasks.engine.words import count
+from tasks.management.options import BulkCommand, find_user, named, naming_options
+from todos.bounds import check_purge
 from todos.clock import ClocksDisagree
 from todos.services import TodoService
-from todos.trash import PurgeReport
-
-COMMAND = Request(Trigger.COMMAND)
 
 
-class Command(BaseCommand):
-    """Purge the trash."""
-
+class Command(BulkCommand):
     help = (
-        "Deletes for good what has been in the trash for longer than TODO_TRASH_DAYS, or than it "
-        "said when it came, if that was more."
+        "Deletes for good what has been in the trash for longer than TODO_TRASH_DAYS, or than was "
+        "promised when it was moved there, if that was more."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Add the options."""
-        add = parser.add_argument
-        add("--dry-run", action="store_true", help="count what would go; touch nothing")
-        add("--older-than", type=int, metavar="DAYS", help="whatever was promised")
-        add("--user", metavar="NAME", help="purge this person's trash alone")
-        add("--json", action="store_true", help="print one line of JSON, for machines")
+        super().add_arguments(parser)
+        parser.add_argument(
+            "--older-than", type=int, metavar="DAYS", help="instead of what was promised"
+        )
 
     def handle(self, **options: Any) -> None:
-        """Check the options, purge, print one line.
-
-        Raises:
-            CommandError: an option makes no sense, the clocks disagree, or somebody's trash could
-                not be purged.
-        """
         days, dry_run = options["older_than"], options["dry_run"]
-        check_bounds("older-than", days, 0, MAX_TRASH_DAYS)
+        with naming_options(days="older-than"):
+            check_purge(days=days)
         user = find_user(options["user"])
         try:
             if dry_run:
                 report = TodoService.preview_purge(as_of=database_now(), days=days, user=user)
             else:
-                report = purge(days, user, quiet=options["json"])
+                message = todo_purge.message(days=days, user_id=user.pk if user else None)
+                report = run_with_bar(message, quiet=options["json"], done="purged")
         except ClocksDisagree as error:
             raise CommandError(str(error)) from error
-        if options["json"]:
-            self.stdout.write(as_json_line(report, dry_run=dry_run))
-        else:
-            purged = count(report["todos_purged"], "todo")
-            self.stdout.write(f"{'Would purge' if dry_run else 'Purged'} {purged} from the trash.")
+        verb = "Would purge" if dry_run else "Purged"
+        todos = count(report["todos_purged"], "todo")
+        self.print_report(report, f"{verb} {todos} from the trash.", options)
         if errors := report["errors"]:
-            how_many = report.get("error_count", len(errors))
-            raise CommandError(f"Not purged: {named(errors, how_many)}.")
-
-
-def purge(days: int | None, user: User | None, *, quiet: bool) -> PurgeReport:
-    """Purge in this process."""
-    message = todo_purge.message(days=days, user_id=user.pk if user else None)
-    with walking_here(COMMAND, message, quiet=quiet, done="purged") as (execution, on_batch):
-        report = TodoService.purge(
-            as_of=execution.as_of, days=days, user=user, on_batch=on_batch, checkpoint=execution
-        )
-        execution.result = report
-        return report
+            total = report.get("error_count", len(errors))
+            raise CommandError(f"Not purged: {named(errors, total)}.")

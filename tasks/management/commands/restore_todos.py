@@ -4,76 +4,52 @@ from argparse import ArgumentParser
 from datetime import UTC, datetime, time
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.utils import timezone
 from django.utils.dateparse import parse_date, parse_datetime
 
 from tasks.actors import todo_restore
-from tasks.engine.management.progress import walking_here
-from tasks.engine.models import Trigger
-from tasks.engine.runs.enqueue import Request
-from tasks.management.options import as_json_line, count, find_user, named
-from tasks.undo import NotRestorable, taken
-from todos.models import TrashedTodo, TrashedTodoQuerySet
+from tasks.engine.management.progress import run_with_bar
+from tasks.engine.words import count
+from tasks.management.options import BulkCommand, find_user, named
+from tasks.undo import NotRestorable, todos_removed_by
+from todos.models import TrashedTodo
 from todos.services import TodoService
-from todos.trash import RestoreReport
-
-COMMAND = Request(Trigger.COMMAND)
 
 
-class Command(BaseCommand):
-    """Bring todos back from the trash."""
-
+class Command(BulkCommand):
     help = (
-        "Brings todos back from the trash: all that a cleanup took (--run), what the last one to "
-        "take any took of a person's (--user), or all that left a person's list since a date "
-        "(--user with --since). Exits with 1 when some could not be brought back."
+        "Restores todos from the trash: all that a cleanup removed (--run), a person's todos from "
+        "the last cleanup that removed any (--user), or all that left a person's list since a "
+        "date (--user with --since). Exits with 1 when some could not be restored."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Add the options."""
+        super().add_arguments(parser)
         add = parser.add_argument
         add("--run", type=int, metavar="ID", help="undo this run of the cleanup")
-        add("--user", metavar="NAME", help="this person's todos alone")
         add("--since", metavar="DATE", help="with --user: what left their list since then")
-        add("--dry-run", action="store_true", help="count what would come back; touch nothing")
-        add("--json", action="store_true", help="print one line of JSON, for machines")
 
     def handle(self, **options: Any) -> None:
-        """Check the options, restore, print one line.
-
-        Raises:
-            CommandError: an option makes no sense, or some todos could not be brought back.
-        """
         arguments = arguments_of(options)
         try:
-            todos = taken(**arguments)
+            todos = todos_removed_by(**arguments)  # Refused before a run is recorded.
+            if options["dry_run"]:
+                report = TodoService.preview_restore(todos=todos)
+            else:
+                message = todo_restore.message(**arguments)
+                report = run_with_bar(message, quiet=options["json"], done="restored")
         except NotRestorable as error:
             raise CommandError(str(error)) from error
-        if options["dry_run"]:
-            report = TodoService.preview_restore(todos=todos)
-        else:
-            report = restore(todos, arguments, quiet=options["json"])
-        self.print_report(report, dry_run=options["dry_run"], as_json=options["json"])
-
-    def print_report(self, report: RestoreReport, *, dry_run: bool, as_json: bool) -> None:
-        """Print what came back.
-
-        Raises:
-            CommandError: some could not.
-        """
-        if as_json:
-            self.stdout.write(as_json_line(report, dry_run=dry_run))
-        else:
-            verb = "Would restore" if dry_run else "Restored"
-            self.stdout.write(f"{verb} {count(report['todos_restored'], 'todo')}.")
+        verb = "Would restore" if options["dry_run"] else "Restored"
+        self.print_report(report, f"{verb} {count(report['todos_restored'], 'todo')}.", options)
         if report["todos_left"]:
             why = named(report["errors"], len(report["errors"]))
             raise CommandError(f"Not restored: {count(report['todos_left'], 'todo')} ({why}).")
 
 
 def arguments_of(options: dict[str, Any]) -> dict[str, Any]:
-    """Return what the actor would be told.
+    """Return the arguments of the actor.
 
     Raises:
         CommandError: the options make no sense together.
@@ -81,13 +57,13 @@ def arguments_of(options: dict[str, Any]) -> dict[str, Any]:
     run_id, since = options["run"], options["since"]
     user = find_user(options["user"])
     if since is not None and user is None:
-        raise CommandError("--since goes with --user.")
+        raise CommandError("--since needs --user.")
     if run_id is None and user is None:
         raise CommandError("Say what to restore: --run ID, or --user NAME with or without --since.")
     if run_id is None and since is None:
         run_id = TrashedTodo.objects.filter(user=user).last_run()
         if run_id is None:
-            raise CommandError("No cleanup has anything of this person's in the trash.")
+            raise CommandError("The trash has no todos of this person from a cleanup.")
     return {
         "run_id": run_id,
         "user_id": user and user.pk,
@@ -96,29 +72,14 @@ def arguments_of(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def moment(text: str) -> datetime:
-    """Return the moment that a date, or a date with a time, names in the site's zone.
-
-    Raises:
-        CommandError: it names none.
-    """
+    """Return the moment that a date, with a time or without, names in the site's zone."""
     try:
         day = parse_date(text)
-        named_moment = datetime.combine(day, time()) if day else parse_datetime(text)
-        if named_moment and timezone.is_naive(named_moment):
-            named_moment = timezone.make_aware(named_moment)
-        # At the ends of time, an hour may be in another year, which there is not.
-        named_moment = named_moment and named_moment.astimezone(UTC)
-    except (ValueError, OverflowError):
-        named_moment = None
-    if named_moment is None:
-        raise CommandError(f"--since must be a date such as 2026-11-23, not {text!r}.")
-    return named_moment
-
-
-def restore(todos: TrashedTodoQuerySet, arguments: dict[str, Any], *, quiet: bool) -> RestoreReport:
-    """Restore in this process."""
-    message = todo_restore.message(**arguments)
-    with walking_here(COMMAND, message, quiet=quiet, done="restored") as (execution, on_batch):
-        report = TodoService.restore_selected(todos=todos, on_batch=on_batch, checkpoint=execution)
-        execution.result = report
-        return report
+        found = datetime.combine(day, time()) if day else parse_datetime(text)
+        if found and timezone.is_naive(found):
+            found = timezone.make_aware(found)
+        if found:
+            return found.astimezone(UTC)
+    except (ValueError, OverflowError):  # At the ends of time, an hour may be in no year.
+        pass
+    raise CommandError(f"--since must be a date such as 2026-11-23, not {text!r}.")

@@ -28,7 +28,7 @@ from tasks.engine.heartbeat import Heartbeat
 from tasks.engine.models import MOST_CRASHES, Process, State, TaskRun, Trigger
 from tasks.engine.runs import execution
 from tasks.engine.runs.enqueue import enqueue, send
-from tasks.engine.runs.execution import current_run, stopping
+from tasks.engine.runs.execution import current_run, shutting_down
 from tests.factories import AS_OF, LONG_AGO, new_run, new_todos
 from tests.processes import wait_until
 from tests.tasks.engine.relaying import relay
@@ -111,17 +111,17 @@ def worker(broker: WakingBroker) -> Iterator[Worker]:
     """Run a worker in threads of this process, as `rundramatiq` does in its own."""
     middleware = list(broker.middleware)
     worker = Worker(broker, worker_threads=2, worker_timeout=50)
-    stopping.clear()
+    shutting_down.clear()
     worker.start()
     try:
         yield worker
     finally:
         stopper = Thread(target=stop, args=[worker])
         stopper.start()
-        stopping.wait(5)  # Whatever waits goes on when the worker has been told to stop.
+        shutting_down.wait(5)  # Whatever waits goes on when the worker has been told to stop.
         go_on.set()
         stopper.join()
-        stopping.clear()
+        shutting_down.clear()
         broker.middleware = middleware
 
 

@@ -23,7 +23,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tasks.engine.broker.messages import decoded
-from tasks.engine.broker.waking import WakingBroker, Whereabouts
+from tasks.engine.broker.waking import WakingBroker
+from tasks.engine.broker.whereabouts import Whereabouts
 from tests.examples import examples
 from tests.processes import wait_until
 from tests.proxy import proxy
@@ -71,7 +72,7 @@ def actor_of(broker: WakingBroker) -> dramatiq.Actor[[int], None]:
 def _soon_restarted(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have consumers start again sooner than after three seconds, and compare more often."""
     monkeypatch.setattr("dramatiq.worker.CONSUMER_RESTART_DELAY_SECS", 0.2)
-    monkeypatch.setattr("tasks.engine.broker.waking.RECONCILE_SECONDS", 0.5)
+    monkeypatch.setattr("tasks.engine.broker.consumer.RECONCILE_SECONDS", 0.5)
 
 
 @contextmanager
@@ -86,8 +87,8 @@ def worker(broker: WakingBroker, *, timeout: int = 10_000) -> Iterator[Worker]:
             thread.stop()
         for consumer in worker.consumers.values():
             consumer.stop()
-        broker.client.publish(broker.channel("default"), b"")
-        broker.client.publish(broker.channel("default.DQ"), b"")
+        broker.client.publish(broker.keys("default").wake, b"")
+        broker.client.publish(broker.keys("default.DQ").wake, b"")
         worker.stop(timeout=1)
         for consumer in worker.consumers.values():
             consumer.join(SOON)
@@ -100,7 +101,9 @@ def wait_for(condition: Callable[[], bool], *, seconds: float = SOON) -> None:
 
 def is_idle(broker: WakingBroker) -> bool:
     """Say whether both consumers have subscribed."""
-    listening = broker.client.pubsub_numsub(broker.channel("default"), broker.channel("default.DQ"))
+    listening = broker.client.pubsub_numsub(
+        broker.keys("default").wake, broker.keys("default.DQ").wake
+    )
     return all(number == 1 for _, number in listening)
 
 
@@ -261,7 +264,7 @@ def test_delayed_message_that_comes_due_while_the_broker_is_away_runs_when_it_is
 def test_what_is_in_hand_is_never_taken_for_lost(
     broker: WakingBroker, note: dramatiq.Actor[[int], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tasks.engine.broker.waking.RECONCILE_SECONDS", 0)
+    monkeypatch.setattr("tasks.engine.broker.consumer.RECONCILE_SECONDS", 0)
     for number in range(300):
         note.send(number)
     for number in range(300, 320):
@@ -409,7 +412,7 @@ def test_nothing_that_anybody_pushes_stops_a_consumer(
         if message:
             seen.append(message)
             consumer.ack(message)
-    consumer._reconcile()  # type: ignore[attr-defined]  # noqa: SLF001  (in time it would itself)
+    consumer._reconcile()  # noqa: SLF001  (in time it would itself)
     consumer.close()
 
     assert [message.message_id for message in seen].count(good.message_id) == 1
@@ -472,7 +475,9 @@ def test_run_of_an_unknown_actor_becomes_no_dead_letter(
 
 
 def test_error_brings_nothing_back_to_life(broker: WakingBroker) -> None:
-    broker.add_error("default", b"gone", "x")
+    consumer = broker.consume("default")
+    consumer._reject(b"gone", "x")  # noqa: SLF001  (as when a worker acknowledges it meanwhile)
+    consumer.close()
     assert broker.client.exists("waking:default.msgs") == 0
 
 

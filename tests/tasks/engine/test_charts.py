@@ -15,18 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pytest_django import Settings
 
-from tasks.engine.console.charts import (
-    HEIGHT,
-    WIDTH,
-    Chart,
-    Night,
-    axis_end,
-    charts,
-    nights,
-    seconds_axis_end,
-    spoken,
-)
+from tasks.engine.console.charts import Day, Drawing
+from tasks.engine.console.daily import charts, read_days
+from tasks.engine.console.drawing import FRAME, axis_end, seconds_axis_end
 from tasks.engine.models import State, Trigger
+from tasks.engine.words import duration as in_words
 from tasks.names import TaskName
 from tests.factories import new_run
 
@@ -40,11 +33,19 @@ def make(finished_at: datetime, **values: Any) -> None:
     new_run(finished_at=finished_at, **values)
 
 
-def by_day(**options: int) -> dict[str, Night]:
+def nights(now: datetime, *, days: int = 30) -> list[Day]:
+    return read_days(charts(), now, days=days)
+
+
+def draw(days: Sequence[Day]) -> list[Drawing]:
+    return [chart.draw(days) for chart in charts()]
+
+
+def by_day(**options: int) -> dict[str, Day]:
     return {f"{night.day:%m-%d}": night for night in nights(NOW, **options)}
 
 
-def render(drawn: Sequence[Chart]) -> str:
+def render(drawn: Sequence[Drawing]) -> str:
     return render_to_string(TEMPLATE, {"charts": drawn})
 
 
@@ -72,8 +73,7 @@ def test_each_night_is_added_up(db: None) -> None:
 
     night = by_day()["11-20"]
 
-    assert (night.swept, night.failed) == (7, 2)
-    assert (night.cleanup_seconds, night.delay_seconds) == (300, 120)
+    assert night.values == {"swept": 7, "duration": 300, "failed": 2, "delay": 120}
 
 
 def test_cleanup_that_was_stopped_counts_what_it_took_until_then_and_no_duration(db: None) -> None:
@@ -83,7 +83,8 @@ def test_cleanup_that_was_stopped_counts_what_it_took_until_then_and_no_duration
     make(two, state=State.CANCELLED)
     make(two, **values, task="todo.purge", progress={"rows": 100})
     make(two, **values, progress={"rows": "many"})
-    assert by_day()["11-20"] == Night(day=two.date(), swept=40)
+    nothing = dict.fromkeys(("duration", "failed", "delay"))
+    assert by_day()["11-20"] == Day(day=two.date(), values={"swept": 40, **nothing})
 
 
 def test_days_without_runs_are_there_too(db: None) -> None:
@@ -91,7 +92,7 @@ def test_days_without_runs_are_there_too(db: None) -> None:
     assert [night.day for night in found] == [
         (NOW - timedelta(days=29 - number)).date() for number in range(30)
     ]
-    assert {night.swept for night in found} == {0}
+    assert {value for night in found for value in night.values.values()} == {None}
 
 
 def test_days_are_those_of_the_sites_clock(db: None, settings: Settings) -> None:
@@ -104,7 +105,7 @@ def test_days_are_those_of_the_sites_clock(db: None, settings: Settings) -> None
     make(datetime(2026, 10, 25, 22, 59, tzinfo=UTC), result={"todos_deleted": 1000})
     make(datetime(2026, 10, 24, 21, 59, tzinfo=UTC), result={"todos_deleted": 7})
     found = by_day()
-    assert [found[day].swept for day in ("11-19", "11-20", "10-25")] == [1, 10, 1100]
+    assert [found[day].values["swept"] for day in ("11-19", "11-20", "10-25")] == [1, 10, 1100]
 
 
 def test_days_are_the_sites_for_those_who_look_from_another_time_zone(db: None) -> None:
@@ -114,7 +115,7 @@ def test_days_are_the_sites_for_those_who_look_from_another_time_zone(db: None) 
     with timezone.override("Asia/Tokyo"):
         there = nights(NOW + timedelta(hours=6))
     assert here == there
-    assert (here[0].swept, here[-1].swept) == (10, 1)
+    assert (here[0].values["swept"], here[-1].values["swept"]) == (10, 1)
 
 
 @pytest.mark.parametrize(
@@ -129,7 +130,7 @@ def test_result_that_counts_nothing_is_no_crash(db: None, result: object) -> Non
     make(NOW, result=result, started_at=NOW)
     make(NOW, result={"todos_deleted": 3})
     night = by_day()["11-23"]
-    assert (night.swept, night.cleanup_seconds) == (3, 0)
+    assert (night.values["swept"], night.values["duration"]) == (3, 0)
 
 
 def test_one_query_whatever_there_is(db: None) -> None:
@@ -143,12 +144,12 @@ def test_one_query_whatever_there_is(db: None) -> None:
 
 def test_run_that_started_before_its_slot_by_another_clock_waited_for_nothing(db: None) -> None:
     make(NOW, scheduled_for=NOW, started_at=NOW - timedelta(seconds=1))
-    assert by_day()["11-23"].delay_seconds == 0
+    assert by_day()["11-23"].values["delay"] == 0
 
 
 def test_charts_say_in_a_sentence_what_they_show(db: None) -> None:
     make(NOW, started_at=NOW - timedelta(seconds=90), result={"todos_deleted": 1234})
-    swept, duration, failed, delay = charts(nights(NOW))
+    swept, duration, failed, delay = draw(nights(NOW))
     assert swept.summary == "Between Oct 25 and Nov 23: 1,234 todos swept, most on Nov 23 (1,234)."
     assert (
         duration.summary == "Between Oct 25 and Nov 23: the longest cleanup took 90 s, on Nov 23."
@@ -156,24 +157,24 @@ def test_charts_say_in_a_sentence_what_they_show(db: None) -> None:
     assert failed.summary == "No run failed in these 30 days."
     assert delay.summary == "No slot was run in these 30 days."
     assert failed.bars == delay.bars == ()
-    assert (swept.top, swept.first, swept.last) == ("2,000", "Oct 25", "Nov 23")
-    assert (swept.bars[-1].amount, swept.bars[-1].label) == ("1,234", "Nov 23: 1,234 todos")
-    assert (duration.top, duration.bars[-1].label) == ("2 min", "Nov 23: 90 s")
+    assert (swept.end, swept.first, swept.last) == ("2,000", "Oct 25", "Nov 23")
+    assert (swept.bars[-1].amount, swept.bars[-1].label) == ("1,234", "Nov 23: 1,234 todos swept")
+    assert (duration.end, duration.bars[-1].label) == ("2 min", "Nov 23: 90 s")
     assert duration.bars[0].label == "Oct 25: none"
 
 
 def test_one_is_not_called_many(db: None) -> None:
     make(NOW, result={"todos_deleted": 1})
     make(NOW, state=State.FAILED)
-    swept, _, failed, _ = charts(nights(NOW))
+    swept, _, failed, _ = draw(nights(NOW))
     assert swept.summary == "Between Oct 25 and Nov 23: 1 todo swept, most on Nov 23 (1)."
     assert failed.summary == "Between Oct 25 and Nov 23: 1 run failed, most on Nov 23 (1)."
-    assert swept.bars[-1].label == "Nov 23: 1 todo"
-    assert failed.bars[-1].label == "Nov 23: 1 failed run"
+    assert swept.bars[-1].label == "Nov 23: 1 todo swept"
+    assert failed.bars[-1].label == "Nov 23: 1 run failed"
 
 
 def test_without_any_run_there_are_sentences_and_no_drawings(db: None) -> None:
-    drawn = charts(nights(NOW))
+    drawn = draw(nights(NOW))
     assert [chart.summary for chart in drawn] == [
         "No cleanup in these 30 days.",
         "No cleanup in these 30 days.",
@@ -188,18 +189,18 @@ def test_without_any_run_there_are_sentences_and_no_drawings(db: None) -> None:
 
 def test_cleanup_that_found_nothing_is_not_told_as_none(db: None) -> None:
     make(NOW, started_at=NOW, result={"todos_deleted": 0})
-    assert charts(nights(NOW))[0].summary == "No todo was swept in these 30 days."
+    assert draw(nights(NOW))[0].summary == "No todo was swept in these 30 days."
 
 
-AMOUNTS = st.one_of(st.just(0), st.integers(0, 10**12))
+AMOUNTS = st.none() | st.just(0) | st.integers(0, 10**12)
+DURATIONS = st.none() | st.floats(0, 10**7)
 NIGHTS = st.lists(
     st.builds(
-        Night,
+        Day,
         day=st.dates(),
-        swept=AMOUNTS,
-        failed=AMOUNTS,
-        cleanup_seconds=st.none() | st.floats(0, 10**7),
-        delay_seconds=st.none() | st.floats(0, 10**7),
+        values=st.fixed_dictionaries(
+            {"swept": AMOUNTS, "failed": AMOUNTS, "duration": DURATIONS, "delay": DURATIONS}
+        ),
     ),
     min_size=1,
     max_size=30,
@@ -207,14 +208,15 @@ NIGHTS = st.lists(
 
 
 @given(NIGHTS)
-def test_bars_stay_within_the_drawing(found: list[Night]) -> None:
-    for chart in charts(found):
+def test_bars_stay_within_the_drawing(found: list[Day]) -> None:
+    for chart in draw(found):
         assert len(chart.bars) in {0, len(found)}
         for bar in chart.bars:
-            assert bar.x >= 0
-            assert bar.x + bar.width <= WIDTH
-            assert bar.y >= 0
-            assert 0 <= bar.height <= bar.y + bar.height <= HEIGHT
+            box = bar.box
+            assert box.x >= 0
+            assert box.x + box.width <= FRAME.width
+            assert box.y >= 0
+            assert 0 <= box.height <= box.y + box.height <= FRAME.height
 
 
 @given(st.floats(1e-6, 1e15))
@@ -229,11 +231,11 @@ def test_axis_ends_at_a_round_number_not_far_above(largest: float) -> None:
     [
         *((0.0, "0 s"), (0.0004, "1 ms"), (0.016, "20 ms"), (0.7, "1 s"), (1.4, "2 s")),
         *((59.0, "60 s"), (90.0, "2 min"), (200.0, "5 min"), (1800.0, "30 min")),
-        *((3000.0, "60 min"), (4000.0, "2 h"), (90_000.0, "50 h")),
+        *((3000.0, "60 min"), (4000.0, "2 h"), (90_000.0, "2 d"), (600_000.0, "10 d")),
     ],
 )
 def test_axis_of_seconds_ends_at_a_round_number_of_its_unit(longest: float, end: str) -> None:
-    assert spoken(seconds_axis_end(longest)) == end
+    assert in_words(seconds_axis_end(longest), tenths=True) == end
 
 
 @given(st.floats(1e-6, 1e9))
@@ -245,16 +247,16 @@ def test_axis_of_seconds_is_long_enough(longest: float) -> None:
     ("amount", "words"),
     [
         *((0, "0 s"), (0.016, "16 ms"), (1.44, "1.4 s"), (86, "86 s"), (119.9, "119.9 s")),
-        *((150, "2.5 min"), (7199, "120 min"), (9000, "2.5 h"), (3_600_000 * 2, "2,000 h")),
+        *((150, "2.5 min"), (7199, "120 min"), (9000, "2.5 h"), (3_600_000 * 2, "83.3 d")),
     ],
 )
 def test_seconds_are_spoken_in_a_unit_that_fits(amount: float, words: str) -> None:
-    assert spoken(amount) == words
+    assert in_words(amount, tenths=True) == words
 
 
 def test_drawing_is_sound_and_needs_no_style_of_its_own(db: None) -> None:
     make(NOW, started_at=NOW - timedelta(seconds=90.5), result={"todos_deleted": 1_234_567})
-    html = render(charts(nights(NOW)))
+    html = render(draw(nights(NOW)))
     assert "style=" not in html
     assert "<script" not in html
     assert "<style" not in html
@@ -267,12 +269,12 @@ def test_drawing_is_sound_and_needs_no_style_of_its_own(db: None) -> None:
         heights = [float(bar.attrib["height"]) for bar in drawing.iter(f"{SVG}rect")]
         assert len(heights) == 30
         assert max(heights) > 50
-    assert "<title>Nov 23: 1,234,567 todos</title>" in html
+    assert "<title>Nov 23: 1,234,567 todos swept</title>" in html
 
 
 def test_table_says_every_day(db: None) -> None:
     make(NOW, result={"todos_deleted": 1_234_567})
-    html = render(charts(nights(NOW)))
+    html = render(draw(nights(NOW)))
     assert html.count("<caption") == html.count("<table") == 1
     assert html.count('<th scope="col">') == 2
     assert html.count('<th scope="row">') == 30
@@ -283,11 +285,11 @@ def test_table_says_every_day(db: None) -> None:
 def test_numbers_of_the_drawing_have_a_dot_in_every_language(db: None, settings: Settings) -> None:
     settings.USE_THOUSAND_SEPARATOR = True
     make(NOW, started_at=NOW - timedelta(seconds=90.5), result={"todos_deleted": 1_234_567})
-    drawn = [replace(chart, width=1640) for chart in charts(nights(NOW))]
+    drawn = [replace(chart, frame=replace(FRAME, width=1640)) for chart in draw(nights(NOW))]
     with translation.override("de"):
         html = render(drawn)
     for drawing in drawings(html):
-        assert drawing.attrib["viewBox"] == f"0 0 1640 {HEIGHT}"
+        assert drawing.attrib["viewBox"] == f"0 0 1640 {FRAME.height}"
         for part in drawing.iter():
             numbers = [
                 part.attrib[name] for name in ("x", "y", "width", "height") if name in part.attrib
@@ -297,10 +299,10 @@ def test_numbers_of_the_drawing_have_a_dot_in_every_language(db: None, settings:
 
 def test_text_is_shown_as_text(db: None) -> None:
     make(NOW, result={"todos_deleted": 1})
-    (chart, *_) = charts(nights(NOW))
+    (chart, *_) = draw(nights(NOW))
     hostile = '</title></svg><script>alert(1)</script>"&'
     bars = tuple(replace(bar, label=hostile, amount=hostile) for bar in chart.bars)
-    html = render([replace(chart, title=hostile, summary=hostile, top=hostile, bars=bars)])
+    html = render([replace(chart, title=hostile, summary=hostile, end=hostile, bars=bars)])
     assert "<script" not in html
     (drawing,) = drawings(html)
     assert drawing.findtext(f"{SVG}title") == drawing.findtext(f"{SVG}desc") == hostile

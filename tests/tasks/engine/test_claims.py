@@ -9,9 +9,8 @@ from django.db import connection
 from django.db.models.functions import Now
 
 from tasks.engine import database as transactions
-from tasks.engine.database import database_now
+from tasks.engine.database import DATABASE_AWAY, database_now
 from tasks.engine.models import Schedule, State, TaskRun, Trigger
-from tasks.engine.outages import DATABASE_AWAY
 from tasks.engine.scheduler import claims
 from tasks.engine.scheduler.claims import MISSED, TOO_LATE, claim, reset_after_clock_change
 from tasks.names import TaskName
@@ -39,8 +38,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 @pytest.fixture
-def nightly(db: None) -> Schedule:
-    """The cleanup at 02:00, set up ten days before; every slot until yesterday's is dealt with."""
+def nightly(db: None, clock: Clock) -> Schedule:
+    """The cleanup at 02:00, ten days old; it is 02:00, and yesterday's slot is the last handled."""
     schedule = Schedule.objects.create(task=TaskName.TODO_CLEANUP, crontab="0 2 * * *")
     Schedule.objects.update(effective_since=TWO - 10 * DAY, last_slot=TWO - DAY)
     return schedule
@@ -54,6 +53,7 @@ def slots() -> list[tuple[datetime | None, str, str]]:
 def test_slot_is_claimed_at_its_moment_and_not_before(nightly: Schedule, clock: Clock) -> None:
     clock.now = TWO - timedelta(microseconds=1)
     assert claim(nightly.pk) is None
+
     clock.now = TWO
     run = claim(nightly.pk)
     assert run is not None
@@ -61,7 +61,7 @@ def test_slot_is_claimed_at_its_moment_and_not_before(nightly: Schedule, clock: 
     assert run.as_of == TWO
 
 
-def test_slot_is_claimed_once(nightly: Schedule, clock: Clock) -> None:
+def test_slot_is_claimed_once(nightly: Schedule) -> None:
     assert claim(nightly.pk)
     assert claim(nightly.pk) is None
     assert len(slots()) == 1
@@ -72,6 +72,7 @@ def test_slot_missed_from_before_two_until_nine_runs_once_at_nine(
 ) -> None:
     clock.now = TWO - timedelta(minutes=10)
     assert claim(nightly.pk) is None
+
     clock.now = TWO + timedelta(hours=7)
     run = claim(nightly.pk)
     assert run
@@ -83,7 +84,9 @@ def test_after_three_days_only_the_latest_slot_runs_and_the_others_say_so(
     nightly: Schedule, clock: Clock
 ) -> None:
     clock.now = TWO + 2 * DAY + timedelta(hours=7)
+
     assert claim(nightly.pk)
+
     assert slots() == [
         (TWO, State.SKIPPED, MISSED),
         (TWO + DAY, State.SKIPPED, MISSED),
@@ -94,6 +97,7 @@ def test_after_three_days_only_the_latest_slot_runs_and_the_others_say_so(
 def test_slot_older_than_the_window_is_not_caught_up(nightly: Schedule, clock: Clock) -> None:
     Schedule.objects.update(catch_up_seconds=3600)
     clock.now = TWO + timedelta(hours=1, seconds=1)
+
     assert claim(nightly.pk) is None
     assert slots() == [(TWO, State.SKIPPED, TOO_LATE)]
 
@@ -101,11 +105,12 @@ def test_slot_older_than_the_window_is_not_caught_up(nightly: Schedule, clock: C
 def test_nothing_before_a_schedules_beginning_is_caught_up(nightly: Schedule, clock: Clock) -> None:
     Schedule.objects.update(effective_since=TWO + timedelta(seconds=1), last_slot=None)
     clock.now = TWO + timedelta(hours=7)
+
     assert claim(nightly.pk) is None
     assert slots() == []
 
 
-def test_schedule_that_is_switched_off_claims_nothing(nightly: Schedule, clock: Clock) -> None:
+def test_schedule_that_is_switched_off_claims_nothing(nightly: Schedule) -> None:
     Schedule.objects.update(enabled=False)
     assert claim(nightly.pk) is None
     assert slots() == []
@@ -117,6 +122,7 @@ def test_slot_is_skipped_while_the_previous_run_is_unfinished(
 ) -> None:
     assert claim(nightly.pk)
     TaskRun.objects.update(state=state)
+
     clock.now = TWO + DAY
     assert claim(nightly.pk) is None
     assert slots()[1] == (
@@ -124,23 +130,24 @@ def test_slot_is_skipped_while_the_previous_run_is_unfinished(
         State.SKIPPED,
         "The run of 2026-03-10 02:00:00 UTC is unfinished.",
     )
+
     TaskRun.objects.filter(scheduled_for=TWO).update(state=State.FAILED, finished_at=Now())
     clock.now = TWO + 2 * DAY
     assert claim(nightly.pk)
 
 
-def test_run_asked_for_by_hand_keeps_no_slot_away(nightly: Schedule, clock: Clock) -> None:
+def test_run_asked_for_by_hand_keeps_no_slot_away(nightly: Schedule) -> None:
     new_run(State.RUNNING, trigger=Trigger.COMMAND)
     assert claim(nightly.pk)
 
 
-def test_pruned_history_brings_no_slot_back(nightly: Schedule, clock: Clock) -> None:
+def test_pruned_history_brings_no_slot_back(nightly: Schedule) -> None:
     assert claim(nightly.pk)
     TaskRun.objects.all().delete()
     assert claim(nightly.pk) is None
 
 
-def test_slot_whose_row_is_there_already_is_let_be(nightly: Schedule, clock: Clock) -> None:
+def test_slot_that_has_a_row_already_is_left_alone(nightly: Schedule) -> None:
     assert claim(nightly.pk)
     Schedule.objects.update(last_slot=TWO - DAY)
     assert claim(nightly.pk) is None
@@ -152,12 +159,14 @@ def test_daily_slot_comes_once_when_the_clocks_go_back(nightly: Schedule, clock:
         timezone="Europe/Berlin", last_slot=datetime(2026, 10, 24, 0, tzinfo=UTC)
     )
     claimed = []
+
     clock.now = datetime(2026, 10, 24, 23, 59, 30, tzinfo=UTC)
     while clock.now < datetime(2026, 10, 26, 2, tzinfo=UTC):
         if run := claim(nightly.pk):
             claimed.append(run.scheduled_for)
             TaskRun.objects.update(state=State.SUCCEEDED, finished_at=Now())
         clock.now += timedelta(minutes=10)
+
     assert claimed == [
         datetime(2026, 10, 25, 0, tzinfo=UTC),
         datetime(2026, 10, 26, 1, tzinfo=UTC),
@@ -192,7 +201,9 @@ def test_scheduler_frozen_in_a_claim_does_not_keep_the_others_waiting(
 ) -> None:
     schedule = Schedule.objects.create(task=TaskName.PING, every=1)
     Schedule.objects.update(effective_since=Now() - timedelta(seconds=5))
-    monkeypatch.setitem(transactions.SETTINGS, "idle_in_transaction_session_timeout", "300")
+    monkeypatch.setitem(
+        transactions.SHORT_TRANSACTION_SETTINGS, "idle_in_transaction_session_timeout", "300"
+    )
     monkeypatch.setattr(claims, "reason_to_skip", lambda *_: "")
     frozen, thawed = Event(), Event()
 
@@ -210,6 +221,7 @@ def test_scheduler_frozen_in_a_claim_does_not_keep_the_others_waiting(
         finally:
             connection.close()
 
+    # One thread freezes in its transaction; the other must get the slot, and the first must fail.
     with ThreadPoolExecutor(1) as pool:
         stuck = pool.submit(claim_and_close)
         frozen.wait(5)
@@ -217,18 +229,21 @@ def test_scheduler_frozen_in_a_claim_does_not_keep_the_others_waiting(
         thawed.set()
         with pytest.raises(DATABASE_AWAY):
             stuck.result(10)
+
     assert TaskRun.objects.filter(state=State.QUEUED).count() == 1
 
 
-def test_schedule_whose_slots_are_still_to_come_goes_on_when_the_clock_has_been_set_back(
+def test_schedule_that_handled_later_slots_continues_when_the_clock_has_been_set_back(
     nightly: Schedule, clock: Clock
 ) -> None:
+    # The clock is a month ahead: the schedule claims the slots of a month to come.
     clock.now = TWO + 30 * DAY
     assert claim(nightly.pk)
     TaskRun.objects.filter(scheduled_for=TWO).update(state=State.SUCCEEDED)
     Schedule.objects.update(effective_since=TWO + 20 * DAY)
     TaskRun.objects.unfinished().update(state=State.SUCCEEDED, finished_at=clock.now)
 
+    # It is set back: the schedule continues from there.
     clock.now = TWO + timedelta(hours=3)
     nightly.refresh_from_db()
     reset_after_clock_change(nightly, clock.now)
@@ -245,5 +260,7 @@ def test_schedule_whose_slots_are_still_to_come_goes_on_when_the_clock_has_been_
 
 def test_schedule_that_is_right_is_not_turned_back(nightly: Schedule, clock: Clock) -> None:
     before = Schedule.objects.values().get()
+
     reset_after_clock_change(nightly, clock.now)
+
     assert Schedule.objects.values().get() == before

@@ -19,15 +19,15 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import User
+from tasks.engine.broker import dead_letters as deadletters
 from tasks.engine.broker.waking import WakingBroker
 from tasks.engine.console import overview
 from tasks.engine.models import ProcessKind, Schedule, State, TaskRun, Trigger
 from tasks.engine.monitoring.problems import problems
-from tasks.engine.monitoring.status import WITHHELD, gather
-from tasks.engine.operations import dead_letters as deadletters
-from tasks.engine.operations.runs import permission_to_start
+from tasks.engine.monitoring.status import gather
+from tasks.engine.operations.permissions import WITHHELD, permission_to_start
+from tasks.engine.scheduler.defaults import add_missing_schedules
 from tasks.names import TaskName
-from tasks.schedules import add_missing_schedules
 from tests.admin_pages import Page, log_in_staff
 from tests.dead_letters import bury
 from tests.factories import new_process, new_run, swept_by
@@ -121,7 +121,7 @@ def test_trouble_is_told_with_the_reasons_that_the_command_gives(boss: Client) -
     page = text(boss)
     expected = list(problems(gather()))
     assert expected
-    assert "Something needs you: " + " ".join(expected) in page
+    assert "Needs attention: " + " ".join(expected) in page
     assert "All is well" not in page
 
 
@@ -155,7 +155,7 @@ def test_progress_that_says_nothing_is_no_crash(boss: Client, well: None, progre
 
 
 def test_many_unfinished_runs_are_counted_and_not_all_listed(boss: Client, well: None) -> None:
-    for _ in range(overview.MOST_ACTIVE + 5):
+    for _ in range(overview.MAX_ACTIVE + 5):
         new_run(State.QUEUED)
     assert "And 5 more" in text(boss)
 
@@ -335,7 +335,7 @@ def test_purge_by_hand_asks_first_with_the_count(boss: Client, well: None) -> No
         assert not mine.exists()
         fields = hidden(boss, name, pk, back=LETTERS)
         assert fields == {"confirmed": "1", "back": LETTERS}
-        assert "of todo.purge is on its way" in answer(boss, name, pk, **fields)
+        assert "of todo.purge is queued" in answer(boss, name, pk, **fields)
         assert mine.get().task == TaskName.TODO_PURGE
         mine.delete()
 
@@ -348,7 +348,7 @@ def test_purge_that_is_retried_asks_first_with_the_count(
     letter = bury(broker, "todo.purge", days=0)
     page = press(boss, "retry", letter=f"default {letter}")
     assert "1 dead letter would be sent again." in page
-    assert "up to 2 todos would be deleted for good" in page
+    assert "todo.purge: 2 todos would be deleted for good." in page
     assert not TaskRun.objects.filter(task=TaskName.TODO_PURGE).exists()
     fields = hidden(boss, "retry", letter=f"default {letter}")
     assert answer(boss, "retry", **fields) == "1 dead letter retried."
@@ -383,7 +383,7 @@ def test_run_at_work_is_stopped_from_its_page_and_from_the_list(boss: Client, we
     assert f"{run.pk} todo.cleanup running, attempt 1" not in text(boss)
     assert "running, asked to stop" in text(boss)
     assert answer(boss, "stop", run.pk) == (
-        f"Run {run.pk} had been asked to stop before: it ends at its next step."
+        f"Run {run.pk} was already asked to stop: it ends at its next step."
     )
     assert logged() == [(str(run), "Stopped.")]
 
@@ -400,7 +400,7 @@ def test_run_at_work_is_stopped_from_its_page_and_from_the_list(boss: Client, we
 
 def test_run_between_two_turns_is_stopped_at_once(boss: Client, well: None) -> None:
     run = new_run(State.PENDING, started_at=timezone.now(), attempts=1)
-    page = text(boss, page_of(run)).split("Its life")[1].split("None")[0]
+    page = text(boss, page_of(run)).split("Timeline")[1].split("None")[0]
     assert "Stop" in page
     assert answer(boss, "stop", run.pk) == f"Run {run.pk} is cancelled."
     assert ids_of_state(boss, "cancelled") == {run.pk}
@@ -417,16 +417,16 @@ def ids_of_state(client: Client, state: str) -> set[int]:
 
 def test_failure_is_acknowledged_on_its_page(boss: Client, well: None) -> None:
     for run in (new_run(State.FAILED, error="x"), new_run(has_errors=True)):
-        assert "Acknowledge" in text(boss, page_of(run)).split("Its life")[1]
+        assert "Acknowledge" in text(boss, page_of(run)).split("Timeline")[1]
         assert answer(boss, "acknowledge", run.pk) == f"Run {run.pk} is acknowledged."
-        page = text(boss, page_of(run)).split("Its life")[1]
+        page = text(boss, page_of(run)).split("Timeline")[1]
         assert ": acknowledged by boss" in page
         assert "Acknowledge " not in page.split("acknowledged by boss")[1].split("None")[0]
         assert "nothing to acknowledge" in answer(boss, "acknowledge", run.pk)
     assert [message for _, message in logged()] == ["Acknowledged."] * 2
     assert (
         "Acknowledge"
-        not in text(boss, page_of(new_run())).split("Its life")[1].split("Run again")[0]
+        not in text(boss, page_of(new_run())).split("Timeline")[1].split("Run again")[0]
     )
 
 
@@ -439,7 +439,7 @@ def test_failures_that_nobody_has_acknowledged_are_listed_and_acknowledged_toget
         for n in range(12)
     ]
     page = text(boss)
-    assert "not acknowledged yet: 12, the latest of them." in page
+    assert "not acknowledged yet: 12, the latest are listed." in page
     assert "Error 9" in page
     assert "Error 11" not in page
     unread = boss.get(PAGE).context["overview"].status.unacknowledged
@@ -463,7 +463,7 @@ def test_second_click_on_acknowledge_all_says_that_there_was_nothing_left(
     new_run(State.FAILED)
     shown = {"until": timezone.now() + timedelta(days=1), "count": 1}
     assert answer(boss, "acknowledge-all", **shown) == "1 run is acknowledged."
-    assert answer(boss, "acknowledge-all", **shown) == "All of them had been acknowledged before."
+    assert answer(boss, "acknowledge-all", **shown) == "All of them were acknowledged before."
     assert len(logged()) == 1
 
 
@@ -488,7 +488,7 @@ def test_garbage_acknowledges_nothing(boss: Client, well: None, data: dict[str, 
 
 def test_run_now_leads_to_the_run_and_is_logged(boss: Client, well: None) -> None:
     schedule = Schedule.objects.get(task=TaskName.TODO_CLEANUP)
-    assert "of todo.cleanup is on its way" in answer(boss, "run-now", schedule.pk)
+    assert "of todo.cleanup is queued" in answer(boss, "run-now", schedule.pk)
     run = TaskRun.objects.get()
     assert (run.trigger, run.requested_by) == (Trigger.ADMIN, User.objects.get())
     assert logged() == [(str(run), "Run now.")]
@@ -512,7 +512,9 @@ def test_undo_asks_first_and_says_how_many_come_back(boss: Client, well: None) -
         swept_by(run, User.objects.get())
     address = reverse("admin:tasks_taskrun_change", args=[run.pk])
     assert "Undo" in text(boss, address)
-    assert "3 todos will come back" in text(boss, reverse("background:confirm-undo", args=[run.pk]))
+    assert "3 todos will be restored" in text(
+        boss, reverse("background:confirm-undo", args=[run.pk])
+    )
     assert not TaskRun.objects.filter(task=TaskName.TODO_RESTORE).exists()
 
     answer(boss, "undo", run.pk)
@@ -526,7 +528,7 @@ def test_undo_says_what_cannot_come_back_and_why(boss: Client, well: None) -> No
     taken = [swept_by(run, owner) for _ in range(3)][1]
     Todo.objects.create(pk=taken, user=owner, title="Imported")
     page = text(boss, reverse("background:confirm-undo", args=[run.pk]))
-    assert "2 todos will come back" in page
+    assert "2 todos will be restored" in page
     assert "1 cannot: another todo has its number." in page
 
 
@@ -534,7 +536,7 @@ def test_run_that_took_nothing_offers_no_undo(boss: Client) -> None:
     run = new_run()
     assert "Undo" not in text(boss, reverse("admin:tasks_taskrun_change", args=[run.pk]))
     page = text(boss, reverse("background:confirm-undo", args=[run.pk]))
-    assert f"Nothing that run {run.pk} took is in the trash any more." in page
+    assert f"No todo that run {run.pk} removed is in the trash anymore." in page
 
 
 def test_cancelling_from_a_runs_page(boss: Client) -> None:
@@ -559,7 +561,7 @@ def test_run_page_tells_the_runs_whole_life(boss: Client) -> None:
         error="Traceback (most recent call last):\nKeyError: 1",
     )
     page = text(boss, reverse("admin:tasks_taskrun_change", args=[run.pk]))
-    for part in ("for the slot of", "the 2nd time", "3 attempts since, last by two", "KeyError: 1"):
+    for part in ("for the slot of", "(2 times)", "(3 attempts) by two, process 2", "KeyError: 1"):
         assert part in page.replace(";", "").replace(" ,", ","), part
 
 
@@ -572,7 +574,7 @@ def test_run_page_tells_the_runs_whole_life(boss: Client) -> None:
         ),
         ({"every": "60"}, "Every 60 seconds"),
         ({"crontab": "30 25 * * *"}, "Bad hour|hour"),
-        ({"crontab": "0 2 * * *", "timezone": "Mars/Olympus"}, "is no time zone"),
+        ({"crontab": "0 2 * * *", "timezone": "Mars/Olympus"}, "is not a time zone"),
         ({"crontab": "", "every": "soon"}, "invalid literal|interval"),
         ({}, "Give either a crontab or an interval"),
     ],
@@ -739,13 +741,13 @@ def test_letter_retried_before_says_so(boss: Client, broker: WakingBroker) -> No
     run = TaskRun.objects.get()
     assert f"already retried as run {run.pk}" in text(boss, LETTERS)
     told = answer(boss, "retry", letter=f"default {letter}")
-    assert told == "1 dead letter had been retried before, and were deleted."
+    assert told == "1 dead letter deleted: already retried before."
 
 
 # What staff may not see, and what nobody should run.
 
 
-def test_staff_who_may_not_see_todos_see_no_text_of_any_error(
+def test_staff_who_may_not_see_details_see_no_text_of_any_error(
     client: Client, well: None, broker: WakingBroker
 ) -> None:
     staff = log_in_staff(client, "view_taskrun", "view_schedule")
@@ -771,7 +773,7 @@ def test_staff_who_may_not_see_todos_see_no_text_of_any_error(
         assert SECRET not in html
         if address != pages[3]:
             assert WITHHELD in unescape(html)
-    staff.user_permissions.add(Permission.objects.get(codename="view_todo"))
+    staff.user_permissions.add(Permission.objects.get(codename="view_taskrun_details"))
     for address in pages[:3]:
         assert SECRET in client.get(address).content.decode()
 
@@ -801,22 +803,22 @@ def test_broker_that_is_away_leaves_the_rest_standing(
     nowhere = redis.Redis.from_url("unix:///nonexistent/valkey.sock")
     monkeypatch.setattr(broker, "short_timeout_client", nowhere)
     page = text(boss)
-    assert "Something needs you: The broker cannot be used" in page
+    assert "Needs attention: The broker cannot be used" in page
     assert "todo.cleanup At 02:00" in page
     assert "They could not be read" in text(boss, LETTERS)
-    assert "The broker cannot be asked" in answer(boss, "retry", letter="default x")
-    assert "The broker cannot be asked" in answer(boss, "retry", all="1")
-    assert "The broker cannot be asked" in answer(boss, "discard", all="1")
+    assert "The broker cannot be reached" in answer(boss, "retry", letter="default x")
+    assert "The broker cannot be reached" in answer(boss, "retry", all="1")
+    assert "The broker cannot be reached" in answer(boss, "discard", all="1")
 
 
-@pytest.mark.parametrize("part", ["gather", "active_runs", "nights"])
+@pytest.mark.parametrize("part", ["gather", "active_runs", "read_days"])
 def test_database_that_is_slow_leaves_a_page_that_says_so(
     boss: Client, well: None, monkeypatch: pytest.MonkeyPatch, part: str
 ) -> None:
     slow = Mock(side_effect=OperationalError("canceling statement due to statement timeout"))
     monkeypatch.setattr(overview, part, slow)
     page = text(boss)
-    assert "Nobody can say whether all is well" in page
+    assert "Unknown state: not everything could be read." in page
     assert "canceling statement due to statement timeout" in page
 
 
@@ -832,7 +834,7 @@ def test_statement_that_takes_too_long_is_given_up(
     monkeypatch.setattr(overview, "STATEMENT_TIMEOUT_MS", 50)
     monkeypatch.setattr(overview, "active_runs", sleep)
     page = text(boss)
-    assert "the runs in hand: canceling statement due to statement timeout" in page
+    assert "the active runs: canceling statement due to statement timeout" in page
     assert "todo.cleanup At 02:00" in page
 
 
@@ -847,7 +849,9 @@ def test_task_of_another_version_is_shown(boss: Client, well: None) -> None:
 def test_pages_cost_a_fixed_number_of_queries_and_exchanges(
     client: Client, well: None, broker: WakingBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    staff = log_in_staff(client, "view_taskrun", "view_schedule", "view_todo", *ALL_RIGHTS)
+    staff = log_in_staff(
+        client, "view_taskrun", "view_schedule", "view_taskrun_details", *ALL_RIGHTS
+    )
     pages = {
         *(PAGE, LETTERS, "/admin/tasks/taskrun/"),
         reverse("admin:tasks_taskrun_change", args=[new_run(State.FAILED, error="x").pk]),
@@ -891,14 +895,14 @@ def test_what_is_withheld_is_not_told_by_a_filter_in_the_address(db: None, looku
     assert answers == {400}
 
 
-def test_refusal_quotes_arguments_to_those_who_may_see_todos_alone(
+def test_refusal_quotes_arguments_to_those_who_may_see_details_alone(
     client: Client, well: None
 ) -> None:
     secret = {"args": [], "kwargs": {"keep_days": "Bring the flowers"}}
     run = new_run(State.FAILED, arguments=secret)
     staff = log_in_staff(client, "view_taskrun", "start_taskrun")
     told = answer(client, "run-again", run.pk)
-    assert "todo.cleanup cannot have these arguments: its text may quote todos" in told
+    assert "todo.cleanup does not accept these arguments: withheld" in told
     assert "flowers" not in told
-    staff.user_permissions.add(Permission.objects.get(codename="view_todo"))
+    staff.user_permissions.add(Permission.objects.get(codename="view_taskrun_details"))
     assert "flowers" in answer(client, "run-again", run.pk)

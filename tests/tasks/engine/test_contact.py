@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.engine import contact as module
-from tasks.engine.contact import BREAK, Contact
+from tasks.engine.contact import BREAK_FRACTION, Contact
 from tasks.engine.heartbeat import BEATS_PER_LIVENESS
 
 LIVENESS = 60.0
@@ -127,7 +127,7 @@ def test_process_that_gives_a_sign_of_life_when_it_can_is_never_taken_for_dead(
 
 
 def test_a_break_and_a_beat_are_shorter_than_the_liveness() -> None:
-    assert BREAK + 1 / BEATS_PER_LIVENESS < 1
+    assert BREAK_FRACTION + 1 / BEATS_PER_LIVENESS < 1
 
 
 def test_the_contact_is_this_process_own_whatever_its_wall_clock_says(clocks: Clocks) -> None:

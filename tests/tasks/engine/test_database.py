@@ -48,7 +48,7 @@ def test_time_outs_hold_within_the_transaction_alone() -> None:
 def test_statement_that_meets_somebody_elses_lock_ends_with_an_error(
     alice: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(transactions.SETTINGS, "lock_timeout", "100")
+    monkeypatch.setitem(transactions.SHORT_TRANSACTION_SETTINGS, "lock_timeout", "100")
     with (
         locked("accounts_user", alice.pk),
         pytest.raises(OperationalError, match="lock timeout"),

@@ -8,9 +8,11 @@ from django.urls import reverse
 from dramatiq import Message
 
 from accounts.models import User
-from tasks.engine.broker.waking import WakingBroker, Whereabouts
+from tasks.engine.broker import dead_letters as deadletters
+from tasks.engine.broker.waking import WakingBroker
+from tasks.engine.broker.whereabouts import Whereabouts
 from tasks.engine.models import State, TaskRun, Trigger
-from tasks.engine.operations import dead_letters as deadletters
+from tasks.engine.operations.dead_letters import can_be_retried, retried_as, retry
 from tests.dead_letters import bury
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
@@ -49,7 +51,7 @@ def test_latest_come_first(broker: WakingBroker) -> None:
 
 def test_retried_letter_is_a_run_of_its_own_and_gone(broker: WakingBroker, boss: User) -> None:
     bury(broker)
-    outcome = deadletters.retry(deadletters.read(["default"], limit=1), by=boss)
+    outcome = retry(deadletters.read(["default"], limit=1), by=boss)
 
     (run,) = outcome.retried
     stored = TaskRun.objects.get(pk=run.pk)
@@ -71,14 +73,14 @@ def test_crash_between_retry_and_deletion_duplicates_nothing(
         raise SystemExit
 
     with monkeypatch.context() as dying:
-        dying.setattr(deadletters, "discard", die)
+        dying.setattr("tasks.engine.operations.dead_letters.discard", die)
         with pytest.raises(SystemExit):
-            deadletters.retry(letters, by=boss)
+            retry(letters, by=boss)
 
     (left,) = deadletters.read(["default"], limit=1)
     run = TaskRun.objects.get()
-    assert deadletters.retried_as([left]) == {left.id: run.pk}
-    outcome = deadletters.retry([left], by=boss)
+    assert retried_as([left]) == {left.id: run.pk}
+    outcome = retry([left], by=boss)
     assert (outcome.retried, outcome.already, outcome.refused) == ((), 1, 0)
     assert deadletters.read(["default"], limit=1) == []
     assert TaskRun.objects.count() == 1
@@ -87,8 +89,8 @@ def test_crash_between_retry_and_deletion_duplicates_nothing(
 def test_letter_of_an_unknown_actor_stays(broker: WakingBroker, boss: User) -> None:
     bury(broker, "of.another.version")
     letters = deadletters.read(["default"], limit=1)
-    assert not deadletters.can_be_retried(letters[0])
-    outcome = deadletters.retry(letters, by=boss)
+    assert not can_be_retried(letters[0])
+    outcome = retry(letters, by=boss)
     assert (outcome.retried, outcome.already, outcome.refused) == ((), 0, 1)
     assert deadletters.read(["default"], limit=1) == letters
 
@@ -107,14 +109,14 @@ def test_what_is_no_message_can_be_seen_and_discarded(broker: WakingBroker, data
     bury(broker, data=data)
     (letter,) = deadletters.read(["default"], limit=1)
     assert (letter.actor, letter.arguments, letter.error) == ("", "", "")
-    assert not deadletters.can_be_retried(letter)
+    assert not can_be_retried(letter)
     assert deadletters.discard([letter]) == [letter]
 
 
 def test_letter_of_a_task_that_one_may_not_start_stays(broker: WakingBroker) -> None:
     bury(broker, "todo.purge", days=0)
     letters = deadletters.read(["default"], limit=1)
-    outcome = deadletters.retry(letters, by=User.objects.create_user("nobody"))
+    outcome = retry(letters, by=User.objects.create_user("nobody"))
     assert (outcome.retried, outcome.forbidden) == ((), 1)
     assert deadletters.read(["default"], limit=1) == letters
     assert not TaskRun.objects.exists()
@@ -123,7 +125,7 @@ def test_letter_of_a_task_that_one_may_not_start_stays(broker: WakingBroker) -> 
 def test_all_of_one_actor_are_found_in_batches(
     broker: WakingBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(deadletters, "LETTERS_PER_EXCHANGE", 2)
+    monkeypatch.setattr(deadletters, "IDS_PER_EXCHANGE", 2)
     mine = {bury(broker, "ping", number=number) for number in range(5)}
     bury(broker, "todo.cleanup")
     batches = list(deadletters.all_of(["default", "none"], actor="ping"))
@@ -197,6 +199,6 @@ def test_page_shows_whatever_there_is_and_discards_it(
 def test_letter_whose_arguments_no_row_can_hold_stays(broker: WakingBroker, boss: User) -> None:
     bury(broker, text="a\0b")
     letters = deadletters.read(["default"], limit=1)
-    outcome = deadletters.retry(letters, by=boss)
+    outcome = retry(letters, by=boss)
     assert (outcome.retried, outcome.already, outcome.refused) == ((), 0, 1)
     assert deadletters.read(["default"], limit=1) == letters

@@ -14,7 +14,8 @@ from django.test.utils import CaptureQueriesContext
 
 from accounts.models import User
 from tasks.actors import todo_cleanup
-from tasks.engine.broker.waking import WakingBroker, Whereabouts
+from tasks.engine.broker.waking import WakingBroker
+from tasks.engine.broker.whereabouts import Whereabouts
 from tasks.engine.models import Process, State, TaskRun, Trigger
 from tasks.engine.runs.enqueue import Request, enqueue
 from tasks.engine.scheduler.relay import MOST_LOSSES

@@ -125,13 +125,13 @@ def test_unreadable_entries_are_dead_letters_and_those_behind_them_run(
         )
         send(sender, 20, delay=delay)
         wait_for_effects(counted, 13, process)
-        process.wait_for("unreadable message taken from the queue", times=6)
+        process.wait_for("unreadable message moved to the dead letters", times=6)
     assert effects(counted) == [*range(6), *range(10, 16), 20]
     assert sender.client.llen(f"dramatiq:{queue}") == 0
     assert sender.client.hlen(f"dramatiq:{queue}.msgs") == 0
     checked = tidy.manage("tasks_status", "--check")
     assert checked.returncode == 1
-    assert "The queue default has dead letters: 5." in checked.stdout + checked.stderr
+    assert "The queue default has 5 dead letters" in checked.stdout + checked.stderr
 
 
 def test_dead_letter_of_a_worker_says_why(tidy: Tidy, between: Proxy, sender: WakingBroker) -> None:

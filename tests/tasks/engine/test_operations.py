@@ -12,10 +12,13 @@ from django.contrib.auth.models import Permission
 from django.utils import timezone
 
 from accounts.models import User
-from tasks.engine.broker.waking import WakingBroker, Whereabouts
+from tasks.engine.broker.waking import WakingBroker
+from tasks.engine.broker.whereabouts import Whereabouts
 from tasks.engine.models import Schedule, State, TaskRun, Trigger
 from tasks.engine.operations import runs as operations
-from tasks.engine.operations.runs import Refused, Unconfirmed
+from tasks.engine.operations.errors import Refused, Unconfirmed
+from tasks.engine.operations.permissions import permission_to_start
+from tasks.engine.operations.schedules import switch
 from tasks.names import TaskName
 from tests.factories import new_run, swept_by
 from tests.todos.locks import in_another_connection, locked
@@ -87,8 +90,8 @@ def test_run_that_has_started_is_not_cancelled(boss: User) -> None:
 def test_undo_is_a_run_that_restores(boss: User) -> None:
     run = new_run()
     swept_by(run, boss)
-    assert operations.can_be_undone(run)
-    assert operations.check_undoable(run)["todos_restored"] == 1
+    assert operations.may_undo(boss, run)
+    assert operations.preview_undo(run)[0].startswith("1 todo will be restored")
 
     undoing = operations.undo(run, by=boss)
 
@@ -107,18 +110,18 @@ def test_undo_is_a_run_that_restores(boss: User) -> None:
 
 def test_run_that_took_nothing_has_nothing_to_undo(boss: User) -> None:
     run = new_run()
-    assert not operations.can_be_undone(run)
-    with pytest.raises(Refused, match="is in the trash any more"):
+    assert not operations.may_undo(boss, run)
+    with pytest.raises(Refused, match="is in the trash anymore"):
         operations.undo(run, by=boss)
 
 
 def test_only_a_cleanup_that_has_ended_can_be_undone(boss: User) -> None:
     running, ping = new_run(State.RUNNING), new_run(task=TaskName.PING)
     swept_by(running, boss)
-    assert not operations.can_be_undone(running)
+    assert not operations.may_undo(boss, running)
     with pytest.raises(Refused, match="has not ended yet"):
         operations.undo(running, by=boss)
-    with pytest.raises(Refused, match="is no cleanup, but ping"):
+    with pytest.raises(Refused, match="Runs of ping cannot be undone"):
         operations.undo(ping, by=boss)
 
 
@@ -126,7 +129,7 @@ def test_only_a_cleanup_that_has_ended_can_be_undone(boss: User) -> None:
 def test_cleanup_can_be_undone_however_it_ended(boss: User, state: State) -> None:
     run = new_run(state)
     swept_by(run, boss)
-    assert operations.can_be_undone(run)
+    assert operations.may_undo(boss, run)
     assert operations.undo(run, by=boss).task == TaskName.TODO_RESTORE
 
 
@@ -148,21 +151,22 @@ def holder_of(*permissions: str) -> User:
 def test_permission_that_an_actor_names_is_there_and_is_all_that_starting_it_takes(
     task: TaskName,
 ) -> None:
-    user = holder_of(operations.permission_to_start(task))
+    user = holder_of(permission_to_start(task))
     schedule = Schedule.objects.create(task=task, every=60)
     run = operations.run_now(schedule, by=user, confirmed=True)
     assert run.task == task
 
 
 def test_destroying_and_undoing_take_permissions_of_their_own() -> None:
-    assert {task.value: operations.permission_to_start(task) for task in TaskName} == {
+    permissions = {
         "ping": "tasks.start_taskrun",
         "todo.cleanup": "tasks.start_taskrun",
         "todo.purge": "todos.purge_trashedtodo",
         "todo.restore": "tasks.undo_taskrun",
         "runs.prune": "tasks.start_taskrun",
     }
-    assert operations.permission_to_start("of.another.version") == "tasks.start_taskrun"
+    assert {task: permission_to_start(task) for task in permissions} == permissions
+    assert permission_to_start("of.another.version") == "tasks.start_taskrun"
 
 
 # Purges by hand.
@@ -177,10 +181,10 @@ def test_purge_by_hand_is_to_be_confirmed_with_the_count(boss: User) -> None:
 
     with pytest.raises(Unconfirmed) as asked:
         operations.run_again(again, by=boss)
-    assert asked.value.todos == 3
+    assert asked.value.confirmation.lines[0] == "3 todos would be deleted for good."
     with pytest.raises(Unconfirmed) as asked:
         operations.run_now(nightly, by=boss)
-    assert asked.value.todos == 0
+    assert asked.value.confirmation.lines[0] == "0 todos would be deleted for good."
     assert TaskRun.objects.count() == before
 
     assert operations.run_again(again, by=boss, confirmed=True).arguments == again.arguments
@@ -359,7 +363,7 @@ def test_run_that_somebody_holds_keeps_no_other_from_being_acknowledged() -> Non
 def test_more_than_were_counted_are_not_acknowledged(boss: User) -> None:
     for _ in range(2):
         new_run(State.FAILED)
-    with pytest.raises(Refused, match="There are 2 by now, not 1: look again"):
+    with pytest.raises(Refused, match="There are now 2, not 1"):
         operations.acknowledge_all(until=timezone.now() + timedelta(days=1), count=1, by=boss)
     assert TaskRun.objects.unacknowledged().count() == 2
 
@@ -367,8 +371,8 @@ def test_more_than_were_counted_are_not_acknowledged(boss: User) -> None:
 def test_slots_of_a_pause_are_not_caught_up(nightly: Schedule) -> None:
     long_ago = nightly.effective_since - timedelta(days=3)
     Schedule.objects.update(effective_since=long_ago)
-    assert operations.switch(nightly, on=False)
-    assert not operations.switch(nightly, on=False)
+    assert switch(nightly, on=False)
+    assert not switch(nightly, on=False)
     assert not Schedule.objects.get().enabled
-    assert operations.switch(nightly, on=True)
+    assert switch(nightly, on=True)
     assert Schedule.objects.get().effective_since > long_ago + timedelta(days=2)

@@ -11,7 +11,7 @@ from django.db.models.functions import Now
 
 from accounts.models import User
 from tasks.engine.models import UNFINISHED, Process, State, TaskRun, Trigger
-from tasks.engine.models.run import LONGEST_ERROR
+from tasks.engine.models.outcome import MAX_ERROR_CHARACTERS
 from tests import factories
 
 NO_TIME = timedelta()
@@ -150,7 +150,7 @@ def test_run_that_is_to_stop_is_neither_sent_nor_taken_up_again(db: None) -> Non
     Process.objects.filter(pk=process).delete()
     assert TaskRun.objects.get().release()
 
-    waiting = TaskRun.objects.to_be_ended().get()
+    waiting = TaskRun.objects.to_cancel().get()
     assert not TaskRun.objects.due().exists()
     assert not waiting.mark_sent()
     assert not waiting.start(new_process(), delivery=run.delivery)
@@ -299,9 +299,9 @@ def test_failure_that_is_told_twice_counts_once(db: None) -> None:
 
 def test_of_a_long_error_the_end_is_kept(db: None) -> None:
     run = new_run()
-    run.fail("x" * LONGEST_ERROR + "the point")
+    run.fail("x" * MAX_ERROR_CHARACTERS + "the point")
     error = TaskRun.objects.get().error
-    assert len(error) == LONGEST_ERROR
+    assert len(error) == MAX_ERROR_CHARACTERS
     assert error.endswith("the point")
 
 

@@ -1,17 +1,27 @@
 """Which schedules there are to begin with, and what happens when staff change them."""
 
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from django.core.exceptions import ValidationError
+from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.db import IntegrityError
+from dramatiq import Actor
 from dramatiq.broker import get_broker
+from pytest_django import Settings
 
 from tasks import actors
+from tasks.engine import actors as engine_actors
 from tasks.engine.database import database_now
 from tasks.engine.models import Schedule
+from tasks.engine.scheduler.defaults import (
+    DefaultSchedule,
+    add_missing_schedules,
+    check_default_schedules,
+    default_schedules,
+)
+from tasks.engine.scheduler.process import Scheduler
 from tasks.names import TaskName
-from tasks.schedules import SCHEDULES, DefaultSchedule, add_missing_schedules
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 
@@ -38,7 +48,7 @@ def test_what_staff_have_changed_stays_when_a_scheduler_starts(cleanup: Schedule
     cleanup.save()
     Schedule.objects.filter(task=TaskName.PING).delete()
     add_missing_schedules()
-    assert set(Schedule.objects.values_list("task", "crontab")) == {
+    assert dict(Schedule.objects.values_list("task", "crontab")).items() >= {
         (TaskName.PING, ""),
         (TaskName.TODO_CLEANUP, "0 5 * * *"),
         (TaskName.TODO_PURGE, "0 3 * * *"),
@@ -99,7 +109,7 @@ def test_form_that_was_opened_earlier_does_not_turn_back_what_was_dealt_with(
         ({"crontab": "", "every": None}, "either a crontab or an interval"),
         ({"every": 60}, "either a crontab or an interval"),
         ({"crontab": "", "every": 0}, "interval"),
-        ({"timezone": "Europe/Atlantis"}, "no time zone"),
+        ({"timezone": "Europe/Atlantis"}, "not a time zone"),
     ],
 )
 def test_times_that_make_no_sense_are_refused_when_saved_in_a_form(
@@ -122,7 +132,7 @@ def test_default_that_makes_no_sense_is_refused_and_named() -> None:
 
 
 def test_every_schedule_names_a_task_that_an_actor_does() -> None:
-    for default in SCHEDULES:
+    for default in default_schedules():
         assert get_broker().get_actor(default.task).actor_name == default.task
 
 
@@ -132,10 +142,83 @@ def test_actor_is_called_as_its_task_and_says_its_limits(name: TaskName) -> None
     assert actor.actor_name == name
     assert actor.queue_name == "default"
     assert actor.options["max_retries"] in range(10)
-    assert 0 < actor.options["time_limit"] <= 60 * actors.MINUTE
-    assert actor.options["store_results"] is True
+    assert 0 < actor.options["time_limit"] <= 60 * actors.MINUTE_MS
 
 
 def test_catch_up_window_of_the_ping_is_its_interval() -> None:
-    (ping,) = [default for default in SCHEDULES if default.task == TaskName.PING]
+    (ping,) = [default for default in default_schedules() if default.task == TaskName.PING]
     assert ping.catch_up == timedelta(seconds=ping.every or 0)
+
+
+@pytest.mark.parametrize(
+    ("actor", "name"), [(engine_actors.ping, "PING"), (engine_actors.runs_prune, "RUNS_PRUNE")]
+)
+def test_engine_and_tidy_agree_on_the_names_of_the_engines_tasks(
+    actor: Actor[[], object], name: str
+) -> None:
+    assert actor.actor_name == TaskName[name]
+    assert getattr(actors, name.lower()) is actor
+
+
+@pytest.mark.parametrize(
+    "name", ["PING", "RUNS_PRUNE", "TODO_CLEANUP", "TODO_PURGE", "TODO_RESTORE"]
+)
+def test_results_of_the_tasks_can_be_waited_for(name: str) -> None:
+    assert get_broker().get_actor(TaskName[name]).options["store_results"] is True
+
+
+ENTRY = DefaultSchedule(task=TaskName.TODO_RESTORE, every=60)
+
+
+@pytest.mark.parametrize(
+    ("entries", "error", "words"),
+    [
+        (ENTRY, "tasks.E001", "must name a list or a tuple, not a DefaultSchedule"),
+        (
+            (ENTRY, (ENTRY,)),
+            "tasks.E002",
+            r"entry 2: a tuple, not a DefaultSchedule: \(DefaultSchedule\(task=.*",
+        ),
+        ((ENTRY, "odd"), "tasks.E002", "entry 2: a str, not a DefaultSchedule: 'odd'"),
+        (
+            [DefaultSchedule(task="no.such.task", every=1)],
+            "tasks.E003",
+            "entry 1: no actor .* 'no.such.task'",
+        ),
+        ([ENTRY, ENTRY], "tasks.E004", "entry 2: 'todo.restore' has a schedule already"),
+    ],
+)
+def test_wrong_default_is_named_by_a_check_and_stops_the_scheduler(
+    monkeypatch: pytest.MonkeyPatch, entries: object, error: str, words: str
+) -> None:
+    monkeypatch.setattr("tasks.schedules.SCHEDULES", entries)
+    (found,) = check_default_schedules()
+    assert found.id == error
+    assert re.search(words, found.msg)
+    assert "\n" not in found.msg
+    with pytest.raises(ImproperlyConfigured, match=words):
+        Scheduler()
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [("tasks.nothing.SCHEDULES", "No module named"), ("tasks.schedules.NO", "NO")],
+)
+def test_setting_that_leads_nowhere_is_named_by_a_check(
+    settings: Settings, path: str, words: str
+) -> None:
+    settings.TASKS_SCHEDULES = path
+    (found,) = check_default_schedules()
+    assert (found.id, found.msg.startswith("TASKS_SCHEDULES cannot")) == ("tasks.E001", True)
+    assert words in found.msg
+
+
+def test_project_without_schedules_of_its_own_has_those_of_the_engine(settings: Settings) -> None:
+    del settings.TASKS_SCHEDULES
+    assert [default.task for default in default_schedules()] == ["ping", "runs.prune"]
+
+
+def test_schedule_of_the_project_replaces_the_engines(monkeypatch: pytest.MonkeyPatch) -> None:
+    weekly = DefaultSchedule(task=TaskName.RUNS_PRUNE, crontab="0 4 * * sun")
+    monkeypatch.setattr("tasks.schedules.SCHEDULES", [weekly])
+    assert [default for default in default_schedules() if default.task != "ping"] == [weekly]

@@ -1,4 +1,4 @@
-"""`manage.py seed_demo`: makes people and todos to try Tidy with."""
+"""`manage.py seed_demo`: creates people and todos to try Tidy with."""
 
 from argparse import ArgumentParser
 from typing import Any
@@ -11,45 +11,29 @@ from todos.demo import seed_demo
 
 
 class Command(BaseCommand):
-    """Make demo people and todos."""
-
     help = (
-        "Adds made-up people and todos beside whatever there is. Nobody can log in as one of them. "
+        "Adds made-up people and todos to the database. Nobody can log in as one of these people. "
         "Refused when DEBUG is off, unless --force is given."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Add the options."""
         add = parser.add_argument
-        add("--users", type=int, default=1_000, metavar="N", help="people to make (1000)")
-        add("--todos", type=int, default=100_000, metavar="M", help="todos to make (100000)")
-        add(
-            "--seed",
-            type=int,
-            default=1,
-            metavar="S",
-            help="the same number makes the same people and todos (1)",
-        )
+        add("--users", type=int, default=1_000, metavar="N", help="people to make (%(default)s)")
+        add("--todos", type=int, default=100_000, metavar="M", help="todos to make (%(default)s)")
+        same = "the same number makes the same people and todos (%(default)s)"
+        add("--seed", type=int, default=1, metavar="S", help=same)
         add("--force", action="store_true", help="make them even though DEBUG is off")
 
-    def handle(self, **options: Any) -> None:
-        """Make them, print one line."""
-        if not settings.DEBUG and not options["force"]:
+    def handle(self, *, users: int, todos: int, seed: int, force: bool, **_: Any) -> None:
+        if not settings.DEBUG and not force:
             raise CommandError(
                 "Demo people do not belong on a live site: DEBUG is off. --force makes them anyway."
             )
-        # Shown after a moment, so that numbers which are refused draw no bar.
-        progress = tqdm(
-            total=options["todos"], unit=" todos", unit_scale=True, delay=0.1, disable=None
-        )
-        with progress:
+        # With a delay, so that no bar appears if a number is refused.
+        bar = tqdm(total=todos, unit=" todos", unit_scale=True, delay=0.1, disable=None)
+        with bar:
             try:
-                made = seed_demo(
-                    users=options["users"],
-                    todos=options["todos"],
-                    seed=options["seed"],
-                    on_progress=progress.update,
-                )
+                made = seed_demo(users=users, todos=todos, seed=seed, on_progress=bar.update)
             except ValueError as error:
                 raise CommandError(f"{error}.") from error
         self.stdout.write(

@@ -1,4 +1,4 @@
-"""`manage.py prune_runs`: deletes runs that ended long ago; a schedule does so every night."""
+"""`manage.py prune_runs`: deletes runs that ended long ago, as a schedule does every night."""
 
 from argparse import ArgumentParser
 from typing import Any
@@ -6,35 +6,30 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from tasks.engine.operations.pruning import KEEP_DAYS, prune_runs
+from tasks.engine.words import count
 
 
 class Command(BaseCommand):
-    """Prune the run ledger."""
-
     help = (
-        "Deletes runs that ended long ago, and those of the ping that ended more than a day ago. "
+        "Deletes runs that ended long ago, and runs of the ping that ended more than a day ago. "
         "Unfinished runs stay."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Add the options."""
         add = parser.add_argument
-        add("--dry-run", action="store_true", help="count what would go; touch nothing")
+        add("--dry-run", action="store_true", help="count them; delete nothing")
         add(
             "--older-than",
             type=int,
             default=KEEP_DAYS,
             metavar="DAYS",
-            help=f"how long ago a run must have ended to go ({KEEP_DAYS})",
+            help="how long ago a run must have ended to be deleted (%(default)s)",
         )
 
-    def handle(self, **options: Any) -> None:
-        """Prune, print one line."""
-        dry_run = options["dry_run"]
+    def handle(self, *, older_than: int, dry_run: bool, **_: Any) -> None:
         try:
-            report = prune_runs(keep_days=options["older_than"], dry_run=dry_run)
+            report = prune_runs(keep_days=older_than, dry_run=dry_run)
         except ValueError as error:
             raise CommandError(f"--older-than: {error}.") from error
-        deleted = report["runs_deleted"]
-        runs = "run" if deleted == 1 else "runs"
-        self.stdout.write(f"{'Would prune' if dry_run else 'Pruned'} {deleted:,} {runs}.")
+        verb = "Would prune" if dry_run else "Pruned"
+        self.stdout.write(f"{verb} {count(report['runs_deleted'], 'run')}.")

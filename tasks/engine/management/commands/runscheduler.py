@@ -1,9 +1,10 @@
-"""`manage.py runscheduler`: the process that starts background work on time."""
+"""`manage.py runscheduler`: the process that starts each schedule's task on time."""
 
 from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError
 from redis.exceptions import RedisError
 
@@ -13,32 +14,31 @@ from tasks.engine.scheduler.process import Scheduler
 
 
 class Command(BaseCommand):
-    """Run the scheduler until it is told to stop."""
-
     help = (
         "Starts each schedule's task when its time comes, until SIGTERM or Ctrl-C. Any number of "
-        "them may run."
+        "schedulers may run at once."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Add the options."""
         parser.add_argument(
             "--alive-file",
             type=Path,
             metavar="PATH",
-            help="a file to touch every few seconds, for a health check to look at",
+            help="a file to touch every few seconds, for a health check",
         )
         parser.add_argument(
             "--once",
             action="store_true",
-            help="start what is due and leave, for a cron that calls this every minute",
+            help="start what is due and exit, for a cron that calls this every minute",
         )
 
-    def handle(self, **options: Any) -> None:
-        """Run until stopped, or once."""
+    def handle(self, *, alive_file: Path | None, once: bool, **_: Any) -> None:
         check_migrated()
-        scheduler = Scheduler(alive_file=options["alive_file"])
-        if not options["once"]:
+        try:
+            scheduler = Scheduler(alive_file=alive_file)
+        except ImproperlyConfigured as error:
+            raise CommandError(str(error)) from error
+        if not once:
             scheduler.run()
             return
         try:
@@ -46,4 +46,4 @@ class Command(BaseCommand):
         except RedisError as error:
             raise CommandError(f"The broker cannot be reached: {error}") from error
         if outages.is_away("broker"):
-            raise CommandError("The broker cannot be reached; what is due goes out later.")
+            raise CommandError("The broker cannot be reached; what is due is published later.")

@@ -1,73 +1,48 @@
-"""`manage.py stop_run`: ends a run, at once if it waits, at its next step if it is at work."""
+"""`manage.py stop_run`: cancels a run, at once if it waits, at its next step if it is running."""
 
 from argparse import ArgumentParser
-from time import monotonic, sleep
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from tasks.engine.management.messages import LOOK_AT_ROW
+from tasks.engine.management.options import check_bounds
+from tasks.engine.management.waiting import MAX_WAIT_SECONDS, has_ended
 from tasks.engine.models import State, TaskRun
 from tasks.engine.operations import runs as operations
-from tasks.engine.operations.runs import Refused
-from tasks.management.options import check_bounds
-
-LONGEST_WAIT = 24 * 60 * 60
+from tasks.engine.operations.errors import Refused
 
 
 class Command(BaseCommand):
-    """Stop a run."""
-
     help = (
-        "Stops a run: one that waits is cancelled at once, one at work ends at its next step. What "
-        "it did until then stays done, and is counted. Exits with 1 if there is no such run, or it "
+        "Stops a run: a waiting one is cancelled at once, a running one at its next step. What it "
+        "did until then stays done, and is counted. Exits with 1 if there is no such run, or if it "
         "has ended."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Add the options."""
         add = parser.add_argument
-        add("run", type=int, metavar="ID", help="which")
-        add("--wait", type=int, metavar="SECONDS", help="wait for so long until it has ended")
+        add("run", type=int, metavar="ID", help="the run's id")
+        add("--wait", type=int, metavar="SECONDS", help="wait this long for its end")
 
-    def handle(self, **options: Any) -> None:
-        """Stop it, wait if asked to, print one line.
-
-        Raises:
-            CommandError: there is no such run, it has ended before, or not within the time.
-        """
-        check_bounds("wait", options["wait"], 1, LONGEST_WAIT)
-        run = TaskRun.objects.filter(pk=options["run"]).first()
-        if run is None:
-            raise CommandError(f"There is no run {options['run']}.")
+    def handle(self, *, run: int, wait: int | None, **_: Any) -> None:
+        check_bounds("wait", wait, 1, MAX_WAIT_SECONDS)
+        task_run = TaskRun.objects.filter(pk=run).first()
+        if task_run is None:
+            raise CommandError(f"There is no run {run}.")
         try:
-            operations.stop(run)
+            operations.stop(task_run)
         except Refused as error:
             raise CommandError(str(error)) from error
-        if options["wait"]:
-            wait_for_end(run, seconds=options["wait"])
-        self.stdout.write(outcome(run))
-
-
-def wait_for_end(run: TaskRun, *, seconds: int) -> None:
-    """Wait until a run has ended.
-
-    Raises:
-        CommandError: it has not, after so many seconds.
-    """
-    deadline = monotonic() + seconds
-    while not run.is_finished:
-        if monotonic() >= deadline:
+        if wait and not has_ended(task_run, seconds=wait):
             raise CommandError(
-                f"Run {run.pk} of {run.task} has not ended within {seconds} s. It was asked to "
+                f"Run {run} of {task_run.task} has not ended within {wait} s. It was asked to "
                 "stop, and ends at its next step."
             )
-        sleep(LOOK_AT_ROW)
-        run.refresh_from_db()
+        self.stdout.write(outcome(task_run))
 
 
 def outcome(run: TaskRun) -> str:
-    """Say in a line what became of a run that was stopped."""
+    """Return in one line what became of a run that was asked to stop."""
     if not run.is_finished:
         return f"Run {run.pk} of {run.task} was asked to stop: it ends at its next step."
     done = f": {run.summary}" if run.summary else ""

@@ -1,12 +1,12 @@
-// What the console does where there is a script: everything works without it.
+// What the console does with a script. Everything works without it.
 "use strict";
 
-// A hidden page asks for nothing, and nothing is taken from under a reader's hands.
+// A hidden page is not refreshed, nor one whose reader has the focus on a control.
 document.addEventListener("htmx:beforeRequest", (event) => {
     const busy = event.target.id === "live" && event.target.contains(document.activeElement);
     if (document.hidden || busy) event.preventDefault();
 });
-// Who has been logged out meanwhile is asked to log in, and a page that grows old says so.
+// Somebody who was logged out is asked to log in; a page that is not refreshed says so.
 document.addEventListener("htmx:beforeSwap", (event) => {
     if (event.target.id !== "live" || !event.detail.xhr.responseURL.includes("/login/")) return;
     event.detail.shouldSwap = false;
@@ -21,24 +21,23 @@ document.addEventListener("visibilitychange", () => {
     if (live && !document.hidden) htmx.trigger(live, "refresh");
 });
 
-// The reader's own time, where their clock is not the site's.
-const own = new Intl.DateTimeFormat(undefined, {
-    year: "numeric", month: "short", day: "numeric", hour: "2-digit", minute: "2-digit",
-    second: "2-digit", timeZoneName: "short",
+// Moments by the reader's own clock, as a hint, in the page's own format.
+const readersClock = new Intl.DateTimeFormat("en-GB", {
+    year: "numeric", month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit",
+    second: "2-digit", hourCycle: "h23", timeZoneName: "short",
 });
-function showOwnTimes() {
-    for (const time of document.querySelectorAll("time.moment")) {
-        const text = own.format(new Date(time.dateTime));
-        if (time.closest(".reader") && !time.title) {
-            time.title = `By the site's clock: ${time.textContent}`;
-            time.textContent = text;
-        } else if (!time.title) {
-            time.title = `By your clock: ${text}`;
-        }
-    }
+function hint(time) {
+    const part = Object.fromEntries(
+        readersClock.formatToParts(new Date(time.dateTime)).map(({type, value}) => [type, value])
+    );
+    return `Your time: ${part.year}-${part.month}-${part.day} `
+        + `${part.hour}:${part.minute}:${part.second} ${part.timeZoneName}`;
 }
-document.addEventListener("DOMContentLoaded", showOwnTimes);
-document.addEventListener("htmx:afterSwap", showOwnTimes);
+function addHints() {
+    for (const time of document.querySelectorAll("time.moment")) time.title = hint(time);
+}
+document.addEventListener("DOMContentLoaded", addHints);
+document.addEventListener("htmx:afterSwap", addHints);
 
 // Errors can be copied whole.
 document.addEventListener("DOMContentLoaded", () => {

@@ -1,0 +1,1 @@
+"""What the admin's pages share: rights, selections, deletions, and the log of changes."""

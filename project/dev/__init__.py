@@ -1,0 +1,1 @@
+"""Everything behind `manage.py dev`."""

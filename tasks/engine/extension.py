@@ -1,0 +1,79 @@
+"""What a project tells the engine about a task: the one point at which the engine is extended."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from dramatiq import Message
+from dramatiq.broker import get_broker
+
+if TYPE_CHECKING:
+    from tasks.engine.console.charts import DailyChart
+    from tasks.engine.models import TaskRun
+
+
+@dataclass(frozen=True, kw_only=True)
+class Confirmation:
+    """What staff confirm before they start a run: a title, what it would do, a button's text."""
+
+    title: str
+    lines: tuple[str, ...]
+    button: str
+
+
+class TaskExtension:
+    """What the engine cannot know about a task. An actor gets it as an option:
+
+        @dramatiq.actor(actor_name="report.send", extension=ReportExtension())
+
+    By default, a task has no charts, starts without a question, sums its result up by the names of
+    its counts, and cannot be undone.
+
+    Attributes:
+        charts: drawn on the console's first page, from the task's runs of the last 30 days.
+    """
+
+    charts: Sequence["DailyChart"] = ()
+
+    def confirmation(self, message: Message[Any]) -> Confirmation | None:  # noqa: ARG002
+        """Return what staff must confirm before they start the run of a message; None if nothing.
+
+        Raises:
+            Refused: the run cannot be started; the text says why.
+        """
+        return None
+
+    def summary(self, counts: Mapping[str, int]) -> str:
+        """Return the result of a run in words.
+
+        Args:
+            counts: the whole numbers in its result, by name; of a run that was cancelled, `rows`,
+                the rows it had processed. Staff read this who may not see the result itself.
+        """
+        return ", ".join(f"{n:,} {name.replace('_', ' ')}" for name, n in sorted(counts.items()))
+
+    def undo_message(self, run: "TaskRun") -> Message[Any] | None:  # noqa: ARG002
+        """Return the message of the run that undoes a run; None if the task has no undo."""
+        return None
+
+    def can_be_undone(self, run: "TaskRun") -> bool:  # noqa: ARG002
+        """Say whether there is anything to undo, with one cheap query: a button depends on it."""
+        return False
+
+    def undo_preview(self, run: "TaskRun") -> Sequence[str]:  # noqa: ARG002
+        """Say in lines what undoing a run would restore. Changes nothing.
+
+        Raises:
+            Refused: the run cannot be undone; the text says why.
+        """
+        return ()
+
+
+NO_EXTENSION = TaskExtension()
+
+
+def extension_of(task: str) -> TaskExtension:
+    """Return the extension of a task; one without effect if it has none, or no actor here."""
+    actor = get_broker().actors.get(task)
+    options: Mapping[str, TaskExtension] = actor.options if actor else {}
+    return options.get("extension", NO_EXTENSION)

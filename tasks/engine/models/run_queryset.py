@@ -1,0 +1,84 @@
+"""Queries on runs."""
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Self
+from uuid import UUID
+
+from django.db import models
+from django.db.models import Exists, OuterRef, Q
+from django.db.models.functions import Now
+
+from tasks.engine.models.outcome import storable
+from tasks.engine.models.process import Process
+from tasks.engine.models.states import UNFINISHED, State
+
+if TYPE_CHECKING:
+    from tasks.engine.models.run import TaskRun  # noqa: F401  (the type of the rows)
+
+#: A run that was interrupted this often, without progress in between, may kill its process. The
+#: relay publishes such suspects one at a time.
+SUSPECT_CRASHES = 2
+
+
+class TaskRunQuerySet(models.QuerySet["TaskRun"]):
+    """Runs by what is to be done about them."""
+
+    def unfinished(self) -> Self:
+        return self.filter(state__in=UNFINISHED)
+
+    def finished(self) -> Self:
+        """Return the runs that have ended or were skipped."""
+        return self.exclude(state__in=UNFINISHED)
+
+    def of_schedules(self) -> Self:
+        """Return the runs of slots."""
+        return self.filter(scheduled_for__isnull=False)
+
+    def due(self) -> Self:
+        return self.filter(state=State.PENDING, due_at__lte=Now(), stop_requested_at__isnull=True)
+
+    def suspect(self) -> Self:
+        """Return the runs that may kill their process."""
+        return self.filter(crashes__gte=SUSPECT_CRASHES)
+
+    def unsuspected(self) -> Self:
+        return self.filter(crashes__lt=SUSPECT_CRASHES)
+
+    def to_cancel(self) -> Self:
+        """Return the runs that were asked to stop and that no process works on."""
+        return self.filter(state__in=(State.PENDING, State.QUEUED), stop_requested_at__isnull=False)
+
+    def unacknowledged(self) -> Self:
+        """Return the runs with a failure or errors that no operator has acknowledged."""
+        return self.filter(
+            Q(state=State.FAILED) | Q(has_errors=True),
+            finished_at__isnull=False,
+            acknowledged_at__isnull=True,
+        )
+
+    def waiting(self, *, longer_than: timedelta) -> Self:
+        """Return the runs that were published but not started for longer than this."""
+        return self.filter(state=State.QUEUED, sent_at__lt=Now() - longer_than)
+
+    def orphaned(self) -> Self:
+        """Return the running runs whose process has no row: it ended, or counted as gone."""
+        holder = Process.objects.filter(pk=OuterRef("held_by"))
+        return self.filter(~Exists(holder), state=State.RUNNING)
+
+    def held_by_silent(self) -> Self:
+        """Return the running runs whose process has no row or a stale heartbeat."""
+        alive = Process.objects.alive().filter(pk=OuterRef("held_by"))
+        return self.filter(~Exists(alive), state=State.RUNNING)
+
+    def succeed_unrecorded(self, message_id: UUID, result: object) -> bool:
+        """Mark the run of a message whose actor is not recorded as succeeded, if it has one.
+
+        Dramatiq may have retried the message after a failure, so a failed run succeeds as well.
+        """
+        runs = self.filter(message_id=message_id, state__in=(*UNFINISHED, State.FAILED))
+        return bool(runs.update(state=State.SUCCEEDED, finished_at=Now(), result=result, error=""))
+
+    def fail_unrecorded(self, message_id: UUID, error: str) -> bool:
+        """Mark the run of a message whose actor is not recorded as failed, if it has one."""
+        runs = self.filter(message_id=message_id, state__in=UNFINISHED)
+        return bool(runs.update(state=State.FAILED, finished_at=Now(), error=storable(error)))

@@ -1,0 +1,173 @@
+"""The columns of a run, and what follows from them. Its verbs are in `run.py`."""
+
+from datetime import datetime
+from typing import Any
+from uuid import uuid4
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+from dramatiq import Message
+
+from tasks.engine.extension import extension_of
+from tasks.engine.models.states import UNFINISHED, State, Trigger
+
+MAX_REASON_CHARACTERS = 200
+
+
+class RunRecord(models.Model):
+    task = models.CharField(max_length=100)
+    scheduled_for = models.DateTimeField(
+        null=True, help_text="The slot; empty for a run that somebody asked for."
+    )
+    trigger = models.CharField(max_length=10, choices=Trigger)
+    requested_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+
+    message_id = models.UUIDField(default=uuid4, unique=True)
+    queue = models.CharField(max_length=100)
+    arguments = models.JSONField(default=dict, help_text="The message's args and kwargs.")
+
+    state = models.CharField(max_length=10, choices=State)
+    created_at = models.DateTimeField(db_default=Now())
+    due_at = models.DateTimeField(db_default=Now(), help_text="Not to be published before.")
+    sent_at = models.DateTimeField(null=True)
+    started_at = models.DateTimeField(null=True)
+    progressed_at = models.DateTimeField(
+        null=True, help_text="When an attempt last started or made progress."
+    )
+    stop_requested_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+    held_by = models.UUIDField(null=True, help_text="The process of the latest attempt.")
+    worker = models.CharField(
+        max_length=300,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="The host and process id of the latest attempt.",
+    )
+    delivery = models.UUIDField(null=True, help_text="The broker's id of the latest message.")
+
+    sends = models.PositiveIntegerField(default=0)
+    losses = models.PositiveIntegerField(
+        default=0, db_default=0, help_text="Messages that the broker lost since the last progress."
+    )
+    attempts = models.PositiveIntegerField(default=0)
+    failures = models.PositiveIntegerField(default=0)
+    crashes = models.PositiveIntegerField(
+        default=0, help_text="Interruptions since the last progress."
+    )
+
+    progress = models.JSONField(default=dict)
+    result = models.JSONField(null=True)
+    error = models.TextField(blank=True)
+    has_errors = models.BooleanField(
+        default=False, db_default=False, help_text="It succeeded, but its result names errors."
+    )
+    reason = models.CharField(
+        max_length=MAX_REASON_CHARACTERS, blank=True, help_text="Why it was skipped or cancelled."
+    )
+    acknowledged_at = models.DateTimeField(
+        null=True, help_text="When an operator acknowledged its failure or errors."
+    )
+    acknowledged_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+
+    class Meta:
+        abstract = True
+        constraints = [
+            models.UniqueConstraint(fields=["task", "scheduled_for"], name="tasks_run_slot"),
+            models.CheckConstraint(name="tasks_run_state", condition=Q(state__in=State.values)),
+            models.CheckConstraint(
+                name="tasks_run_finished",
+                condition=Q(state__in=UNFINISHED, finished_at__isnull=True)
+                | (~Q(state__in=UNFINISHED) & Q(finished_at__isnull=False)),
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["state", "task"],
+                name="tasks_run_unfinished",
+                condition=Q(state__in=UNFINISHED),
+            ),
+            models.Index(
+                fields=["finished_at"],
+                name="tasks_run_finished_at",
+                condition=Q(finished_at__isnull=False),
+            ),
+            # Finds the last run of each task, however many pings there are.
+            models.Index(
+                fields=["task", "finished_at"],
+                name="tasks_run_task_finished_at",
+                condition=Q(finished_at__isnull=False),
+            ),
+            models.Index(
+                fields=["finished_at"],
+                name="tasks_run_unacknowledged",
+                condition=Q(acknowledged_at__isnull=True)
+                & (Q(state=State.FAILED) | Q(has_errors=True)),
+            ),
+            # Finds the last slot of a schedule that succeeded.
+            models.Index(
+                fields=["task", "scheduled_for"],
+                name="tasks_run_task_succeeded_slot",
+                condition=Q(state=State.SUCCEEDED, scheduled_for__isnull=False),
+            ),
+        ]
+        permissions = [
+            ("start_taskrun", "Can start runs"),
+            ("cancel_taskrun", "Can cancel runs"),
+            ("stop_taskrun", "Can stop runs at work"),
+            ("acknowledge_taskrun", "Can acknowledge failures"),
+            ("undo_taskrun", "Can undo runs"),
+            ("view_taskrun_details", "Can view errors, arguments and results of runs"),
+            ("retry_deadletter", "Can retry dead letters"),
+            ("discard_deadletter", "Can discard dead letters"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.task} {self.pk}"
+
+    @property
+    def as_of(self) -> datetime:
+        """The moment that its work refers to, the same for all attempts."""
+        return self.scheduled_for or self.created_at
+
+    @property
+    def is_finished(self) -> bool:
+        return self.state not in UNFINISHED
+
+    @property
+    def can_be_cancelled(self) -> bool:
+        return self.state in {State.PENDING, State.QUEUED}
+
+    @property
+    def error_summary(self) -> str:
+        """The last line of its error, without the traceback."""
+        return (self.error.strip().splitlines() or [""])[-1]
+
+    @property
+    def summary(self) -> str:
+        """The counts of its result, or so far, in words: `1,234 rows deleted, 7 users processed`.
+
+        Empty if it counts nothing. No data: only numbers, and the names that the code gives them.
+        """
+        counted = {"rows": self.progress.get("rows")} if self.result is None else self.result
+        if not isinstance(counted, dict):
+            return ""
+        counts = {name: value for name, value in counted.items() if type(value) is int}
+        return extension_of(self.task).summary(counts) if counts else ""
+
+    def message(self) -> Message[Any]:
+        """Return its message, always with the same id, under which its result is found."""
+        return Message(
+            queue_name=self.queue,
+            actor_name=self.task,
+            args=tuple(self.arguments.get("args", ())),
+            kwargs=self.arguments.get("kwargs", {}),
+            options={},
+            message_id=str(self.message_id),
+        )

@@ -1,0 +1,48 @@
+"""The processes that are alive, and those that may not be."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from django.db.models import Min
+
+from tasks.engine.database import CLOCK_TOLERANCE
+from tasks.engine.models import Process, State, TaskRun
+from tasks.engine.models.process import liveness
+
+#: A process without a heartbeat for this part of the liveness is silent: it does not count as gone
+#: yet, but an operator should know.
+SILENT_AFTER = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class SilentProcess:
+    """A process without a recent heartbeat, and the first of the runs that it holds, if any."""
+
+    row: Process
+    run: int | None
+
+
+def read_processes(now: datetime) -> tuple[tuple[Process, ...], tuple[SilentProcess, ...]]:
+    """Return the processes that are alive, and those that are silent; some are both."""
+    everyone = list(Process.objects.order_by("kind", "host", "pid"))
+    alive = tuple(process for process in everyone if abs(now - process.seen_at) <= liveness())
+    silent = [process for process in everyone if is_silent(process, now)]
+    held = first_runs(silent)
+    return alive, tuple(SilentProcess(row=row, run=held.get(row.pk)) for row in silent)
+
+
+def is_silent(process: Process, now: datetime) -> bool:
+    """Say whether a process's heartbeat is old, or later than now as the clock was set back."""
+    age = now - process.seen_at
+    return age > liveness() * SILENT_AFTER or age < -CLOCK_TOLERANCE
+
+
+def first_runs(processes: Collection[Process]) -> Mapping[UUID | None, int]:
+    if not processes:
+        return {}
+    held = TaskRun.objects.unfinished().filter(
+        state=State.RUNNING, held_by__in=[process.pk for process in processes]
+    )
+    return dict(held.order_by().values_list("held_by").annotate(Min("pk")))

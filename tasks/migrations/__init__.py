@@ -1,0 +1,1 @@
+"""Migrations of Tidy's tasks: of data alone, as the app has no tables."""

@@ -1,0 +1,74 @@
+"""Tells database errors of some rows from those that concern all rows."""
+
+from collections.abc import Callable
+
+import structlog
+from django.db import (
+    DatabaseError,
+    InterfaceError,
+    InternalError,
+    NotSupportedError,
+    OperationalError,
+)
+
+logger = structlog.get_logger(__name__)
+
+#: Errors that concern every row alike: the connection, the server, a lock or a time-out.
+_OF_ALL_ROWS = (InterfaceError, InternalError, NotSupportedError, OperationalError)
+
+#: PostgreSQL's and SQLite's names of the error that another row has the key.
+_DUPLICATE = {"23505", "SQLITE_CONSTRAINT_PRIMARYKEY", "SQLITE_CONSTRAINT_UNIQUE"}
+
+#: SQLSTATEs of a statement that waited too long for a lock, or took too long.
+_TIMEOUTS = {"55P03", "57014"}
+
+
+def is_timeout(error: DatabaseError) -> bool:
+    """Return whether PostgreSQL stopped waiting, for a lock or for the statement."""
+    return sqlstate(error) in _TIMEOUTS
+
+
+def is_duplicate(error: DatabaseError) -> bool:
+    """Return whether a row was refused because another has its key."""
+    name = getattr(error.__cause__, "sqlite_errorname", None) or sqlstate(error)
+    return name in _DUPLICATE
+
+
+def sqlstate(error: DatabaseError) -> str:
+    """Return the five characters that name the error in PostgreSQL; empty on SQLite."""
+    return getattr(error.__cause__, "sqlstate", None) or ""
+
+
+def reason(error: DatabaseError) -> str:
+    """Return the error's name, without its message, which may quote what a person wrote."""
+    cause = type(error.__cause__ or error).__name__
+    return f"{cause} ({state})" if (state := sqlstate(error)) else cause
+
+
+def log_or_raise(error: DatabaseError, event: str, **values: int) -> None:
+    """Log a time-out, or an error of a constraint or a trigger, which is some rows' fault.
+
+    Any other error is raised. In SQLSTATE class 42 the statement is wrong, or not permitted.
+    """
+    of_all_rows = isinstance(error, _OF_ALL_ROWS) or sqlstate(error).startswith("42")
+    if of_all_rows and not is_timeout(error):
+        raise error
+    logger.warning(event, reason=reason(error), **values)
+
+
+def twice[R](do: Callable[[], R]) -> R:
+    """Do something, and once more if the database fails.
+
+    By then, a deadlock is over, and a lost connection may be. After a time-out it has waited long
+    enough, and is not done again.
+
+    Raises:
+        DatabaseError: the second time as well.
+    """
+    try:
+        return do()
+    except DatabaseError as error:
+        if is_timeout(error):
+            raise
+        logger.warning("statement retried", reason=reason(error))
+    return do()
