@@ -149,12 +149,12 @@ class Tidy:
 class Preforked:
     """Runs commands in forks of one process that has loaded the project (`tests/seam/prefork.py`).
 
-    There is one for each folder and environment, until `end_all` or until others have been used
-    more lately.
+    There is one for each state of a folder's code and each environment, until `end_all` or until
+    others have been used more lately.
     """
 
-    #: By folder and environment, the one that was used last at the end.
-    _all: ClassVar[dict[tuple[Path, frozenset[tuple[str, str]]], "Preforked"]] = {}
+    #: By state of the code and environment, the one that was used last at the end.
+    _all: ClassVar[dict[tuple[Path, int, frozenset[tuple[str, str]]], "Preforked"]] = {}
     _lock: ClassVar = Lock()
 
     @classmethod
@@ -166,7 +166,8 @@ class Preforked:
         """
         if "DJANGO_SECRET_KEY" not in environment or (folder / ".env").exists():
             return None
-        key = (folder, frozenset(environment.items()))
+        last_change = max(file.stat().st_mtime_ns for file in folder.rglob("*.py"))
+        key = (folder, last_change, frozenset(environment.items()))
         with cls._lock:
             found = cls._all.pop(key, None) or cls(folder, environment)
             cls._all[key] = found
