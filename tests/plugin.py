@@ -58,6 +58,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker("sql")
         if "checkout" in fixtures:
             item.add_marker("processes")
+        if "site" in fixtures:  # Which all tests of a module share.
+            item.add_marker(pytest.mark.xdist_group(item.nodeid.split("::")[0]))
     if ON_POSTGRESQL:
         return
     left_out = [

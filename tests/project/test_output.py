@@ -8,7 +8,7 @@ import pytest
 
 from tests.processes import Tidy, without_log
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("output")]
 
 
 @pytest.fixture(scope="module")
