@@ -7,6 +7,8 @@ from collections.abc import Iterator
 import psycopg
 from django import db
 
+from tasks.engine.words import one_line
+
 #: What a database raises, through Django or its driver; and of that, what is not about rows.
 OF_THE_DATABASE = (db.Error, psycopg.Error, sqlite3.Error)
 OF_THE_SERVER = tuple(
@@ -44,7 +46,7 @@ def error_line(error: BaseException) -> str:
     if isinstance(error, OF_THE_DATABASE) and not isinstance(error, OF_THE_SERVER):
         return f"{error_name(error)}, whose message is not kept"
     if isinstance(error, OF_THE_DATABASE):  # In one line: theirs ends with a mere caret.
-        return f"{type(error).__name__}: {' '.join(str(error).split())}"
+        return f"{type(error).__name__}: {one_line(str(error))}"
     return "".join(traceback.format_exception_only(error)).rstrip("\n")
 
 

@@ -9,6 +9,7 @@ from django.db import OperationalError
 from redis.exceptions import RedisError
 
 from tasks.engine.database import DATABASE_AWAY, drop_connection, is_locked
+from tasks.engine.words import reason
 
 logger = structlog.get_logger(__name__)
 
@@ -29,8 +30,7 @@ class Outages:
             if what in self._away:
                 return
             self._away.add(what)
-        reason = " ".join(str(error).split()) or type(error).__name__
-        logger.error(f"{what} {how}", reason=reason)
+        logger.error(f"{what} {how}", reason=reason(error))
 
     def is_away(self, what: str) -> bool:
         """Say whether `what` was away when it was last used."""

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 import redis
 
-from tests.checkout import ROOT, copy_revision, edit
+from tests.checkout import ROOT, copy_revision
 from tests.counting import (
     TABLE,
     effects_too_many,
@@ -205,13 +205,12 @@ def versions(tmp_path: Path, checkout: Path, database: str) -> Iterator[Versions
 
 def add_counting_code_to_the_version_before(old: Tidy) -> None:
     """Add the actor that counts to a version whose files no longer change."""
-    with (old.folder / "tasks/actors.py").open("a", encoding="utf-8") as actors:
-        actors.write(ACTOR_OF_THE_VERSION_BEFORE)
-    edit(
-        old.folder / "tasks/schedules.py",
-        "SCHEDULES = (\n",
-        'SCHEDULES = (\n    Default(task="count", every=1),\n',
-    )
+    for name, more in (
+        ("actors", ACTOR_OF_THE_VERSION_BEFORE),
+        ("schedules", 'SCHEDULES += (Default(task="count", every=1),)\n'),
+    ):
+        with (old.folder / f"tasks/{name}.py").open("a", encoding="utf-8") as module:
+            module.write(more)
 
 
 def do(tidy: Tidy, *arguments: str) -> str:

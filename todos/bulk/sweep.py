@@ -1,4 +1,8 @@
-"""The sweep: removes completed todos from everyone's list once their keep time is over."""
+"""The sweep: removes completed todos from everyone's list once their keep time is over.
+
+Which todos those are, `TodoQuerySet.due_for_cleanup` says. How they are removed, batch by batch and
+around locked rows, is in `todos/bulk/runner.py`.
+"""
 
 from collections.abc import Mapping
 from datetime import datetime

@@ -44,7 +44,7 @@ class DeadLetter:
     @property
     def actor(self) -> str:
         """Its name; empty if unknown."""
-        return printable(self.message.actor_name)[:MAX_NAME_LENGTH] if self.message else ""
+        return escaped(self.message.actor_name)[:MAX_NAME_LENGTH] if self.message else ""
 
     @property
     def error(self) -> str:
@@ -52,7 +52,7 @@ class DeadLetter:
         if self.message is None:
             return ""
         lines = str(self.message.options.get("traceback", "")).split("\n")
-        return "\n".join(map(printable, lines))
+        return "\n".join(map(escaped, lines))
 
     @property
     def arguments(self) -> str:
@@ -60,7 +60,7 @@ class DeadLetter:
         if self.message is None:
             return ""
         positional = [repr(value) for value in self.message.args]
-        named = [f"{printable(name)}={value!r}" for name, value in self.message.kwargs.items()]
+        named = [f"{escaped(name)}={value!r}" for name, value in self.message.kwargs.items()]
         return ", ".join([*positional, *named])
 
     @property
@@ -163,6 +163,6 @@ def _key_of(shown: str) -> bytes:
     return shown.encode("utf-8", "replace")
 
 
-def printable(text: str) -> str:
+def escaped(text: str) -> str:
     """Return text as one line that any page, terminal or database accepts."""
     return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)

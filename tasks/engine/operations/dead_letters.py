@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from django.contrib.auth.base_user import AbstractBaseUser
@@ -17,7 +16,7 @@ from tasks.engine.models import TaskRun, Trigger
 from tasks.engine.operations.errors import Refused
 from tasks.engine.operations.permissions import may_start
 from tasks.engine.operations.runs import message_of
-from tasks.engine.runs.enqueue import Request, arguments, publish
+from tasks.engine.runs.enqueue import Request, arguments
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,8 +100,6 @@ def _retry(letter: DeadLetter, by: AbstractBaseUser) -> TaskRun | None:
     )
     try:
         with transaction.atomic():
-            run = Request(Trigger.ADMIN, by).create(message)
+            return Request(Trigger.ADMIN, by).enqueue_message(message)
     except IntegrityError:
         return None
-    transaction.on_commit(partial(publish, run), robust=True)
-    return run

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from functools import partial
 from typing import Any
 
 from django.contrib.auth.base_user import AbstractBaseUser
@@ -20,7 +19,7 @@ from tasks.engine.extension import extension_of
 from tasks.engine.models import Schedule, TaskRun, TaskRunQuerySet, Trigger
 from tasks.engine.operations.errors import Refused, Unconfirmed
 from tasks.engine.operations.permissions import check_may_start, may_start
-from tasks.engine.runs.enqueue import Request, arguments, publish
+from tasks.engine.runs.enqueue import Request, arguments
 
 
 def run_now(schedule: Schedule, *, by: AbstractBaseUser, confirmed: bool = False) -> TaskRun:
@@ -99,9 +98,7 @@ def _start(
     with _starting(task):
         if unfinished := _unfinished(task).first():
             raise Refused(f"Run {unfinished.pk} of {task} is unfinished.", run_id=unfinished.pk)
-        run = Request(Trigger.ADMIN, by).create(message)
-        transaction.on_commit(partial(publish, run), robust=True)
-    return run
+        return Request(Trigger.ADMIN, by).enqueue_message(message)
 
 
 def message_of(task: str, given: Mapping[str, Any]) -> Message[Any]:

@@ -47,7 +47,11 @@ class Request:
             TypeError: the actor takes no such arguments, or one cannot be written as JSON.
             ValueError: the actor's option `check` refuses an argument.
         """
-        run = self.create(actor.message(*args, **kwargs))
+        return self.enqueue_message(actor.message(*args, **kwargs))
+
+    def enqueue_message(self, message: Message[Any]) -> TaskRun:
+        """Create the run of a message, and publish it once that is committed; see `enqueue`."""
+        run = self.create(message)
         transaction.on_commit(partial(publish, run), robust=True)
         return run
 

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from accounts.models import User
-from project.requests import is_held_up
+from project.middleware import is_held_up
 from tasks.engine.models import Schedule, State, TaskRun
 from tests.examples import examples
 from tests.factories import new_run
