@@ -131,6 +131,7 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 
 LANGUAGE_CODE = "en-us"
+FORMAT_MODULE_PATH = "project.formats"
 USE_TZ = True
 
 STATIC_URL = "static/"

@@ -38,7 +38,6 @@ runs_prune = engine_actors.runs_prune
     check=check_sweep,
     extension=CleanupExtension(),
     time_limit=30 * MINUTE_MS,
-    store_results=True,
 )
 def todo_cleanup(
     *, keep_days: int | None = None, batch_size: int | None = None, user_id: int | None = None
@@ -77,7 +76,6 @@ def todo_cleanup(
     check=check_purge,
     extension=PurgeExtension(),
     time_limit=30 * MINUTE_MS,
-    store_results=True,
 )
 def todo_purge(*, days: int | None = None, user_id: int | None = None) -> PurgeReport:
     """Delete for good the todos that have been in the trash for long enough.
@@ -110,7 +108,6 @@ def todo_purge(*, days: int | None = None, user_id: int | None = None) -> PurgeR
     check=check_restore,
     extension=RestoreExtension(),
     time_limit=30 * MINUTE_MS,
-    store_results=True,
 )
 def todo_restore(
     *, run_id: int | None = None, user_id: int | None = None, since: str | None = None

@@ -1,6 +1,6 @@
 """What Tidy tells the engine about its tasks: charts, questions, results in words, undo."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, override
 
 from django.db.models import Case, F, Q, Value, When
@@ -28,30 +28,21 @@ TODOS_SWEPT = Case(
 )
 
 
-class TidyExtension(TaskExtension):
-    """Names the counts of a result in their order, such as `todos_deleted`: `1 todo deleted`."""
-
-    counts: tuple[str, ...]
-
-    @override
-    def summary(self, counts: Mapping[str, int]) -> str:
-        known = [(counts[name], name.partition("_")) for name in self.counts if name in counts]
-        return ", ".join(
-            f"{count(number, noun.removesuffix('s'))} {verb}".strip()
-            for number, (noun, _, verb) in known
-        )
+PEOPLE = ("person taking part", "people taking part")
+SWEPT = ("todo swept", "todos swept")
+PURGED = ("todo deleted for good", "todos deleted for good")
+RESTORED = ("todo restored", "todos restored")
 
 
-class CleanupExtension(TidyExtension):
-    counts = ("todos_deleted", "users_processed", "rows")
+class CleanupExtension(TaskExtension):
+    counts = {"todos_deleted": SWEPT, "users_processed": PEOPLE, "rows": SWEPT}
     charts = (
         DailyChart(
             name="swept",
             title="Todos swept",
             runs=Q(state__in=[State.SUCCEEDED, State.CANCELLED]),
             value=Coalesce(TODOS_SWEPT, Value(0)),
-            noun="todo",
-            phrase="swept",
+            counted=SWEPT,
             nothing="No cleanup",
             zero="No todo was swept",
         ),
@@ -60,7 +51,7 @@ class CleanupExtension(TidyExtension):
             title="Duration of the cleanup",
             runs=Q(state=State.SUCCEEDED),
             value=F("finished_at") - F("started_at"),
-            phrase="the longest cleanup took",
+            longest="the longest cleanup took",
             nothing="No cleanup",
         ),
     )
@@ -91,10 +82,10 @@ class CleanupExtension(TidyExtension):
         return lines
 
 
-class PurgeExtension(TidyExtension):
+class PurgeExtension(TaskExtension):
     """The purge, which asks for a confirmation: it says how many todos it would delete."""
 
-    counts = ("todos_purged", "rows")
+    counts = {"todos_purged": PURGED, "rows": PURGED}
 
     @override
     def confirmation(self, message: Message[Any]) -> Confirmation:
@@ -114,5 +105,9 @@ class PurgeExtension(TidyExtension):
         )
 
 
-class RestoreExtension(TidyExtension):
-    counts = ("todos_restored", "todos_left", "rows")
+class RestoreExtension(TaskExtension):
+    counts = {
+        "todos_restored": RESTORED,
+        "todos_left": ("todo left in the trash", "todos left in the trash"),
+        "rows": RESTORED,
+    }

@@ -29,7 +29,8 @@ def only_one(path: Path) -> Iterator[int]:
                 owner = lock.read().strip()
                 if owner and is_running(int(owner)):
                     raise CommandError(
-                        f"Tidy is running in this folder already (process {owner})."
+                        f"Tidy is running in this folder already (process {owner}). Ctrl-C in its "
+                        f"terminal stops it, and so does: kill {owner}"
                     ) from error
                 sleep(0.1)
         lock.truncate(0)

@@ -8,6 +8,7 @@ import dramatiq
 import structlog
 from django.utils import timezone
 
+from tasks.engine.extension import TaskExtension
 from tasks.engine.operations.pruning import PruneReport, prune_runs
 
 logger = structlog.get_logger(__name__)
@@ -30,7 +31,6 @@ class Pong(TypedDict):
     max_retries=0,  # The next one comes in a minute.
     recorded=False,  # A run of it records only that it was answered.
     time_limit=10 * SECOND_MS,
-    store_results=True,
 )
 def ping() -> Pong:
     """Answer: each slot passes from the scheduler through broker and worker to the database."""
@@ -41,12 +41,16 @@ def ping() -> Pong:
     }
 
 
+class PruneExtension(TaskExtension):
+    counts = {"runs_deleted": ("run deleted", "runs deleted")}
+
+
 @dramatiq.actor(
     actor_name="runs.prune",
     queue_name="default",
     max_retries=3,
+    extension=PruneExtension(),
     time_limit=30 * MINUTE_MS,
-    store_results=True,
 )
 def runs_prune() -> PruneReport:
     """Delete runs that ended long ago."""

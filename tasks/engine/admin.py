@@ -1,7 +1,7 @@
 """The admin of background work: schedules to change, runs and processes to look at."""
 
 from collections.abc import Callable, Iterable
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from django.utils.html import format_html, format_html_join
 from django_dramatiq.models import Task
 from dramatiq.broker import get_broker
 
+from tasks.engine import words
 from tasks.engine.console.run_page import actions_for
 from tasks.engine.forms import ScheduleForm
 from tasks.engine.models import Process, Schedule, TaskRun, TaskRunQuerySet
@@ -29,9 +30,6 @@ else:
 
 #: Slots that a schedule's page shows in advance.
 NEXT_SLOTS = 5
-
-#: A shorter run shows tenths of a second.
-TENTHS_BELOW_SECONDS = 60
 
 # Messages are not recorded there, and its page would show their contents unescaped.
 admin.site.unregister(Task)
@@ -208,7 +206,7 @@ class TaskRunAdmin(ReadOnlyAdmin):
             {"fields": ("trigger", "scheduled_for", "requested_by", "created_at", "arguments")},
         ),
         (
-            "Delivery",
+            "Message",
             {"fields": ("message_id", "queue", "due_at", "sent_at", "sends", "losses", "delivery")},
         ),
         (
@@ -235,11 +233,10 @@ class TaskRunAdmin(ReadOnlyAdmin):
         return field not in NO_LOOKUPS and super().lookup_allowed(lookup, value, request)
 
     @admin.display
-    def duration(self, run: TaskRun) -> timedelta | None:
+    def duration(self, run: TaskRun) -> str | None:
         if run.started_at is None or run.finished_at is None:
             return None
-        seconds = (run.finished_at - run.started_at).total_seconds()
-        return timedelta(seconds=round(seconds, 1 if seconds < TENTHS_BELOW_SECONDS else 0))
+        return words.duration((run.finished_at - run.started_at).total_seconds(), tenths=True)
 
     @admin.display
     def summary(self, run: TaskRun) -> str:

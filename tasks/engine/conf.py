@@ -67,7 +67,9 @@ def dramatiq_broker(
             "dramatiq.middleware.Callbacks",
             "dramatiq.middleware.Pipelines",
             "tasks.engine.worker.middleware.UnrecordedRetries",
-            Results(backend=ResultBackend(client=client), result_ttl=RESULT_TTL_MS),
+            Results(
+                backend=ResultBackend(client=client), store_results=True, result_ttl=RESULT_TTL_MS
+            ),
             "tasks.engine.worker.middleware.RunLedger",
             "dramatiq.middleware.TimeLimit",
         ],

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 from dramatiq import Message
 from dramatiq.broker import get_broker
 
+from tasks.engine.words import count
+
 if TYPE_CHECKING:
     from tasks.engine.console.charts import DailyChart
     from tasks.engine.models import TaskRun
@@ -26,13 +28,17 @@ class TaskExtension:
 
         @dramatiq.actor(actor_name="report.send", extension=ReportExtension())
 
-    By default, a task has no charts, starts without a question, sums its result up by the names of
-    its counts, and cannot be undone.
+    By default, a task has no charts, starts without a question, keeps its results to those who may
+    see them, and cannot be undone.
 
     Attributes:
+        counts: which whole numbers of a result all staff may see, by key, and what each counts, in
+            the singular and the plural: `{"sent": ("mail sent", "mails sent")}`. Of a run that was
+            cancelled there is `rows`, the rows it had processed.
         charts: drawn on the console's first page, from the task's runs of the last 30 days.
     """
 
+    counts: Mapping[str, tuple[str, str]] = {}
     charts: Sequence["DailyChart"] = ()
 
     def confirmation(self, message: Message[Any]) -> Confirmation | None:  # noqa: ARG002
@@ -43,14 +49,14 @@ class TaskExtension:
         """
         return None
 
-    def summary(self, counts: Mapping[str, int]) -> str:
-        """Return the result of a run in words.
+    def summary(self, numbers: Mapping[str, int]) -> str:
+        """Return the whole numbers of a result in words: `1,234 mails sent`; empty if none counts.
 
-        Args:
-            counts: the whole numbers in its result, by name; of a run that was cancelled, `rows`,
-                the rows it had processed. Staff read this who may not see the result itself.
+        Staff read this who may not see the result itself.
         """
-        return ", ".join(f"{n:,} {name.replace('_', ' ')}" for name, n in sorted(counts.items()))
+        return ", ".join(
+            count(numbers[key], *nouns) for key, nouns in self.counts.items() if key in numbers
+        )
 
     def undo_message(self, run: "TaskRun") -> Message[Any] | None:  # noqa: ARG002
         """Return the message of the run that undoes a run; None if the task has no undo."""

@@ -71,7 +71,8 @@ def test_second_one_in_the_same_folder_is_one_clear_line_and_harms_nothing(
         refused = tidy.manage("dev", f"--port={port}")
         assert refused.returncode == 1
         assert refused.stderr == (
-            f"CommandError: Tidy is running in this folder already (process {dev.popen.pid}).\n"
+            f"CommandError: Tidy is running in this folder already (process {dev.popen.pid}). "
+            f"Ctrl-C in its terminal stops it, and so does: kill {dev.popen.pid}\n"
         )
         assert tidy.manage("ping", "--wait=30").returncode == 0
         assert dev.stop() == 0

@@ -73,10 +73,10 @@ class DailyChart:
         name: unique among charts, an identifier.
         runs: the runs that are measured.
         value: what is measured of each run: a number, or a duration.
-        noun: what is counted, such as `row`; a day's numbers are added up. Empty for durations,
-            of which a day's longest is shown.
-        phrase: follows a number, such as `deleted`; precedes a duration, such as `the longest
-            report took`.
+        counted: what is counted, in the singular and the plural, such as `("mail sent", "mails
+            sent")`; a day's numbers are added up.
+        longest: if durations are measured instead, the words before a day's longest, such as `the
+            longest report took`.
         nothing: the words before `in these 30 days` if no run was measured.
         zero: the words there if runs were measured that counted nothing.
     """
@@ -85,20 +85,20 @@ class DailyChart:
     title: str
     runs: Q
     value: Combinable
-    noun: str = ""
-    phrase: str
+    counted: tuple[str, str] | None = None
+    longest: str = ""
     nothing: str
     zero: str = ""
 
     def aggregate(self) -> Aggregate:
-        if self.noun:
+        if self.counted:
             return Sum(self.value, filter=self.runs)
         return Max(self.value, filter=self.runs, output_field=DurationField())
 
     def draw(self, days: Sequence[Day]) -> Drawing:
         values = [day.values[self.name] for day in days]
         heights = [value or 0 for value in values]
-        end = (axis_end if self.noun else seconds_axis_end)(max(heights))
+        end = (axis_end if self.counted else seconds_axis_end)(max(heights))
         bars = [
             Bar(day.day, self._amount(value), f"{day}: {self._label(value)}", box)
             for day, value, box in zip(days, values, boxes(heights, end=end), strict=bool(end))
@@ -114,25 +114,25 @@ class DailyChart:
         )
 
     def _amount(self, value: float | None) -> str:
-        if self.noun:
+        if self.counted:
             return f"{value or 0:,.0f}"
         return "none" if value is None else words.duration(value, tenths=True)
 
     def _label(self, value: float | None) -> str:
-        if self.noun:
-            return f"{words.count(int(value or 0), self.noun)} {self.phrase}"
+        if self.counted:
+            return words.count(int(value or 0), *self.counted)
         return self._amount(value)
 
     def _summary(self, days: Sequence[Day], values: Sequence[float | None]) -> str:
         measured = [(v, day) for v, day in zip(values, days, strict=True) if v is not None]
         most, day = max(measured, key=lambda pair: pair[0], default=(0, days[0]))
-        if not measured or (self.noun and not most):
+        if not measured or (self.counted and not most):
             return f"{self.zero if measured else self.nothing} in these {len(days)} days."
-        if self.noun:
+        if self.counted:
             total = self._label(sum(value for value, _ in measured))
             text = f"{total}, most on {day} ({self._amount(most)})"
         else:
-            text = f"{self.phrase} {self._amount(most)}, on {day}"
+            text = f"{self.longest} {self._amount(most)}, on {day}"
         return f"Between {days[0]} and {days[-1]}: {text}."
 
 

@@ -28,8 +28,7 @@ def charts() -> list[DailyChart]:
         title="Failed runs",
         runs=Q(state=State.FAILED),
         value=Value(1),
-        noun="run",
-        phrase="failed",
+        counted=("run failed", "runs failed"),
         nothing="No run failed",
     )
     delay = DailyChart(
@@ -38,8 +37,8 @@ def charts() -> list[DailyChart]:
         runs=Q(scheduled_for__isnull=False, started_at__isnull=False)
         & ~Q(task__in=unrecorded_tasks()),
         value=F("started_at") - F("scheduled_for"),
-        phrase="the longest wait was",
-        nothing="No slot was run",
+        longest="the longest wait was",
+        nothing="No slot was run, pings aside,",
     )
     return [*of_tasks, failed, delay]
 

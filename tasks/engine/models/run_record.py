@@ -151,15 +151,15 @@ class RunRecord(models.Model):
 
     @property
     def summary(self) -> str:
-        """The counts of its result, or so far, in words: `1,234 rows deleted, 7 users processed`.
+        """What it counted, or has counted so far, in words: `1,234 mails sent`; empty if nothing.
 
-        Empty if it counts nothing. No data: only numbers, and the names that the code gives them.
+        Only numbers, and the words that its task's extension has for them.
         """
         counted = {"rows": self.progress.get("rows")} if self.result is None else self.result
         if not isinstance(counted, dict):
             return ""
-        counts = {name: value for name, value in counted.items() if type(value) is int}
-        return extension_of(self.task).summary(counts) if counts else ""
+        numbers = {key: value for key, value in counted.items() if type(value) is int}
+        return extension_of(self.task).summary(numbers)
 
     def message(self) -> Message[Any]:
         """Return its message, always with the same id, under which its result is found."""

@@ -33,8 +33,8 @@ def store_exception(run: TaskRun, exception: BaseException) -> None:
 
 
 def _store(run: TaskRun, store: Callable[[ResultBackend, Message[Any]], None]) -> None:
-    """Store something if the actor stores results; while the broker is away, the row must do."""
+    """Store something unless the actor stores no results; with the broker away, the row must do."""
     broker = get_broker()
     with suppress(ActorNotFound, RedisError):
-        if broker.get_actor(run.task).options.get("store_results"):
+        if broker.get_actor(run.task).options.get("store_results", True):
             store(broker.get_results_backend(), run.message())

@@ -4,20 +4,32 @@
 of the engine replaces the engine's.
 """
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from importlib import import_module
+from traceback import extract_tb
+from types import NoneType
 from typing import Any
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error
 from django.core.exceptions import ImproperlyConfigured
-from django.utils.module_loading import import_string
 from dramatiq.broker import get_broker
 
 from tasks.engine.actors import ping, runs_prune
 from tasks.engine.models import Schedule
 from tasks.engine.recurrence import Recurrence
+from tasks.engine.words import reason
+
+#: The types of a default's values: a wrong one would show only when its row is written.
+TYPES: Mapping[str, tuple[type, ...]] = {
+    "task": (str,),
+    "crontab": (str,),
+    "every": (int, NoneType),
+    "catch_up": (timedelta,),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +42,7 @@ class DefaultSchedule:
         catch_up: how long after its time a missed slot is still run.
 
     Raises:
-        ValueError: the times are invalid.
+        TypeError, ValueError: a value is invalid; says which, of which task.
     """
 
     task: str
@@ -39,6 +51,13 @@ class DefaultSchedule:
     catch_up: timedelta = timedelta(days=1)
 
     def __post_init__(self) -> None:
+        for name, types in TYPES.items():
+            value = getattr(self, name)
+            if not isinstance(value, types):
+                wanted = types[0].__name__
+                raise TypeError(
+                    f"schedule of {self.task}: {name}={value!r} is not of type {wanted}"
+                )
         try:
             Recurrence(crontab=self.crontab, every=self.every)
         except ValueError as error:
@@ -79,17 +98,31 @@ def default_schedules() -> list[DefaultSchedule]:
 
 
 def project_schedules() -> Any:
-    """Import the value that `TASKS_SCHEDULES` names; nothing if it is not set."""
+    """Return the value that `TASKS_SCHEDULES` names; nothing if it is not set."""
     path = getattr(settings, "TASKS_SCHEDULES", None)
-    return import_string(path) if path else ()
+    if path is None:
+        return ()
+    if not isinstance(path, str):
+        raise TypeError(f"the setting must be the dotted path of a list, not {path!r}")
+    module, _, name = path.rpartition(".")
+    return getattr(import_module(module), name)
+
+
+def line_in_project(error: Exception) -> str:
+    """Return where in the module of `TASKS_SCHEDULES` an error arose: ` (line 9)`; or nothing."""
+    module = str(settings.TASKS_SCHEDULES).rpartition(".")[0].replace(".", os.sep)
+    frames = extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if frame.filename.endswith(f"{os.sep}{module}.py")]
+    return f" (line {lines[-1]})" if lines else ""
 
 
 def check_default_schedules(**_: Any) -> Iterator[CheckMessage]:
     """Check `TASKS_SCHEDULES`, as one of Django's system checks."""
     try:
         entries = project_schedules()
-    except (ImportError, TypeError, ValueError) as error:
-        yield Error(f"TASKS_SCHEDULES cannot be imported: {error}", id="tasks.E001")
+    except Exception as error:  # noqa: BLE001  (whatever the project's module raises)
+        text = f"TASKS_SCHEDULES cannot be imported: {reason(error)}{line_in_project(error)}"
+        yield Error(text, id="tasks.E001")
         return
     if not isinstance(entries, list | tuple):
         kind = type(entries).__name__
@@ -98,13 +131,13 @@ def check_default_schedules(**_: Any) -> Iterator[CheckMessage]:
     known = get_broker().get_declared_actors()
     seen = set()
     for number, entry in enumerate(entries, start=1):
-        where = f"TASKS_SCHEDULES, entry {number}"
+        name = f"TASKS_SCHEDULES, entry {number}"
         if not isinstance(entry, DefaultSchedule):
             kind = type(entry).__name__
-            yield Error(f"{where}: a {kind}, not a DefaultSchedule: {entry!r}", id="tasks.E002")
+            yield Error(f"{name}: a {kind}, not a DefaultSchedule: {entry!r}", id="tasks.E002")
             continue
         if entry.task not in known:
-            yield Error(f"{where}: no actor is called {str(entry.task)!r}.", id="tasks.E003")
+            yield Error(f"{name}: no actor is called {str(entry.task)!r}.", id="tasks.E003")
         if entry.task in seen:
-            yield Error(f"{where}: {str(entry.task)!r} has a schedule already.", id="tasks.E004")
+            yield Error(f"{name}: {str(entry.task)!r} has a schedule already.", id="tasks.E004")
         seen.add(entry.task)

@@ -325,7 +325,7 @@ def test_runs_are_listed_the_newest_first(boss: Client) -> None:
     make(1, state=State.RUNNING, trigger="api", finished_at=None, progress={"rows": 5})
     running, ended = rows(boss, RUNS)
     assert running[1:] == [
-        *("todo.cleanup", "Running", "code", "-", "2026-03-01 12:00:00 UTC", "-", "5 rows")
+        *("todo.cleanup", "Running", "code", "-", "2026-03-01 12:00:00 UTC", "-", "5 todos swept")
     ]
     assert ended[1:] == [
         *(
@@ -335,7 +335,7 @@ def test_runs_are_listed_the_newest_first(boss: Client) -> None:
             "2026-03-01 12:00:00 UTC",
             "2026-03-01 12:00:00 UTC",
         ),
-        *("0:01:23", "1,200 todos deleted"),
+        *("83 s", "1,200 todos swept"),
     ]
     assert int(running[0]) > int(ended[0])
 
@@ -374,13 +374,13 @@ def test_page_of_a_run_tells_everything(boss: Client, alice: User) -> None:
         result={"todos_deleted": 4},
         progress={"cursor": 5},
         worker="host-7, process 12",
-        started_at=NOON,
+        started_at=NOON - timedelta(seconds=83),
         error="Traceback\n  line 1",
     )
     page = boss.get(change(run)).content.decode()
     for expected in (
         *("alice", "because", "&quot;keep_days&quot;: 3", "&quot;todos_deleted&quot;: 4"),
-        *("&quot;cursor&quot;: 5", "host-7, process 12", str(run.message_id), "0:00:00"),
+        *("&quot;cursor&quot;: 5", "host-7, process 12", str(run.message_id), ">83 s<"),
         ">Traceback\n  line 1</pre>",
     ):
         assert expected in page

@@ -155,7 +155,7 @@ def test_charts_say_in_a_sentence_what_they_show(db: None) -> None:
         duration.summary == "Between Oct 25 and Nov 23: the longest cleanup took 90 s, on Nov 23."
     )
     assert failed.summary == "No run failed in these 30 days."
-    assert delay.summary == "No slot was run in these 30 days."
+    assert delay.summary == "No slot was run, pings aside, in these 30 days."
     assert failed.bars == delay.bars == ()
     assert (swept.end, swept.first, swept.last) == ("2,000", "Oct 25", "Nov 23")
     assert (swept.bars[-1].amount, swept.bars[-1].label) == ("1,234", "Nov 23: 1,234 todos swept")
@@ -179,7 +179,7 @@ def test_without_any_run_there_are_sentences_and_no_drawings(db: None) -> None:
         "No cleanup in these 30 days.",
         "No cleanup in these 30 days.",
         "No run failed in these 30 days.",
-        "No slot was run in these 30 days.",
+        "No slot was run, pings aside, in these 30 days.",
     ]
     html = render(drawn)
     assert html.count("<figure>") == 4

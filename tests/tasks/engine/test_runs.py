@@ -139,7 +139,7 @@ def test_run_that_is_to_stop_gets_no_further_and_ends_as_cancelled(db: None) -> 
     assert run.end_stopped()
     stopped = TaskRun.objects.get(pk=run.pk)
     assert (stopped.state, stopped.reason) == (State.CANCELLED, "Enough.")
-    assert stopped.summary == "3 rows"
+    assert stopped.progress == {"rows": 3}
     assert not run.is_to_stop()
 
 
@@ -199,15 +199,27 @@ def test_process_that_others_cannot_see_alive_takes_no_run(
     [
         (
             {"users_processed": 7, "todos_deleted": 1234, "errors": []},
-            "1,234 todos deleted, 7 users processed",
+            "1,234 todos swept, 7 people taking part",
         ),
-        ({"answered": True, "host": "a"}, ""),
+        ({"todos_deleted": 1, "pid": 10333, "a name": 5}, "1 todo swept"),
+        ({"todos_deleted": True, "users_processed": "many"}, ""),
         ([1], ""),
         (None, ""),
     ],
 )
-def test_run_says_in_words_what_it_counted(db: None, result: object, summary: str) -> None:
-    assert new_run(State.SUCCEEDED, result=result).summary == summary
+def test_run_says_in_words_what_its_task_counts(db: None, result: object, summary: str) -> None:
+    assert factories.new_run(result=result).summary == summary
+
+
+def test_run_that_was_stopped_says_how_far_it_came(db: None) -> None:
+    stopped = factories.new_run(State.CANCELLED, progress={"rows": 3, "done": 0.5})
+    assert stopped.summary == "3 todos swept"
+
+
+@pytest.mark.parametrize("task", ["ping", "no.such.task"])
+def test_result_of_a_task_that_names_no_counts_is_not_summed_up(db: None, task: str) -> None:
+    run = new_run(State.SUCCEEDED, task=task, result={"pid": 10333, "alice@example.org": 1})
+    assert run.summary == ""
 
 
 def test_run_of_a_live_process_is_not_taken_from_it(db: None) -> None:

@@ -1,7 +1,9 @@
 """Which schedules there are to begin with, and what happens when staff change them."""
 
 import re
+import sys
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured, ValidationError
@@ -160,13 +162,6 @@ def test_engine_and_tidy_agree_on_the_names_of_the_engines_tasks(
     assert getattr(actors, name.lower()) is actor
 
 
-@pytest.mark.parametrize(
-    "name", ["PING", "RUNS_PRUNE", "TODO_CLEANUP", "TODO_PURGE", "TODO_RESTORE"]
-)
-def test_results_of_the_tasks_can_be_waited_for(name: str) -> None:
-    assert get_broker().get_actor(TaskName[name]).options["store_results"] is True
-
-
 ENTRY = DefaultSchedule(task=TaskName.TODO_RESTORE, every=60)
 
 
@@ -202,15 +197,54 @@ def test_wrong_default_is_named_by_a_check_and_stops_the_scheduler(
 
 @pytest.mark.parametrize(
     ("path", "words"),
-    [("tasks.nothing.SCHEDULES", "No module named"), ("tasks.schedules.NO", "NO")],
+    [
+        ("tasks.nothing.SCHEDULES", "No module named 'tasks.nothing'"),
+        ("tasks.schedules.NO", "has no attribute 'NO'"),
+        ("SCHEDULES", "Empty module name"),
+        (["tasks.schedules"], r"must be the dotted path of a list, not ['tasks.schedules']"),
+    ],
 )
 def test_setting_that_leads_nowhere_is_named_by_a_check(
-    settings: Settings, path: str, words: str
+    settings: Settings, path: object, words: str
 ) -> None:
     settings.TASKS_SCHEDULES = path
     (found,) = check_default_schedules()
     assert (found.id, found.msg.startswith("TASKS_SCHEDULES cannot")) == ("tasks.E001", True)
     assert words in found.msg
+
+
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [
+        ('DefaultSchedule(task="greet", every="5")', "schedule of greet: every='5' is not of type"),
+        ('DefaultSchedule(task="greet", every=0)', "schedule of greet: The interval must be"),
+        ('DefaultSchedule(task="greet", crontab="8am")', "schedule of greet: A crontab has five"),
+        ('DefaultSchedule(task="greet", every=5, zone="UTC")', "unexpected keyword argument"),
+        ('DefaultSchedule(task="greet", every=5, catch_up=60)', "catch_up=60 is not of type"),
+        ("DefaultSchedule(task=TaskName.GREET, every=5)", "no attribute 'GREET'"),
+    ],
+)
+def test_entry_that_cannot_be_built_is_named_with_its_line(
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    entry: str,
+    words: str,
+) -> None:
+    module = tmp_path / "wrong_schedules.py"
+    module.write_text(
+        "from tasks.engine.scheduler.defaults import DefaultSchedule\n"
+        "from tasks.names import TaskName\n"
+        f"SCHEDULES = [\n    {entry},\n]\n",
+        encoding="utf-8",
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, module.stem, raising=False)
+    settings.TASKS_SCHEDULES = f"{module.stem}.SCHEDULES"
+    (found,) = check_default_schedules()
+    assert found.id == "tasks.E001"
+    assert words in found.msg
+    assert found.msg.endswith(" (line 4)")
 
 
 def test_project_without_schedules_of_its_own_has_those_of_the_engine(settings: Settings) -> None:

@@ -467,10 +467,14 @@ def test_failure_is_a_problem_until_somebody_acknowledges_it(
 
 
 def test_run_that_ended_with_errors_is_a_problem(well: None) -> None:
-    run = make("mail", State.RUNNING)
-    assert TaskRun.objects.get(pk=run.pk).succeed({"sent": 0, "errors": [{"user_id": 7}] * 500})
+    errors = [{"user_id": 7}] * 500
+    swept, mailed = make(TaskName.TODO_CLEANUP, State.RUNNING), make("mail", State.RUNNING)
+    for run in (swept, mailed):
+        ended = TaskRun.objects.get(pk=run.pk)
+        assert ended.succeed({"todos_deleted": 0, "errors": errors})
     assert problems() == [
-        f"mail: run {run.pk} ended with 500 errors, not acknowledged: 0 sent.",
+        f"mail: run {mailed.pk} ended with 500 errors, not acknowledged.",
+        f"todo.cleanup: run {swept.pk} ended with 500 errors, not acknowledged: 0 todos swept.",
     ]
 
 
