@@ -155,7 +155,7 @@ def test_task_is_added_in_three_places(copied: Tidy) -> None:
     ):
         worker.wait_for("ready for action")
         done = copied.manage("shell", "-v0", "-c", ask)
-        assert done.stdout == "0\n", done.stderr
+        assert done.stdout == "{'people': 0}\n", done.stderr
         shown = copied.manage("tasks_status")
         assert "At 08:00 on Monday through Friday (UTC)" in shown.stdout
         assert scheduler.stop() == 0

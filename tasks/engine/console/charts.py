@@ -78,7 +78,7 @@ class DailyChart:
         longest: if durations are measured instead, the words before a day's longest, such as `the
             longest report took`.
         nothing: the words before `in these 30 days` if no run was measured.
-        zero: the words there if runs were measured that counted nothing.
+        zero: the words there if runs were measured that counted nothing, unless they are the same.
     """
 
     name: str
@@ -127,7 +127,8 @@ class DailyChart:
         measured = [(v, day) for v, day in zip(values, days, strict=True) if v is not None]
         most, day = max(measured, key=lambda pair: pair[0], default=(0, days[0]))
         if not measured or (self.counted and not most):
-            return f"{self.zero if measured else self.nothing} in these {len(days)} days."
+            nothing = (measured and self.zero) or self.nothing
+            return f"{nothing} in these {len(days)} days."
         if self.counted:
             total = self._label(sum(value for value, _ in measured))
             text = f"{total}, most on {day} ({self._amount(most)})"

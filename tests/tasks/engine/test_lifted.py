@@ -19,12 +19,19 @@ pytestmark = pytest.mark.e2e
 ENGINE = ROOT / "tasks/engine"
 #: A block of code that says where it belongs in its first line.
 FILE_BLOCK = re.compile(r"```python\n# (\S+\.py)\n(.*?)```", re.DOTALL)
+#: The others: to be run as they stand.
+EXAMPLE = re.compile(r"```python\n(?!# \S+\.py\n)(.*?)```", re.DOTALL)
 
 LOOK_AT_SLOTS = """
 from tasks.engine.models import State, TaskRun
 slots = TaskRun.objects.filter(task="greet", scheduled_for__isnull=False)
-print(slots.filter(state=State.SUCCEEDED, result="Hello, world.").count())
+print(slots.filter(state=State.SUCCEEDED, result={"greeted": 1}).count())
 """
+#: As the README adds it to an actor's options.
+WITH_EXTENSION = (
+    ("import dramatiq\n", "import dramatiq\n\nfrom greetings.extensions import GreetExtension\n"),
+    ("time_limit=10_000)", "time_limit=10_000, extension=GreetExtension())"),
+)
 OPEN_THE_CONSOLE = """
 from django.contrib.auth.models import User
 from django.test import Client
@@ -32,7 +39,8 @@ client = Client(SERVER_NAME="localhost")
 client.force_login(User.objects.create_superuser("root"))
 pages = ["/admin/background/", "/admin/background/dead-letters/", "/admin/tasks/taskrun/"]
 print([client.get(page).status_code for page in pages])
-print(">greet</th>" in client.get("/admin/background/").content.decode())
+page = client.get("/admin/background/").content.decode()
+print([words in page for words in (">greet</th>", "1 person greeted", "people greeted, most on")])
 """
 
 
@@ -46,10 +54,15 @@ def site(tmp_path: Path) -> Iterator[Tidy]:
     ignored = shutil.ignore_patterns("__pycache__")
     shutil.copytree(ENGINE, folder / "tasks/engine", ignore=ignored)
     blocks = FILE_BLOCK.findall((ENGINE / "README.md").read_text(encoding="utf-8"))
-    assert len(blocks) == 4, "the README has other files than this test knows"
+    assert len(blocks) == 5, "the README has other files than this test knows"
     for name, code in blocks:
         with (folder / name).open("a", encoding="utf-8") as file:
             file.write(code)
+    actors = folder / "greetings/actors.py"
+    for before, after in WITH_EXTENSION:
+        code = actors.read_text(encoding="utf-8")
+        assert before in code
+        actors.write_text(code.replace(before, after), encoding="utf-8")
     (tmp_path / "valkey").mkdir()
     with valkey_server(tmp_path / "valkey") as url:
         yield Tidy(folder, {"REDIS_URL": url})
@@ -70,8 +83,13 @@ def test_fresh_site_with_the_engine_runs_its_schedule_and_answers_at_the_console
         )
         verdict = site.manage("tasks_status", "--check")
         assert verdict.stdout == "All well.\n", verdict
+        for example in EXAMPLE.findall((ENGINE / "README.md").read_text(encoding="utf-8")):
+            done = site.manage("shell", "-v0", "-c", example)
+            assert done.returncode == 0, f"{example}\n{done.stderr}"
+        assert "Hello, Ada." in worker.output()
+        assert "WARNING" not in worker.output()
     pages = site.manage("shell", "-v0", "-c", OPEN_THE_CONSOLE)
-    assert pages.stdout.splitlines() == ["[200, 200, 200]", "True"], pages.stderr
+    assert pages.stdout.splitlines() == ["[200, 200, 200]", "[True, True, True]"], pages.stderr
 
 
 def slots_that_succeeded(site: Tidy) -> int:
