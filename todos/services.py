@@ -1,12 +1,17 @@
-"""What can be done with todos: the only code that writes to them.
+"""The verbs of todos: the only code that adds, changes, moves or deletes them.
 
-Every verb on one todo names its owner, and raises `TodoNotFound` if that person has no such todo.
+A verb on one existing todo takes its owner, too, and raises `TodoNotFound` if that person has no
+such todo.
 
-The verbs on very many todos share some arguments: `batch_size`, the todos of one transaction,
-instead of what suits the database; `on_batch`, called after each batch with the checkpoint; and
-`store`, which keeps the checkpoint so that the work can continue (by default nothing does). They
-raise `OutOfBounds` if a number is not accepted; `sweep` and `purge` raise `ClocksDisagree` if this
-host's clock and the database's are too far apart.
+`restore_selected`, `purge` and `sweep` work through very many todos. They share these arguments:
+
+    batch_size: the todos of one transaction; by default, as many as suit the database.
+    on_batch: called with the checkpoint after each batch.
+    store: keeps the checkpoint, from which the work continues if it is interrupted; by default the
+        checkpoint is lost with the process.
+
+They raise `OutOfBounds` for a number that is not accepted. `sweep` and `purge` raise
+`ClocksDisagree` if this host's clock and the database's are too far apart.
 """
 
 from datetime import datetime

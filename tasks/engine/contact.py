@@ -46,12 +46,17 @@ class Contact:
         this process has not been in contact for that long.
         """
         with self._lock:
+            # The database is not asked for its time here: this machine's clock alone shows a break.
             if self._since is None or self._last is None or self._broken(timedelta()):
                 return None
             then = self._last - liveness()
             return then if then >= self._since else None
 
     def _broken(self, by_database: timedelta) -> bool:
-        """Say whether there has been a break since the last note, by either clock."""
+        """Say whether there has been a break since the last note, by either clock.
+
+        Args:
+            by_database: how far the database's clock has moved since then; zero if it was not read.
+        """
         by_machine = timedelta(seconds=monotonic() - self._noted)
         return max(abs(by_database), by_machine) > liveness() * BREAK_FRACTION

@@ -20,9 +20,17 @@ PATIENCE_SECONDS = 60.0
 def isolate[K](
     operation: BulkOperation[K, Any], after: K | None, through: K, user_id: int | None = None
 ) -> None:
-    """Act on the unlocked todos of a range, or of one person in it; leave out what makes it fail.
+    """Act on the todos of a range that failed as a whole, without those that make it fail.
 
-    A person with locked todos is left out until the end.
+    Halves the people of the range until each who fails stands alone, and then halves that person's
+    todos. A todo that fails alone is left out for good, and the report says why. Locked todos are
+    passed over; if that takes too long nevertheless, the person is left out until the end.
+
+    Args:
+        operation: whose checkpoint notes what is left out.
+        after: the range begins after this position; None for the beginning.
+        through: the range's last position.
+        user_id: act on this person's todos alone.
     """
     bisection = Bisection()
     unsolved = partial(operation.unsolved, after, through, user_id)

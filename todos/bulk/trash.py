@@ -160,6 +160,8 @@ class Purge(BulkOperation[Position, PurgeReport]):
             old = trash.trashed_before(self._as_of - timedelta(days=self._days))
         return old.filter(user=self._user) if self._user else old
 
+    # Age is the whole rule, and `candidates` applies it: each of them is purged. Of a sweep's, some
+    # belong to people with another rule.
     eligible = candidates
 
     def act(self, rows: Rows[Position]) -> int:

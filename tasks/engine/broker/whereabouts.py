@@ -11,7 +11,8 @@ class Whereabouts(Enum):
     WAITING = 1
     #: A live client has fetched it and not yet acknowledged it.
     FETCHED = 2
-    #: As above, by one that has been silent for `heartbeat_timeout`, or whose clock is slow.
+    #: As above, but the client has sent the broker no heartbeat for `heartbeat_timeout`: it may be
+    #: gone. (Or its clock is slow: each client stamps its own heartbeats.)
     FETCHED_BY_SILENT = 3
 
 

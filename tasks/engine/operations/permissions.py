@@ -41,5 +41,8 @@ def may(user: AbstractBaseUser | AnonymousUser, permission: str) -> bool:
 
 
 def withhold(text: str, *, unless: bool) -> str:
-    """Return a text, or that it is withheld; nothing if there is none."""
+    """Return a text if `unless` is true; if not, `WITHHELD` in its place.
+
+    An empty text stays empty: there is nothing to withhold.
+    """
     return text if unless or not text else WITHHELD

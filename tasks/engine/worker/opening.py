@@ -27,7 +27,9 @@ def open_attempt(
 
     Args:
         message: one whose id is a UUID.
-        reserved: the attempts that this thread has reserved in earlier calls; more may be added.
+        reserved: the attempts that this thread has reserved in earlier calls. This function adds to
+            the set what it reserves, even if it then raises or returns None: the caller releases
+            all but the attempt that is returned.
 
     Returns:
         None if there is nothing to do: the run has ended, or another attempt at it is active.
