@@ -13,15 +13,15 @@ def count() -> str:
     The effect is a row in a table without any constraint.
     """
     run = current_run()
-    with run.step() as account:
-        if not account:
+    with run.step() as checkpoint:
+        if not checkpoint:
             with connection.cursor() as cursor:
                 cursor.execute("INSERT INTO effect (slot) VALUES (%s)", [run.as_of])
-            account["counted"] = True
+            checkpoint["counted"] = True
             in_first_step()
     between_steps()
-    with run.step() as account:
-        account["checked"] = True
+    with run.step() as checkpoint:
+        checkpoint["checked"] = True
     at_the_end()
     return "counted"
 

@@ -22,9 +22,9 @@ def steps(*, number: int, pause: float = 0.5) -> int:
     """Take steps with a pause after each; each does something outside of its transaction first."""
     taken = 0
     while taken < number:
-        with current_run().step() as account:
-            taken = account.get("taken", 0) + 1
-            account["taken"] = taken
+        with current_run().step() as checkpoint:
+            taken = checkpoint.get("taken", 0) + 1
+            checkpoint["taken"] = taken
             did(f"step {taken}")
         sleep(pause)
     return taken

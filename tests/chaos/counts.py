@@ -135,7 +135,7 @@ ALL_RUNS = "SELECT * FROM tasks_taskrun"
 
 
 def active_runs(stage: Stage, database: psycopg.Connection) -> int:
-    """Count the runs that were at work at the beginning of a long outage of the database."""
+    """Count the runs that were running at the beginning of a long outage of the database."""
     outages = [fault for fault in stage.faults.all if fault.kind == "database away"]
     return sum(
         number(
@@ -182,7 +182,7 @@ def charged_with_crashes(
         if all(fault.kind == "database away" for fault in faults):
             charged[bool(faults)] += 1
             outcome.examples.setdefault("attempts lost", []).append(
-                f"run {run}, {ended - began - 1:.1f} s after it was taken up; wrong until then: "
+                f"run {run}, {ended - began - 1:.1f} s after it was started; wrong until then: "
                 + ", ".join(
                     f"{fault.kind} from {fault.began - ended:.1f} s"
                     f" to {(fault.ended or ended) - ended:.1f} s"

@@ -171,7 +171,7 @@ def forget_todo(stage: Stage) -> None:
 
 
 def forget_run(stage: Stage) -> None:
-    """Forget a transaction that holds the row of a cleanup at work."""
+    """Forget a transaction that holds the row of a running cleanup."""
     forget(
         stage,
         "run held",

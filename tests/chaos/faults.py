@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from time import time
 
-#: How long (seconds) after a fault's end processes may take to be at work again, before a slot that
+#: How long (seconds) after a fault's end processes may take to be ready again, before a slot that
 #: was missed counts.
 GRACE_SECONDS = 6.0
 

@@ -110,7 +110,7 @@ class Operators:
             self._manage("purge_trash", "--older-than", "0", "--user", row[0])
 
     def _stop(self, database: psycopg.Connection) -> None:
-        """Stop a sweep at work."""
+        """Stop a running sweep."""
         row = database.execute(
             "SELECT id FROM tasks_taskrun WHERE task = 'todo.cleanup' AND finished_at IS NULL"
         ).fetchone()

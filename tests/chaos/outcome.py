@@ -41,7 +41,7 @@ class Outcome:
         return {
             "LOST": self.lost,
             "DOUBLED": self.doubled,
-            "STUCK_SECONDS": self.stuck,
+            "STUCK": self.stuck,
             "SILENT": self.silent,
         }
 

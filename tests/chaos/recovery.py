@@ -19,7 +19,7 @@ BOUND_SECONDS = 30.0 + LIVENESS_SECONDS
 #: After this time (seconds) it is not waited for any longer.
 PATIENCE_SECONDS = 120.0
 
-#: Runs that have not got on since a moment.
+#: Runs that have not progressed since a moment.
 STUCK = """
     SELECT {what} FROM tasks_taskrun AS run WHERE finished_at IS NULL
     AND created_at < to_timestamp({since})
@@ -32,7 +32,7 @@ STUCK = """
 #: What there is to say of one.
 ABOUT = """
     id, task, state, 'sends', sends, 'losses', losses, 'attempts', attempts, 'crashes', crashes,
-    'sent', (clock_timestamp() - sent_at)::text, 'got on', (clock_timestamp() - progressed_at)::text
+    'sent', (clock_timestamp() - sent_at)::text, 'progressed', (clock_timestamp() - progressed_at)::text
 """
 
 #: Slots since a moment that have been run.
@@ -84,7 +84,7 @@ class Recoveries:
 
 
 def missing(stage: Stage, since: float) -> list[str]:
-    """Return what is still to come: a slot that came after a moment, runs that have not got on."""
+    """Return what is still to come: a slot that came after a moment, runs that have not progressed."""
     try:
         with stage.connect() as database:
             stuck = database.execute(STUCK.format(what=ABOUT, since=since).encode()).fetchall()

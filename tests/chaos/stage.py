@@ -242,7 +242,7 @@ class Stage:
             )
 
     def is_everyone_there(self, database: "psycopg.Connection") -> bool:
-        """Whether each scheduler and worker says that it is at work.
+        """Whether each scheduler and worker says that it is ready.
 
         Not so a worker that was killed while it started: its master waits for it for 30 seconds,
         and listens to nobody.

@@ -68,6 +68,7 @@ class Deletion(IdOperation[int]):
     def candidates(self) -> TodoQuerySet:
         return self._todos
 
+    # All that are selected.
     eligible = candidates
 
     def act(self, rows: Rows[int]) -> int:

@@ -137,4 +137,17 @@ class Migration(migrations.Migration):
                 max_length=300,
             ),
         ),
+        migrations.AlterField(
+            model_name="taskrun",
+            name="trigger",
+            field=models.CharField(
+                choices=[
+                    ("schedule", "Schedule"),
+                    ("admin", "Admin"),
+                    ("command", "Command"),
+                    ("api", "Code"),
+                ],
+                max_length=10,
+            ),
+        ),
     ]

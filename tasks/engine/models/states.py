@@ -24,4 +24,4 @@ class Trigger(models.TextChoices):
     SCHEDULE = "schedule"
     ADMIN = "admin"
     COMMAND = "command"
-    API = "api", "code"
+    API = "api", "Code"
