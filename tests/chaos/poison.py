@@ -51,9 +51,7 @@ def count_poison(database: psycopg.Connection) -> tuple[dict[str, int], dict[str
     runs = "SELECT count(*) FROM tasks_taskrun WHERE task = '{}' AND {}"
     always = 'arguments @> \'{"kwargs": {"once": false}}\''
     facts = {
-        "poison runs that failed": number(
-            database, runs.format("poison", "state = 'failed'")
-        ),
+        "poison runs that failed": number(database, runs.format("poison", "state = 'failed'")),
         "bystanders": number(database, runs.format("bystander", "TRUE")),
     }
     wrong = {

@@ -32,7 +32,8 @@ STUCK = """
 #: What there is to say of one.
 ABOUT = """
     id, task, state, 'sends', sends, 'losses', losses, 'attempts', attempts, 'crashes', crashes,
-    'sent', (clock_timestamp() - sent_at)::text, 'progressed', (clock_timestamp() - progressed_at)::text
+    'sent', (clock_timestamp() - sent_at)::text,
+    'progressed', (clock_timestamp() - progressed_at)::text
 """
 
 #: Slots since a moment that have been run.
@@ -84,7 +85,7 @@ class Recoveries:
 
 
 def missing(stage: Stage, since: float) -> list[str]:
-    """Return what is still to come: a slot that came after a moment, runs that have not progressed."""
+    """Return what is still to come: a slot after a moment, runs that have not progressed."""
     try:
         with stage.connect() as database:
             stuck = database.execute(STUCK.format(what=ABOUT, since=since).encode()).fetchall()

@@ -132,6 +132,13 @@ def test_filter_by_date_of_completion(boss: Client, alice: User) -> None:
     assert titles(boss, recent[0]) == {"Now"}
 
 
+def test_list_shows_moments_and_dates_as_the_console_does(boss: Client, alice: User) -> None:
+    new_todos(alice, completed_at=NOON, due_on=date(2026, 3, 2))
+    page = boss.get(LIST).content.decode()
+    assert ">2026-03-01 12:00:00 UTC<" in page
+    assert ">2026-03-02<" in page
+
+
 def test_list_of_one_person(boss: Client, alice: User, bob: User) -> None:
     new_todos(alice, completed_at=None)
     Todo.objects.create(user=bob, title="Bob's")
