@@ -1,7 +1,7 @@
 """Todos and the trash."""
 
 from collections.abc import Collection
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import Any, Self, TypedDict
 
 from django.conf import settings
@@ -9,13 +9,10 @@ from django.core.checks import CheckMessage, Error
 from django.core.validators import ProhibitNullCharactersValidator
 from django.db import models
 from django.db.models import Exists, Field, OuterRef, Q
-from django.db.models.functions import Coalesce, Now
+from django.db.models.functions import Now
 
 from accounts.models import User
-from todos.functions import DaysBefore
-
-#: The least number of days that a restored todo stays on the list, even if it is completed.
-KEEP_RESTORED_DAYS = 7
+from todos.rules import due_for_cleanup, past_promise
 
 #: The retention, in days, of todos from a version that did not yet store it.
 DEFAULT_TRASH_DAYS = 30
@@ -31,47 +28,9 @@ class TodoQuerySet(models.QuerySet["Todo"]):
         # Not by `is_completed`: SQLite uses the partial index only for this form.
         return self.filter(completed_at__isnull=False)
 
-    def completed_before(self, cutoff: datetime) -> Self:
-        """Todos completed earlier than `cutoff`, not at that moment."""
-        return self.filter(completed_at__lt=cutoff)
-
     def due_for_cleanup(self, *, as_of: datetime, keep_days: int) -> Self:
-        """Todos that the cleanup sweeps.
-
-        A todo is swept when it was completed before its owner's cutoff, and the owner is active and
-        has not opted out. The cutoff is `as_of` less the owner's keep time, or less `keep_days` if
-        they have none. A restored todo must also have been restored before that cutoff, and at
-        least KEEP_RESTORED_DAYS ago.
-
-        The query looks up only the few owners to whom the site's rule alone does not apply; it does
-        not join other people's todos to their owners. Whatever its statistics say, PostgreSQL reads
-        the todos in the order of their ids and looks up owners in hash tables of those few. A join
-        would be as fast if the planner got it right, and twice as slow if not.
-
-        Args:
-            as_of: the moment that keep times are counted back from.
-            keep_days: the site's keep time.
-        """
-        exceptions = User.objects.cleanup_exceptions().filter(pk=OuterRef("user_id"))
-        with_own_rule = exceptions.taking_part().filter(keep_completed_days__isnull=False)
-        over = with_own_rule.alias(cutoff=DaysBefore(as_of, "keep_completed_days")).filter(
-            Q(cutoff__gt=OuterRef("completed_at")),
-            # For a todo that never was in the trash, this repeats the line above.
-            Q(cutoff__gt=Coalesce(OuterRef("restored_at"), OuterRef("completed_at"))),
-        )
-        site_rule = Q(~Exists(exceptions))
-        if keep_days:
-            cutoff = as_of - timedelta(days=keep_days)
-            site_rule &= Q(completed_at__lt=cutoff) & restored_before(cutoff)
-        # The first `Exists` spares most todos of other people the second, which looks up each.
-        own_rule = Exists(with_own_rule) & Exists(over)
-        restorable = restored_before(as_of - timedelta(days=KEEP_RESTORED_DAYS))
-        return self.completed_before(as_of).filter(restorable, site_rule | own_rule)
-
-
-def restored_before(cutoff: datetime) -> Q:
-    """Return the condition that a todo was restored before `cutoff`, or never."""
-    return Q(restored_at__isnull=True) | Q(restored_at__lt=cutoff)
+        """Todos that the cleanup sweeps, as `rules.py` says."""
+        return self.filter(due_for_cleanup(as_of=as_of, keep_days=keep_days))
 
 
 class TodoFields(models.Model):
@@ -171,18 +130,8 @@ class TrashedTodoQuerySet(models.QuerySet["TrashedTodo"]):
         return self.filter(trashed_at__lt=cutoff)
 
     def past_promise(self, *, as_of: datetime, trash_days: int) -> Self:
-        """Todos that have been here for as long as the site promised.
-
-        What counts is the number of days at the time of the move, or the present one if it is
-        higher: shortening the time, or switching the trash off, deletes nothing early.
-
-        Args:
-            as_of: the moment that the days are counted back from.
-            trash_days: the present number of days.
-        """
-        # The index serves the first condition.
-        old = self.trashed_before(as_of - timedelta(days=trash_days))
-        return old.filter(trashed_at__lt=DaysBefore(as_of, "trash_days"))
+        """Todos that have been here for as long as the site promised, as `rules.py` says."""
+        return self.filter(past_promise(as_of=as_of, trash_days=trash_days))
 
     def swept(self) -> Self:
         """Todos removed by a cleanup, not by a person."""

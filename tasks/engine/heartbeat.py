@@ -14,8 +14,8 @@ from django.db import connections
 from django.db.models.functions import Now
 
 from tasks.engine.conf import liveness_seconds
-from tasks.engine.contact import Contact
 from tasks.engine.database import DATABASE_AWAY, database_now
+from tasks.engine.liveness import Contact
 from tasks.engine.models import Process, ProcessKind
 from tasks.engine.outages import outages
 

@@ -12,7 +12,7 @@ from accounts.models import User
 from tests.factories import AS_OF, give, new_todos
 from tests.todos.checkpoints import JsonStore, Stopped
 from tests.todos.locks import locked
-from todos.bulk import checkpoint, isolation, runner
+from todos.bulk import checkpoint, failing_rows, runner
 from todos.bulk.checkpoint import LOCKED, Checkpoint
 from todos.bulk.sweep import SweepReport
 from todos.clock import database_now
@@ -156,7 +156,7 @@ def test_whole_table_held_is_nobodys_fault(
     alice: User, bob: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     new_todos(alice, bob, each=10)
-    monkeypatch.setattr(isolation, "PATIENCE_SECONDS", 0.5)
+    monkeypatch.setattr(failing_rows, "PATIENCE_SECONDS", 0.5)
     with locked("todos_todo") as holder:
         holder.execute("LOCK TABLE todos_todo IN SHARE MODE")
         with pytest.raises(OperationalError, match="lock timeout"):

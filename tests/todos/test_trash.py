@@ -24,7 +24,8 @@ from todos.bulk.checkpoint import Checkpoint
 from todos.bulk.keys import Position
 from todos.bulk.sql import Rows
 from todos.bulk.trash import Purge
-from todos.models import KEEP_RESTORED_DAYS, Todo, TrashedTodo
+from todos.models import Todo, TrashedTodo
+from todos.rules import KEEP_RESTORED_DAYS
 from todos.services import TodoNotFound, TodoService
 
 DAY = timedelta(days=1)

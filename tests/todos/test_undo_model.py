@@ -12,7 +12,8 @@ from accounts.models import User
 from tests.examples import examples
 from tests.todos.clocks import database_says, host_says
 from tests.todos.sweeping import Run
-from todos.models import KEEP_RESTORED_DAYS, Todo, TrashedTodo
+from todos.models import Todo, TrashedTodo
+from todos.rules import KEEP_RESTORED_DAYS
 from todos.services import TodoNotFound, TodoService
 
 START = datetime(2026, 3, 1, 2, tzinfo=UTC)

@@ -10,7 +10,7 @@ from django.db import DatabaseError, connection
 
 from todos.bulk.checkpoint import MOST_LOCKED_OWNERS, Checkpoint, HeldRange, OnBatch
 from todos.bulk.errors import is_timeout, log_or_raise
-from todos.bulk.isolation import isolate
+from todos.bulk.failing_rows import isolate
 from todos.bulk.operation import BulkOperation
 from todos.bulk.sql import Rows
 from todos.bulk.store import CheckpointStore, InMemoryStore

@@ -1,7 +1,7 @@
 """The sweep: removes completed todos from everyone's list once their keep time is over.
 
-Which todos those are, `TodoQuerySet.due_for_cleanup` says. How they are removed, batch by batch and
-around locked rows, is in `todos/bulk/runner.py`.
+Which todos those are, `todos/rules.py` says. How they are removed, batch by batch and around locked
+rows, is in `todos/bulk/runner.py` and `failing_rows.py`.
 """
 
 from collections.abc import Mapping

@@ -165,6 +165,10 @@ class TaskRun(RunRecord):
     def is_to_stop(self) -> bool:
         return self._if_latest(stop_requested_at__isnull=False).exists()
 
+    def ended_by_this_attempt(self) -> bool:
+        """Say whether this attempt has ended the run: the database's answer may have been lost."""
+        return TaskRun.objects.filter(pk=self.pk, attempts=self.attempts).finished().exists()
+
     def continue_later(self, *, after: timedelta) -> bool:
         """Leave the rest to the run's next message."""
         return self._put_back(after=after)

@@ -19,8 +19,8 @@ from dramatiq.broker import get_broker
 
 from tasks.engine.broker.waking import WakingBroker
 from tasks.engine.broker.whereabouts import Whereabouts
-from tasks.engine.contact import Contact
 from tasks.engine.database import database_now, exclusive_transaction
+from tasks.engine.liveness import Contact
 from tasks.engine.models import MOST_CRASHES, Process, State, TaskRun, TaskRunQuerySet
 from tasks.engine.models.process import known_tasks, liveness
 from tasks.engine.outages import outages

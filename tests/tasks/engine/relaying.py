@@ -1,7 +1,7 @@
 """One pass of a relay that has been in contact with the database for a long time."""
 
-from tasks.engine.contact import Contact
 from tasks.engine.database import database_now
+from tasks.engine.liveness import Contact
 from tasks.engine.models import Process
 from tasks.engine.models.process import liveness
 from tasks.engine.scheduler.relay import Relay

@@ -12,7 +12,7 @@ from django.db.models.functions import Now
 
 from tasks.actors import todo_cleanup
 from tasks.engine.broker.waking import WakingBroker
-from tasks.engine.contact import Contact
+from tasks.engine.liveness import Contact
 from tasks.engine.models import Process, State, TaskRun, Trigger
 from tasks.engine.runs.enqueue import enqueue
 from tasks.engine.scheduler.relay import MOST_LOSSES, RUNS_PER_QUERY, Relay

@@ -1,4 +1,4 @@
-"""Finds the few people or todos that make a range fail, and leaves them out."""
+"""Finds the few todos that make a range fail, or are locked, and leaves them out."""
 
 from collections.abc import Callable, Sequence
 from functools import partial

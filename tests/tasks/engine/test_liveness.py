@@ -7,9 +7,9 @@ import time_machine
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.engine import contact as module
-from tasks.engine.contact import BREAK_FRACTION, Contact
+from tasks.engine import liveness as module
 from tasks.engine.heartbeat import BEATS_PER_LIVENESS
+from tasks.engine.liveness import BREAK_FRACTION, Contact
 
 LIVENESS = 60.0
 START = datetime(2026, 11, 24, tzinfo=UTC)

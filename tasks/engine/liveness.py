@@ -1,8 +1,8 @@
-"""How long a process has been in contact with the database without a break.
+"""When a silent process counts as gone.
 
-The silence of another process means that it is gone only if this one was in contact throughout.
-After an outage, a suspended machine, a step of the database's clock or its own start, this process
-knows nothing yet, and must not release the runs of a silent one.
+Its silence means that only if the process that judges it was itself in contact with the database
+throughout. After an outage, a suspended machine, a step of the database's clock or its own start,
+it knows nothing yet, and must not release the runs of a silent one.
 """
 
 from datetime import datetime, timedelta
