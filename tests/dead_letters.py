@@ -27,7 +27,7 @@ def bury(
         broker: which, or the address of its server.
         actor: whose message it is.
         data: what it holds instead of a message.
-        at: when it was given up, in seconds since the epoch; now by default.
+        at: when it failed, in seconds since the epoch; now by default.
         error: the last line of its traceback.
         kwargs: the message's arguments.
     """

@@ -1,4 +1,4 @@
-"""How long until the run of a worker that was killed in the middle is taken up by another.
+"""How long until the run of a worker that was killed in the middle is started by another.
 
     python -m tests.benchmarks.recovery --kills 3
 
@@ -45,7 +45,7 @@ def main() -> None:
         stack.enter_context(tidy.start("runscheduler"))
         for kill in range(1, options.kills + 1):
             seconds = recovery(tidy, database)
-            print(f"kill {kill}: taken up again after {seconds:.1f} s", flush=True)  # noqa: T201
+            print(f"kill {kill}: started again after {seconds:.1f} s", flush=True)  # noqa: T201
 
 
 def recovery(tidy: Tidy, database: psycopg.Connection) -> float:
@@ -70,7 +70,7 @@ def recovery(tidy: Tidy, database: psycopg.Connection) -> float:
 
 
 def wait(process: Process, database: psycopg.Connection, *, attempts: int) -> None:
-    """Return when a run is being worked on for the so-manieth time."""
+    """Wait until a run is in this attempt."""
     wait_until(
         lambda: number(database, f"{RUNS} {attempts}") > 0, seconds=300, otherwise=process.output
     )

@@ -1,4 +1,4 @@
-"""Runs an actor as a worker does: on a row of the ledger, with its account in the database."""
+"""Runs an actor as a worker does: on a row of the ledger, with its checkpoint in the database."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -51,9 +51,9 @@ class WatchedExecution(Execution):
 
     @contextmanager
     def step(self) -> Iterator[dict[str, Any]]:
-        """Do a part of the work in one transaction with the account of it."""
-        with self.watch.transaction(), super().step() as account:
-            yield account
+        """Do a part of the work in one transaction with its checkpoint."""
+        with self.watch.transaction(), super().step() as checkpoint:
+            yield checkpoint
 
 
 def perform[**P, R](

@@ -1,4 +1,4 @@
-"""Cases: how fast the sweep is, and the walks that undo it and finish it."""
+"""Cases: how fast the sweep is, and the bulk operations that undo it and that purge."""
 
 from dataclasses import replace
 from functools import partial
@@ -83,7 +83,7 @@ def few_among_many(stage: Server) -> list[Figure]:
 
 
 def undoing(stage: Server) -> list[Figure]:
-    """Bring back all that a sweep took; then everything must be as it was before."""
+    """Restore all that a sweep removed; then everything must be as it was before."""
 
     def there_and_back() -> tuple[Measurement, Measurement]:
         stage.fill(stage.size)

@@ -19,8 +19,8 @@ class Size:
     Attributes:
         users: how many people.
         todos: how many todos.
-        one_in: every so-manieth todo is completed; None for none.
-        within: of the first so many todos alone; None for all.
+        one_in: one todo in this many is completed; None for none.
+        within: of the first todos alone, this many; None for all.
     """
 
     users: int
@@ -54,7 +54,7 @@ def set_up() -> None:
     from django.core.management import call_command  # noqa: PLC0415  (needs the settings)
 
     django.setup()
-    # The account of every run.
+    # The row of every run.
     logging.disable(logging.INFO)
     call_command("migrate", verbosity=0)
 

@@ -19,7 +19,7 @@ from playwright.sync_api import sync_playwright
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 #: How long (seconds) to wait for Playwright's download, and for each step of Debian's package.
-PATIENCE = 240
+TIMEOUT_SECONDS = 240
 
 
 def candidates() -> Iterator[Path]:
@@ -59,7 +59,7 @@ def get() -> None:
         run(["apt-get", "install", "--yes", "--no-install-recommends", *packages])
 
 
-def run(command: Sequence[str], *, seconds: float = PATIENCE) -> bool:
+def run(command: Sequence[str], *, seconds: float = TIMEOUT_SECONDS) -> bool:
     """Run a command to its end, in silence; say whether it succeeded."""
     try:
         done = subprocess.run(

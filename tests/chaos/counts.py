@@ -2,7 +2,7 @@
 
 import psycopg
 
-from tests.chaos.accounts import check_accounts
+from tests.chaos.audit import check_audit
 from tests.chaos.faults import GRACE_SECONDS
 from tests.chaos.outcome import Outcome
 from tests.chaos.poison import count_poison
@@ -34,7 +34,7 @@ RUNS = "SELECT count(*) FROM tasks_taskrun WHERE"
 #: A sweep of more slices than a broker may lose a run's messages.
 MANY_SLICES = 20
 
-#: Completed todos that the last cleanup should have taken, but for those who have another rule.
+#: Completed todos that the last cleanup should have removed, but for those who have another rule.
 LEFT = """
     SELECT count(*) FROM todos_todo AS todo JOIN accounts_user AS owner ON owner.id = user_id
     WHERE completed_at < (SELECT max(created_at) FROM tasks_taskrun WHERE task = 'todo.cleanup')
@@ -46,9 +46,10 @@ LEFT = """
 CRASHES = """
     SELECT crash.run_id,
         extract(epoch FROM (
-            SELECT min(taken.at) FROM audit_run AS taken
-            WHERE taken.run_id = crash.run_id AND taken.seq < crash.seq AND taken.state = 'running'
-            AND taken.attempts = crash.attempts AND NOT taken.got_on
+            SELECT min(started.at) FROM audit_run AS started
+            WHERE started.run_id = crash.run_id AND started.seq < crash.seq
+            AND started.state = 'running' AND started.attempts = crash.attempts
+            AND NOT started.progressed
         )),
         extract(epoch FROM crash.at)
     FROM audit_run AS crash WHERE crashed
@@ -62,7 +63,7 @@ STANDSTILLS = f"""
                 lead(at) OVER (PARTITION BY run_id ORDER BY seq),
                 CASE WHEN state IN ('pending', 'queued', 'running') THEN clock_timestamp() END
             ) AS until
-        FROM audit_run WHERE got_on
+        FROM audit_run WHERE progressed
     ) AS gap WHERE until - since > interval '{STUCK_SECONDS} seconds'
 """
 
@@ -76,10 +77,10 @@ FAILURES = """
 
 def count(stage: Stage, database: psycopg.Connection, verdicts: Verdicts, outcome: Outcome) -> None:
     """Count everything."""
-    accounts = check_accounts(database)
+    audit = check_audit(database)
     poison_facts, poison_wrong = count_poison(database)
-    outcome.facts = {**facts(stage, database), **poison_facts, **accounts.facts}
-    outcome.examples = accounts.examples
+    outcome.facts = {**facts(stage, database), **poison_facts, **audit.facts}
+    outcome.examples = audit.examples
     outcome.failures = failures(database)
     outcome.lost |= {
         "slots without a row": slots_without_a_row(database),
@@ -88,7 +89,7 @@ def count(stage: Stage, database: psycopg.Connection, verdicts: Verdicts, outcom
         "runs that failed": number(database, f"{RUNS} state = 'failed' AND task != 'poison'"),
         "todos that were left": number(database, LEFT),
         **poison_wrong,
-        **accounts.wrong,
+        **audit.wrong,
     }
     charged = charged_with_crashes(stage, database, outcome)
     outcome.doubled |= {

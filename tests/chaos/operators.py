@@ -71,7 +71,7 @@ class Operators:
             client.close()
 
     def end(self) -> None:
-        """Wait for the command in hand."""
+        """Wait for the running command."""
         if self._command:
             self._command.wait(60)
             self._command = None

@@ -88,7 +88,7 @@ def restore(user: User) -> None:
 
 
 def undo_the_night(user: User) -> None:
-    """Bring back what the last sweep took."""
+    """Restore what the last sweep removed."""
     TodoService.restore_last_sweep(user=user)
 
 

@@ -19,7 +19,7 @@ INSERT = """
 """
 
 #: How long (seconds) it may take until all of them have ended.
-PATIENCE_SECONDS = 180.0
+TIMEOUT_SECONDS = 180.0
 
 UNFINISHED = """
     SELECT count(*) FROM tasks_taskrun
@@ -40,7 +40,7 @@ def send_poison(stage: Stage) -> None:
             database.execute(INSERT, [task, uuid4(), arguments])
         stage.hold(
             "poison",
-            PATIENCE_SECONDS,
+            TIMEOUT_SECONDS,
             lambda: None,
             is_over=lambda: stage.ask(UNFINISHED) == 0,
         )

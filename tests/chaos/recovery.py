@@ -17,7 +17,7 @@ type Tell = Callable[[str], None]
 BOUND_SECONDS = 30.0 + LIVENESS_SECONDS
 
 #: After this time (seconds) it is not waited for any longer.
-PATIENCE_SECONDS = 120.0
+TIMEOUT_SECONDS = 120.0
 
 #: Runs that have not progressed since a moment.
 STUCK = """
@@ -25,7 +25,7 @@ STUCK = """
     AND created_at < to_timestamp({since})
     AND NOT (state = 'pending' AND due_at > clock_timestamp()) AND NOT EXISTS (
         SELECT FROM audit_run
-        WHERE run_id = run.id AND got_on AND state = 'running' AND at > to_timestamp({since})
+        WHERE run_id = run.id AND progressed AND state = 'running' AND at > to_timestamp({since})
     )
 """
 
@@ -64,7 +64,7 @@ class Recoveries:
 
     def add(self, kind: str, seconds: float | None) -> None:
         """Note one; None if it was not waited for any longer."""
-        self.seconds.setdefault(kind, []).append(PATIENCE_SECONDS if seconds is None else seconds)
+        self.seconds.setdefault(kind, []).append(TIMEOUT_SECONDS if seconds is None else seconds)
         if seconds is None:
             self.failed.append(kind)
 
@@ -104,11 +104,11 @@ def recover(stage: Stage, *, look_after: Sequence[Looker], tell: Tell) -> float 
         tell: called with what is missing when that takes too long.
 
     Returns:
-        None if it takes longer than PATIENCE_SECONDS.
+        None if it takes longer than TIMEOUT_SECONDS.
     """
     since, begun = time(), monotonic()
     told = False
-    while monotonic() < begun + PATIENCE_SECONDS:
+    while monotonic() < begun + TIMEOUT_SECONDS:
         for looker in look_after:
             looker.look_after()
         still_missing = missing(stage, since)

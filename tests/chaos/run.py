@@ -8,7 +8,7 @@ from time import monotonic, sleep
 
 import psycopg
 
-from tests.chaos.accounts import keep_account
+from tests.chaos.audit import begin_audit
 from tests.chaos.counts import count
 from tests.chaos.disturbances import ALONE, STORM, Disturbance
 from tests.chaos.operators import Operators
@@ -26,8 +26,8 @@ TODOS = 60_000
 STORM_SECONDS = 90.0
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.7, 2.5
 
-#: How long (seconds) everything may take to settle once nothing is disturbed any more: the sweep
-#: in hand and one more, each of up to 1,600 steps (see `STEPS`), of which a second sees some five.
+#: How long (seconds) everything may take to settle once nothing is disturbed any more: the running
+#: sweep and one more, each of up to 1,600 steps (see `STEPS`), of which a second sees some five.
 SETTLING_SECONDS = 700
 
 #: How long (seconds) everything may take to start.
@@ -84,7 +84,7 @@ def prepare(stage: Stage) -> None:
         between_steps = "tests.actors.counting:between_steps"
         tidy.inject(Pause("before", between_steps, seconds=1, at_random=True))
         manage(stage, "migrate", "-v0")
-        keep_account(database)
+        begin_audit(database)
         manage(stage, "seed_demo", "--force", f"--todos={TODOS}")
     for index, offset in enumerate(CLOCKS_OFF_SECONDS):
         stage.add(f"scheduler{index}", SCHEDULER, clock_offset=offset)

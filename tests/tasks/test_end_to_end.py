@@ -113,9 +113,9 @@ def test_broker_that_is_down_is_one_clear_line(tidy: Tidy) -> None:
 def test_cleanup_enqueued_while_the_broker_is_down_goes_out_when_it_is_back(tidy: Tidy) -> None:
     broker = tidy.settings["REDIS_URL"]
     tidy.settings = {**tidy.settings, "REDIS_URL": "unix:///nonexistent/valkey.sock"}
-    owed = tidy.manage("cleanup_todos", "--enqueue")
-    assert owed.returncode == 0, owed.stderr
-    assert re.fullmatch(r"Run \d+ will be published when the broker is back\.\n", owed.stdout)
+    enqueued = tidy.manage("cleanup_todos", "--enqueue")
+    assert enqueued.returncode == 0, enqueued.stderr
+    assert re.fullmatch(r"Run \d+ will be published when the broker is back\.\n", enqueued.stdout)
     late = tidy.manage("cleanup_todos", "--enqueue", "--wait=1")
     assert late.returncode == 1
     assert re.search(
@@ -137,7 +137,7 @@ def test_cleanup_enqueued_while_the_broker_is_down_goes_out_when_it_is_back(tidy
         assert worker.stop() == 0
 
 
-def test_cleanup_in_a_command_that_is_killed_is_carried_on_by_a_worker(tidy: Tidy) -> None:
+def test_cleanup_in_a_command_that_is_killed_is_continued_by_a_worker(tidy: Tidy) -> None:
     tidy.settings = {**tidy.settings, "TASKS_LIVENESS_SECONDS": "5"}
     seeded = tidy.manage("seed_demo", "--users=100", "--todos=50000", "--force")
     assert seeded.returncode == 0, seeded.stderr

@@ -36,7 +36,7 @@ STEPS: dict[str, tuple[When, str]] = {
     ),
     "message sent": ("after", "tasks.engine.broker.waking:WakingBroker.enqueue"),
     "message fetched": ("before", f"{ATTEMPTS}.open"),
-    "run taken up": ("after", f"{ATTEMPTS}.open"),
+    "attempt opened": ("after", f"{ATTEMPTS}.open"),
     "step done, not committed": ("before", f"{ACTOR}:in_first_step"),
     "step committed": ("before", f"{ACTOR}:between_steps"),
     "actor done": ("before", f"{ACTOR}:at_the_end"),

@@ -27,7 +27,7 @@ def restore_todos(*arguments: str) -> str:
 
 @pytest.fixture
 def swept(alice: User, bob: User) -> TaskRun:
-    """A cleanup that has taken two todos of Alice's and one of Bob's."""
+    """A cleanup that has removed two todos of Alice's and one of Bob's."""
     new_todos(alice, alice, bob)
     call_command("cleanup_todos", stdout=StringIO())
     return TaskRun.objects.get(task="todo.cleanup")

@@ -50,13 +50,13 @@ def count() -> str:
     from django.db import connection
 
     run = current_run()
-    with run.step() as account:
-        if not account:
+    with run.step() as checkpoint:
+        if not checkpoint:
             with connection.cursor() as cursor:
                 cursor.execute("INSERT INTO effect (slot) VALUES (%s)", [run.as_of])
-            account["counted"] = True
-    with run.step() as account:
-        account["checked"] = True
+            checkpoint["counted"] = True
+    with run.step() as checkpoint:
+        checkpoint["checked"] = True
     return "counted"
 '''
 
@@ -152,13 +152,13 @@ def count() -> str:
     from django.db import connection
 
     run = current_run()
-    with run.step() as account:
-        if not account:
+    with run.step() as checkpoint:
+        if not checkpoint:
             with connection.cursor() as cursor:
                 cursor.execute("INSERT INTO effect (slot) VALUES (%s)", [run.as_of])
-            account["counted"] = True
-    with run.step() as account:
-        account["checked"] = True
+            checkpoint["counted"] = True
+    with run.step() as checkpoint:
+        checkpoint["checked"] = True
     return "counted"
 '''
 OLD_SCHEDULE = """

@@ -28,7 +28,7 @@ def locked(table: str, *pks: int) -> Iterator[psycopg.Connection]:
 
 @contextmanager
 def short_of_patience() -> Iterator[None]:
-    """Have this thread's connection give up on a lock after a moment."""
+    """Have this thread's connection wait only a moment for a lock."""
     with connection.cursor() as cursor:
         cursor.execute("SET lock_timeout = '200ms'")
     try:

@@ -91,7 +91,7 @@ def test_moment_to_come_is_taken_for_now(alice: User) -> None:
     assert TodoService.sweep(as_of=in_a_year, keep_days=10)["todos_deleted"] == 0
 
 
-def test_sweep_that_is_carried_on_goes_by_the_moment_it_began_with(alice: User) -> None:
+def test_sweep_that_is_continued_goes_by_the_moment_it_began_with(alice: User) -> None:
     run = Run(1)
     with database_says(THEN):
         assert TodoService.sweep(as_of=THEN + DAY, store=run)["todos_deleted"] == 0

@@ -123,7 +123,7 @@ def test_all_of_a_persons_todos_held_are_named_once(alice: User, bob: User) -> N
 def test_sweep_stopped_at_every_step_goes_on_with_what_it_passed_over(
     alice: User, bob: User, limit: int
 ) -> None:
-    """As by slices, deploys and crashes: whoever goes on has the account and nothing else."""
+    """As by slices, deploys and crashes: whoever continues has the checkpoint and nothing else."""
     todos = new_todos(alice, bob, each=10)
     run = JsonStore()
     held = [todos[2].pk, todos[9].pk]

@@ -228,14 +228,14 @@ def test_todo_whose_id_is_taken_stays_in_the_trash_and_every_other_comes_back(
     assert [todo.pk for todo in TrashedTodo.objects.all()] == [mine.pk]
 
 
-@given(taken=st.sets(st.integers(0, 11)), batch_size=st.integers(1, 12))
+@given(in_use=st.sets(st.integers(0, 11)), batch_size=st.integers(1, 12))
 @hypothesis_settings(
     max_examples=examples(25),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 def test_exactly_the_todos_whose_ids_are_taken_stay(
-    alice: User, bob: User, taken: set[int], batch_size: int
+    alice: User, bob: User, in_use: set[int], batch_size: int
 ) -> None:
     Todo.objects.all().delete()
     TrashedTodo.objects.all().delete()
@@ -243,8 +243,8 @@ def test_exactly_the_todos_whose_ids_are_taken_stay(
         give(user, completed=6)
     ids = sorted(Todo.objects.values_list("pk", flat=True))
     sweep(run_id=1)
-    taken_ids = {ids[number] for number in taken}
-    for pk in taken_ids:
+    ids_in_use = {ids[number] for number in in_use}
+    for pk in ids_in_use:
         new_todo(bob, pk=pk, title="Import")
 
     todos = TrashedTodo.objects.swept_by(1)
@@ -253,9 +253,9 @@ def test_exactly_the_todos_whose_ids_are_taken_stay(
     report = TodoService.restore_selected(todos=todos, batch_size=batch_size)
 
     assert foreseen == report
-    assert (report["todos_restored"], report["todos_left"]) == (12 - len(taken), len(taken))
-    assert {pk for error in report["errors"] for pk in error["todo_ids"]} == taken_ids
-    assert set(TrashedTodo.objects.values_list("pk", flat=True)) == taken_ids
+    assert (report["todos_restored"], report["todos_left"]) == (12 - len(in_use), len(in_use))
+    assert {pk for error in report["errors"] for pk in error["todo_ids"]} == ids_in_use
+    assert set(TrashedTodo.objects.values_list("pk", flat=True)) == ids_in_use
 
 
 def test_person_of_whom_very_many_todos_fail_is_left_out_as_a_whole(
@@ -353,7 +353,7 @@ def test_no_transaction_of_a_purge_takes_more_than_twice_what_it_was_told(
 
 
 @pytest.mark.parametrize("passed", [None, 0, 1])
-def test_purge_that_the_version_before_began_is_carried_on(alice: User, passed: int | None) -> None:
+def test_purge_that_the_version_before_began_is_continued(alice: User, passed: int | None) -> None:
     """Its checkpoint knows moments alone: all that share the last one have been passed."""
     moments = [LONG_AGO, LONG_AGO + DAY, LONG_AGO + DAY, LONG_AGO + 2 * DAY]
     give(alice, completed=4)

@@ -66,26 +66,26 @@ def unspeakable() -> None:
 def steps(number: int) -> int:
     """Take steps, and wait before the last one."""
     while True:
-        with current_run().step() as account:
-            taken: int = account.get("taken", 0)
+        with current_run().step() as checkpoint:
+            taken: int = checkpoint.get("taken", 0)
             if taken == number:
                 return taken
             done.append(f"step {taken + 1}")
-            account["taken"] = taken + 1
+            checkpoint["taken"] = taken + 1
         if taken + 2 == number:
             done.append("waiting")
             go_on.wait(10)
 
 
 @dramatiq.actor(
-    actor_name="test.pulse",
+    actor_name="test.unrecorded",
     recorded=False,
     max_retries=0,
     time_limit=20_000,
     store_results=True,
 )
-def pulse() -> str:
-    """Beat, or run into trouble; nobody keeps an account."""
+def unrecorded() -> str:
+    """Answer, or run into trouble; no attempt is recorded."""
     if troubles:
         raise troubles.pop(0)
     return "beat"
@@ -302,7 +302,7 @@ def test_message_delivered_twice_at_once_runs_once(broker: WakingBroker) -> None
     assert run_of(message).attempts == 1
 
 
-def test_ping_that_a_schedule_asked_for_leaves_its_pulse_and_one_by_hand_leaves_nothing(
+def test_ping_of_a_schedule_leaves_its_result_and_one_by_hand_leaves_nothing(
     broker: WakingBroker,
 ) -> None:
     with worker(broker):
@@ -407,7 +407,7 @@ def test_failure_of_an_actor_that_is_not_recorded_closes_its_run_with_the_reason
 ) -> None:
     troubles.append(ValueError("no beat"))
     with worker(broker):
-        run = enqueue(pulse)
+        run = enqueue(unrecorded)
         failed = wait_for(run.message(), State.FAILED)
         wait_until(
             lambda: broker.client.zcard("dramatiq:default.XQ") == 1,
@@ -440,7 +440,7 @@ def test_run_of_a_task_that_the_worker_does_not_know_is_given_back_and_leaves_no
 def test_each_of_two_attempts_in_one_process_closes_itself_and_nothing_else(
     broker: WakingBroker,
 ) -> None:
-    """The process was frozen, taken for dead, and thawed: it is given its own run once more."""
+    """The process was frozen, counted as gone, and thawed: it is given its own run once more."""
     with worker(broker):
         message = steps.send(2)
         wait_until(lambda: "waiting" in done, seconds=15, otherwise=lambda: str(done))
@@ -604,7 +604,7 @@ def test_whoever_waits_is_not_told_the_row_that_a_database_quotes(broker: Waking
 def test_nor_is_whoever_waits_on_an_actor_that_is_not_recorded(broker: WakingBroker) -> None:
     troubles.append(IntegrityError("DETAIL: Key (title)=(secret) is duplicated."))
     with worker(broker):
-        message = pulse.send()
+        message = unrecorded.send()
         with pytest.raises(ResultFailure, match="IntegrityError") as failed:
             result_of(message)
     assert "secret" not in str(failed.value)

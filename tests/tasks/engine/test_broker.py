@@ -255,7 +255,7 @@ def test_delayed_message_that_comes_due_while_the_broker_is_away_runs_when_it_is
         start_server(tmp_path, request)
         wait_for(lambda: done == [1], seconds=IN_THE_END)
         assert all(consumer.is_alive() for consumer in running.consumers.values())
-        # The one that is not due yet is in hand again, too, and the next one comes as ever.
+        # The one that is not due yet is fetched again, too, and the next one comes as ever.
         wait_for(lambda: len(broker.active("default.DQ")) == 1, seconds=IN_THE_END)
         note.send_with_options(args=(3,), delay=1)
         wait_for(lambda: done == [1, 3], seconds=IN_THE_END)

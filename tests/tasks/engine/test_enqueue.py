@@ -1,4 +1,4 @@
-"""What is owed is a row first, and reaches the broker once it is committed, sooner or later."""
+"""A run is a row first, and its message reaches the broker once that is committed."""
 
 import socket
 from datetime import timedelta
@@ -207,8 +207,8 @@ def test_dead_process_is_struck_off_and_its_run_started_again(broker: WakingBrok
     assert TaskRun.objects.get().crashes == 1
 
 
-def take_up_and_die() -> None:
-    """Have the only run taken up by a process that is gone at once."""
+def start_and_die() -> None:
+    """Start the only run in a process that is gone immediately."""
     process = new_process()
     assert TaskRun.objects.get().start(process.pk)
     process.delete()
@@ -217,9 +217,9 @@ def take_up_and_die() -> None:
 def test_run_that_keeps_killing_its_process_fails_in_the_end(broker: WakingBroker) -> None:
     enqueue(todo_cleanup)
     for _ in range(4):
-        take_up_and_die()
+        start_and_die()
         relay()
-    take_up_and_die()
+    start_and_die()
     relay()
     run = TaskRun.objects.get()
     assert (run.state, run.attempts) == (State.FAILED, 5)

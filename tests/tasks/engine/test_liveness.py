@@ -1,4 +1,4 @@
-"""Nobody is taken for dead for time in which nobody could have been heard."""
+"""No process counts as gone for time in which none could have been heard."""
 
 from datetime import UTC, datetime, timedelta
 

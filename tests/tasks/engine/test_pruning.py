@@ -57,7 +57,7 @@ def left() -> list[tuple[str, int]]:
     return [(task, (now - created_at).days) for task, created_at in runs]
 
 
-def test_runs_go_after_ninety_days_and_pulses_after_one(db: None) -> None:
+def test_runs_go_after_ninety_days_and_pings_after_one(db: None) -> None:
     make(91 * DAY, 90 * DAY + MINUTE, 90 * DAY - MINUTE, DAY)
     make(91 * DAY, DAY + MINUTE, DAY - MINUTE, task=TaskName.PING)
     assert prune_runs() == "Pruned 4 runs.\n"

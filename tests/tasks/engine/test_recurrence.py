@@ -105,8 +105,10 @@ def moment_of(day: date, at: time, zone: ZoneInfo) -> datetime:
     return wall.replace(tzinfo=zone).astimezone(UTC)
 
 
-def walked(crontab: str, zone: ZoneInfo, start: datetime, end: datetime) -> Iterator[datetime]:
-    """Walk minute by minute and look at the clocks."""
+def minute_by_minute(
+    crontab: str, zone: ZoneInfo, start: datetime, end: datetime
+) -> Iterator[datetime]:
+    """Look at the clocks every minute."""
     names = matcher(crontab)
     passing = any(field.startswith("*") for field in crontab.split()[:2])
     moment = start.replace(second=0, microsecond=0) - DAY
@@ -245,7 +247,7 @@ def test_slots_in_any_zone_are_what_its_clocks_come_to_show(
     start, end = data.draw(stretches(key, longest=2 * DAY, since=datetime(1973, 1, 1, tzinfo=UTC)))
     times = Recurrence(crontab=crontab, timezone=key)
 
-    assert between(times, start, end) == list(walked(crontab, ZoneInfo(key), start, end))
+    assert between(times, start, end) == list(minute_by_minute(crontab, ZoneInfo(key), start, end))
 
 
 @hypothesis_settings(max_examples=examples(300), deadline=None)

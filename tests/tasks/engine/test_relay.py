@@ -1,4 +1,4 @@
-"""The relay: who is taken for dead, who is handed out alone, and what is kept back."""
+"""The relay: which processes count as gone, and which runs are published alone or held back."""
 
 from datetime import timedelta
 from threading import Thread
@@ -28,8 +28,8 @@ def new_worker(*, tasks: tuple[str, ...] = (), silent_for: int = 0) -> Process:
     return new_process(queues=["default"], tasks=list(tasks), silent_for=silent_for)
 
 
-def owed(count: int, state: State = State.PENDING, **values: Any) -> list[TaskRun]:
-    """Write runs that have been owed for a while."""
+def old_runs(count: int, state: State = State.PENDING, **values: Any) -> list[TaskRun]:
+    """Write runs that were created a while ago."""
     shared = {"trigger": Trigger.API, "sent_at": LONG_AGO, **values}
     return new_run_each(({"delivery": uuid4(), **shared} for _ in range(count)), state)
 
@@ -83,8 +83,8 @@ def test_process_last_heard_of_by_a_clock_that_was_set_back_is_not_waited_for_ti
 def test_only_one_of_the_runs_that_may_kill_their_process_is_handed_out(
     broker: WakingBroker,
 ) -> None:
-    owed(3, crashes=2)
-    owed(4, crashes=1)
+    old_runs(3, crashes=2)
+    old_runs(4, crashes=1)
     relay()
     assert in_state(State.PENDING) == 2
     relay()
@@ -102,10 +102,10 @@ def test_only_one_of_the_runs_that_may_kill_their_process_is_handed_out(
 def test_suspect_that_works_for_long_or_waits_in_another_queue_keeps_no_other_back(
     broker: WakingBroker,
 ) -> None:
-    (working,) = owed(1, State.QUEUED, crashes=2, sent_at=None)
+    (working,) = old_runs(1, State.QUEUED, crashes=2, sent_at=None)
     assert working.start(new_worker().pk)
-    owed(1, State.QUEUED, crashes=3, queue="unserved", sent_at=None)
-    owed(1, crashes=2)
+    old_runs(1, State.QUEUED, crashes=3, queue="unserved", sent_at=None)
+    old_runs(1, crashes=2)
     relay()
     assert in_state(State.PENDING) == 1
     TaskRun.objects.filter(pk=working.pk).update(progressed_at=F("progressed_at") - timedelta(60))
@@ -116,10 +116,10 @@ def test_suspect_that_works_for_long_or_waits_in_another_queue_keeps_no_other_ba
 def test_loss_behind_hundreds_that_wait_in_an_unserved_queue_is_found(
     broker: WakingBroker,
 ) -> None:
-    waiting = owed(2 * RUNS_PER_QUERY + 1, State.QUEUED, queue="unserved")
+    waiting = old_runs(2 * RUNS_PER_QUERY + 1, State.QUEUED, queue="unserved")
     for run in waiting:
         broker.do_enqueue("unserved", str(run.delivery), b"{}")
-    (lost,) = owed(1, State.QUEUED, sent_at="2026-02-01T00:00:00Z")
+    (lost,) = old_runs(1, State.QUEUED, sent_at="2026-02-01T00:00:00Z")
     one = Relay(long_contact())
     one.run()
     assert TaskRun.objects.get(pk=lost.pk).losses == 1
@@ -149,7 +149,7 @@ def test_run_of_a_task_that_no_live_worker_knows_is_kept_back_and_fails_with_tha
 ) -> None:
     new_worker(tasks=("ping", "other"))
     new_worker(tasks=("ping", "todo.cleanup"), silent_for=10**6)
-    owed(1, due_at=Now())
+    old_runs(1, due_at=Now())
     Relay(Contact()).run()
     assert in_state(State.PENDING) == 1
 
@@ -166,7 +166,7 @@ def test_run_goes_out_when_a_live_worker_knows_its_task_or_does_not_say(
 ) -> None:
     new_worker(tasks=("ping",))
     new_worker(tasks=tasks)
-    owed(1, due_at=Now())
+    old_runs(1, due_at=Now())
     relay()
     assert in_state(State.QUEUED) == 1
 
@@ -187,7 +187,7 @@ def test_run_that_was_to_stop_when_its_process_died_ends_as_cancelled(
 
 @pytest.mark.postgresql
 def test_forgotten_lock_on_one_run_keeps_back_no_other(broker: WakingBroker) -> None:
-    held, *others = owed(3)
+    held, *others = old_runs(3)
     with transaction.atomic():
         TaskRun.objects.select_for_update().get(pk=held.pk)
         elsewhere = Thread(target=relay_elsewhere)
@@ -207,9 +207,9 @@ def test_run_that_this_version_would_refuse_holds_up_no_other_and_reaches_its_ac
     broker: WakingBroker,
 ) -> None:
     """A version before has taken it: its actor says what is wrong, and that is the reason."""
-    owed(3, arguments={"args": [], "kwargs": {"keep_days": -1}}, due_at=LONG_AGO)
-    owed(1, task="runs.prune", due_at=LONG_AGO)
-    owed(1, arguments={"args": [1], "kwargs": {}}, due_at=LONG_AGO)
+    old_runs(3, arguments={"args": [], "kwargs": {"keep_days": -1}}, due_at=LONG_AGO)
+    old_runs(1, task="runs.prune", due_at=LONG_AGO)
+    old_runs(1, arguments={"args": [1], "kwargs": {}}, due_at=LONG_AGO)
     relay()
     assert in_state(State.QUEUED) == 5
     assert broker.client.llen("dramatiq:default") == 5

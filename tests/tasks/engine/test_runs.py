@@ -63,8 +63,8 @@ def new_process(*, silent_for: int = 0) -> UUID:
     return factories.new_process(silent_for=silent_for).pk
 
 
-def take_up_and_lose(run: TaskRun) -> None:
-    """Take a run up for a process, and release it from that as one that is gone."""
+def start_and_release(run: TaskRun) -> None:
+    """Start a run in a process, and release it from that as one that is gone."""
     process = new_process()
     assert run.start(process)
     Process.objects.filter(pk=process).delete()
@@ -97,7 +97,7 @@ def test_verb_changes_a_run_from_the_states_it_may_come_from_and_no_other(
 )
 def test_who_was_taken_for_dead_finds_the_run_no_longer_theirs(db: None, verb: str) -> None:
     earlier = new_run()
-    take_up_and_lose(earlier)
+    start_and_release(earlier)
     later = TaskRun.objects.get(pk=earlier.pk)
     assert later.mark_sent()
     assert later.start(new_process())
@@ -108,7 +108,7 @@ def test_who_was_taken_for_dead_finds_the_run_no_longer_theirs(db: None, verb: s
 
 def test_who_was_taken_for_dead_goes_on_if_nobody_has_taken_the_run_up(db: None) -> None:
     run = new_run()
-    take_up_and_lose(run)
+    start_and_release(run)
     assert state_of(run) == State.PENDING
 
     assert run.save_progress({"cursor": 7}, new_process(), before={})
@@ -258,7 +258,7 @@ def test_run_that_is_to_wait_is_neither_due_nor_taken_up(db: None) -> None:
     run.retry("it broke", after=timedelta(hours=1))
     waiting = TaskRun.objects.get()
     assert not TaskRun.objects.due().exists()
-    # Nor by a late copy of the message that it was taken up by before.
+    # Nor by a late copy of the message that started it before.
     assert not waiting.start(new_process())
     assert not waiting.start(new_process(), delivery=run.delivery)
 

@@ -54,7 +54,7 @@ def test_change_by_staff_is_taken_up_within_seconds(
             seconds=6,
             otherwise=scheduler.output,
         )
-        # It waits for a claim in hand, and there is none after it.
+        # It waits for a running claim, and there is none after it.
         database_of_tidy.execute("UPDATE tasks_schedule SET enabled = false")
         before = runs(database_of_tidy, "true")
         wait_for_ticks(alive, 2, scheduler)

@@ -67,7 +67,7 @@ GREETING = b"".join(
 
 @pytest.fixture
 def well(db: None, broker: WakingBroker, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All is well: who should be there is, every slot that has come is dealt with."""
+    """All is well: who should be there is, every slot that has come is handled."""
     monkeypatch.setattr(status, "database_now", lambda: NOW)
     monkeypatch.setattr(status, "clock_ahead", lambda now: (now - now).total_seconds())
     add_missing_schedules()
@@ -402,7 +402,7 @@ NO_SUCCESS = (
         ([State.FAILED, State.FAILED, State.SUCCEEDED], True),
         ([State.SKIPPED, State.FAILED, State.SUCCEEDED], True),
         ([State.CANCELLED, State.CANCELLED, State.SUCCEEDED], True),
-        # A run at work for three days, and nights skipped because of it.
+        # A run that has been running for three days, and nights skipped because of it.
         ([State.SKIPPED, State.SKIPPED, State.RUNNING, State.SUCCEEDED], True),
         # The latest is at it, so it is not counted yet.
         ([State.RUNNING, State.FAILED, State.SUCCEEDED], False),
@@ -605,7 +605,7 @@ def test_run_that_the_broker_does_not_take_is_a_problem_however_often_it_is_trie
     assert problems() == []
     TaskRun.objects.filter(pk=run.pk).update(created_at=NOW - 46 * SECOND)
     assert problems() == [NOT_SENT]
-    # What waits to be tried again after a failure has been taken up before.
+    # What waits to be tried again after a failure has been started before.
     TaskRun.objects.filter(pk=run.pk).update(attempts=1, failures=1)
     assert problems() == []
 
@@ -642,7 +642,7 @@ def test_run_in_a_queue_that_nobody_serves_is_a_problem_that_says_so(well: None)
 
 
 def at_work(task: str, **values: Any) -> TaskRun:
-    """Write a run at work in a live worker."""
+    """Write a run that a live worker is running."""
     worker = Process.objects.get(host="worker")
     return make(task, State.RUNNING, held_by=worker.pk, started_at=NOW - DAY, **values)
 
@@ -701,7 +701,7 @@ def test_run_whose_process_is_gone_and_that_nobody_takes_is_a_problem(well: None
 
 
 def test_run_that_does_not_stop_is_a_problem(well: None) -> None:
-    # That it has not got on either is not said once more.
+    # That it has not progressed either is not said once more.
     run = at_work("mail", progressed_at=NOW - DAY, stop_requested_at=NOW - MINUTE)
     assert problems() == [
         (

@@ -25,7 +25,7 @@ def stop_run(*arguments: str) -> str:
 
 
 def working() -> TaskRun:
-    """Return a run at work."""
+    """Return a running run."""
     now = timezone.now()
     return new_run(State.RUNNING, attempts=1, started_at=now, progress={"rows": 1234})
 

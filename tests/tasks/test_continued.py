@@ -1,4 +1,4 @@
-"""A sweep is carried on after any interruption, and its counts are those of the rows that went."""
+"""A sweep continues after any interruption, and its counts are those of the rows that went."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,21 +34,21 @@ class Killed(BaseException):
 
 @pytest.fixture
 def run(transactional_db: None) -> TaskRun:
-    """A cleanup that is owed."""
+    """A cleanup that waits in the queue."""
     return new_run(State.QUEUED, scheduled_for=AS_OF)
 
 
-def take_up(run: TaskRun) -> Execution:
-    """Take the run up for a new process, as if the one before were gone."""
+def start(run: TaskRun) -> Execution:
+    """Start the run in a new process, as if the one before were gone."""
     Process.objects.all().delete()
-    taken = TaskRun.objects.get(pk=run.pk)
-    if taken.state == State.RUNNING:
-        assert taken.release()
-        assert taken.mark_sent()
+    run_now = TaskRun.objects.get(pk=run.pk)
+    if run_now.state == State.RUNNING:
+        assert run_now.release()
+        assert run_now.mark_sent()
     heartbeat = Heartbeat(ProcessKind.WORKER)
     heartbeat.beat()
-    assert taken.start(heartbeat.id)
-    return Execution(taken, heartbeat)
+    assert run_now.start(heartbeat.id)
+    return Execution(run_now, heartbeat)
 
 
 def sweep(execution: Execution, **options: Any) -> int:
@@ -57,7 +57,7 @@ def sweep(execution: Execution, **options: Any) -> int:
     ]
 
 
-def account(run: TaskRun) -> dict[str, Any]:
+def progress_of(run: TaskRun) -> dict[str, Any]:
     progress: dict[str, Any] = TaskRun.objects.get(pk=run.pk).progress
     return progress
 
@@ -76,10 +76,10 @@ def test_sweep_killed_after_any_batch_goes_on_and_counts_each_todo_once(
             raise Killed
 
     with pytest.raises(Killed):
-        sweep(take_up(run), on_batch=die)
-    assert account(run)["rows"] == TODOS + 2 - Todo.objects.count()
+        sweep(start(run), on_batch=die)
+    assert progress_of(run)["rows"] == TODOS + 2 - Todo.objects.count()
 
-    assert sweep(take_up(run)) == TODOS
+    assert sweep(start(run)) == TODOS
     assert Todo.objects.count() == Todo.objects.open().count() == 2
 
 
@@ -89,10 +89,10 @@ def test_sweep_killed_within_a_batch_takes_it_back_whole(
     give(alice, completed=TODOS)
     kill_at_save(monkeypatch, number=3)
     with pytest.raises(Killed):
-        sweep(take_up(run))
+        sweep(start(run))
     monkeypatch.undo()
-    assert account(run)["rows"] == TODOS - Todo.objects.count() == 2
-    assert sweep(take_up(run)) == TODOS
+    assert progress_of(run)["rows"] == TODOS - Todo.objects.count() == 2
+    assert sweep(start(run)) == TODOS
 
 
 def kill_at_save(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
@@ -119,9 +119,9 @@ def test_of_two_who_hold_the_same_run_only_the_later_sweeps_on(
     def meanwhile_another_takes_it_up(checkpoint: Checkpoint[int]) -> None:
         seen.append(checkpoint)
         if len(seen) == batches:
-            counts.append(sweep(take_up(run)))
+            counts.append(sweep(start(run)))
 
-    first = take_up(run)
+    first = start(run)
     if batches == BATCHES:  # There is no step left at which it would notice.
         assert sweep(first, on_batch=meanwhile_another_takes_it_up) == TODOS
         assert not first.run.succeed({})
@@ -129,7 +129,7 @@ def test_of_two_who_hold_the_same_run_only_the_later_sweeps_on(
         with pytest.raises(RunTakenOver):
             sweep(first, on_batch=meanwhile_another_takes_it_up)
     assert counts == [TODOS]
-    assert account(run)["rows"] == TODOS
+    assert progress_of(run)["rows"] == TODOS
     assert not Todo.objects.exists()
 
 
@@ -142,13 +142,13 @@ def test_person_whose_todos_cannot_go_is_named_once_after_many_slices(
     with refusing("Stays"):
         for _ in range(50):
             try:
-                swept = sweep(take_up(run))
+                swept = sweep(start(run))
             except Continued:
                 TaskRun.objects.update(state=State.QUEUED)
             else:
                 break
     assert swept == 2
-    assert [error["user_id"] for error in account(run)["errors"]] == [alice.pk]
+    assert [error["user_id"] for error in progress_of(run)["errors"]] == [alice.pk]
     assert set(Todo.objects.values_list("title", flat=True)) == {"Stays"}
 
 
@@ -179,21 +179,21 @@ def test_sweep_whose_last_steps_the_database_has_lost_begins_anew_and_counts_eac
 
     def lose_the_last_step(checkpoint: Checkpoint[int]) -> None:
         seen.append(checkpoint)
-        kept.append((account(run), list(TrashedTodo.objects.values_list("pk", flat=True))))
+        kept.append((progress_of(run), list(TrashedTodo.objects.values_list("pk", flat=True))))
         if len(seen) == batches:
             progress_then, trash_then = kept[-2]
             TodoService.restore_selected(todos=TrashedTodo.objects.exclude(pk__in=trash_then))
             Todo.objects.update(restored_at=None)
             TaskRun.objects.filter(pk=run.pk).update(progress=progress_then)
 
-    attempt = take_up(run)
+    attempt = start(run)
     if batches == BATCHES:  # There is no step left at which it would notice, but its end.
         assert sweep(attempt, on_batch=lose_the_last_step) == TODOS
         assert not attempt.is_stored()
     else:
         with pytest.raises(ProgressLost):
             sweep(attempt, on_batch=lose_the_last_step)
-    again = take_up(run)
+    again = start(run)
     assert sweep(again) == TODOS == TrashedTodo.objects.count()
     assert again.is_stored()
 
@@ -201,9 +201,9 @@ def test_sweep_whose_last_steps_the_database_has_lost_begins_anew_and_counts_eac
 def test_sweep_told_to_stop_stops_before_its_next_batch(alice: User, run: TaskRun) -> None:
     give(alice, completed=TODOS)
     with pytest.raises(Continued):
-        sweep(take_up(run), on_batch=lambda _: shutting_down.set())
+        sweep(start(run), on_batch=lambda _: shutting_down.set())
     shutting_down.clear()
-    assert account(run)["rows"] == TODOS - Todo.objects.count() == 2
+    assert progress_of(run)["rows"] == TODOS - Todo.objects.count() == 2
 
 
 @pytest.mark.parametrize("batches", range(1, BATCHES + 1))
@@ -213,7 +213,7 @@ def test_restoring_killed_after_any_batch_goes_on_and_counts_each_todo_once(
     give(alice, completed=TODOS)
     give(alice, completed=0, open_=2)
     before = set(Todo.objects.values_list("pk", "completed_at"))
-    swept = TodoService.sweep(as_of=AS_OF, store=take_up(run))
+    swept = TodoService.sweep(as_of=AS_OF, store=start(run))
     assert swept["todos_deleted"] == TODOS
     undo = new_run(State.QUEUED, task="todo.restore", trigger=Trigger.ADMIN)
     seen: list[Checkpoint[int]] = []
@@ -228,14 +228,14 @@ def test_restoring_killed_after_any_batch_goes_on_and_counts_each_todo_once(
             TodoService.restore_selected(
                 todos=TrashedTodo.objects.swept_by(run.pk),
                 batch_size=2,
-                store=take_up(undo),
+                store=start(undo),
                 **options,
             )
         )
 
     with pytest.raises(Killed):
         restore(on_batch=die)
-    assert account(undo)["rows"] == Todo.objects.completed().count()
+    assert progress_of(undo)["rows"] == Todo.objects.completed().count()
 
     assert restore() == {"todos_restored": TODOS, "todos_left": 0, "errors": []}
     assert set(Todo.objects.values_list("pk", "completed_at")) == before
@@ -258,7 +258,7 @@ def test_purge_killed_after_any_batch_goes_on_and_counts_each_todo_once(
 
     def purge(**options: Any) -> int:
         report = TodoService.purge(
-            as_of=timezone.now(), days=0, batch_size=2, store=take_up(run), **options
+            as_of=timezone.now(), days=0, batch_size=2, store=start(run), **options
         )
         return report["todos_purged"]
 

@@ -1,7 +1,7 @@
-"""An account of its own, which triggers in the database keep: what moved where, in whose step.
+"""An audit of its own, which triggers in the database keep: what moved where, in whose step.
 
 Every row that comes or goes is noted with the transaction that did it, and so is every change of a
-run. A step of a run changes both in one transaction, which says what moved on account of which run
+run. A step of a run changes both in one transaction, which says what moved because of which run
 without believing anything that Tidy's code wrote.
 """
 
@@ -25,7 +25,8 @@ CREATE TABLE audit_run (
     seq bigserial, at timestamptz NOT NULL DEFAULT clock_timestamp(),
     tx xid8 NOT NULL DEFAULT pg_current_xact_id(),
     run_id bigint NOT NULL, task text NOT NULL, state text NOT NULL, due_at timestamptz NOT NULL,
-    attempts int NOT NULL, crashes int NOT NULL, got_on boolean NOT NULL, crashed boolean NOT NULL
+    attempts int NOT NULL, crashes int NOT NULL,
+    progressed boolean NOT NULL, crashed boolean NOT NULL
 );
 CREATE INDEX ON audit_run (run_id, seq);
 CREATE TABLE audit_user (
@@ -50,7 +51,7 @@ CREATE FUNCTION audit_trash() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
     RETURN NULL;
 END $$;
 CREATE FUNCTION audit_taskrun() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-    INSERT INTO audit_run (run_id, task, state, due_at, attempts, crashes, got_on, crashed)
+    INSERT INTO audit_run (run_id, task, state, due_at, attempts, crashes, progressed, crashed)
     VALUES (NEW.id, NEW.task, NEW.state, NEW.due_at, NEW.attempts, NEW.crashes,
         TG_OP = 'INSERT' OR NEW.progress IS DISTINCT FROM OLD.progress
             OR NEW.finished_at IS NOT NULL,
@@ -115,10 +116,10 @@ CREATE TABLE audit_place AS
 ANALYZE audit_step, audit_moved, audit_of_run, audit_place;
 """
 
-#: Runs whose own account is not the triggers', by task.
+#: Runs whose own counts are not the triggers', by task.
 #: Columns: id, task, state; what the run counted; what came into the trash, left the list, came
 #: onto the list and left the trash in its steps.
-WRONG_ACCOUNTS = {
+WRONG_COUNTS = {
     "cleanups whose count is wrong": """
         SELECT audit_of_run.* FROM audit_of_run WHERE task = 'todo.cleanup'
         AND NOT (counted = trashed AND trashed = unlisted AND listed + untrashed = 0)
@@ -173,14 +174,14 @@ WRONG_STAMPS = {
 }
 
 
-def keep_account(database: psycopg.Connection) -> None:
-    """Have the account kept from here on; the tables must be there, and empty."""
+def begin_audit(database: psycopg.Connection) -> None:
+    """Note every change from here on; the tables must be there, and empty."""
     database.execute(TRIGGERS.encode())
 
 
 @dataclass(frozen=True)
-class Accounts:
-    """What the account says.
+class Audit:
+    """What the audit says.
 
     Attributes:
         wrong: how many of what should not be.
@@ -193,11 +194,11 @@ class Accounts:
     facts: dict[str, int]
 
 
-def check_accounts(database: psycopg.Connection) -> Accounts:
-    """Hold every run's counts, and every todo's place, against the account."""
+def check_audit(database: psycopg.Connection) -> Audit:
+    """Hold every run's counts, and every todo's place, against the audit."""
     database.execute(SUMMARIES.encode())
     wrong, examples = {}, {}
-    for name, query in (WRONG_ACCOUNTS | WRONG_TODOS).items():
+    for name, query in (WRONG_COUNTS | WRONG_TODOS).items():
         rows = database.execute(query.encode()).fetchall()
         wrong[name] = len(rows)
         if rows:
@@ -207,7 +208,7 @@ def check_accounts(database: psycopg.Connection) -> Accounts:
     wrong["completed_at by another clock"] = number(
         database, f"SELECT count(*) FROM audit_completion WHERE {_OFF}"
     )
-    wrong["rows that the account does not know"] = abs(
+    wrong["rows that the audit does not know"] = abs(
         number(database, "SELECT sum(places) FROM audit_place")
         - number(database, "SELECT count(*) FROM todos_todo")
         - number(database, "SELECT count(*) FROM todos_trashedtodo")
@@ -233,4 +234,4 @@ def check_accounts(database: psycopg.Connection) -> Accounts:
         "runs whose counts were checked": number(database, "SELECT count(*) FROM audit_of_run"),
         **of_runs,
     }
-    return Accounts(wrong, examples, facts)
+    return Audit(wrong, examples, facts)
