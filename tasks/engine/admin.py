@@ -36,14 +36,14 @@ admin.site.unregister(Task)
 
 
 @cache
-def moment_of(field: str) -> Callable[[Model], str | None]:
+def moment_of(field: "DateTimeField[Any, Any]") -> Callable[[Model], str | None]:
     """Return a column, or a read-only field, that shows a moment as the console does."""
 
-    @admin.display(description=field.replace("_", " "), ordering=field)
+    @admin.display(description=field.verbose_name, ordering=field.name)
     def column(row: Model) -> str | None:
-        return moment(getattr(row, field)) or None
+        return moment(getattr(row, field.name)) or None
 
-    column.__name__ = field
+    column.__name__ = field.name
     return column
 
 
@@ -72,9 +72,11 @@ class EngineAdmin(BaseModelAdmin):
     def _shown(self, fields: Iterable[Any]) -> tuple[Any, ...]:
         """Return these fields, with a `moment_of` for each that holds a date and time."""
         moments = {
-            field.name for field in self.opts.get_fields() if isinstance(field, DateTimeField)
+            field.name: moment_of(field)
+            for field in self.opts.get_fields()
+            if isinstance(field, DateTimeField)
         }
-        return tuple(moment_of(name) if name in moments else name for name in fields)
+        return tuple(moments.get(name, name) for name in fields)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

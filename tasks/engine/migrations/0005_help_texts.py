@@ -15,7 +15,7 @@ class Migration(migrations.Migration):
             name="seen_at",
             field=models.DateTimeField(
                 db_default=django.db.models.functions.datetime.Now(),
-                help_text="The last heartbeat.",
+                verbose_name="last heartbeat",
             ),
         ),
         migrations.AlterField(

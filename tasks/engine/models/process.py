@@ -52,7 +52,7 @@ class Process(models.Model):
         help_text="The tasks that a worker has actors for.",
     )
     started_at = models.DateTimeField(db_default=Now())
-    seen_at = models.DateTimeField(db_default=Now(), help_text="The last heartbeat.")
+    seen_at = models.DateTimeField("last heartbeat", db_default=Now())
 
     objects = ProcessQuerySet.as_manager()
 
