@@ -41,8 +41,8 @@ os.environ.update(
 
 
 def pytest_sessionfinish() -> None:
-    """End what was loaded to run commands."""
-    Preforked.end_all()
+    """End what has loaded the libraries to run commands."""
+    Preforked.end_current()
 
 
 @pytest.hookimpl(tryfirst=True)  # Before `-m` chooses by the marks.

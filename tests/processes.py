@@ -19,9 +19,8 @@ from typing import ClassVar
 
 from tests.seam.injection import VARIABLE, Injection, Patch
 
-#: Loads the project once for many commands, and how many such processes there are at a time.
+#: Loads the libraries once for many commands.
 PREFORK = Path(__file__).resolve().parent / "seam/prefork.py"
-MOST_PREFORKED = 2
 
 #: What a process needs of the shell; no setting of Tidy's leaks in from there.
 INHERITED = ("HOME", "LANG", "PATH", "TMPDIR", "XDG_RUNTIME_DIR")
@@ -31,7 +30,7 @@ INHERITED = ("HOME", "LANG", "PATH", "TMPDIR", "XDG_RUNTIME_DIR")
 class Process:
     """A running process and the file that its output goes to."""
 
-    popen: subprocess.Popen[bytes]
+    popen: "subprocess.Popen[bytes] | Forked"
     log: Path
 
     def output(self) -> str:
@@ -62,12 +61,15 @@ class Tidy:
         settings: variables of the environment.
         logs: the folder for what its processes write; the copy itself where none is given.
         injection: what tests change in its processes.
+        starts_forks: whether what runs on is forked as commands are, in a fifth of the time. Not
+            where the processes themselves are the point.
     """
 
     folder: Path
     settings: Mapping[str, str] = field(default_factory=dict)
     logs: Path | None = None
     injection: Injection = field(default_factory=Injection)
+    starts_forks: bool = False
 
     def inject(self, *patches: Patch, actors: str = "", every: Mapping[str, int] = {}) -> None:
         """Change processes that start from now on.
@@ -83,28 +85,33 @@ class Tidy:
     @property
     def environment(self) -> dict[str, str]:
         """The whole environment of its processes."""
-        inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
-        environment = {**inherited, "PYTHONUNBUFFERED": "1"}
+        environment = inherited()
         if self.injection != Injection():
             environment["DJANGO_SETTINGS_MODULE"] = "tests.seam.settings"
             environment[VARIABLE] = self.injection.encode()
         return {**environment, **self.settings}
 
     def manage(self, *arguments: str, seconds: float = 120) -> subprocess.CompletedProcess[str]:
-        """Run `manage.py` with these arguments to its end."""
-        loaded = Preforked.of(self.folder, self.environment)
-        if loaded is not None:
-            return loaded.run(arguments, seconds)
-        return subprocess.run(
-            [sys.executable, "manage.py", *arguments],
-            cwd=self.folder,
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=seconds,
-            check=False,
-        )
+        """Run `manage.py` with these arguments to its end, in a fork of what has loaded libraries.
+
+        Raises:
+            TimeoutExpired: it has not ended after so many seconds; it runs on.
+        """
+        with TemporaryFile() as out, TemporaryFile() as errors:
+            command = Preforked.current().start(
+                arguments,
+                self.folder,
+                self.environment,
+                out=out.fileno(),
+                errors=errors.fileno(),
+                leads_group=False,
+            )
+            code = command.wait(seconds)
+            out.seek(0)
+            errors.seek(0)
+            return subprocess.CompletedProcess(
+                command.args, code, out.read().decode(), errors.read().decode()
+            )
 
     @contextmanager
     def start(self, *arguments: str, output: int | None = None) -> Iterator[Process]:
@@ -114,15 +121,7 @@ class Tidy:
         """
         log = (self.logs or self.folder) / f"{arguments[0]}.{monotonic()}.log"
         with log.open("wb") as file:
-            popen = subprocess.Popen(
-                [sys.executable, "manage.py", *arguments],
-                cwd=self.folder,
-                env=self.environment,
-                stdin=subprocess.DEVNULL,
-                stdout=file if output is None else output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+            popen = self._start(arguments, file.fileno() if output is None else output)
         try:
             yield Process(popen, log)
         finally:
@@ -130,6 +129,26 @@ class Tidy:
             with suppress(ProcessLookupError):
                 os.killpg(popen.pid, signal.SIGKILL)
             popen.wait(10)
+
+    def _start(self, arguments: Sequence[str], output: int) -> "subprocess.Popen[bytes] | Forked":
+        if self.starts_forks:
+            return Preforked.current().start(
+                arguments,
+                self.folder,
+                self.environment,
+                out=output,
+                errors=output,
+                leads_group=True,
+            )
+        return subprocess.Popen(
+            [sys.executable, "manage.py", *arguments],
+            cwd=self.folder,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
 
     def at_terminal(self, *arguments: str) -> tuple[int, str]:
         """Run `manage.py` at a terminal; return its exit code and what the terminal showed."""
@@ -146,86 +165,140 @@ class Tidy:
             return process.popen.wait(30), shown.decode()
 
 
-class Preforked:
-    """Runs commands in forks of one process that has loaded the project (`tests/seam/prefork.py`).
+class Forked:
+    """A command in a fork of `Preforked`, to be handled as `subprocess.Popen` is."""
 
-    There is one for each state of a folder's code and each environment, until `end_all` or until
-    others have been used more lately.
-    """
+    def __init__(self, arguments: Sequence[str], connection: socket.socket) -> None:
+        self.args = list(arguments)
+        self.returncode: int | None = None
+        self._connection = connection
+        self._told = b""
+        self._lock = Lock()
+        self.pid = int(self._next_line(None))
 
-    #: By state of the code and environment, the one that was used last at the end.
-    _all: ClassVar[dict[tuple[Path, int, frozenset[tuple[str, str]]], "Preforked"]] = {}
-    _lock: ClassVar = Lock()
+    def poll(self) -> int | None:
+        """Return its exit code; None while it runs."""
+        with suppress(subprocess.TimeoutExpired):
+            self.wait(0)
+        return self.returncode
 
-    @classmethod
-    def of(cls, folder: Path, environment: Mapping[str, str]) -> "Preforked | None":
-        """Return the one for a folder and an environment; None where commands must start anew.
-
-        That is where `manage.py` itself sees to the environment, and where the project cannot be
-        loaded.
-        """
-        if "DJANGO_SECRET_KEY" not in environment or (folder / ".env").exists():
-            return None
-        last_change = max(file.stat().st_mtime_ns for file in folder.rglob("*.py"))
-        key = (folder, last_change, frozenset(environment.items()))
-        with cls._lock:
-            found = cls._all.pop(key, None) or cls(folder, environment)
-            cls._all[key] = found
-            while len(cls._all) > MOST_PREFORKED:
-                cls._all.pop(next(iter(cls._all))).end()
-        return found if found.is_loaded else None
-
-    @classmethod
-    def end_all(cls) -> None:
-        """End them all; commands that still run are not ended."""
-        with cls._lock:
-            while cls._all:
-                cls._all.popitem()[1].end()
-
-    def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
-        self._folder = TemporaryDirectory(prefix="tidy-")
-        self._socket = f"{self._folder.name}/socket"
-        self._popen = subprocess.Popen(
-            [sys.executable, str(PREFORK), self._socket],
-            cwd=folder,
-            env=dict(environment),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-        )
-        assert self._popen.stdout
-        #: Whether it can run commands.
-        self.is_loaded = self._popen.stdout.readline() == b"loaded\n"
-
-    def run(self, arguments: Sequence[str], seconds: float) -> subprocess.CompletedProcess[str]:
-        """Run a command to its end.
+    def wait(self, timeout: float | None = None) -> int:
+        """Return its exit code when it has ended.
 
         Raises:
             TimeoutExpired: it has not ended after so many seconds; it runs on.
         """
-        with (
-            TemporaryFile() as out,
-            TemporaryFile() as errors,
-            socket.socket(socket.AF_UNIX) as connection,
-        ):
-            connection.settimeout(seconds)
+        with self._lock:
+            if self.returncode is None:
+                self.returncode = int(self._next_line(timeout))
+                self._connection.close()
+        return self.returncode
+
+    def send_signal(self, sig: int) -> None:
+        """Send it a signal, unless it has ended."""
+        if self.poll() is None:
+            os.kill(self.pid, sig)
+
+    def terminate(self) -> None:
+        """Send it SIGTERM."""
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Send it SIGKILL."""
+        self.send_signal(signal.SIGKILL)
+
+    def _next_line(self, timeout: float | None) -> bytes:
+        """Return what we are told next, within so many seconds."""
+        self._connection.settimeout(timeout)
+        while b"\n" not in self._told:
             try:
-                connection.connect(self._socket)
-                request = [json.dumps(arguments).encode()]
-                socket.send_fds(connection, request, [out.fileno(), errors.fileno()])
-                code = int(connection.recv(20))
-            except TimeoutError:
-                raise subprocess.TimeoutExpired(list(arguments), seconds) from None
-            out.seek(0)
-            errors.seek(0)
-            return subprocess.CompletedProcess(
-                ["manage.py", *arguments], code, out.read().decode(), errors.read().decode()
-            )
+                part = self._connection.recv(100)
+            except (TimeoutError, BlockingIOError):
+                raise subprocess.TimeoutExpired(self.args, timeout or 0) from None
+            assert part, "what it was forked from has ended"
+            self._told += part
+        line, self._told = self._told.split(b"\n", 1)
+        return line
+
+
+class Preforked:
+    """Runs commands in forks of one process that has loaded the libraries.
+
+    See `tests/seam/prefork.py`. It starts with the first command, and lasts until
+    `end_current`.
+    """
+
+    _current: ClassVar["Preforked | None"] = None
+    _lock: ClassVar = Lock()
+
+    @classmethod
+    def current(cls) -> "Preforked":
+        """Return the one that runs."""
+        with cls._lock:
+            cls._current = cls._current or cls()
+            return cls._current
+
+    @classmethod
+    def end_current(cls) -> None:
+        """End the one that runs, if one does; commands that still run are not ended."""
+        with cls._lock:
+            if cls._current:
+                cls._current.end()
+            cls._current = None
+
+    def __init__(self) -> None:
+        self._folder = TemporaryDirectory(prefix="tidy-")
+        self._socket = f"{self._folder.name}/socket"
+        self._popen = subprocess.Popen(
+            [sys.executable, str(PREFORK), self._socket],
+            env=inherited(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        assert self._popen.stdout
+        assert self._popen.stdout.readline() == b"loaded\n"
+
+    def start(
+        self,
+        arguments: Sequence[str],
+        folder: Path,
+        environment: Mapping[str, str],
+        *,
+        out: int,
+        errors: int,
+        leads_group: bool,
+    ) -> Forked:
+        """Start a command.
+
+        Args:
+            arguments: of `manage.py`.
+            folder: the copy of the project.
+            environment: the whole of it.
+            out: the file descriptor that it writes to.
+            errors: the one that it writes errors to.
+            leads_group: whether it leads a session, and so a process group, of its own.
+        """
+        request = {
+            "arguments": list(arguments),
+            "folder": str(folder),
+            "environment": dict(environment),
+            "leads_group": leads_group,
+        }
+        connection = socket.socket(socket.AF_UNIX)
+        connection.connect(self._socket)
+        socket.send_fds(connection, [json.dumps(request).encode()], [out, errors])
+        return Forked(["manage.py", *arguments], connection)
 
     def end(self) -> None:
         """End it."""
         self._popen.communicate()
         self._folder.cleanup()
+
+
+def inherited() -> dict[str, str]:
+    """Return the environment of a process that no test has settings for."""
+    found = {name: os.environ[name] for name in INHERITED if name in os.environ}
+    return {**found, "PYTHONUNBUFFERED": "1"}
 
 
 def wait_for_ticks(alive_file: Path, number: int, process: Process) -> None:

@@ -1,28 +1,81 @@
-"""Runs `manage.py` in forks of one process that has loaded Tidy: much faster than from the start.
+"""Runs `manage.py` in forks of one process that has loaded the libraries: much faster than anew.
 
-Started by `Preforked` in `tests/processes.py`, in the project's folder, with the environment of the
-commands. Each connection to the socket that its argument names is one command: its arguments come
-as JSON, with what it is to write to; its exit code is sent back. A command is a process of its own,
-which begins with nothing open, as it would without us. All of it ends with the standard input.
+Started by `Preforked` in `tests/processes.py`. What is loaded is the libraries alone, and no
+setting has been read: each command loads Tidy itself, from the folder and with the environment that
+its request names. A command is a process of its own, which begins with nothing open, as it would
+without us. All of it ends with the standard input.
+
+Each connection to the socket that our argument names is one command. The request comes as JSON,
+with what the command is to write to; its process id is sent back, then its exit code, a line each.
 """
 
 import gc
 import json
 import os
+import random
 import runpy
 import select
 import socket
 import sys
 from contextlib import suppress
+from dataclasses import dataclass
+from importlib import import_module
+from typing import NoReturn
 
-import django
+#: What a command would load first. One that is missing here is loaded by each command.
+LIBRARIES = (
+    "apscheduler.schedulers.background",
+    "apscheduler.triggers.interval",
+    "cronsim",
+    "dj_database_url",
+    "django.contrib.admin",
+    "django.contrib.auth.tokens",
+    "django.contrib.staticfiles.finders",
+    "django.core.management.commands.migrate",
+    "django.core.management.commands.runserver",
+    "django.db.backends.postgresql.base",
+    "django.db.backends.sqlite3.base",
+    "django.db.migrations.executor",
+    "django.template.defaulttags",
+    "django.template.loader_tags",
+    "django.views.debug",
+    "django.views.generic",
+    "django_dramatiq.apps",
+    "django_htmx",
+    "dotenv",
+    "dramatiq.brokers.redis",
+    "dramatiq.cli",
+    "dramatiq.results.backends",
+    "environs",
+    "psycopg",
+    "redis",
+    "structlog",
+    "tqdm",
+)
 
 #: Bytes in one request.
 LONGEST_REQUEST = 1_000_000
 
 
-def next_command(listener: socket.socket) -> list[str]:
-    """Serve until the standard input ends; return, in a new process, a command's arguments."""
+@dataclass
+class Command:
+    """What is to be run.
+
+    Attributes:
+        arguments: of `manage.py`.
+        folder: the copy of the project.
+        environment: the whole of it.
+        leads_group: whether it leads a session, and so a process group, of its own.
+    """
+
+    arguments: list[str]
+    folder: str
+    environment: dict[str, str]
+    leads_group: bool
+
+
+def next_command(listener: socket.socket) -> Command:
+    """Serve until the standard input ends; return, in a new process, what it is to become."""
     while True:
         with suppress(ChildProcessError):
             while os.waitpid(-1, os.WNOHANG) != (0, 0):
@@ -36,31 +89,90 @@ def next_command(listener: socket.socket) -> list[str]:
             continue
         listener.close()
         request, outputs, _, _ = socket.recv_fds(connection, LONGEST_REQUEST, 2)
-        if command := os.fork():
-            _, status = os.waitpid(command, 0)
-            connection.sendall(str(os.waitstatus_to_exitcode(status)).encode())
-            os._exit(0)
+        if pid := os.fork():
+            for output in outputs:
+                os.close(output)
+            tell_of(pid, connection)
         connection.close()
         for number, output in zip((1, 2), outputs, strict=True):
             os.dup2(output, number)
             os.close(output)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-        arguments: list[str] = json.loads(request)
-        return arguments
+        return Command(**json.loads(request))
+
+
+def tell_of(pid: int, connection: socket.socket) -> NoReturn:
+    """Tell of a process: its id, and in the end its exit code."""
+    with suppress(BrokenPipeError):  # Nobody wants to know any more.
+        connection.sendall(f"{pid}\n".encode())
+        _, status = os.waitpid(pid, 0)
+        connection.sendall(f"{os.waitstatus_to_exitcode(status)}\n".encode())
+    os._exit(0)
+
+
+def become(command: Command) -> None:
+    """Be the process that runs a command."""
+    if command.leads_group:
+        os.setsid()
+    os.chdir(command.folder)
+    os.environ.clear()
+    os.environ.update(command.environment)
+    random.seed()  # Else all would draw the same numbers.
+    if command.arguments[0] == "rundramatiq":
+        path, sys.argv = what_it_becomes(command)
+        sys.path[0] = os.path.dirname(path)  # noqa: PTH120
+        runpy.run_path(path, run_name="__main__")
+    else:
+        run_manage(command)
+
+
+def run_manage(command: Command) -> None:
+    """Be `manage.py`."""
+    sys.path[0] = command.folder
+    sys.argv = ["manage.py", *command.arguments]
+    runpy.run_path("manage.py", run_name="__main__")
+
+
+def what_it_becomes(command: Command) -> tuple[str, list[str]]:
+    """Return the path and the arguments of the program that a command replaces itself by.
+
+    A process that replaces itself forgets all that it had loaded, the libraries too. So another
+    one runs the command up to there, and this one takes its environment. If it ends before, so does
+    this one.
+    """
+    reading, writing = os.pipe()
+    if pid := os.fork():
+        os.close(writing)
+        with os.fdopen(reading) as told:
+            text = told.read()
+        _, status = os.waitpid(pid, 0)
+        if not text:
+            os._exit(os.waitstatus_to_exitcode(status))
+        path, arguments, environment = json.loads(text)
+        os.environ.update(environment)
+        return path, arguments
+    os.close(reading)
+
+    def tell(path: str, arguments: list[str]) -> NoReturn:
+        with os.fdopen(writing, "w") as telling:
+            json.dump([path, arguments, dict(os.environ)], telling)
+        os._exit(0)
+
+    os.execvp = tell  # type: ignore[assignment]
+    run_manage(command)
+    sys.exit()
 
 
 def main() -> None:
-    """Load Tidy, serve, and become a command."""
-    sys.path[0] = os.getcwd()  # noqa: PTH109  (what Python puts there for manage.py)
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
-    django.setup()
+    """Load the libraries, serve, and become a command."""
+    for library in LIBRARIES:
+        import_module(library)
     gc.freeze()
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(sys.argv[1])
     listener.listen()
     print("loaded", flush=True)  # noqa: T201  (who has started this waits for it)
-    sys.argv = ["manage.py", *next_command(listener)]
-    runpy.run_path("manage.py", run_name="__main__")
+    become(next_command(listener))
 
 
 if __name__ == "__main__":

@@ -36,4 +36,5 @@ def tidy(tmp_path: Path, checkout: Path, migrated_database: str) -> Iterator[Tid
                 "REDIS_URL": broker,
             },
             logs=tmp_path,
+            starts_forks=True,
         )
