@@ -11,10 +11,12 @@ import shutil
 import signal
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.processes import Preforked
+from tests.sharing import SharingScheduling
 
 ON_POSTGRESQL = os.environ.get("TIDY_TEST_DATABASE", "postgresql") == "postgresql"
 RUNTIME = Path(tempfile.mkdtemp(prefix="tidy-"))
@@ -40,6 +42,12 @@ os.environ.update(
 )
 
 
+@pytest.hookimpl(optionalhook=True)  # There is none without pytest-xdist.
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> SharingScheduling | None:
+    """Keep tests together that share a server."""
+    return SharingScheduling(config, log) if config.option.dist == "loadgroup" else None
+
+
 def pytest_sessionfinish() -> None:
     """End what has loaded the libraries to run commands."""
     Preforked.end_current()
@@ -58,8 +66,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker("sql")
         if "checkout" in fixtures:
             item.add_marker("processes")
-        if "site" in fixtures:  # Which all tests of a module share.
-            item.add_marker(pytest.mark.xdist_group(item.nodeid.split("::")[0]))
     if ON_POSTGRESQL:
         return
     left_out = [

@@ -1,16 +1,22 @@
 """How the tests are written: what they share stands where others look for it."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.sharing import unit
 
 TESTS = Path(__file__).resolve().parent
 
 #: Written by `tests/factories.py` alone, except by what measures and what breaks things.
 ROWS = {"Process", "TaskRun", "TrashedTodo"}
 WITHOUT_FACTORIES = {"benchmarks", "chaos", "factories.py", "seam"}
+
+#: What begins a fixture that all tests of a module share.
+OF_A_MODULE = re.compile(r'^@pytest\.fixture\(scope="module"', re.MULTILINE)
 
 
 def modules() -> list[Path]:
@@ -46,6 +52,14 @@ def rows_written(tree: ast.Module) -> Iterator[str]:
 def test_no_test_module_imports_another() -> None:
     for path in modules():
         assert not list(imported_tests(ast.parse(path.read_text(encoding="utf-8")))), path
+
+
+def test_tests_that_share_what_is_set_up_for_a_module_run_in_one_process() -> None:
+    sharing = [path for path in modules() if OF_A_MODULE.search(path.read_text(encoding="utf-8"))]
+    assert TESTS / "browser/conftest.py" in sharing
+    for path in sharing:
+        test = f"{path.relative_to(TESTS.parent).as_posix()}::test"
+        assert unit(test) != test
 
 
 def test_rows_are_written_by_the_factories() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from tests.processes import Tidy, without_log
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("output")]
+pytestmark = pytest.mark.e2e
 
 
 @pytest.fixture(scope="module")
