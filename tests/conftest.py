@@ -12,7 +12,7 @@ from django.db import connections
 from pytest_django import Settings
 
 from accounts.models import User
-from tests.checkout import copy_project
+from tests.checkout import compile_project, copy_project
 from tests.plugin import ON_POSTGRESQL, RUNTIME
 from tests.processes import Tidy
 from tests.servers import postgresql_database, postgresql_server, valkey_server
@@ -21,7 +21,9 @@ from tests.servers import postgresql_database, postgresql_server, valkey_server
 @pytest.fixture(scope="session")
 def checkout() -> Path:
     """A copy of the project, without `.env` and `var/`. All tests share it: write nothing there."""
-    return copy_project(RUNTIME / "checkout")
+    copy = copy_project(RUNTIME / "checkout")
+    compile_project(copy)
+    return copy
 
 
 @pytest.fixture(scope="session")

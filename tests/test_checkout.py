@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.checkout import ROOT, copy_project, copy_revision
+from tests.checkout import ROOT, compile_project, copy_compiled, copy_project, copy_revision
 
 
 def files_of(folder: Path) -> set[Path]:
@@ -32,6 +32,18 @@ def test_copy_is_of_the_files_as_they_are_now(tmp_path: Path) -> None:
     copy = copy_project(tmp_path / "copy")
     name = Path(__file__).relative_to(ROOT)
     assert (copy / name).read_bytes() == Path(__file__).read_bytes()
+
+
+def test_copy_of_a_compiled_copy_need_not_be_compiled_again(tmp_path: Path) -> None:
+    original = copy_project(tmp_path / "original")
+    compile_project(original)
+    (original / "var").mkdir()
+    copy = copy_compiled(original, tmp_path / "copy")
+    assert not (copy / "var").exists()
+    compiled = {path: path.stat().st_mtime_ns for path in copy.rglob("todos/**/*.pyc")}
+    assert compiled
+    compile_project(copy)  # It writes only what is missing, or older than its source.
+    assert {path: path.stat().st_mtime_ns for path in copy.rglob("todos/**/*.pyc")} == compiled
 
 
 def test_revision_that_the_repository_does_not_have_is_named_with_the_way_out(

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.checkout import copy_project
+from tests.checkout import copy_compiled
 from tests.processes import Tidy
 
 
 @pytest.fixture
 def tidy(tmp_path: Path, checkout: Path) -> Tidy:
     """A copy of the project, and an environment that says nothing."""
-    return Tidy(copy_project(tmp_path / "my tidy", checkout))
+    return Tidy(copy_compiled(checkout, tmp_path / "my tidy"))
 
 
 @pytest.fixture
