@@ -23,6 +23,9 @@ def kill(worker: Process) -> None:
 
 
 def test_operator_sees_trouble_and_puts_it_right(visit: Visitor, site: Site) -> None:
+    # So many that a cleanup can be watched.
+    seeded = site.tidy.manage("seed_demo", "--users=20", "--todos=1500", "--seed=8", "--force")
+    assert seeded.returncode == 0, seeded.stderr
     boss = visit()
     page = boss.page
     with site.tidy.start("runscheduler") as scheduler:
