@@ -92,26 +92,12 @@ class Tidy:
         return {**environment, **self.settings}
 
     def manage(self, *arguments: str, seconds: float = 120) -> subprocess.CompletedProcess[str]:
-        """Run `manage.py` with these arguments to its end, in a fork of what has loaded libraries.
+        """Run `manage.py` with these arguments to its end.
 
         Raises:
             TimeoutExpired: it has not ended after so many seconds; it runs on.
         """
-        with TemporaryFile() as out, TemporaryFile() as errors:
-            command = Preforked.current().start(
-                arguments,
-                self.folder,
-                self.environment,
-                out=out.fileno(),
-                errors=errors.fileno(),
-                leads_group=False,
-            )
-            code = command.wait(seconds)
-            out.seek(0)
-            errors.seek(0)
-            return subprocess.CompletedProcess(
-                command.args, code, out.read().decode(), errors.read().decode()
-            )
+        return run_to_its_end(arguments, self.folder, self.environment, seconds=seconds)
 
     @contextmanager
     def start(self, *arguments: str, output: int | None = None) -> Iterator[Process]:
@@ -293,6 +279,35 @@ class Preforked:
         """End it."""
         self._popen.communicate()
         self._folder.cleanup()
+
+
+def run_to_its_end(
+    arguments: Sequence[str],
+    folder: Path,
+    environment: Mapping[str, str],
+    *,
+    seconds: float = 120,
+) -> subprocess.CompletedProcess[str]:
+    """Run `manage.py` in a copy of the project, with this environment and no other.
+
+    Raises:
+        TimeoutExpired: it has not ended after so many seconds; it runs on.
+    """
+    with TemporaryFile() as out, TemporaryFile() as errors:
+        command = Preforked.current().start(
+            arguments,
+            folder,
+            environment,
+            out=out.fileno(),
+            errors=errors.fileno(),
+            leads_group=False,
+        )
+        code = command.wait(seconds)
+        out.seek(0)
+        errors.seek(0)
+        return subprocess.CompletedProcess(
+            command.args, code, out.read().decode(), errors.read().decode()
+        )
 
 
 def inherited() -> dict[str, str]:

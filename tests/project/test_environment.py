@@ -13,6 +13,7 @@ import pytest
 
 from tests.checkout import copy_project
 from tests.env_example import FOR_COMPOSE, examples
+from tests.processes import run_to_its_end
 
 PRODUCTION = {
     "DJANGO_SECRET_KEY": "only-for-this-test-0123456789-abcdefghijklmnopqrstuvwxyz",
@@ -118,7 +119,7 @@ def test_wrong_value_stops_the_program(checkout: Path, name: str, value: str) ->
 
 def assert_refused(checkout: Path, name: str, environment: dict[str, str]) -> None:
     """Check that `manage.py` ends with one line, which names the variable and no password."""
-    completed = run(checkout, "manage.py", "check", **environment)
+    completed = run_to_its_end(("check",), checkout, environment)
     assert completed.returncode == 1
     assert completed.stdout == ""
     assert completed.stderr.count("\n") == 1
