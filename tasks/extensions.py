@@ -38,7 +38,6 @@ class CleanupExtension(TaskExtension):
     counts = {"todos_deleted": SWEPT, "users_processed": PEOPLE, "rows": SWEPT}
     charts = (
         DailyChart(
-            name="swept",
             title="Todos swept",
             runs=Q(state__in=[State.SUCCEEDED, State.CANCELLED]),
             value=Coalesce(TODOS_SWEPT, Value(0)),
@@ -47,7 +46,6 @@ class CleanupExtension(TaskExtension):
             zero="No todo was swept",
         ),
         DailyChart(
-            name="duration",
             title="Duration of the cleanup",
             runs=Q(state=State.SUCCEEDED),
             value=F("finished_at") - F("started_at"),

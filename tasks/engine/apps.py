@@ -4,6 +4,9 @@ from django.apps import AppConfig
 from django.core.checks import register
 from django.utils.module_loading import autodiscover_modules
 
+from tasks.engine.conf import check_liveness
+from tasks.engine.extension import check_extensions
+
 
 class EngineConfig(AppConfig):
     """Runs, schedules and processes; its tables and permissions go by the label `tasks`."""
@@ -17,4 +20,5 @@ class EngineConfig(AppConfig):
         autodiscover_modules("actors")
         from tasks.engine.scheduler.defaults import check_default_schedules  # noqa: PLC0415
 
-        register(check_default_schedules)
+        for check in (check_liveness, check_extensions, check_default_schedules):
+            register(check)

@@ -8,6 +8,7 @@ from typing import Any
 
 import redis
 from django.conf import settings
+from django.core.checks import CheckMessage, Error
 from dramatiq.results import Results
 
 from tasks.engine.runs.result_backend import ResultBackend
@@ -29,10 +30,23 @@ MAINTENANCE_CHANCE = 200_000
 #: A process that has written no heartbeat for this long counts as gone.
 DEFAULT_LIVENESS_SECONDS = 60
 
+#: What it may be set to: a shorter one would be missed by a process that is merely busy.
+LIVENESS_SECONDS = range(5, 3_601)
+
 
 def liveness_seconds() -> int:
     """Return `TASKS_LIVENESS_SECONDS` of the settings, or the default."""
     return int(getattr(settings, "TASKS_LIVENESS_SECONDS", DEFAULT_LIVENESS_SECONDS))
+
+
+def check_liveness(**_: Any) -> list[CheckMessage]:
+    """Check `TASKS_LIVENESS_SECONDS`, as one of Django's system checks."""
+    given = getattr(settings, "TASKS_LIVENESS_SECONDS", DEFAULT_LIVENESS_SECONDS)
+    if isinstance(given, int) and given in LIVENESS_SECONDS:
+        return []
+    bounds = f"from {LIVENESS_SECONDS[0]} to {LIVENESS_SECONDS[-1]}"
+    text = f"TASKS_LIVENESS_SECONDS must be a whole number {bounds}, not {given!r}."
+    return [Error(text, id="tasks.E006")]
 
 
 def dramatiq_broker(

@@ -1,9 +1,11 @@
 """What a project tells the engine about a task: the one point at which the engine is extended."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import structlog
+from django.core.checks import CheckMessage, Error
 from dramatiq import Message
 from dramatiq.broker import get_broker
 
@@ -12,6 +14,9 @@ from tasks.engine.words import count
 if TYPE_CHECKING:
     from tasks.engine.console.charts import DailyChart
     from tasks.engine.models import TaskRun
+
+
+logger = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +75,7 @@ class TaskExtension:
         """Say in lines what undoing a run would restore. Changes nothing.
 
         Raises:
-            Refused: the run cannot be undone; the text says why.
+            Refused: the run cannot be undone, or has been; the text says why.
         """
         return ()
 
@@ -83,3 +88,35 @@ def extension_of(task: str) -> TaskExtension:
     actor = get_broker().actors.get(task)
     options: Mapping[str, TaskExtension] = actor.options if actor else {}
     return options.get("extension", NO_EXTENSION)
+
+
+def summary_of(task: str, numbers: Mapping[str, int]) -> str:
+    """Return the whole numbers of a run's result in its extension's words.
+
+    If the extension raises, it says so: the pages that list runs must not fail with it.
+    """
+    try:
+        return extension_of(task).summary(numbers)
+    except Exception as error:
+        logger.exception("extension failed", task=task)
+        return f"no summary: the extension of {task} raised {type(error).__name__}"
+
+
+def check_extensions(**_: Any) -> Iterator[CheckMessage]:
+    """Check the actors' option `extension`, as one of Django's system checks."""
+    for task, actor in sorted(get_broker().actors.items()):
+        if fault := fault_of(actor.options.get("extension", NO_EXTENSION)):
+            yield Error(f"Actor {task}: {fault}", id="tasks.E005")
+
+
+def fault_of(extension: Any) -> str:
+    """Return what is wrong with the value of an option `extension`; empty if nothing is."""
+    if not isinstance(extension, TaskExtension):
+        return f"extension={extension!r} is not an instance of TaskExtension."
+    counts: Any = extension.counts
+    if not isinstance(counts, Mapping):
+        return f"counts must be a mapping, not {counts!r}."
+    for key, nouns in counts.items():
+        if not isinstance(nouns, tuple | list) or [type(noun) for noun in nouns] != [str, str]:
+            return f"counts[{key!r}] must be a singular and a plural, not {nouns!r}."
+    return ""

@@ -13,6 +13,7 @@ from django.views.decorators.http import require_POST
 from tasks.engine.console.requests import (
     Question,
     ask,
+    for_operators,
     for_staff,
     is_confirmed,
     log,
@@ -30,7 +31,7 @@ from tasks.engine.words import count
 
 
 @require_POST
-@for_staff()
+@for_operators()
 def run_now(request: HttpRequest, pk: int) -> HttpResponse:
     schedule = get_object_or_404(Schedule, pk=pk)
     start = partial(operations.run_now, schedule, confirmed=is_confirmed(request))
@@ -38,7 +39,7 @@ def run_now(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @require_POST
-@for_staff()
+@for_operators()
 def run_again(request: HttpRequest, pk: int) -> HttpResponse:
     run = get_object_or_404(TaskRun, pk=pk)
     start = partial(operations.run_again, run, confirmed=is_confirmed(request))
@@ -46,14 +47,14 @@ def run_again(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @require_POST
-@for_staff()
+@for_operators()
 def undo(request: HttpRequest, pk: int) -> HttpResponse:
     run = get_object_or_404(TaskRun, pk=pk)
     return _start(request, partial(operations.undo, run), f"Undo run {pk}.")
 
 
 @require_POST
-@for_staff("tasks.cancel_taskrun")
+@for_operators("tasks.cancel_taskrun")
 def cancel(request: HttpRequest, pk: int) -> HttpResponse:
     """Cancel a run that has not started."""
 
@@ -66,7 +67,7 @@ def cancel(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @require_POST
-@for_staff("tasks.stop_taskrun")
+@for_operators("tasks.stop_taskrun")
 def stop(request: HttpRequest, pk: int) -> HttpResponse:
     """End a run: at once if it waits, after its current step if it is running."""
 
@@ -80,7 +81,7 @@ def stop(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @require_POST
-@for_staff("tasks.acknowledge_taskrun")
+@for_operators("tasks.acknowledge_taskrun")
 def acknowledge(request: HttpRequest, pk: int) -> HttpResponse:
     def act(run: TaskRun) -> str:
         operations.acknowledge(run, by=operator(request))
@@ -90,7 +91,7 @@ def acknowledge(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @require_POST
-@for_staff("tasks.acknowledge_taskrun")
+@for_operators("tasks.acknowledge_taskrun")
 def acknowledge_all(request: HttpRequest) -> HttpResponse:
     """Note that an operator knows of all failures that they were shown."""
     until, shown = posted_moment(request, "until"), posted_number(request, "count")

@@ -4,7 +4,7 @@ A task's extension hands charts in (`tasks/engine/extension.py`). `daily.py` mea
 `drawing.py` says where the bars stand.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -22,13 +22,13 @@ WHOLE_NUMBER = r"^[0-9]{1,15}$"
 
 @dataclass(frozen=True, kw_only=True)
 class Day:
-    """A day by the site's clock, and its values by charts' names: None if no run was measured.
+    """A day by the site's clock, and a value for each chart: None if no run was measured.
 
     Durations are in seconds.
     """
 
     day: date
-    values: Mapping[str, float | None]
+    values: Sequence[float | None]
 
     def __str__(self) -> str:
         return f"{self.day:%b} {self.day.day}"
@@ -49,13 +49,11 @@ class Drawing:
     """A chart, ready to be drawn.
 
     Attributes:
-        name: a prefix for ids in the page.
         summary: what it shows, in a sentence.
         end: the value at the end of its axis, in words.
         bars: one for each day, the oldest first; none if there is nothing to draw.
     """
 
-    name: str
     title: str
     summary: str
     end: str
@@ -70,7 +68,6 @@ class DailyChart:
     """A chart of one value a day: counts of the runs that ended on it, or their longest duration.
 
     Attributes:
-        name: unique among charts, an identifier.
         runs: the runs that are measured.
         value: what is measured of each run: a number, or a duration.
         counted: what is counted, in the singular and the plural, such as `("mail sent", "mails
@@ -81,7 +78,6 @@ class DailyChart:
         zero: the words there if runs were measured that counted nothing, unless they are the same.
     """
 
-    name: str
     title: str
     runs: Q
     value: Combinable
@@ -95,8 +91,9 @@ class DailyChart:
             return Sum(self.value, filter=self.runs)
         return Max(self.value, filter=self.runs, output_field=DurationField())
 
-    def draw(self, days: Sequence[Day]) -> Drawing:
-        values = [day.values[self.name] for day in days]
+    def draw(self, days: Sequence[Day], number: int) -> Drawing:
+        """Draw the values that have this number among those of a day."""
+        values = [day.values[number] for day in days]
         heights = [value or 0 for value in values]
         end = (axis_end if self.counted else seconds_axis_end)(max(heights))
         bars = [
@@ -104,7 +101,6 @@ class DailyChart:
             for day, value, box in zip(days, values, boxes(heights, end=end), strict=bool(end))
         ]
         return Drawing(
-            name=self.name,
             title=self.title,
             summary=self._summary(days, values),
             end=self._amount(end),
@@ -120,7 +116,7 @@ class DailyChart:
 
     def _label(self, value: float | None) -> str:
         if self.counted:
-            return words.count(int(value or 0), *self.counted)
+            return words.count(round(value or 0), *self.counted)
         return self._amount(value)
 
     def _summary(self, days: Sequence[Day], values: Sequence[float | None]) -> str:

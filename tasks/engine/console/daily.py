@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime, time, timedelta
+from decimal import Decimal
 from typing import Any
 
 from django.db.models import F, Q, Value
@@ -24,7 +25,6 @@ def charts() -> list[DailyChart]:
         for chart in extension_of(task).charts
     ]
     failed = DailyChart(
-        name="failed",
         title="Failed runs",
         runs=Q(state=State.FAILED),
         value=Value(1),
@@ -32,7 +32,6 @@ def charts() -> list[DailyChart]:
         nothing="No run failed",
     )
     delay = DailyChart(
-        name="delay",
         title="Delay from slot to start",
         runs=Q(scheduled_for__isnull=False, started_at__isnull=False)
         & ~Q(task__in=unrecorded_tasks()),
@@ -52,18 +51,20 @@ def read_days(measured: Sequence[DailyChart], now: datetime, *, days: int = 30) 
         .exclude(task__in=unrecorded_tasks(), state__in=[State.SUCCEEDED, State.SKIPPED])
         .annotate(day=TruncDate("finished_at", tzinfo=zone))
         .values("day")
-        .annotate(**{chart.name: chart.aggregate() for chart in measured})
+        .annotate(**{f"chart_{n}": chart.aggregate() for n, chart in enumerate(measured)})
         .order_by("day")
     )
     by_day: dict[date, Mapping[str, Any]] = {row["day"]: row for row in found}
     dates = [first + timedelta(days=number) for number in range(days)]
-    names = [chart.name for chart in measured]
+    aliases = [f"chart_{n}" for n in range(len(measured))]
     return [
-        Day(day=day, values={name: as_number(by_day.get(day, {}).get(name)) for name in names})
+        Day(day=day, values=[as_number(by_day.get(day, {}).get(alias)) for alias in aliases])
         for day in dates
     ]
 
 
-def as_number(value: timedelta | float | None) -> float | None:
-    """Return a duration in seconds, at least 0, as clocks differ; a number as it is."""
-    return max(0.0, value.total_seconds()) if isinstance(value, timedelta) else value
+def as_number(value: timedelta | Decimal | float | None) -> float | None:
+    """Return a duration in seconds, at least 0, as clocks differ; a number as a number."""
+    if isinstance(value, timedelta):
+        return max(0.0, value.total_seconds())
+    return None if value is None else float(value)

@@ -23,7 +23,7 @@ from tasks.engine.broker.keys import IDS_PER_EXCHANGE
 from tasks.engine.console.requests import (
     Question,
     ask,
-    for_staff,
+    for_operators,
     is_confirmed,
     log,
     may_view_details,
@@ -55,7 +55,7 @@ def queue_names() -> list[str]:
 
 
 @require_safe
-@for_staff("tasks.view_taskrun")
+@for_operators()
 def dead_letters(request: HttpRequest) -> HttpResponse:
     """Show the messages that failed and are not retried."""
     unread, total, letters = "", 0, []
@@ -91,7 +91,7 @@ def dead_letters(request: HttpRequest) -> HttpResponse:
 
 
 @require_POST
-@for_staff("tasks.retry_deadletter")
+@for_operators("tasks.retry_deadletter")
 def retry(request: HttpRequest) -> HttpResponse:
     """Create runs with the messages of dead letters."""
     act = partial(operations.retry, by=operator(request))
@@ -111,7 +111,7 @@ def retry(request: HttpRequest) -> HttpResponse:
 
 
 @require_POST
-@for_staff("tasks.discard_deadletter")
+@for_operators("tasks.discard_deadletter")
 def discard(request: HttpRequest) -> HttpResponse:
     def act(letters: Sequence[DeadLetter]) -> int:
         deleted = deadletters.discard(letters)

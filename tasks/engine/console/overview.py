@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+import structlog
 from django.db import DatabaseError
 
 from tasks.engine.console.charts import Drawing
@@ -15,6 +16,8 @@ from tasks.engine.monitoring.status import Status, gather
 from tasks.engine.operations.permissions import withhold
 from tasks.engine.operations.runs import can_be_stopped
 from tasks.engine.words import duration, reason
+
+logger = structlog.get_logger(__name__)
 
 #: How long (ms) PostgreSQL may take for one statement of a page.
 STATEMENT_TIMEOUT_MS = 3_000
@@ -48,12 +51,15 @@ class ActiveRun:
 
     @property
     def progress(self) -> str:
-        """How many rows it has processed, how fast, and how long it will take."""
+        """What it has counted, how fast, and how long it will take.
+
+        Nothing is counted that the task's extension does not name.
+        """
         rows, done, elapsed = self._number("rows"), self.done, self.elapsed_seconds
         is_moving = self.run.state == State.RUNNING and elapsed >= 1
         parts = []
-        if rows is not None:
-            parts.append(f"{int(rows):,} rows")
+        if rows is not None and self.run.summary:
+            parts.append(self.run.summary)
             if is_moving:
                 parts.append(f"{rows / elapsed:,.0f} a second")
         if is_moving and done and done >= LEAST_DONE:
@@ -146,8 +152,10 @@ class Reading:
                     while waiting:
                         waiting[0][1]()
                         waiting.pop(0)
-            except DatabaseError as error:
+            except Exception as error:
                 what, _ = waiting.pop(0)
+                if not isinstance(error, DatabaseError):  # A chart of some extension, most likely.
+                    logger.exception("part of the console failed", part=what)
                 unread.append(f"{what}: {reason(error)}")
         return unread
 
@@ -162,7 +170,7 @@ class Reading:
         if self.status:
             wanted = charts()
             days = read_days(wanted, self.status.now)
-            self.charts = tuple(chart.draw(days) for chart in wanted)
+            self.charts = tuple(chart.draw(days, number) for number, chart in enumerate(wanted))
 
 
 def active_runs(now: datetime) -> tuple[ActiveRun, ...]:

@@ -19,7 +19,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.timezone import is_aware
 
 from tasks.engine.operations.errors import Refused
-from tasks.engine.operations.permissions import VIEW_DETAILS, may, withhold
+from tasks.engine.operations.permissions import VIEW, VIEW_DETAILS, may, withhold
 
 #: Rows of one action that the admin's log names one by one; more than that are counted.
 MAX_LOGGED = 1_000
@@ -28,10 +28,7 @@ type View = Callable[..., HttpResponse]
 
 
 def for_staff(*permissions: str) -> Callable[[View], View]:
-    """Make a view require a login to the admin, and permissions such as `tasks.view_taskrun`.
-
-    Views that start runs name none: what that takes depends on the run's task.
-    """
+    """Make a view require a login to the admin, and permissions such as `tasks.view_schedule`."""
 
     def decorate(view: View) -> View:
         @wraps(view)
@@ -43,6 +40,14 @@ def for_staff(*permissions: str) -> Callable[[View], View]:
         return admin.site.admin_view(allowed)
 
     return decorate
+
+
+def for_operators(*permissions: str) -> Callable[[View], View]:
+    """Make a view of runs or dead letters require the permission to view runs, and others.
+
+    Views that start runs name no other: what that takes depends on the run's task.
+    """
+    return for_staff(VIEW, *permissions)
 
 
 def operator(request: HttpRequest) -> AbstractBaseUser:
@@ -117,10 +122,15 @@ def ask(request: HttpRequest, question: Question) -> HttpResponse:
     return TemplateResponse(request, "tasks/console/confirm.html", context)
 
 
+def refusal(request: HttpRequest, error: Refused) -> str:
+    """Return why something is not done, in as much detail as the operator may see."""
+    detail = withhold(error.detail, unless=may_view_details(request))
+    return f"{error.text}: {detail}" if detail else error.text
+
+
 def show_refusal(request: HttpRequest, error: Refused) -> None:
     """Say why something was not done, with a link to the run that is in the way."""
-    detail = withhold(error.detail, unless=may_view_details(request))
-    text = f"{error.text}: {detail}" if detail else error.text
+    text = refusal(request, error)
     if error.run_id is not None:
         run = reverse("admin:tasks_taskrun_change", args=[error.run_id])
         text = format_html('{} <a href="{}">See run {}</a>', text, run, error.run_id)

@@ -1,11 +1,13 @@
 """What the page of a run offers to do about it."""
 
 import re
+from contextlib import suppress
 from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import AnonymousUser
+from django.core.exceptions import ValidationError
 
 from tasks.engine.models import State, TaskRun
 from tasks.engine.operations.permissions import may, may_start
@@ -31,6 +33,9 @@ def actions_for(user: AbstractBaseUser | AnonymousUser, run: TaskRun) -> dict[st
 
 def with_name(reason: str) -> str:
     """Return a reason that ends with a user's number with their name, if they still exist."""
-    found = re.search(r"\buser (\d{1,18})\.$", reason)
-    user = get_user_model().objects.filter(pk=int(found[1])).first() if found else None
+    found = re.search(r"\buser (\S{1,100})\.$", reason)
+    user = None
+    if found:
+        with suppress(ValidationError, ValueError, OverflowError):
+            user = get_user_model().objects.filter(pk=found[1]).first()
     return f"{reason[:-1]} ({user.get_username()})." if user else reason

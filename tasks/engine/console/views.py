@@ -16,10 +16,12 @@ from tasks.engine.console.overview import read_overview
 from tasks.engine.console.requests import (
     Question,
     ask,
+    for_operators,
     for_staff,
     is_live,
     may_view_details,
     operator,
+    refusal,
 )
 from tasks.engine.models import TaskRun
 from tasks.engine.operations.errors import Refused
@@ -32,7 +34,7 @@ NEXT_SLOTS = 5
 
 
 @require_safe
-@for_staff("tasks.view_taskrun")
+@for_operators()
 def overview(request: HttpRequest) -> HttpResponse:
     """Show how background work is doing; to HTMX, the part of the page that changes."""
     live = is_live(request)
@@ -51,7 +53,7 @@ def overview(request: HttpRequest) -> HttpResponse:
 
 
 @require_safe
-@for_staff()
+@for_operators()
 def confirm_undo(request: HttpRequest, pk: int) -> HttpResponse:
     """Say what undoing a run would restore, and ask for a confirmation."""
     run = get_object_or_404(TaskRun, pk=pk)
@@ -59,7 +61,7 @@ def confirm_undo(request: HttpRequest, pk: int) -> HttpResponse:
         check_may_start(operator(request), undo_message(run).actor_name)
         lines, yes = tuple(preview_undo(run)), f"Yes, undo run {pk}"
     except Refused as error:
-        lines, yes = (str(error),), ""
+        lines, yes = (refusal(request, error),), ""
     question = Question(
         title=f"Undo run {pk}",
         lines=lines,

@@ -10,7 +10,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 from dramatiq import Message
 
-from tasks.engine.extension import extension_of
+from tasks.engine.extension import summary_of
 from tasks.engine.models.states import UNFINISHED, State, Trigger
 
 MAX_REASON_CHARACTERS = 200
@@ -159,7 +159,7 @@ class RunRecord(models.Model):
         if not isinstance(counted, dict):
             return ""
         numbers = {key: value for key, value in counted.items() if type(value) is int}
-        return extension_of(self.task).summary(numbers)
+        return summary_of(self.task, numbers)
 
     def message(self) -> Message[Any]:
         """Return its message, always with the same id, under which its result is found."""

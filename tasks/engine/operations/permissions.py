@@ -5,12 +5,15 @@ started: run now, run again, undo. Retrying a dead letter takes the permission t
 """
 
 from django.contrib.auth.base_user import AbstractBaseUser
-from django.contrib.auth.models import AnonymousUser, PermissionsMixin
+from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import PermissionDenied
 from dramatiq.broker import get_broker
 
 #: The permission to start a task whose actor names none.
 START = "tasks.start_taskrun"
+
+#: The permission to see runs, which all others of runs and dead letters need, too.
+VIEW = "tasks.view_taskrun"
 
 #: The permission to see errors, arguments, progress and results: they may quote what people wrote.
 VIEW_DETAILS = "tasks.view_taskrun_details"
@@ -37,7 +40,9 @@ def check_may_start(user: AbstractBaseUser, task: str) -> None:
 
 def may(user: AbstractBaseUser | AnonymousUser, permission: str) -> bool:
     """Say whether somebody has a permission, such as `tasks.view_taskrun`."""
-    return isinstance(user, PermissionsMixin) and user.has_perm(permission)
+    # As Django's admin does: a user model need not have Django's own permissions.
+    has_perm = getattr(user, "has_perm", None)
+    return has_perm is not None and bool(has_perm(permission))
 
 
 def withhold(text: str, *, unless: bool) -> str:

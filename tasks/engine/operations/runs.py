@@ -3,8 +3,10 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from typing import Any
 
+import structlog
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import AnonymousUser
 from django.db import transaction
@@ -20,6 +22,9 @@ from tasks.engine.models import Schedule, TaskRun, TaskRunQuerySet, Trigger
 from tasks.engine.operations.errors import Refused, Unconfirmed
 from tasks.engine.operations.permissions import check_may_start, may_start
 from tasks.engine.runs.enqueue import Request, arguments
+from tasks.engine.runs.results import tell_caller
+
+logger = structlog.get_logger(__name__)
 
 
 def run_now(schedule: Schedule, *, by: AbstractBaseUser, confirmed: bool = False) -> TaskRun:
@@ -80,11 +85,18 @@ def preview_undo(run: TaskRun) -> Sequence[str]:
 
 
 def may_undo(user: AbstractBaseUser | AnonymousUser, run: TaskRun) -> bool:
+    """Say whether somebody may undo a run now; not if its task's extension fails to say."""
     extension = extension_of(run.task)
-    message = extension.undo_message(run)
-    return (
-        message is not None and may_start(user, message.actor_name) and extension.can_be_undone(run)
-    )
+    try:
+        message = extension.undo_message(run)
+        return (
+            message is not None
+            and may_start(user, message.actor_name)
+            and extension.can_be_undone(run)
+        )
+    except Exception:
+        logger.exception("extension failed", task=run.task, run=run.pk)
+        return False
 
 
 def _start(
@@ -137,6 +149,8 @@ def cancel(run: TaskRun, *, by: AbstractBaseUser) -> None:
     """Cancel a run that no worker has started; Refused if one has."""
     if not run.cancel(f"Cancelled by user {by.pk}."):
         raise Refused(f"Run {run.pk} has started or ended meanwhile.")
+    run.refresh_from_db()
+    transaction.on_commit(partial(tell_caller, run), robust=True)
 
 
 def stop(run: TaskRun, *, by: AbstractBaseUser | None = None) -> bool:
@@ -159,6 +173,7 @@ def stop(run: TaskRun, *, by: AbstractBaseUser | None = None) -> bool:
         stopped = run.cancel(reason) or run.request_stop(reason)
         run.refresh_from_db()
         if stopped:
+            transaction.on_commit(partial(tell_caller, run), robust=True)
             return True
         if run.is_finished:
             raise Refused(f"Run {run.pk} of {run.task} has ended already: {run.state}.")

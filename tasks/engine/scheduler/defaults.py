@@ -15,7 +15,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error
-from django.core.exceptions import ImproperlyConfigured
+from django.core.exceptions import ImproperlyConfigured, ValidationError
 from dramatiq.broker import get_broker
 
 from tasks.engine.actors import ping, runs_prune
@@ -60,8 +60,21 @@ class DefaultSchedule:
                 )
         try:
             Recurrence(crontab=self.crontab, every=self.every)
+            Schedule(**self.as_fields()).clean_fields(exclude={"effective_since"})
         except ValueError as error:
             raise ValueError(f"schedule of {self.task}: {error}") from error
+        except ValidationError as error:
+            faults = [f"{name}: {' '.join(said)}" for name, said in error.message_dict.items()]
+            raise ValueError(f"schedule of {self.task}: {' '.join(faults)}") from error
+
+    def as_fields(self) -> dict[str, Any]:
+        """Return the values of its row."""
+        return {
+            "task": self.task,
+            "crontab": self.crontab,
+            "every": self.every,
+            "catch_up_seconds": int(self.catch_up.total_seconds()),
+        }
 
 
 ENGINE_SCHEDULES = (
@@ -75,14 +88,7 @@ def add_missing_schedules() -> None:
     existing = set(Schedule.objects.values_list("task", flat=True))
     for default in default_schedules():
         if default.task not in existing:
-            Schedule.objects.get_or_create(
-                task=default.task,
-                defaults={
-                    "crontab": default.crontab,
-                    "every": default.every,
-                    "catch_up_seconds": int(default.catch_up.total_seconds()),
-                },
-            )
+            Schedule.objects.get_or_create(task=default.task, defaults=default.as_fields())
 
 
 def default_schedules() -> list[DefaultSchedule]:

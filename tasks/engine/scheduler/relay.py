@@ -21,7 +21,14 @@ from tasks.engine.broker.waking import WakingBroker
 from tasks.engine.broker.whereabouts import Whereabouts
 from tasks.engine.database import database_now, exclusive_transaction
 from tasks.engine.liveness import Contact
-from tasks.engine.models import MOST_CRASHES, Process, State, TaskRun, TaskRunQuerySet
+from tasks.engine.models import (
+    MOST_CRASHES,
+    Process,
+    ProcessKind,
+    State,
+    TaskRun,
+    TaskRunQuerySet,
+)
 from tasks.engine.models.process import known_tasks, liveness
 from tasks.engine.outages import outages
 from tasks.engine.runs.enqueue import publish, resend, send
@@ -161,9 +168,16 @@ def publish_due() -> bool:
 
 
 def fail_unknown(due: TaskRunQuerySet) -> None:
-    """Fail, of the runs whose task no live worker knows, those that have waited for too long."""
+    """Fail, of the runs whose task no live worker knows, those that have waited for too long.
+
+    Only if a worker has been there for as long: others may have been about to come.
+    """
+    long_ago = Now() - UNKNOWN_FOR
+    workers = Process.objects.alive().filter(kind=ProcessKind.WORKER)
+    if not workers.filter(started_at__lt=long_ago).exists():
+        return
     minutes = UNKNOWN_FOR // timedelta(minutes=1)
-    for run in unlocked(due.filter(due_at__lt=Now() - UNKNOWN_FOR).order_by("due_at")):
+    for run in unlocked(due.filter(due_at__lt=long_ago).order_by("due_at")):
         with outages.skipping_locked(str(run)):
             reason = f"No live worker has known the task {run.task} for {minutes} minutes."
             fail_run(run, reason, Q(state=State.PENDING))

@@ -10,11 +10,13 @@ from dramatiq import Broker, MessageProxy
 from dramatiq.middleware import SkipMessage
 
 from tasks.engine.database import DATABASE_AWAY
-from tasks.engine.errors import format_error
+from tasks.engine.errors import error_name, format_error
 from tasks.engine.heartbeat import Heartbeat
 from tasks.engine.models import ProcessKind, State, TaskRun
 from tasks.engine.outages import outages
 from tasks.engine.runs.execution import Execution, set_current, shutting_down
+from tasks.engine.runs.result_backend import RunFailed
+from tasks.engine.runs.results import store_exception
 from tasks.engine.worker.active import ActiveAttempts, Attempt
 from tasks.engine.worker.closing import close_attempt
 from tasks.engine.worker.opening import open_attempt, uuid_from
@@ -105,11 +107,14 @@ class Attempts:
         except DATABASE_AWAY:
             raise  # This process is to stop: the relay releases the run.
         except Exception as failure:
-            # Such as a result that the database cannot hold. Nothing else would end this run.
-            error = format_error(failure)
+            # Nothing else would end this run.
+            what = "Its result" if exception is None else "Its end"
+            reason = f"{what} cannot be stored: {error_name(failure)}."
+            error = f"{format_error(failure)}{reason}"
             logger.exception("run not closed", task=run.task, run=run.pk)
             outages.retry_until_database_returns(lambda: run.fail(error), until=shutting_down)
             message.options["store_results"] = False
+            store_exception(run, RunFailed(reason))
         finally:
             # Not before: until then this thread has to end it.
             self._active.release({execution.attempt})

@@ -49,6 +49,9 @@ def open_attempt(
     if not started and not (
         active.reserve((run.pk, run.attempts + 1), reserved) and _start(run, delivery, heartbeat)
     ):
+        run.refresh_from_db()
+        if run.is_finished:  # An operator has cancelled it meanwhile.
+            store_result(run)
         return None
     return Execution(run, heartbeat)
 

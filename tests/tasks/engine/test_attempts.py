@@ -26,6 +26,7 @@ from tasks.engine.broker.waking import WakingBroker
 from tasks.engine.database import database_now
 from tasks.engine.heartbeat import Heartbeat
 from tasks.engine.models import MOST_CRASHES, Process, State, TaskRun, Trigger
+from tasks.engine.operations import runs as operations
 from tasks.engine.runs import execution
 from tasks.engine.runs.enqueue import enqueue, send
 from tasks.engine.runs.execution import current_run, shutting_down
@@ -54,6 +55,12 @@ def work(word: str = "done") -> dict[str, str]:
         raise troubles.pop(0)
     done.append(word)
     return {"said": word}
+
+
+@dramatiq.actor(actor_name="test.patient", max_retries=3, min_backoff=60_000, time_limit=20_000)
+def patient() -> None:
+    """Run into trouble, and wait for a minute."""
+    raise troubles.pop(0)
 
 
 @dramatiq.actor(actor_name="test.unspeakable", max_retries=0, time_limit=20_000)
@@ -269,7 +276,40 @@ def test_result_that_the_ledger_cannot_hold_fails_the_run(broker: WakingBroker) 
     with worker(broker):
         message = unspeakable.send()
         run = wait_for(message, State.FAILED)
-    assert "TypeError" in run.error
+        with pytest.raises(ResultFailure, match="Its result cannot be stored: TypeError"):
+            result_of(message)
+    assert "TypeError: Object of type set" in run.error
+    assert run.error_summary == "Its result cannot be stored: TypeError."
+
+
+@pytest.mark.parametrize("end", [operations.cancel, operations.stop])
+def test_caller_of_a_run_that_is_cancelled_while_it_waits_for_a_retry_is_told(
+    broker: WakingBroker, end: Callable[..., object]
+) -> None:
+    boss = User.objects.create_superuser("boss")
+    troubles.append(ValueError("the first time"))
+    with worker(broker):
+        message = patient.send()
+        end(wait_for(message, State.PENDING), by=boss)
+    with pytest.raises(ResultFailure, match=f"(Cancelled|Stopped) by user {boss.pk}"):
+        result_of(message)
+
+
+def test_caller_of_a_run_that_is_cancelled_while_a_worker_starts_it_is_told(
+    broker: WakingBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    boss = User.objects.create_superuser("boss")
+
+    def cancelled_first(run: TaskRun, *_: object, **__: object) -> bool:
+        assert TaskRun.objects.get(pk=run.pk).cancel(f"Cancelled by user {boss.pk}.")
+        return False
+
+    monkeypatch.setattr(TaskRun, "start", cancelled_first)
+    with worker(broker):
+        message = work.send()
+        with pytest.raises(ResultFailure, match="Cancelled by user"):
+            result_of(message)
+    assert done == []
 
 
 def test_finished_run_is_not_run_again_and_its_result_is_still_there(broker: WakingBroker) -> None:

@@ -1,8 +1,10 @@
 """The console's charts."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 from xml.etree import ElementTree as ET
 
@@ -11,12 +13,13 @@ from django.db import connection
 from django.template.loader import render_to_string
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone, translation
+from dramatiq.broker import get_broker
 from hypothesis import given
 from hypothesis import strategies as st
 from pytest_django import Settings
 
 from tasks.engine.console.charts import Day, Drawing
-from tasks.engine.console.daily import charts, read_days
+from tasks.engine.console.daily import as_number, charts, read_days
 from tasks.engine.console.drawing import FRAME, axis_end, seconds_axis_end
 from tasks.engine.models import State, Trigger
 from tasks.engine.words import duration as in_words
@@ -24,6 +27,7 @@ from tasks.names import TaskName
 from tests.factories import new_run
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
+SWEPT, DURATION, FAILED, DELAY = range(4)
 SVG = "{http://www.w3.org/2000/svg}"
 TEMPLATE = "tasks/console/charts.html"
 
@@ -38,7 +42,7 @@ def nights(now: datetime, *, days: int = 30) -> list[Day]:
 
 
 def draw(days: Sequence[Day]) -> list[Drawing]:
-    return [chart.draw(days) for chart in charts()]
+    return [chart.draw(days, number) for number, chart in enumerate(charts())]
 
 
 def by_day(**options: int) -> dict[str, Day]:
@@ -73,7 +77,7 @@ def test_each_night_is_added_up(db: None) -> None:
 
     night = by_day()["11-20"]
 
-    assert night.values == {"swept": 7, "duration": 300, "failed": 2, "delay": 120}
+    assert night.values == [7, 300, 2, 120]
 
 
 def test_cleanup_that_was_stopped_counts_what_it_took_until_then_and_no_duration(db: None) -> None:
@@ -83,8 +87,7 @@ def test_cleanup_that_was_stopped_counts_what_it_took_until_then_and_no_duration
     make(two, state=State.CANCELLED)
     make(two, **values, task="todo.purge", progress={"rows": 100})
     make(two, **values, progress={"rows": "many"})
-    nothing = dict.fromkeys(("duration", "failed", "delay"))
-    assert by_day()["11-20"] == Day(day=two.date(), values={"swept": 40, **nothing})
+    assert by_day()["11-20"] == Day(day=two.date(), values=[40, None, None, None])
 
 
 def test_days_without_runs_are_there_too(db: None) -> None:
@@ -92,7 +95,7 @@ def test_days_without_runs_are_there_too(db: None) -> None:
     assert [night.day for night in found] == [
         (NOW - timedelta(days=29 - number)).date() for number in range(30)
     ]
-    assert {value for night in found for value in night.values.values()} == {None}
+    assert {value for night in found for value in night.values} == {None}
 
 
 def test_days_are_those_of_the_sites_clock(db: None, settings: Settings) -> None:
@@ -105,7 +108,7 @@ def test_days_are_those_of_the_sites_clock(db: None, settings: Settings) -> None
     make(datetime(2026, 10, 25, 22, 59, tzinfo=UTC), result={"todos_deleted": 1000})
     make(datetime(2026, 10, 24, 21, 59, tzinfo=UTC), result={"todos_deleted": 7})
     found = by_day()
-    assert [found[day].values["swept"] for day in ("11-19", "11-20", "10-25")] == [1, 10, 1100]
+    assert [found[day].values[SWEPT] for day in ("11-19", "11-20", "10-25")] == [1, 10, 1100]
 
 
 def test_days_are_the_sites_for_those_who_look_from_another_time_zone(db: None) -> None:
@@ -115,7 +118,7 @@ def test_days_are_the_sites_for_those_who_look_from_another_time_zone(db: None) 
     with timezone.override("Asia/Tokyo"):
         there = nights(NOW + timedelta(hours=6))
     assert here == there
-    assert (here[0].values["swept"], here[-1].values["swept"]) == (10, 1)
+    assert (here[0].values[SWEPT], here[-1].values[SWEPT]) == (10, 1)
 
 
 @pytest.mark.parametrize(
@@ -130,7 +133,27 @@ def test_result_that_counts_nothing_is_no_crash(db: None, result: object) -> Non
     make(NOW, result=result, started_at=NOW)
     make(NOW, result={"todos_deleted": 3})
     night = by_day()["11-23"]
-    assert (night.values["swept"], night.values["duration"]) == (3, 0)
+    assert (night.values[SWEPT], night.values[DURATION]) == (3, 0)
+
+
+def test_charts_of_one_extension_measure_each_task_by_itself(
+    db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(NOW, result={"todos_deleted": 3})
+    make(NOW, task=TaskName.TODO_PURGE, result={"todos_deleted": 4})
+    broker = get_broker()
+    same = broker.get_actor(TaskName.TODO_CLEANUP).options["extension"]
+    monkeypatch.setitem(broker.get_actor(TaskName.TODO_PURGE).options, "extension", same)
+    swept = [drawn.summary for drawn in draw(nights(NOW)) if drawn.title == "Todos swept"]
+    assert [re.findall(r": (\d) todos swept", summary) for summary in swept] == [["3"], ["4"]]
+
+
+@pytest.mark.parametrize(
+    ("value", "number"),
+    [(None, None), (Decimal("2.5"), 2.5), (7, 7), (timedelta(minutes=1), 60)],
+)
+def test_measured_value_of_any_kind_is_a_number(value: Any, number: float | None) -> None:
+    assert as_number(value) == number
 
 
 def test_one_query_whatever_there_is(db: None) -> None:
@@ -144,7 +167,7 @@ def test_one_query_whatever_there_is(db: None) -> None:
 
 def test_run_that_started_before_its_slot_by_another_clock_waited_for_nothing(db: None) -> None:
     make(NOW, scheduled_for=NOW, started_at=NOW - timedelta(seconds=1))
-    assert by_day()["11-23"].values["delay"] == 0
+    assert by_day()["11-23"].values[DELAY] == 0
 
 
 def test_charts_say_in_a_sentence_what_they_show(db: None) -> None:
@@ -198,9 +221,7 @@ NIGHTS = st.lists(
     st.builds(
         Day,
         day=st.dates(),
-        values=st.fixed_dictionaries(
-            {"swept": AMOUNTS, "failed": AMOUNTS, "duration": DURATIONS, "delay": DURATIONS}
-        ),
+        values=st.tuples(AMOUNTS, DURATIONS, AMOUNTS, DURATIONS),
     ),
     min_size=1,
     max_size=30,

@@ -1,11 +1,12 @@
 """The operator's console: what it says, who may do what, and that it always comes."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from html import unescape
+from operator import attrgetter
 from time import time
-from typing import Any
+from typing import Any, override
 from unittest.mock import Mock
 
 import pytest
@@ -13,18 +14,24 @@ import redis
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission
 from django.db import OperationalError, connection
+from django.db.models import F, Q
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
+from dramatiq import Message
+from dramatiq.broker import get_broker
 
 from accounts.models import User
 from tasks.engine.broker import dead_letters as deadletters
 from tasks.engine.broker.waking import WakingBroker
 from tasks.engine.console import overview
+from tasks.engine.console.charts import DailyChart
+from tasks.engine.extension import TaskExtension, check_extensions
 from tasks.engine.models import ProcessKind, Schedule, State, TaskRun, Trigger
 from tasks.engine.monitoring.problems import problems
 from tasks.engine.monitoring.status import gather
+from tasks.engine.operations.errors import Refused
 from tasks.engine.operations.permissions import WITHHELD, permission_to_start
 from tasks.engine.scheduler.defaults import add_missing_schedules
 from tasks.names import TaskName
@@ -142,10 +149,102 @@ def test_run_in_hand_shows_how_far_it_has_come(boss: Client, well: None) -> None
     )
     page = text(boss)
     assert re.search(
-        rf"{run.pk} todo\.cleanup running .* two, process 2 25 % 25 % 50,000 rows"
+        rf"{run.pk} todo\.cleanup running .* two, process 2 25 % 25 % 50,000 todos swept"
         r", (49\d|500) a second, about 5 min left",
         page,
     )
+
+
+def test_progress_of_a_task_that_names_no_counts_is_a_part_alone(boss: Client, well: None) -> None:
+    new_run(
+        State.RUNNING,
+        task="ping",
+        started_at=timezone.now() - timedelta(seconds=100),
+        progress={"rows": 77_177, "done": 0.25},
+    )
+    page = text(boss)
+    assert "25 % 25 % about 5 min left" in page
+    assert "77,177" not in page
+
+
+class Broken(TaskExtension):
+    """An extension with a fault in whatever the console asks of it by itself."""
+
+    charts = (
+        DailyChart(title="?", runs=Q(no_such_field=1), value=F("pk"), longest="?", nothing="?"),
+    )
+
+    @override
+    def summary(self, numbers: Mapping[str, int]) -> str:
+        return f"{1 // numbers['todos_deleted']}"
+
+    @override
+    def undo_message(self, run: TaskRun) -> Message[Any]:
+        raise LookupError("no undo today")
+
+
+def test_extension_that_fails_takes_no_page_with_it(
+    boss: Client, well: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = new_run(result={"todos_deleted": 0})
+    actor = get_broker().get_actor(TaskName.TODO_CLEANUP)
+    monkeypatch.setitem(actor.options, "extension", Broken())
+    page = text(boss)
+    assert "Could not be read: the charts: Cannot resolve keyword 'no_such_field'" in page
+    failed = "no summary: the extension of todo.cleanup raised ZeroDivisionError"
+    assert failed in page
+    assert failed in text(boss, "/admin/tasks/taskrun/")
+    assert failed in text(boss, page_of(run))
+    assert "Undo" not in text(boss, page_of(run))
+    assert {"part of the console failed", "extension failed"} <= {
+        event["event"] for event in map(attrgetter("msg"), caplog.records) if "event" in event
+    }
+
+
+@pytest.mark.parametrize(
+    ("extension", "words"),
+    [
+        (Broken, "is not an instance of TaskExtension"),
+        (None, "extension=None is not an instance"),
+        (type("E", (TaskExtension,), {"counts": None})(), "counts must be a mapping, not None"),
+        (type("E", (TaskExtension,), {"counts": {"k": "people"}})(), "a singular and a plural"),
+        (type("E", (TaskExtension,), {"counts": {"k": ("a", 1)}})(), "a singular and a plural"),
+    ],
+)
+def test_extension_that_is_none_is_named_by_a_check(
+    monkeypatch: pytest.MonkeyPatch, extension: object, words: str
+) -> None:
+    actor = get_broker().get_actor(TaskName.TODO_CLEANUP)
+    monkeypatch.setitem(actor.options, "extension", extension)
+    (found,) = check_extensions()
+    assert found.id == "tasks.E005"
+    assert found.msg.startswith("Actor todo.cleanup: ")
+    assert words in found.msg
+
+
+class Secretive(TaskExtension):
+    """Refuses an undo with words that not everybody may see."""
+
+    @override
+    def undo_message(self, run: TaskRun) -> Message[Any]:
+        return get_broker().get_actor(TaskName.TODO_RESTORE).message(run_id=run.pk)
+
+    @override
+    def undo_preview(self, run: TaskRun) -> Sequence[str]:
+        raise Refused("It cannot be undone", detail=SECRET)
+
+
+def test_why_a_run_cannot_be_undone_is_told_in_full_to_those_who_may_see_details(
+    client: Client, well: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = new_run()
+    actor = get_broker().get_actor(TaskName.TODO_CLEANUP)
+    monkeypatch.setitem(actor.options, "extension", Secretive())
+    address = reverse("background:confirm-undo", args=[run.pk])
+    staff = log_in_staff(client, "view_taskrun", "undo_taskrun")
+    assert f"It cannot be undone: {WITHHELD}" in text(client, address)
+    staff.user_permissions.add(Permission.objects.get(codename="view_taskrun_details"))
+    assert f"It cannot be undone: {SECRET}" in text(client, address)
 
 
 @pytest.mark.parametrize("progress", [{}, {"rows": "many", "done": None}, [], {"done": 0}])
@@ -220,8 +319,18 @@ def test_each_action_asks_for_its_own_right(client: Client, well: None, name: st
     address = reverse(f"background:{name}", args=arguments())
 
     assert client.post(address).status_code == 403
-    staff.user_permissions.set(Permission.objects.filter(codename__in=[right]))
+    staff.user_permissions.set(Permission.objects.filter(codename__in=[right, "view_taskrun"]))
     assert client.post(address).status_code == 302
+
+
+@pytest.mark.parametrize("name", sorted(set(ACTIONS) - {"pause", "resume"}))
+def test_no_right_about_runs_is_of_use_to_those_who_may_not_see_them(
+    client: Client, well: None, name: str
+) -> None:
+    right, arguments = ACTIONS[name]
+    log_in_staff(client, right, "change_schedule", "view_schedule")
+    address = reverse(f"background:{name}", args=arguments())
+    assert client.post(address).status_code == 403
 
 
 @pytest.mark.parametrize("name", ACTIONS)

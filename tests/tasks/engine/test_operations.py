@@ -8,16 +8,18 @@ from threading import Barrier
 
 import dramatiq
 import pytest
-from django.contrib.auth.models import Permission
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.contrib.auth.models import AnonymousUser, Permission
 from django.utils import timezone
 
 from accounts.models import User
 from tasks.engine.broker.waking import WakingBroker
 from tasks.engine.broker.whereabouts import Whereabouts
+from tasks.engine.console.run_page import with_name
 from tasks.engine.models import Schedule, State, TaskRun, Trigger
 from tasks.engine.operations import runs as operations
 from tasks.engine.operations.errors import Refused, Unconfirmed
-from tasks.engine.operations.permissions import permission_to_start
+from tasks.engine.operations.permissions import may, permission_to_start
 from tasks.engine.operations.schedules import switch
 from tasks.names import TaskName
 from tests.factories import new_run, swept_by
@@ -376,3 +378,27 @@ def test_slots_of_a_pause_are_not_caught_up(nightly: Schedule) -> None:
     assert not Schedule.objects.get().enabled
     assert switch(nightly, on=True)
     assert Schedule.objects.get().effective_since > long_ago + timedelta(days=2)
+
+
+# Permissions.
+
+
+class Outsider(AbstractBaseUser):
+    """A user model without Django's own permissions, as the admin allows."""
+
+    class Meta:
+        app_label = "elsewhere"
+
+    def has_perm(self, permission: str) -> bool:
+        return permission == "tasks.view_taskrun"
+
+
+def test_user_model_without_djangos_permissions_answers_for_itself() -> None:
+    assert may(Outsider(), "tasks.view_taskrun")
+    assert not may(Outsider(), "tasks.stop_taskrun")
+    assert not may(AnonymousUser(), "tasks.view_taskrun")
+
+
+@pytest.mark.parametrize("who", ["99", "x", "-1", "9" * 40, "ec6b0160-0000-4000-8000-000000000000"])
+def test_name_of_nobody_is_not_added_to_a_reason(who: str) -> None:
+    assert with_name(f"Stopped by user {who}.") == f"Stopped by user {who}."

@@ -166,3 +166,15 @@ def test_actor_prunes(db: None) -> None:
     make(91 * DAY, 89 * DAY)
     assert runs_prune() == {"runs_deleted": 1}
     assert left() == [(TaskName.TODO_CLEANUP, 89)]
+
+
+def test_command_that_is_interrupted_says_how_to_continue(
+    db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(**_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("tasks.engine.management.commands.prune_runs.prune_runs", interrupted)
+    with pytest.raises(CommandError, match=r"^Stopped\. The same command continues") as told:
+        prune_runs()
+    assert told.value.returncode == 130

@@ -14,6 +14,7 @@ from pytest_django import Settings
 
 from tasks import actors
 from tasks.engine import actors as engine_actors
+from tasks.engine.conf import check_liveness
 from tasks.engine.database import database_now
 from tasks.engine.models import Schedule
 from tasks.engine.scheduler.defaults import (
@@ -221,6 +222,14 @@ def test_setting_that_leads_nowhere_is_named_by_a_check(
         ('DefaultSchedule(task="greet", crontab="8am")', "schedule of greet: A crontab has five"),
         ('DefaultSchedule(task="greet", every=5, zone="UTC")', "unexpected keyword argument"),
         ('DefaultSchedule(task="greet", every=5, catch_up=60)', "catch_up=60 is not of type"),
+        (
+            'DefaultSchedule(task="greet", every=5, catch_up=timedelta(days=-1))',
+            "schedule of greet: catch_up_seconds: Ensure this value is greater than or equal",
+        ),
+        (
+            'DefaultSchedule(task="greet", crontab=",".join(["1"] * 150) + " * * * *")',
+            "schedule of greet: crontab: Ensure this value has at most 200 characters",
+        ),
         ("DefaultSchedule(task=TaskName.GREET, every=5)", "no attribute 'GREET'"),
     ],
 )
@@ -233,6 +242,7 @@ def test_entry_that_cannot_be_built_is_named_with_its_line(
 ) -> None:
     module = tmp_path / "wrong_schedules.py"
     module.write_text(
+        "from datetime import timedelta\n"
         "from tasks.engine.scheduler.defaults import DefaultSchedule\n"
         "from tasks.names import TaskName\n"
         f"SCHEDULES = [\n    {entry},\n]\n",
@@ -244,7 +254,22 @@ def test_entry_that_cannot_be_built_is_named_with_its_line(
     (found,) = check_default_schedules()
     assert found.id == "tasks.E001"
     assert words in found.msg
-    assert found.msg.endswith(" (line 4)")
+    assert found.msg.endswith(" (line 5)")
+
+
+@pytest.mark.parametrize("given", ["abc", None, 0, -5, 4, 3601, 7.5])
+def test_liveness_that_makes_no_sense_is_named_by_a_check(
+    settings: Settings, given: object
+) -> None:
+    settings.TASKS_LIVENESS_SECONDS = given
+    (found,) = check_liveness()
+    assert found.id == "tasks.E006"
+    assert found.msg.endswith(f"must be a whole number from 5 to 3600, not {given!r}.")
+
+
+def test_liveness_that_is_not_set_is_the_default(settings: Settings) -> None:
+    del settings.TASKS_LIVENESS_SECONDS
+    assert check_liveness() == []
 
 
 def test_project_without_schedules_of_its_own_has_those_of_the_engine(settings: Settings) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from tasks.engine.management.progress import STOPPED
 from tasks.engine.operations.pruning import KEEP_DAYS, prune_runs
 from tasks.engine.words import count
 
@@ -31,5 +32,8 @@ class Command(BaseCommand):
             report = prune_runs(keep_days=older_than, dry_run=dry_run)
         except ValueError as error:
             raise CommandError(f"--older-than: {error}.") from error
+        except KeyboardInterrupt as error:
+            text = "Stopped. The same command continues with the rest."
+            raise CommandError(text, returncode=STOPPED) from error
         verb = "Would prune" if dry_run else "Pruned"
         self.stdout.write(f"{verb} {count(report['runs_deleted'], 'run')}.")
