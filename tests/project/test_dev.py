@@ -73,24 +73,6 @@ def test_one_command_runs_all_of_tidy_and_one_signal_stops_it(tidy: Tidy, port: 
     assert (tidy.folder / ".env").stat().st_mode & 0o777 == 0o600
 
 
-def test_banner_names_an_admin_who_can_log_in(tidy: Tidy, port: int) -> None:
-    with tidy.start("dev", f"--port={port}") as dev:
-        wait_until_up(dev)
-        assert dev.stop() == 0
-    found = re.fullmatch(r"admin, password (\S+) \(shown this once\)", said(dev, "Log in as"))
-    assert found, dev.output()
-    assert said(dev, "New password").endswith("manage.py changepassword admin")
-    check = tidy.manage(
-        "shell",
-        "-v0",
-        "-c",
-        "from django.contrib.auth import authenticate\n"
-        f"user = authenticate(username='admin', password={found[1]!r})\n"
-        "print(user.is_staff and user.is_superuser)",
-    )
-    assert check.stdout == "True\n"
-
-
 def test_without_anyone_to_log_in_as_the_banner_says_how_to_make_one(tidy: Tidy, port: int) -> None:
     assert tidy.manage("dev", "--port=0").returncode == 1  # Writes .env, as the first start does.
     assert tidy.manage("migrate").returncode == 0
@@ -103,7 +85,9 @@ def test_without_anyone_to_log_in_as_the_banner_says_how_to_make_one(tidy: Tidy,
     assert todos(tidy) == 0
 
 
-def test_second_start_keeps_todos_and_what_the_broker_held(tidy: Tidy, port: int) -> None:
+def test_first_start_names_an_admin_who_can_log_in_and_the_second_keeps_everything(
+    tidy: Tidy, port: int
+) -> None:
     address = str(tidy.folder / "var" / "valkey" / "valkey.sock")
     with (
         tidy.start("dev", f"--port={port}") as dev,
@@ -112,6 +96,10 @@ def test_second_start_keeps_todos_and_what_the_broker_held(tidy: Tidy, port: int
         wait_until_up(dev)
         broker.set("kept", "yes")
         assert dev.stop() == 0
+    found = re.fullmatch(r"admin, password (\S+) \(shown this once\)", said(dev, "Log in as"))
+    assert found, dev.output()
+    assert said(dev, "New password").endswith("manage.py changepassword admin")
+    assert can_log_in(tidy, "admin", found[1])
     assert tidy.manage("cleanup_todos").returncode == 0
     left = todos(tidy)
 
@@ -129,21 +117,29 @@ def test_second_start_keeps_todos_and_what_the_broker_held(tidy: Tidy, port: int
     assert "changepassword admin" in said(dev, "New password")
 
 
-def test_site_on_every_address_names_one_that_opens(tidy: Tidy, port: int) -> None:
+def can_log_in(tidy: Tidy, name: str, password: str) -> bool:
+    """Say whether an administrator has this password."""
+    check = tidy.manage(
+        "shell",
+        "-v0",
+        "-c",
+        "from django.contrib.auth import authenticate\n"
+        f"user = authenticate(username={name!r}, password={password!r})\n"
+        "print(user.is_staff and user.is_superuser)",
+    )
+    return check.stdout == "True\n"
+
+
+def test_site_on_every_address_names_one_that_opens_and_redis_url_the_broker_that_is_used(
+    tidy: Tidy, port: int, valkey: str
+) -> None:
+    tidy.settings = {"REDIS_URL": valkey}
     with tidy.start("dev", "--host=0.0.0.0", f"--port={port}") as dev:
         wait_until_up(dev)
         assert said(dev, "Go to") == f"http://127.0.0.1:{port}/admin/"
         assert get(port, "/admin/login/") == 200
-        assert dev.stop() == 0
-
-
-def test_broker_named_by_redis_url_is_used_and_none_is_started(
-    tidy: Tidy, port: int, valkey: str
-) -> None:
-    tidy.settings = {"REDIS_URL": valkey}
-    with tidy.start("dev", f"--port={port}") as dev:
-        wait_until_up(dev)
         assert get(port, "/readyz") == 200
+        # No broker is started.
         assert not [line for line in processes_in(tidy.folder).values() if "valkey" in line]
         assert dev.stop() == 0
 
