@@ -43,7 +43,7 @@ def watching(tidy: Tidy) -> Iterator[Verdicts]:
     verdicts, ended = Verdicts(), Event()
 
     def watch() -> None:
-        while not ended.wait(0.5):
+        while not ended.wait(1):
             asked = monotonic()
             answer = tidy.manage("tasks_status", "--check")
             assert answer.returncode in {0, 1}, answer.stderr
