@@ -6,7 +6,8 @@ UV := $(shell uv --version >/dev/null 2>&1 && echo uv || echo .uv/bin/uv)
 # Not only the Python that .python-version names: it may be missing, and its download impossible.
 export UV_PYTHON ?= >=3.12
 RUN := $(UV) run --frozen
-PYTEST := $(RUN) python -m pytest --numprocesses 4 --dist loadgroup
+# Where the shell forbids Python to keep what it has compiled, each process would compile all tests.
+PYTEST := PYTHONDONTWRITEBYTECODE= $(RUN) python -m pytest --numprocesses 4 --dist loadgroup
 
 # Settings for tools that load the project without running it.
 for_lint = DJANGO_DEBUG=true DJANGO_SECRET_KEY=lint DATABASE_URL=sqlite://:memory:
