@@ -49,8 +49,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> SharingSched
 
 
 def pytest_sessionfinish() -> None:
-    """End what has loaded the libraries to run commands."""
-    Preforked.end_current()
+    """End what was loaded to run commands."""
+    Preforked.end_all()
 
 
 @pytest.hookimpl(tryfirst=True)  # Before `-m` chooses by the marks.

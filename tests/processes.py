@@ -19,8 +19,15 @@ from typing import ClassVar
 
 from tests.seam.injection import VARIABLE, Injection, Patch
 
-#: Loads the libraries once for many commands.
+#: Loads the libraries once for many commands; and how many processes have loaded the project, too.
 PREFORK = Path(__file__).resolve().parent / "seam/prefork.py"
+MOST_PREFORKED = 2
+
+#: What a process that has loaded the project depends on: the folder, when its code was changed
+#: last, and the environment.
+type State = tuple[Path, int, frozenset[tuple[str, str]]]
+
+type Running = "subprocess.Popen[bytes] | Forked"
 
 #: What a process needs of the shell; no setting of Tidy's leaks in from there.
 INHERITED = ("HOME", "LANG", "PATH", "TMPDIR", "XDG_RUNTIME_DIR")
@@ -30,7 +37,7 @@ INHERITED = ("HOME", "LANG", "PATH", "TMPDIR", "XDG_RUNTIME_DIR")
 class Process:
     """A running process and the file that its output goes to."""
 
-    popen: "subprocess.Popen[bytes] | Forked"
+    popen: Running
     log: Path
 
     def output(self) -> str:
@@ -116,16 +123,13 @@ class Tidy:
                 os.killpg(popen.pid, signal.SIGKILL)
             popen.wait(10)
 
-    def _start(self, arguments: Sequence[str], output: int) -> "subprocess.Popen[bytes] | Forked":
+    def _start(self, arguments: Sequence[str], output: int) -> Running:
         if self.starts_forks:
-            return Preforked.current().start(
-                arguments,
-                self.folder,
-                self.environment,
-                out=output,
-                errors=output,
-                leads_group=True,
-            )
+            with Path(os.devnull).open("rb") as nothing:
+                files = (nothing.fileno(), output, output)
+                return Preforked.with_libraries().start(
+                    arguments, self.folder, self.environment, files, leads_group=True
+                )
         return subprocess.Popen(
             [sys.executable, "manage.py", *arguments],
             cwd=self.folder,
@@ -208,77 +212,126 @@ class Forked:
 
 
 class Preforked:
-    """Runs commands in forks of one process that has loaded the libraries.
+    """Runs commands in forks of one process that has loaded the libraries, or the project, too.
 
-    See `tests/seam/prefork.py`. It starts with the first command, and lasts until
-    `end_current`.
+    See `tests/seam/prefork.py`. The one with the libraries starts with the first command; those
+    with the project, with the second command of the same code and environment, until others have
+    been used more lately. All last until `end_all`.
     """
 
-    _current: ClassVar["Preforked | None"] = None
+    _libraries: ClassVar["Preforked | None"] = None
+    #: By state of the code and environment, the one that was used last at the end.
+    _projects: ClassVar[dict[State, "Preforked"]] = {}
+    _seen: ClassVar[set[State]] = set()
     _lock: ClassVar = Lock()
 
     @classmethod
-    def current(cls) -> "Preforked":
-        """Return the one that runs."""
+    def with_libraries(cls) -> "Preforked":
+        """Return the one that has loaded the libraries."""
         with cls._lock:
-            cls._current = cls._current or cls()
-            return cls._current
+            cls._libraries = cls._libraries or cls(start_prefork)
+            return cls._libraries
 
     @classmethod
-    def end_current(cls) -> None:
-        """End the one that runs, if one does; commands that still run are not ended."""
+    def of(cls, folder: Path, environment: Mapping[str, str]) -> "Preforked":
+        """Return the one that has loaded the most of what commands here need."""
+        libraries = cls.with_libraries()
+        # Else `manage.py` itself sees to the environment.
+        if "DJANGO_SECRET_KEY" not in environment or (folder / ".env").exists():
+            return libraries
+        state = state_of(folder, environment)
         with cls._lock:
-            if cls._current:
-                cls._current.end()
-            cls._current = None
+            if state not in cls._seen:
+                cls._seen.add(state)
+                return libraries
+            project = cls._projects.pop(state, None) or cls(
+                lambda address, end, told: libraries.start(
+                    (), folder, environment, (end, told, told), serves_at=address
+                )
+            )
+            cls._projects[state] = project
+            while len(cls._projects) > MOST_PREFORKED:
+                cls._projects.pop(next(iter(cls._projects))).end()
+        return project if project.is_loaded else libraries
 
-    def __init__(self) -> None:
+    @classmethod
+    def end_all(cls) -> None:
+        """End them all; commands that still run are not ended."""
+        with cls._lock:
+            while cls._projects:
+                cls._projects.popitem()[1].end()
+            if cls._libraries:
+                cls._libraries.end()
+            cls._libraries = None
+
+    def __init__(self, start: Callable[[str, int, int], Running]) -> None:
         self._folder = TemporaryDirectory(prefix="tidy-")
         self._socket = f"{self._folder.name}/socket"
-        self._popen = subprocess.Popen(
-            [sys.executable, str(PREFORK), self._socket],
-            env=inherited(),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-        )
-        assert self._popen.stdout
-        assert self._popen.stdout.readline() == b"loaded\n"
+        end, self._lifeline = os.pipe()
+        told, telling = os.pipe()
+        self._process = start(self._socket, end, telling)
+        os.close(end)
+        os.close(telling)
+        with os.fdopen(told, encoding="utf-8", errors="replace") as lines:
+            #: Whether it can run commands.
+            self.is_loaded = lines.readline() == "loaded\n"
 
     def start(
         self,
         arguments: Sequence[str],
         folder: Path,
         environment: Mapping[str, str],
+        files: tuple[int, int, int],
         *,
-        out: int,
-        errors: int,
-        leads_group: bool,
-    ) -> Forked:
+        leads_group: bool = False,
+        serves_at: str = "",
+    ) -> "Forked":
         """Start a command.
 
         Args:
             arguments: of `manage.py`.
             folder: the copy of the project.
             environment: the whole of it.
-            out: the file descriptor that it writes to.
-            errors: the one that it writes errors to.
+            files: what it reads from, and writes output and errors to.
             leads_group: whether it leads a session, and so a process group, of its own.
+            serves_at: the socket to serve at, with the project loaded, instead.
         """
         request = {
             "arguments": list(arguments),
             "folder": str(folder),
             "environment": dict(environment),
             "leads_group": leads_group,
+            "serves_at": serves_at,
         }
         connection = socket.socket(socket.AF_UNIX)
         connection.connect(self._socket)
-        socket.send_fds(connection, [json.dumps(request).encode()], [out, errors])
+        socket.send_fds(connection, [json.dumps(request).encode()], files)
         return Forked(["manage.py", *arguments], connection)
 
     def end(self) -> None:
         """End it."""
-        self._popen.communicate()
+        os.close(self._lifeline)
+        self._process.wait(10)
         self._folder.cleanup()
+
+
+def start_prefork(address: str, end: int, told: int) -> "subprocess.Popen[bytes]":
+    """Start the process that loads the libraries.
+
+    Args:
+        address: the socket to serve at.
+        end: the file descriptor that it ends with.
+        told: the one to which it writes when it serves.
+    """
+    return subprocess.Popen(
+        [sys.executable, str(PREFORK), address], env=inherited(), stdin=end, stdout=told
+    )
+
+
+def state_of(folder: Path, environment: Mapping[str, str]) -> State:
+    """Return what a process that has loaded the project depends on."""
+    last_change = max(file.stat().st_mtime_ns for file in folder.rglob("*.py"))
+    return (folder, last_change, frozenset(environment.items()))
 
 
 def run_to_its_end(
@@ -293,15 +346,12 @@ def run_to_its_end(
     Raises:
         TimeoutExpired: it has not ended after so many seconds; it runs on.
     """
-    with TemporaryFile() as out, TemporaryFile() as errors:
-        command = Preforked.current().start(
-            arguments,
-            folder,
-            environment,
-            out=out.fileno(),
-            errors=errors.fileno(),
-            leads_group=False,
-        )
+    # What a command replaces itself by begins without the project.
+    replaces_itself = arguments[0] == "rundramatiq"
+    loaded = Preforked.with_libraries() if replaces_itself else Preforked.of(folder, environment)
+    with TemporaryFile() as out, TemporaryFile() as errors, Path(os.devnull).open("rb") as nothing:
+        files = (nothing.fileno(), out.fileno(), errors.fileno())
+        command = loaded.start(arguments, folder, environment, files)
         code = command.wait(seconds)
         out.seek(0)
         errors.seek(0)

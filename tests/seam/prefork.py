@@ -6,7 +6,9 @@ its request names. A command is a process of its own, which begins with nothing 
 without us. All of it ends with the standard input.
 
 Each connection to the socket that our argument names is one command. The request comes as JSON,
-with what the command is to write to; its process id is sent back, then its exit code, a line each.
+with what the command reads from and writes to; its process id is sent back, then its exit code, a
+line each. Instead of a command, a request may name another socket: then a fork loads Tidy, too, and
+serves there in the same way, for commands in one environment.
 """
 
 import gc
@@ -21,6 +23,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
 from typing import NoReturn
+
+import django
 
 #: What a command would load first. One that is missing here is loaded by each command.
 LIBRARIES = (
@@ -66,16 +70,23 @@ class Command:
         folder: the copy of the project.
         environment: the whole of it.
         leads_group: whether it leads a session, and so a process group, of its own.
+        serves_at: the socket to serve at, with Tidy loaded, instead of running a command.
     """
 
     arguments: list[str]
     folder: str
     environment: dict[str, str]
     leads_group: bool
+    serves_at: str
 
 
-def next_command(listener: socket.socket) -> Command:
-    """Serve until the standard input ends; return, in a new process, what it is to become."""
+def next_command(address: str) -> Command:
+    """Serve at a socket until the standard input ends; return, in a new process, its command."""
+    gc.freeze()
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(address)
+    listener.listen()
+    print("loaded", flush=True)  # noqa: T201  (who has started this waits for it)
     while True:
         with suppress(ChildProcessError):
             while os.waitpid(-1, os.WNOHANG) != (0, 0):
@@ -88,16 +99,15 @@ def next_command(listener: socket.socket) -> Command:
             connection.close()
             continue
         listener.close()
-        request, outputs, _, _ = socket.recv_fds(connection, LONGEST_REQUEST, 2)
+        request, files, _, _ = socket.recv_fds(connection, LONGEST_REQUEST, 3)
         if pid := os.fork():
-            for output in outputs:
-                os.close(output)
+            for file in files:
+                os.close(file)
             tell_of(pid, connection)
         connection.close()
-        for number, output in zip((1, 2), outputs, strict=True):
-            os.dup2(output, number)
-            os.close(output)
-        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        for number, file in enumerate(files):
+            os.dup2(file, number)
+            os.close(file)
         return Command(**json.loads(request))
 
 
@@ -118,7 +128,12 @@ def become(command: Command) -> None:
     os.environ.clear()
     os.environ.update(command.environment)
     random.seed()  # Else all would draw the same numbers.
-    if command.arguments[0] == "rundramatiq":
+    if command.serves_at:
+        sys.path[0] = command.folder
+        os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
+        django.setup()
+        become(next_command(command.serves_at))
+    elif command.arguments[0] == "rundramatiq":
         path, sys.argv = what_it_becomes(command)
         sys.path[0] = os.path.dirname(path)  # noqa: PTH120
         runpy.run_path(path, run_name="__main__")
@@ -167,12 +182,7 @@ def main() -> None:
     """Load the libraries, serve, and become a command."""
     for library in LIBRARIES:
         import_module(library)
-    gc.freeze()
-    listener = socket.socket(socket.AF_UNIX)
-    listener.bind(sys.argv[1])
-    listener.listen()
-    print("loaded", flush=True)  # noqa: T201  (who has started this waits for it)
-    become(next_command(listener))
+    become(next_command(sys.argv[1]))
 
 
 if __name__ == "__main__":
