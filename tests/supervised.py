@@ -23,10 +23,13 @@ programs = [
     program.Program(name, [sys.executable, "-c", code])
     for name, code in zip(sys.argv[1::2], sys.argv[2::2])
 ]
-def write(name, line):
-    print(f"{name}| {line}", flush=True)
-supervise(programs, write=write, when_up=lambda: print("all up", flush=True))
-print("left in order", flush=True)
+def say(line):
+    # All at once: another thread may be writing, too.
+    print(f"{line}\\n", end="", flush=True)
+supervise(
+    programs, write=lambda name, line: say(f"{name}| {line}"), when_up=lambda: say("all up")
+)
+say("left in order")
 """
 
 SLEEP = "import os, time; print(os.getpid(), flush=True); time.sleep(60)"
