@@ -126,7 +126,7 @@ def read_stuck_runs(now: datetime) -> Mapping[str, Mapping[str, Stuck]]:
         )
         .annotate(kind=Case(*(When(q, then=Value(kind)) for kind, (q, _) in kinds.items())))
         .filter(kind__isnull=False)
-        .annotate(since=Case(*(When(kind=kind, then=F(at)) for kind, (_, at) in kinds.items())))
+        .annotate(since=Case(*(When(q, then=F(at)) for q, at in kinds.values())))
         .annotate(
             place=Window(RowNumber(), order_by=["since", "pk"], **group),
             in_all=Window(Count("pk"), **group),
