@@ -54,8 +54,6 @@ class HealthMiddleware:
         except RedisError as error:
             logger.warning("not ready", failing="broker", reason=str(error))
             failing.append("broker: cannot be reached")
-        return HttpResponse(
-            "".join(f"{line}\n" for line in failing or ["ok"]),
-            content_type="text/plain",
-            status=503 if failing else 200,
-        )
+        body = "".join(f"{line}\n" for line in failing or ["ok"])
+        status = 503 if failing else 200
+        return HttpResponse(body, content_type="text/plain", status=status)

@@ -2,6 +2,7 @@
 
 from django.apps import AppConfig
 from django.core.checks import register
+from django.utils.autoreload import autoreload_started
 from django.utils.module_loading import autodiscover_modules
 
 from tasks.engine.conf import check_liveness
@@ -18,7 +19,11 @@ class EngineConfig(AppConfig):
     def ready(self) -> None:
         """Register every app's `actors.py` with the broker, in every process."""
         autodiscover_modules("actors")
-        from tasks.engine.scheduler.defaults import check_default_schedules  # noqa: PLC0415
+        from tasks.engine.scheduler.defaults import (  # noqa: PLC0415
+            check_default_schedules,
+            watch_schedules,
+        )
 
+        autoreload_started.connect(watch_schedules)
         for check in (check_liveness, check_extensions, check_default_schedules):
             register(check)

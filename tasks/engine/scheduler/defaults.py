@@ -6,9 +6,12 @@ of the engine replaces the engine's.
 
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
 from traceback import extract_tb
 from types import NoneType
 from typing import Any
@@ -16,6 +19,7 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Error
 from django.core.exceptions import ImproperlyConfigured, ValidationError
+from django.utils.autoreload import BaseReloader
 from dramatiq.broker import get_broker
 
 from tasks.engine.actors import ping, runs_prune
@@ -114,6 +118,18 @@ def project_schedules() -> Any:
     return getattr(import_module(module), name)
 
 
+def watch_schedules(sender: BaseReloader, **_: Any) -> None:
+    """Have Django's development server start anew when the module of `TASKS_SCHEDULES` changes.
+
+    It watches only modules that could be imported.
+    """
+    module = str(getattr(settings, "TASKS_SCHEDULES", "")).rpartition(".")[0]
+    with suppress(ImportError, ValueError):
+        spec = find_spec(module)
+        if spec and spec.origin:
+            sender.watch_dir(Path(spec.origin).parent, Path(spec.origin).name)
+
+
 def line_in_project(error: Exception) -> str:
     """Return where in the module of `TASKS_SCHEDULES` an error arose: ` (line 9)`; or nothing."""
     module = str(settings.TASKS_SCHEDULES).rpartition(".")[0].replace(".", os.sep)
@@ -127,8 +143,8 @@ def check_default_schedules(**_: Any) -> Iterator[CheckMessage]:
     try:
         entries = project_schedules()
     except Exception as error:  # noqa: BLE001  (whatever the project's module raises)
-        text = f"TASKS_SCHEDULES cannot be imported: {reason(error)}{line_in_project(error)}"
-        yield Error(text, id="tasks.E001")
+        fault = f"{type(error).__name__}: {reason(error)}{line_in_project(error)}"
+        yield Error(f"TASKS_SCHEDULES cannot be imported: {fault}", id="tasks.E001")
         return
     if not isinstance(entries, list | tuple):
         kind = type(entries).__name__

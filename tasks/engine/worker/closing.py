@@ -32,8 +32,7 @@ def close_attempt(
 ) -> None:
     """Record how an attempt ended: its actor returned `result`, or raised `exception`.
 
-    Dramatiq must not store a result unless this attempt has ended the run: otherwise this switches
-    off the message's option `store_results`.
+    Unless this attempt has ended the run, it has Dramatiq store no result, by the message's option.
 
     Raises:
         OperationalError, InterfaceError: the database is away.
