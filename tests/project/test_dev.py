@@ -169,7 +169,7 @@ def test_task_that_is_added_meanwhile_runs_and_a_mistake_on_the_way_ends_nothing
             append(tidy.folder / "tasks" / name, NEW_TASK[name])
         original = schedules.read_text()
         schedules.write_text(f"{original}SCHEDULES = (\n")
-        dev.wait_for("TASKS_SCHEDULES cannot be imported: SyntaxError: '(' was never closed")
+        dev.wait_for("scheduler│ ?: (tasks.E001) TASKS_SCHEDULES cannot be imported: SyntaxError")
         assert dev.popen.poll() is None
 
         schedules.write_text(original + NEW_TASK["schedules.py"])
