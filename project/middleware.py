@@ -59,7 +59,9 @@ class RefuseMalformedMiddleware:
         may be at fault after all.
         """
         given = request.GET if request.method in {"GET", "HEAD"} else {}
-        if not isinstance(exception, INPUT_ERRORS) or not (given or is_malformed(request.POST)):
+        # Of a form's fields, Django checks some numbers only by asking the database for the row.
+        malformed = isinstance(exception, OverflowError) or is_malformed(request.POST)
+        if not isinstance(exception, INPUT_ERRORS) or not (given or malformed):
             return None
         logger.warning("request refused", path=request.path, exc_info=exception)
         return refusal()

@@ -253,6 +253,12 @@ def test_no_query_is_a_server_error(boss: Client, address: str, query: dict[str,
         assert "/login/" not in response.headers.get("Location", ""), "they are logged in"
 
 
+@pytest.mark.parametrize("number", ["1e999", "9" * 23, "-" + "9" * 23])
+def test_owner_whose_number_no_database_holds_is_refused(boss: Client, number: str) -> None:
+    response = boss.post("/admin/todos/todo/add/", {"user": number, "title": "Sow"})
+    assert response.status_code in {200, 400}, "shown with the error, or refused in one line"
+
+
 @fuzz
 @given(address=st.sampled_from(ADDRESSES), form=forms)
 def test_no_form_is_a_server_error(boss: Client, address: str, form: dict[str, str]) -> None:
