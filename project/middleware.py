@@ -25,6 +25,9 @@ INPUT_ERRORS = (ValueError, OverflowError, DataError, NotSupportedError, FieldDo
 #: Comparisons that no list offers; Django or the database fails if the value does not suit them.
 UNUSED_LOOKUPS = ("regex", "range")
 
+#: The field of a todo's owner: to show it once more, Django's autocomplete looks up what was sent.
+OWNER = "user"
+
 #: When a client may repeat a request that waited too long for a lock.
 RETRY_AFTER_SECONDS = 30
 
@@ -37,9 +40,9 @@ class RefuseMalformedMiddleware:
 
     PostgreSQL rejects text with a NUL character, and Django looks for one in form fields only: not
     in filters, searches, cookies or ids. Django's admin fails on an empty `_to_field`, on selected
-    rows that are not numbers, and on filters that none of its lists offers: a year 0, an offset of
-    16 hours, an invalid pattern. A form in an unknown or binary encoding makes it fail before
-    anybody has logged in.
+    rows or an owner that are not numbers, and on filters that none of its lists offers: a year 0,
+    an offset of 16 hours, an invalid pattern. A form in an unknown or binary encoding makes it fail
+    before anybody has logged in.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
@@ -59,9 +62,7 @@ class RefuseMalformedMiddleware:
         may be at fault after all.
         """
         given = request.GET if request.method in {"GET", "HEAD"} else {}
-        # Of a form's fields, Django checks some numbers only by asking the database for the row.
-        malformed = isinstance(exception, OverflowError) or is_malformed(request.POST)
-        if not isinstance(exception, INPUT_ERRORS) or not (given or malformed):
+        if not isinstance(exception, INPUT_ERRORS) or not (given or is_malformed(request.POST)):
             return None
         logger.warning("request refused", path=request.path, exc_info=exception)
         return refusal()
@@ -110,6 +111,7 @@ def is_malformed(fields: QueryDict) -> bool:
         or any(name.endswith(UNUSED_LOOKUPS) for name in fields)
         or "" in fields.getlist(TO_FIELD_VAR)
         or not all(is_row_id(row) for row in fields.getlist(ACTION_CHECKBOX_NAME))
+        or not all(is_row_id(owner) for owner in fields.getlist(OWNER) if owner)
     )
 
 
