@@ -208,9 +208,13 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def site(
-    tmp_path_factory: pytest.TempPathFactory, checkout: Path, postgresql: Path, migrated: str
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    checkout: Path,
+    postgresql: Path,
+    migrated: str,
 ) -> Iterator[Site]:
-    """A site with demo data, and with nobody at work."""
+    """A site with demo data, and without processes; its module may name a `LIVENESS_SECONDS`."""
     folder = tmp_path_factory.mktemp("browser")
     with ExitStack() as stack:
         database = stack.enter_context(postgresql_database(postgresql, template=migrated))
@@ -223,7 +227,7 @@ def site(
                 "DJANGO_SECRET_KEY": "browser",
                 "DATABASE_URL": database,
                 "REDIS_URL": broker,
-                "TASKS_LIVENESS_SECONDS": "5",
+                "TASKS_LIVENESS_SECONDS": str(getattr(request.module, "LIVENESS_SECONDS", 5)),
                 # So that there is progress to be seen.
                 "TODO_SWEEP_BATCH_SIZE": "5",
                 "TODO_SWEEP_PAUSE": "5",
