@@ -14,7 +14,12 @@ from environs import FileAwareEnv, validate
 
 from project.environment import broker_address, complaint, database_from, known_time_zone
 from project.log_config import logging_config
-from tasks.engine.conf import dramatiq_broker
+from tasks.engine.conf import (
+    DEFAULT_LIVENESS_SECONDS,
+    MAX_LIVENESS_SECONDS,
+    MIN_LIVENESS_SECONDS,
+    dramatiq_broker,
+)
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -57,7 +62,11 @@ try:
     )
     TODO_SWEEP_PAUSE = env.float("TODO_SWEEP_PAUSE", None, validate=validate.Range(0, 10))
     TODO_TRASH_DAYS = env.int("TODO_TRASH_DAYS", 30, validate=validate.Range(0, 3650))
-    TASKS_LIVENESS_SECONDS = env.int("TASKS_LIVENESS_SECONDS", 60, validate=validate.Range(5, 3600))
+    TASKS_LIVENESS_SECONDS = env.int(
+        "TASKS_LIVENESS_SECONDS",
+        DEFAULT_LIVENESS_SECONDS,
+        validate=validate.Range(MIN_LIVENESS_SECONDS, MAX_LIVENESS_SECONDS),
+    )
 except ValueError as error:
     raise ImproperlyConfigured(complaint(error)) from error
 

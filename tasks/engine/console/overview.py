@@ -58,8 +58,8 @@ class ActiveRun:
         rows, done, elapsed = self._number("rows"), self.done, self.elapsed_seconds
         is_moving = self.run.state == State.RUNNING and elapsed >= 1
         parts = []
-        if rows is not None and self.run.summary:
-            parts.append(self.run.summary)
+        if rows is not None and (counted := self.run.summary):
+            parts.append(counted)
             if is_moving:
                 parts.append(f"{rows / elapsed:,.0f} a second")
         if is_moving and done and done >= LEAST_DONE:

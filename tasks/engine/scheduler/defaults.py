@@ -115,6 +115,8 @@ def project_schedules() -> Any:
     if not isinstance(path, str):
         raise TypeError(f"the setting must be the dotted path of a list, not {path!r}")
     module, _, name = path.rpartition(".")
+    # Not by Django's `import_string`: it reports an AttributeError within the module as a missing
+    # attribute of it.
     return getattr(import_module(module), name)
 
 

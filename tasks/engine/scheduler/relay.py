@@ -173,11 +173,9 @@ def fail_unknown(due: TaskRunQuerySet) -> None:
     Only if a worker has been there for as long: others may have been about to come.
     """
     long_ago = Now() - UNKNOWN_FOR
-    workers = Process.objects.alive().filter(kind=ProcessKind.WORKER)
-    if not workers.filter(started_at__lt=long_ago).exists():
-        return
+    workers = Process.objects.alive().filter(kind=ProcessKind.WORKER, started_at__lt=long_ago)
     minutes = UNKNOWN_FOR // timedelta(minutes=1)
-    for run in unlocked(due.filter(due_at__lt=long_ago).order_by("due_at")):
+    for run in unlocked(due.filter(Exists(workers), due_at__lt=long_ago).order_by("due_at")):
         with outages.skipping_locked(str(run)):
             reason = f"No live worker has known the task {run.task} for {minutes} minutes."
             fail_run(run, reason, Q(state=State.PENDING))

@@ -32,7 +32,7 @@ def close_attempt(
 ) -> None:
     """Record how an attempt ended: its actor returned `result`, or raised `exception`.
 
-    Unless this attempt has ended the run, it has Dramatiq store no result, by the message's option.
+    Unless this attempt has ended the run, the message's option `store_results` becomes False.
 
     Raises:
         OperationalError, InterfaceError: the database is away.
