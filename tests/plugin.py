@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.processes import Preforked
+from tests.preforked import Preforked
 from tests.sharing import SharingScheduling
 
 ON_POSTGRESQL = os.environ.get("TIDY_TEST_DATABASE", "postgresql") == "postgresql"

@@ -170,8 +170,9 @@ def test_task_that_is_added_meanwhile_runs_and_a_mistake_on_the_way_ends_nothing
             append(tidy.folder / "tasks" / name, NEW_TASK[name])
         original = schedules.read_text()
         schedules.write_text(f"{original}SCHEDULES = (\n")
+        fault = "TASKS_SCHEDULES cannot be imported: SyntaxError: '(' was never closed"
         for program in ("web      ", "scheduler"):
-            dev.wait_for(f"{program}│ ?: (tasks.E001) TASKS_SCHEDULES cannot be imported: Synt")
+            dev.wait_for(f"{program}│ ?: (tasks.E001) {fault}")
         sleep(2)  # Django's reloader looks once a second at what has changed, and says nothing.
         assert dev.popen.poll() is None
 

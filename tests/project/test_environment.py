@@ -13,7 +13,7 @@ import pytest
 
 from tests.checkout import copy_project
 from tests.env_example import FOR_COMPOSE, examples
-from tests.processes import run_to_its_end
+from tests.preforked import run_to_its_end
 
 PRODUCTION = {
     "DJANGO_SECRET_KEY": "only-for-this-test-0123456789-abcdefghijklmnopqrstuvwxyz",

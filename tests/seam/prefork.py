@@ -1,6 +1,6 @@
 """Runs `manage.py` in forks of one process that has loaded the libraries: much faster than anew.
 
-Started by `Preforked` in `tests/processes.py`. What is loaded is the libraries alone, and no
+Started by `Preforked` in `tests/preforked.py`. What is loaded is the libraries alone, and no
 setting has been read: each command loads Tidy itself, from the folder and with the environment that
 its request names. A command is a process of its own, which begins with nothing open, as it would
 without us. All of it ends with the standard input.

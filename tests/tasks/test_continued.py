@@ -1,6 +1,6 @@
 """A sweep continues after any interruption, and its counts are those of the rows that went."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -57,6 +57,19 @@ def sweep(execution: Execution, **options: Any) -> int:
     ]
 
 
+def killed_after(batches: int) -> Callable[[object], None]:
+    """Return what ends the process after so many batches."""
+    done = 0
+
+    def die(_: object) -> None:
+        nonlocal done
+        done += 1
+        if done == batches:
+            raise Killed
+
+    return die
+
+
 def progress_of(run: TaskRun) -> dict[str, Any]:
     progress: dict[str, Any] = TaskRun.objects.get(pk=run.pk).progress
     return progress
@@ -68,15 +81,9 @@ def test_sweep_killed_after_any_batch_goes_on_and_counts_each_todo_once(
 ) -> None:
     give(alice, completed=TODOS)
     give(alice, completed=0, open_=2)
-    seen: list[Checkpoint[int]] = []
-
-    def die(checkpoint: Checkpoint[int]) -> None:
-        seen.append(checkpoint)
-        if len(seen) == batches:
-            raise Killed
 
     with pytest.raises(Killed):
-        sweep(start(run), on_batch=die)
+        sweep(start(run), on_batch=killed_after(batches))
     assert progress_of(run)["rows"] == TODOS + 2 - Todo.objects.count()
 
     assert sweep(start(run)) == TODOS
@@ -216,12 +223,6 @@ def test_restoring_killed_after_any_batch_goes_on_and_counts_each_todo_once(
     swept = TodoService.sweep(as_of=AS_OF, store=start(run))
     assert swept["todos_deleted"] == TODOS
     undo = new_run(State.QUEUED, task="todo.restore", trigger=Trigger.ADMIN)
-    seen: list[Checkpoint[int]] = []
-
-    def die(checkpoint: Checkpoint[int]) -> None:
-        seen.append(checkpoint)
-        if len(seen) == batches:
-            raise Killed
 
     def restore(**options: Any) -> dict[str, Any]:
         return dict(
@@ -234,7 +235,7 @@ def test_restoring_killed_after_any_batch_goes_on_and_counts_each_todo_once(
         )
 
     with pytest.raises(Killed):
-        restore(on_batch=die)
+        restore(on_batch=killed_after(batches))
     assert progress_of(undo)["rows"] == Todo.objects.completed().count()
 
     assert restore() == {"todos_restored": TODOS, "todos_left": 0, "errors": []}
@@ -249,12 +250,6 @@ def test_purge_killed_after_any_batch_goes_on_and_counts_each_todo_once(
     for _ in range(TODOS):
         give(alice, completed=1)
         TodoService.delete_completed_todos(user=alice)
-    seen: list[Checkpoint[int]] = []
-
-    def die(checkpoint: Checkpoint[int]) -> None:
-        seen.append(checkpoint)
-        if len(seen) == batches:
-            raise Killed
 
     def purge(**options: Any) -> int:
         report = TodoService.purge(
@@ -263,7 +258,7 @@ def test_purge_killed_after_any_batch_goes_on_and_counts_each_todo_once(
         return report["todos_purged"]
 
     with pytest.raises(Killed):
-        purge(on_batch=die)
+        purge(on_batch=killed_after(batches))
     assert TrashedTodo.objects.count() == TODOS - 2 * batches
     assert purge() == TODOS
     assert not TrashedTodo.objects.exists()
