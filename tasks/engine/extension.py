@@ -96,7 +96,7 @@ def summary_of(task: str, numbers: Mapping[str, int]) -> str:
     If the extension raises, it says so: the pages that list runs must not fail with it.
     """
     try:
-        return extension_of(task).summary(numbers)
+        return str(extension_of(task).summary(numbers))
     except Exception as error:
         logger.exception("extension failed", task=task)
         return f"no summary: the extension of {task} raised {type(error).__name__}"

@@ -183,6 +183,17 @@ class Broken(TaskExtension):
         raise LookupError("no undo today")
 
 
+def test_summary_that_is_no_text_is_no_crash(
+    boss: Client, well: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    extension = TaskExtension()
+    monkeypatch.setattr(extension, "summary", lambda _: 5)
+    actor = get_broker().get_actor(TaskName.TODO_CLEANUP)
+    monkeypatch.setitem(actor.options, "extension", extension)
+    new_run(State.RUNNING, started_at=timezone.now(), progress={"rows": 3, "done": 0.5})
+    assert "50 % 50 % 5" in text(boss)
+
+
 def test_extension_that_fails_takes_no_page_with_it(
     boss: Client, well: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -680,6 +691,10 @@ def test_run_page_tells_the_runs_whole_life(boss: Client) -> None:
         (
             {"crontab": "30 4 * * *"},
             r"At 04:30 every day \(UTC\)\..*(\d{4}-\d\d-\d\d 04:30:00 UTC ){5}",
+        ),
+        (
+            {"crontab": "30 4 * * *", "timezone": "Asia/Tokyo"},
+            r"\(Asia/Tokyo\)\..*(\d{4}-\d\d-\d\d 04:30:00 JST ){5}",
         ),
         ({"every": "60"}, "Every 60 seconds"),
         ({"crontab": "30 25 * * *"}, "Bad hour|hour"),
