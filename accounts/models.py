@@ -1,15 +1,20 @@
-"""Users and their cleanup preferences."""
+"""Users and their preferences."""
 
-from typing import ClassVar, Self
+from functools import cache
+from typing import ClassVar, Self, TypedDict
+from zoneinfo import available_timezones
 
+from django.conf import settings
 from django.contrib.auth import models as auth
+from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator
 from django.db import models
 from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
 
 from accounts.sessions import Session
 
-__all__ = ["MAX_KEEP_COMPLETED_DAYS", "Session", "User", "UserQuerySet"]
+__all__ = ["MAX_KEEP_COMPLETED_DAYS", "Preferences", "Session", "Theme", "User", "UserQuerySet"]
 
 #: The longest keep time: ten years.
 MAX_KEEP_COMPLETED_DAYS = 3650
@@ -54,8 +59,46 @@ class UserManager(auth.UserManager["User"]):
         return self.get_queryset().cleanup_exceptions()
 
 
+class Theme(models.TextChoices):
+    """The colors of the pages."""
+
+    #: As the reader's device has them.
+    AUTO = "auto", _("as on my device")
+    LIGHT = "light", _("light")
+    DARK = "dark", _("dark")
+
+
+def known_time_zone(name: str) -> None:
+    """Check that a name is that of a time zone, such as Europe/Berlin."""
+    if name not in available_time_zones():
+        raise ValidationError(_("Choose a time zone such as Europe/Berlin."))
+
+
+@cache
+def available_time_zones() -> frozenset[str]:
+    return frozenset(available_timezones())
+
+
+class Preferences(TypedDict, total=False):
+    """The types of what `UserService.set_preferences` accepts."""
+
+    auto_cleanup: bool
+    keep_completed_days: int | None
+    wants_receipt: bool
+    receipt_titles: bool
+    time_zone: str
+    language: str
+    theme: str
+    shortcuts: bool
+
+
 class User(auth.AbstractUser):
-    """Django's own user, with cleanup preferences."""
+    """Django's own user, with preferences.
+
+    Attributes:
+        receipt_since: when they last asked for receipts: earlier nights get none.
+        sweeps_seen_until: the sweeps up to here have been shown to them on their list.
+    """
 
     auto_cleanup = models.BooleanField(
         "automatic cleanup",
@@ -69,6 +112,40 @@ class User(auth.AbstractUser):
         validators=[MaxValueValidator(MAX_KEEP_COMPLETED_DAYS)],
         help_text="How long a completed todo stays before it is swept. Empty: the site's default.",
     )
+    wants_receipt = models.BooleanField(
+        "receipt by mail",
+        default=False,
+        db_default=False,
+        help_text="A mail after each night that took something.",
+    )
+    receipt_titles = models.BooleanField(
+        "titles in the receipt",
+        default=True,
+        db_default=True,
+        help_text="Otherwise the mail has the number of todos alone.",
+    )
+    receipt_since = models.DateTimeField(null=True, editable=False)
+    sweeps_seen_until = models.DateTimeField(null=True, editable=False)
+    time_zone = models.CharField(
+        max_length=64,
+        blank=True,
+        default="",
+        db_default="",
+        validators=[known_time_zone],
+        help_text="Empty: the site's.",
+    )
+    language = models.CharField(
+        max_length=10,
+        blank=True,
+        default="",
+        db_default="",
+        choices=settings.LANGUAGES,
+        help_text="Empty: the browser's.",
+    )
+    theme = models.CharField(
+        max_length=10, choices=Theme, default=Theme.AUTO, db_default=Theme.AUTO
+    )
+    shortcuts = models.BooleanField("keyboard shortcuts", default=True, db_default=True)
 
     objects: ClassVar[UserManager] = UserManager()
 

@@ -1,13 +1,15 @@
 """What can be done with people: the only code that writes to users."""
 
 from collections.abc import Iterator
+from typing import Unpack
 
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.password_validation import validate_password
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
+from django.utils import timezone
 
-from accounts.models import User, UserQuerySet
+from accounts.models import Preferences, User, UserQuerySet
 
 #: Users that `UserService.list_all_users` holds in memory at once.
 CHUNK_USERS = 2_000
@@ -57,24 +59,27 @@ class UserService:
         return User.objects.active().order_by("pk").iterator(chunk_size=CHUNK_USERS)
 
     @staticmethod
-    def set_preferences(*, user: User, auto_cleanup: bool, keep_completed_days: int | None) -> None:
-        """Set how the nightly cleanup treats a user's completed todos.
+    def set_preferences(*, user: User, **preferences: Unpack[Preferences]) -> None:
+        """Set preferences of a user; those that are not given stay as they are.
 
         Args:
             user: updated in place.
-            auto_cleanup: whether the cleanup sweeps their todos at all.
-            keep_completed_days: how long a completed todo stays, 0 to 3,650 days; None for the
-                site's default.
+            preferences: by the names of `User`'s fields. `keep_completed_days` is how long a
+                completed todo stays, 0 to 3,650 days; None for the site's default.
 
         Raises:
-            ValidationError: the number of days is out of bounds.
+            ValidationError: names each one that is not accepted, and why; nothing is changed.
         """
-        preferences = ["auto_cleanup", "keep_completed_days"]
-        user.auto_cleanup = auto_cleanup
-        user.keep_completed_days = keep_completed_days
+        changed = [name for name, value in preferences.items() if getattr(user, name) != value]
+        for name, value in preferences.items():
+            setattr(user, name, value)
         others = {field.name for field in User._meta.fields}.difference(preferences)
         user.clean_fields(exclude=others)
-        user.save(update_fields=preferences)
+        if "wants_receipt" in changed and user.wants_receipt:
+            user.receipt_since = timezone.now()
+            changed.append("receipt_since")
+        if changed:
+            user.save(update_fields=changed)
 
     @staticmethod
     def delete(*, user: User) -> None:

@@ -6,6 +6,8 @@ which may hold a password.
 
 import os
 from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
 from zoneinfo import ZoneInfo
 
 import dj_database_url
@@ -33,6 +35,9 @@ POSTGRESQL_OPTIONS = {
     # The same for data that was sent and is not acknowledged.
     "tcp_user_timeout": 20_000,  # milliseconds
 }
+#: The port of each kind of connection to a mail server, unless its address names one.
+SMTP_PORTS = {"smtp": 587, "smtps": 465, "smtp+plain": 25}
+SMTP_TIMEOUT_SECONDS = 10
 #: How long a statement waits for a lock, unless its transaction sets another time-out.
 LOCK_TIMEOUT_MILLISECONDS = 10_000
 
@@ -51,6 +56,43 @@ def broker_address(value: str) -> None:
         redis.ConnectionPool.from_url(value)  # Parses it; does not connect.
     except ValueError as error:
         raise ValidationError("is not a valid address.") from error
+
+
+def site_address(value: str) -> None:
+    if value and (
+        urlsplit(value).scheme not in {"http", "https"} or not urlsplit(value).hostname
+    ):
+        raise ValidationError("must be an address such as https://tidy.example.org.")
+
+
+def mailer_from(url: str) -> dict[str, Any] | None:
+    """Return an entry of Django's MAILERS, or raise ValidationError.
+
+    Args:
+        url: empty for none; `smtp://user:password@host:port`, which uses STARTTLS; `smtps://` for TLS from the
+            beginning, `smtp+plain://` for no encryption at all.
+    """
+    if not url:
+        return None
+    parts = urlsplit(url)
+    try:
+        port = parts.port
+    except ValueError as error:
+        raise ValidationError("has an invalid port.") from error
+    if parts.scheme not in SMTP_PORTS or not parts.hostname:
+        raise ValidationError("must begin with smtp://, smtps:// or smtp+plain:// and name a host.")
+    return {
+        "BACKEND": "django.core.mail.backends.smtp.EmailBackend",
+        "OPTIONS": {
+            "host": parts.hostname,
+            "port": port or SMTP_PORTS[parts.scheme],
+            "username": unquote(parts.username or ""),
+            "password": unquote(parts.password or ""),
+            "use_tls": parts.scheme == "smtp",
+            "use_ssl": parts.scheme == "smtps",
+            "timeout": SMTP_TIMEOUT_SECONDS,
+        },
+    }
 
 
 def database_from(url: str) -> dj_database_url.DBConfig:

@@ -6,13 +6,20 @@ given in NAME_FILE (for container secrets).
 """
 
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.csp import CSP
 from environs import FileAwareEnv, validate
 
-from project.environment import broker_address, complaint, database_from, known_time_zone
+from project.environment import (
+    broker_address,
+    complaint,
+    database_from,
+    known_time_zone,
+    mailer_from,
+    site_address,
+)
 from project.log_config import logging_config
 from tasks.engine.conf import (
     DEFAULT_LIVENESS_SECONDS,
@@ -33,6 +40,7 @@ EMBEDDED_VALKEY_URL = f"unix://{quote(str(VALKEY_SOCKET))}"
 
 env = FileAwareEnv(strip_whitespace=True)
 env.add_parser("database_url", database_from)
+env.add_parser("mailer", mailer_from)
 
 try:
     DEBUG = env.bool("DJANGO_DEBUG", False)
@@ -53,6 +61,15 @@ try:
         REDIS_URL = env.str("REDIS_URL", validate=broker_address)
     CSRF_TRUSTED_ORIGINS: list[str] = env.list("DJANGO_CSRF_TRUSTED_ORIGINS", [])
     HTTPS = env.bool("DJANGO_HTTPS", not DEBUG)
+    SITE_URL = env.str("SITE_URL", "", validate=site_address).rstrip("/") or (
+        "http://127.0.0.1:8000" if DEBUG else f"https://{ALLOWED_HOSTS[0].lstrip('*.')}"
+    )
+    #: The mail server; None if there is none.
+    MAILER = env.mailer("EMAIL_URL", "")
+    DEFAULT_FROM_EMAIL = env.str("EMAIL_FROM", f"Tidy <tidy@{urlsplit(SITE_URL).hostname}>")
+    ACCOUNTS_SIGN_UP = env.bool("ACCOUNTS_SIGN_UP", True)
+    ACCOUNTS_STAFF_SECOND_FACTOR = env.bool("ACCOUNTS_STAFF_SECOND_FACTOR", False)
+    TRUSTED_PROXIES = env.int("TRUSTED_PROXIES", 0, validate=validate.Range(0, 10))
     TIME_ZONE = env.str("TIME_ZONE", "UTC", validate=known_time_zone)
     TODO_KEEP_COMPLETED_DAYS = env.int(
         "TODO_KEEP_COMPLETED_DAYS", 0, validate=validate.Range(0, 3650)
@@ -74,8 +91,9 @@ except ValueError as error:
 # Django
 
 INSTALLED_APPS = [
-    # First: its templates replace the admin's own.
+    # First: their templates replace the admin's and django-allauth's own.
     "project",
+    "accounts",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -84,9 +102,12 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "django.contrib.humanize",
     "django_htmx",
+    "allauth",
+    "allauth.account",
+    "allauth.mfa",
+    "allauth.usersessions",
     # Before `tasks`: it creates the broker that the actors register with.
     "django_dramatiq",
-    "accounts",
     "todos",
     "tasks.engine",
     "tasks",
@@ -105,6 +126,9 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "accounts.middleware.ReaderMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 
@@ -126,6 +150,9 @@ TEMPLATES = [
 ]
 
 AUTH_USER_MODEL = "accounts.User"
+AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
+LOGIN_URL = "account_login"
+LOGIN_REDIRECT_URL = "/"
 SESSION_ENGINE = "accounts.sessions"
 # A message may quote a todo's title: keep it in the visitor's browser, out of the database.
 MESSAGE_STORAGE = "django.contrib.messages.storage.cookie.CookieStorage"
@@ -139,7 +166,8 @@ AUTH_PASSWORD_VALIDATORS = [
     )
 ]
 
-LANGUAGE_CODE = "en-us"
+LANGUAGE_CODE = "en"
+LANGUAGES = [("en", "English"), ("de", "Deutsch")]
 FORMAT_MODULE_PATH = "project.formats"
 USE_TZ = True
 
@@ -155,6 +183,24 @@ STORAGES = {
 }
 
 LOGGING = logging_config(colors=DEBUG)
+
+
+# People
+
+# In development, mails are shown in the terminal; elsewhere, without a server, none is sent.
+MAILERS = {"default": MAILER or {"BACKEND": f"django.core.mail.backends.{'console' if DEBUG else 'dummy'}.EmailBackend"}}
+
+ACCOUNT_ADAPTER = "accounts.adapter.AccountAdapter"
+ACCOUNT_LOGIN_METHODS = {"username", "email"}
+# An address is asked for, and has to be confirmed, where mails can be sent.
+ACCOUNT_SIGNUP_FIELDS = ["username*", "email*" if MAILER else "email", "password1*"]
+ACCOUNT_EMAIL_VERIFICATION = "mandatory" if MAILER else "none"
+ACCOUNT_CHANGE_EMAIL = True
+ACCOUNT_DEFAULT_HTTP_PROTOCOL = urlsplit(SITE_URL).scheme
+ALLAUTH_TRUSTED_PROXY_COUNT = TRUSTED_PROXIES
+
+#: When cleanups run: takes a moment, and returns the first one after it, None while none is to run.
+TODO_NEXT_CLEANUP = "tasks.next_cleanup.next_cleanup"
 
 
 # Security
