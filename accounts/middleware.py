@@ -12,7 +12,7 @@ from accounts.models import User
 
 
 class ReaderMiddleware:
-    """Sets language and time zone: those of the user's preferences, or the browser's and the site's.
+    """Sets language and time zone: the user's own, or the browser's and the site's.
 
     The admin is in English and in the site's time zone, for everyone.
     """

@@ -59,9 +59,7 @@ def broker_address(value: str) -> None:
 
 
 def site_address(value: str) -> None:
-    if value and (
-        urlsplit(value).scheme not in {"http", "https"} or not urlsplit(value).hostname
-    ):
+    if value and (urlsplit(value).scheme not in {"http", "https"} or not urlsplit(value).hostname):
         raise ValidationError("must be an address such as https://tidy.example.org.")
 
 
@@ -69,8 +67,8 @@ def mailer_from(url: str) -> dict[str, Any] | None:
     """Return an entry of Django's MAILERS, or raise ValidationError.
 
     Args:
-        url: empty for none; `smtp://user:password@host:port`, which uses STARTTLS; `smtps://` for TLS from the
-            beginning, `smtp+plain://` for no encryption at all.
+        url: `smtp://user:password@host:port`, which uses STARTTLS; `smtps://` for TLS from the
+            beginning, `smtp+plain://` for no encryption at all; empty for no server.
     """
     if not url:
         return None

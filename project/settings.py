@@ -188,7 +188,10 @@ LOGGING = logging_config(colors=DEBUG)
 # People
 
 # In development, mails are shown in the terminal; elsewhere, without a server, none is sent.
-MAILERS = {"default": MAILER or {"BACKEND": f"django.core.mail.backends.{'console' if DEBUG else 'dummy'}.EmailBackend"}}
+NO_MAILER = "console" if DEBUG else "dummy"
+MAILERS = {
+    "default": MAILER or {"BACKEND": f"django.core.mail.backends.{NO_MAILER}.EmailBackend"},
+}
 
 ACCOUNT_ADAPTER = "accounts.adapter.AccountAdapter"
 ACCOUNT_LOGIN_METHODS = {"username", "email"}

@@ -12,7 +12,7 @@ from django.db.models import Exists, Field, OuterRef, Q
 from django.db.models.functions import Now
 
 from accounts.models import User
-from todos.rules import due_for_cleanup, past_promise
+from todos.rules import due_for_cleanup, due_for_person, past_promise
 
 #: The retention, in days, of todos from a version that did not yet store it.
 DEFAULT_TRASH_DAYS = 30
@@ -31,6 +31,10 @@ class TodoQuerySet(models.QuerySet["Todo"]):
     def due_for_cleanup(self, *, as_of: datetime, keep_days: int) -> Self:
         """Todos that the cleanup sweeps, as `rules.py` says."""
         return self.filter(due_for_cleanup(as_of=as_of, keep_days=keep_days))
+
+    def due_for_person(self, *, as_of: datetime, keep_days: int) -> Self:
+        """One person's todos that the cleanup takes by this keep time, as `rules.py` says."""
+        return self.filter(due_for_person(as_of=as_of, keep_days=keep_days))
 
 
 class TodoFields(models.Model):

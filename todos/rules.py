@@ -49,6 +49,24 @@ def due_for_cleanup(*, as_of: datetime, keep_days: int) -> Q:
     return Q(Q(completed_at__lt=as_of), restorable, site_rule | own_rule)
 
 
+def due_for_person(*, as_of: datetime, keep_days: int) -> Q:
+    """Return the condition that a cleanup takes a todo of a person with this keep time.
+
+    It says for one person what `due_for_cleanup` says for all.
+    """
+    cutoff = as_of - timedelta(days=keep_days)
+    restored = as_of - timedelta(days=max(keep_days, KEEP_RESTORED_DAYS))
+    return Q(completed_at__lt=cutoff) & restored_before(restored)
+
+
+def kept_until(*, completed_at: datetime, restored_at: datetime | None, keep_days: int) -> datetime:
+    """Return until when a completed todo stays: a cleanup for a later moment takes it."""
+    kept = completed_at + timedelta(days=keep_days)
+    if restored_at is None:
+        return kept
+    return max(kept, restored_at + timedelta(days=max(keep_days, KEEP_RESTORED_DAYS)))
+
+
 def restored_before(cutoff: datetime) -> Q:
     """Return the condition that a todo was restored before `cutoff`, or never."""
     return Q(restored_at__isnull=True) | Q(restored_at__lt=cutoff)

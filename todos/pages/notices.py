@@ -24,9 +24,7 @@ class Offer:
     key: bool = True
 
 
-def report(
-    request: HttpRequest, text: str, *offers: Offer, level: int = messages.SUCCESS
-) -> None:
+def report(request: HttpRequest, text: str, *offers: Offer, level: int = messages.SUCCESS) -> None:
     """Show a notice on the next page.
 
     It travels in a cookie that is signed, so that nobody can make up its text or its buttons.
