@@ -46,12 +46,13 @@ bench: .venv ## Compare the sweep, the pages and the worker with alternatives; t
 	$(RUN) python -m tests.benchmarks.latency
 	$(RUN) python -m tests.benchmarks.recovery
 
-lint: .venv ## Check style, types, migrations and the production settings
+lint: .venv ## Check style, types, migrations, translations and the production settings
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
 	$(for_lint) $(RUN) mypy .
 	$(for_lint) $(RUN) manage.py makemigrations --check --dry-run
 	$(for_lint) $(RUN) python -m tests.migrations_lint
+	$(RUN) python -m tests.translations
 	$(for_production) $(RUN) manage.py check --deploy --fail-level WARNING
 
 format: .venv ## Format the code
