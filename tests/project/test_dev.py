@@ -54,7 +54,7 @@ def test_one_command_runs_all_of_tidy_and_one_signal_stops_it(tidy: Tidy, port: 
         assert get(port, "/admin/login/") == 200
 
         # What the banner says is true: the other commands work beside it with nothing to set.
-        pasted = run_as_pasted(tidy, f"{said(dev, 'Clean up now')} --dry-run")
+        pasted = run_as_pasted(tidy, f"{said(dev, 'Sweep now')} --dry-run")
         assert (pasted.returncode, pasted.stderr) == (0, "")
         assert tidy.manage("ping", "--wait=30").returncode == 0
         expected = json.loads(tidy.manage("cleanup_todos", "--dry-run", "--json").stdout)
@@ -82,7 +82,7 @@ def test_without_anyone_to_log_in_as_the_banner_says_how_to_make_one(tidy: Tidy,
     with tidy.start("dev", f"--port={port}") as dev:
         wait_until_up(dev)
         assert dev.stop() == 0
-    assert said(dev, "Log in as").startswith("nobody yet: ")
+    assert "/admin/ nobody yet: " in said(dev, "Admin")
     assert todos(tidy) == 0
 
 
@@ -97,10 +97,13 @@ def test_first_start_names_an_admin_who_can_log_in_and_the_second_keeps_everythi
         wait_until_up(dev)
         broker.set("kept", "yes")
         assert dev.stop() == 0
-    found = re.fullmatch(r"admin, password (\S+) \(shown this once\)", said(dev, "Log in as"))
+    found = re.fullmatch(r"(\S+) \(of both; shown this once\)", said(dev, "Password"))
     assert found, dev.output()
+    assert said(dev, "Admin") == f"http://127.0.0.1:{port}/admin/ as admin"
+    person = said(dev, "Todos").removeprefix(f"http://127.0.0.1:{port}/ as ")
     assert said(dev, "New password").endswith("manage.py changepassword admin")
     assert can_log_in(tidy, "admin", found[1])
+    assert can_log_in(tidy, person, found[1], staff=False)
     assert tidy.manage("cleanup_todos").returncode == 0
     left = todos(tidy)
 
@@ -114,21 +117,23 @@ def test_first_start_names_an_admin_who_can_log_in_and_the_second_keeps_everythi
 
     assert 0 < left < 5_000
     assert todos(tidy) == left
-    assert said(dev, "Log in as") == "admin"
+    assert said(dev, "Admin").endswith("/admin/ as admin")
+    assert said(dev, "Todos").endswith(f"/ as {person}")
+    assert not re.search(r"^  Password", dev.output(), re.MULTILINE)
     assert "changepassword admin" in said(dev, "New password")
 
 
-def can_log_in(tidy: Tidy, name: str, password: str) -> bool:
-    """Say whether an administrator has this password."""
+def can_log_in(tidy: Tidy, name: str, password: str, *, staff: bool = True) -> bool:
+    """Say whether an administrator, or a person with todos, has this password."""
     check = tidy.manage(
         "shell",
         "-v0",
         "-c",
         "from django.contrib.auth import authenticate\n"
         f"user = authenticate(username={name!r}, password={password!r})\n"
-        "print(user.is_staff and user.is_superuser)",
+        "print(user.is_staff, user.is_superuser)",
     )
-    return check.stdout == "True\n"
+    return check.stdout == f"{staff} {staff}\n"
 
 
 def test_site_on_every_address_names_one_that_opens_and_redis_url_the_broker_that_is_used(
@@ -137,7 +142,7 @@ def test_site_on_every_address_names_one_that_opens_and_redis_url_the_broker_tha
     tidy.settings = {"REDIS_URL": valkey}
     with tidy.start("dev", "--host=0.0.0.0", f"--port={port}") as dev:
         wait_until_up(dev)
-        assert said(dev, "Go to") == f"http://127.0.0.1:{port}/admin/"
+        assert said(dev, "Todos").startswith(f"http://127.0.0.1:{port}/")
         assert get(port, "/admin/login/") == 200
         assert get(port, "/readyz") == 200
         # No broker is started.

@@ -147,7 +147,7 @@ def test_stop_during_the_first_start_leaves_nothing_half_made(
     with tidy.start("dev", f"--port={port}") as dev:
         wait_until_up(dev)
         assert dev.stop() == 0
-    assert said(dev, "Log in as").startswith("admin")
+    assert said(dev, "Admin").endswith("as admin")
     assert todos(tidy) == 5_000
 
 

@@ -30,6 +30,9 @@ DONE, DUE, DESCRIBED = 0.52, 0.4, 0.25
 
 MEAN_DAYS_TO_DO = 20
 
+#: When open todos are due, seen from today.
+DUE_IN = [timedelta(days) for days in range(-3, 40)]
+
 #: The most that one call creates. It holds the ids of the people in memory.
 MAX_NUMBERS = {"users": 10_000_000, "todos": 1_000_000_000}
 
@@ -66,13 +69,13 @@ def seed_demo(
     users: int,
     todos: int,
     seed: int,
+    password: str | None = None,
     now: datetime | None = None,
     on_progress: Callable[[int], object] | None = None,
 ) -> DemoSummary:
     """Add demo people and todos to the database.
 
-    Usernames end in a number, counted from the highest one in use. Demo people have no password, so
-    nobody can log in as one.
+    Usernames end in a number, counted from the highest one in use.
 
     Each batch is a transaction of its own. A single long one would make every other writer time out
     on SQLite, and its log would grow to the size of the data. What an interrupted call has created
@@ -82,6 +85,7 @@ def seed_demo(
         users: how many people.
         todos: how many todos. At least a third of the people get none, a few get very many.
         seed: the same number creates the same people and todos.
+        password: of each of the people; by default they have none, so nobody can log in as one.
         now: the moment that all times are counted back from, instead of the present.
         on_progress: called after each batch with the number of todos in it.
 
@@ -99,7 +103,7 @@ def seed_demo(
     rng = Random(seed)  # noqa: S311  (nothing secret hangs on demo data)
     ids: list[int] = []
     made = DemoSummary(users=users, todos=todos)
-    for people in batched(make_people(rng, users, now), USER_BATCH_ROWS):
+    for people in batched(make_people(rng, users, now, make_password(password)), USER_BATCH_ROWS):
         with transaction.atomic():
             User.objects.bulk_create(people)
         # With DEBUG on, Django keeps the text of every statement, and these are long.
@@ -120,8 +124,8 @@ def seed_demo(
     return made
 
 
-def make_people(rng: Random, count: int, now: datetime) -> Iterator[User]:
-    """Yield people who joined before the first demo todo was created."""
+def make_people(rng: Random, count: int, now: datetime, password: str) -> Iterator[User]:
+    """Yield people with a hashed password, who joined before the first demo todo was created."""
     inactive, opted_out, own_keep_time = (
         set(rng.sample(range(count), round(count * share)))
         for share in (INACTIVE, OPTED_OUT, OWN_KEEP_TIME)
@@ -135,7 +139,7 @@ def make_people(rng: Random, count: int, now: datetime) -> Iterator[User]:
             first_name=first,
             last_name=last,
             email=f"{username}@example.com",
-            password=make_password(None),
+            password=password,
             is_active=index not in inactive,
             auto_cleanup=index not in opted_out,
             keep_completed_days=rng.choice(OWN_KEEP_DAYS) if index in own_keep_time else None,
@@ -171,13 +175,16 @@ def make_todos(
 
 def make_todo(rng: Random, owner: int, title: str, created_at: datetime, now: datetime) -> TodoRow:
     done_at = created_at + timedelta(days=rng.expovariate(1 / MEAN_DAYS_TO_DO))
+    is_done = rng.random() < DONE and done_at < now
+    # What is done was due at its time; what is open is due about now, as on a list that is used.
+    due_on = created_at + timedelta(rng.randint(1, 60)) if is_done else now + rng.choice(DUE_IN)
     return TodoRow(
         user_id=owner,
         title=title,
         description=rng.choice(DESCRIPTIONS) if rng.random() < DESCRIBED else "",
-        due_on=created_at.date() + timedelta(rng.randint(1, 60)) if rng.random() < DUE else None,
+        due_on=due_on.date() if rng.random() < DUE else None,
         created_at=created_at,
-        completed_at=done_at if rng.random() < DONE and done_at < now else None,
+        completed_at=done_at if is_done else None,
     )
 
 

@@ -11,7 +11,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from project.dev.address import check_free
-from project.dev.database import prepare_database
+from project.dev.database import LogIns, prepare_database
 from project.dev.lock import only_one
 from project.dev.programs import programs
 from project.dev.supervisor import STOP_SIGNALS, supervise
@@ -39,28 +39,29 @@ class Command(BaseCommand):
         with only_one(settings.VAR_DIR / "dev.lock") as lock, prefixed_output(sys.stdout) as write:
             check_free(host, port)
             to_run = list(programs(host, port))
-            username, password = prepare_database(partial(write, ""))
+            log_ins = prepare_database(partial(write, ""))
             supervise(
                 to_run,
                 write=write,
-                when_up=lambda: write("", welcome(host, port, username, password)),
+                when_up=lambda: write("", welcome(host, port, log_ins)),
                 keep_open=[lock],
             )
 
 
-def welcome(host: str, port: int, username: str, password: str) -> str:
+def welcome(host: str, port: int, log_ins: LogIns) -> str:
     manage = partial(command_line, settings.BASE_DIR)
     visited = "127.0.0.1" if host == "0.0.0.0" else host  # noqa: S104  (named, not bound)
-    if username:
-        known = f"{username}, password {password} (shown this once)" if password else username
-        who = f"{known}\n  New password   {manage('changepassword', username)}"
-    else:
-        who = f"nobody yet: {manage('createsuperuser')}"
-    return f"""
-  Tidy is running.
-
-  Go to          http://{visited}:{port}/admin/
-  Log in as      {who}
-  Clean up now   {manage("cleanup_todos")}
-  Stop           Ctrl-C
-"""
+    site = f"http://{visited}:{port}"
+    person = f" as {log_ins.person}" if log_ins.person else ""
+    staff = f"as {log_ins.staff}" if log_ins.staff else f"nobody yet: {manage('createsuperuser')}"
+    lines = [
+        ("Todos", f"{site}/{person}"),
+        ("Admin", f"{site}/admin/ {staff}"),
+        ("Password", log_ins.password and f"{log_ins.password} (of both; shown this once)"),
+        ("New password", log_ins.staff and manage("changepassword", log_ins.staff)),
+        ("Tonight", f"{site}/admin/background/ (what is swept, and when)"),
+        ("Sweep now", manage("cleanup_todos")),
+        ("Stop", "Ctrl-C"),
+    ]
+    said = "".join(f"  {label:<14} {line}\n" for label, line in lines if line)
+    return f"\n  Tidy is running.\n\n{said}"
