@@ -1,6 +1,7 @@
 """Real servers for the tests, from wheels: Valkey and PostgreSQL."""
 
 import logging
+import socket
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
@@ -37,17 +38,17 @@ def valkey_server(folder: Path, *options: str) -> Iterator[str]:
 
 def start_valkey(folder: Path, *options: str) -> "subprocess.Popen[bytes]":
     """Start a Valkey server in `folder` and return when it answers at `valkey.sock` there."""
-    socket = folder / "valkey.sock"
+    address = folder / "valkey.sock"
     with (folder / "valkey.log").open("ab") as log:
         server = subprocess.Popen(
             [
-                *(str(get_binary_path()), "--port", "0", "--unixsocket", str(socket)),
+                *(str(get_binary_path()), "--port", "0", "--unixsocket", str(address)),
                 *("--dir", str(folder), "--appendonly", "yes", "--save", "", *options),
             ],
             stdout=log,
             stderr=subprocess.STDOUT,
         )
-    client = redis.Redis(unix_socket_path=str(socket))
+    client = redis.Redis(unix_socket_path=str(address))
     try:
         wait_for_valkey(client)
     except redis.RedisError:
@@ -131,3 +132,10 @@ def postgresql_database(
         admin.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
         yield f"postgresql://postgres@/{name}?host={host}"
         admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def free_port() -> int:
+    """Return a port that was free a moment ago."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        chosen: int = server.getsockname()[1]
+    return chosen

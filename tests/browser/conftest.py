@@ -1,6 +1,5 @@
 """A site as operators see it: real processes, and a real browser that notes what goes wrong."""
 
-import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -21,7 +20,7 @@ from tests.browser import chromium
 from tests.processes import Tidy, wait_until
 from tests.running_dev import get
 from tests.seam.injection import Value
-from tests.servers import postgresql_database, valkey_server
+from tests.servers import free_port, postgresql_database, valkey_server
 
 #: A page's scripts run for a moment: to optimize them costs more time than it saves.
 SCRIPTS = "--js-flags=--no-opt"
@@ -287,13 +286,6 @@ def visiting(browser: Browser, site: Site, name: str | None, theme: str) -> Iter
         assert not visit.wrong, "\n".join(visit.wrong)
     finally:
         context.close()
-
-
-def free_port() -> int:
-    """Return a port that was free a moment ago."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        chosen: int = server.getsockname()[1]
-    return chosen
 
 
 def answers(port: int) -> bool:

@@ -1,12 +1,12 @@
 """What the tests of `manage.py dev` start from."""
 
-import socket
 from pathlib import Path
 
 import pytest
 
 from tests.checkout import copy_compiled
 from tests.processes import Tidy
+from tests.servers import free_port
 
 
 @pytest.fixture
@@ -18,6 +18,4 @@ def tidy(tmp_path: Path, checkout: Path) -> Tidy:
 @pytest.fixture
 def port() -> int:
     """A port that was free a moment ago."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        chosen: int = server.getsockname()[1]
-    return chosen
+    return free_port()
