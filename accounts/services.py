@@ -1,6 +1,7 @@
 """What can be done with people: the only code that writes to users."""
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Unpack
 
 from django.contrib.admin.models import LogEntry
@@ -80,6 +81,20 @@ class UserService:
             changed.append("receipt_since")
         if changed:
             user.save(update_fields=changed)
+
+    @staticmethod
+    def set_sweeps_seen(*, user: User, until: datetime) -> None:
+        """Note that a person has been shown the sweeps up to a moment, in whichever window.
+
+        Of two windows that show them at once, the one that saw less changes nothing.
+
+        Args:
+            user: updated in place.
+            until: when the last of them was.
+        """
+        earlier = Q(sweeps_seen_until__isnull=True) | Q(sweeps_seen_until__lt=until)
+        User.objects.get_queryset().filter(earlier, pk=user.pk).update(sweeps_seen_until=until)
+        user.sweeps_seen_until = until
 
     @staticmethod
     def delete(*, user: User) -> None:

@@ -141,9 +141,13 @@ class TrashedTodoQuerySet(models.QuerySet["TrashedTodo"]):
         """Todos removed by a cleanup, not by a person."""
         return self.filter(run_id__isnull=False)
 
-    def swept_by(self, run_id: int) -> Self:
-        """Todos removed by one run of the cleanup."""
-        return self.filter(run_id=run_id)
+    def swept_by(self, *run_ids: int) -> Self:
+        """Todos removed by these runs of the cleanup."""
+        return self.filter(run_id__in=run_ids)
+
+    def cleared(self, *, by: User, at: datetime) -> Self:
+        """Todos that a person removed from their own list at one moment."""
+        return self.filter(user=by, trashed_by=by, run_id__isnull=True, trashed_at=at)
 
     def last_run(self) -> int | None:
         """Return the id of the last run that removed any of them; None if none did."""

@@ -15,12 +15,13 @@ They raise `OutOfBounds` for a number that is not accepted. `sweep` and `purge` 
 """
 
 from datetime import datetime
-from typing import Unpack
+from typing import NamedTuple, Unpack
 
 from django.db import transaction
 
 from accounts.models import User
 from todos.bounds import MAX_BATCH_SIZE, check_number, check_purge, check_sweep
+from todos.bulk.at_once import act_at_once
 from todos.bulk.checkpoint import OnBatch
 from todos.bulk.keys import ID, Position
 from todos.bulk.runner import run
@@ -29,6 +30,7 @@ from todos.bulk.store import CheckpointStore, InMemoryStore
 from todos.bulk.sweep import Sweep, SweepReport
 from todos.bulk.trash import (
     Deletion,
+    Discard,
     Purge,
     PurgeReport,
     Restore,
@@ -36,7 +38,7 @@ from todos.bulk.trash import (
     move_to_trash,
     restore,
 )
-from todos.clock import trusted_now
+from todos.clock import database_now, trusted_now
 from todos.functions import CurrentTime
 from todos.models import (
     Todo,
@@ -54,6 +56,16 @@ class TodoError(Exception):
 
 class TodoNotFound(TodoError):  # noqa: N818  (named like Django's own ObjectDoesNotExist)
     """The person has no such todo: it never existed, is somebody else's, or has been deleted."""
+
+
+class Cleared(NamedTuple):
+    """What a person cleared from their list: how many todos, and when.
+
+    The moment is that of these todos alone, so that it names them in the trash.
+    """
+
+    todos: int
+    trashed_at: datetime
 
 
 class TodoService:
@@ -121,8 +133,14 @@ class TodoService:
 
         Keep times do not matter here: they are for the cleanup that nobody asked for.
         """
+        return TodoService.clear_completed(user=user).todos
+
+    @staticmethod
+    def clear_completed(*, user: User) -> Cleared:
+        """Do what `delete_completed_todos` does; return what it takes to restore just these."""
         done = Rows.of(Todo.objects.filter(user=user).completed(), key=ID)
-        return move_to_trash(done, trashed_by=user)
+        trashed_at = database_now()
+        return Cleared(move_to_trash(done, trashed_by=user, trashed_at=trashed_at), trashed_at)
 
     @staticmethod
     def delete_selected(*, todos: TodoQuerySet, by: User) -> int:
@@ -142,7 +160,28 @@ class TodoService:
     def restore_last_sweep(*, user: User) -> RestoreReport:
         """Restore a person's todos from the last cleanup that removed any of them."""
         mine = TrashedTodo.objects.filter(user=user)
-        return TodoService.restore_selected(todos=mine.filter(run_id=mine.last_run()).swept())
+        last = mine.filter(run_id=mine.last_run()).swept()
+        return TodoService.restore_at_once(todos=last)
+
+    @staticmethod
+    def restore_at_once(*, todos: TrashedTodoQuerySet) -> RestoreReport:
+        """Restore a selection of one person's trash while they wait: in one statement, if it can.
+
+        Otherwise, and in what it returns, it is `restore_selected`.
+        """
+        restored = act_at_once(Restore(todos))
+        if restored is None:
+            return TodoService.restore_selected(todos=todos)
+        return {"todos_restored": restored, "todos_left": 0, "errors": []}
+
+    @staticmethod
+    def purge_selected(*, todos: TrashedTodoQuerySet) -> int:
+        """Delete a selection of one person's trash for good, at their wish; return how many.
+
+        A restore or a purge of the same todos at the same time has them, or this does.
+        """
+        purged = act_at_once(Discard(todos))
+        return run(Discard(todos)) if purged is None else purged
 
     @staticmethod
     def restore_selected(

@@ -23,7 +23,11 @@ ID_IN_USE = "another todo has its number"
 
 
 def move_to_trash(
-    rows: Rows[int], *, trashed_by: User | None = None, run_id: int | None = None
+    rows: Rows[int],
+    *,
+    trashed_by: User | None = None,
+    run_id: int | None = None,
+    trashed_at: datetime | None = None,
 ) -> int:
     """Move todos to the trash, or delete them if there is none; return how many.
 
@@ -31,12 +35,13 @@ def move_to_trash(
         rows: of todos.
         trashed_by: the person who deletes them.
         run_id: the cleanup that removes them.
+        trashed_at: the moment to stamp, by the database's clock; by default, that of the statement.
     """
     if not settings.TODO_TRASH_DAYS:
         return rows.delete()
     return rows.move(
         TrashedTodo,
-        trashed_at=CurrentTime(),
+        trashed_at=trashed_at or CurrentTime(),
         trash_days=settings.TODO_TRASH_DAYS,
         trashed_by=trashed_by and trashed_by.pk,
         run_id=run_id,
@@ -131,6 +136,28 @@ class Restore(IdOperation[RestoreReport]):
             "todos_left": sum(ownerless.values()) + self.eligible().filter(out).count(),
             "errors": [*checkpoint.errors, *gone][:MOST_ERRORS],
         }
+
+
+class Discard(IdOperation[int]):
+    """Deletes a selection of the trash for good, at its owner's wish; reports how many."""
+
+    verb: Verb = "delete"
+
+    def __init__(self, selection: TrashedTodoQuerySet) -> None:
+        super().__init__()
+        self._selection = selection
+
+    def candidates(self) -> TrashedTodoQuerySet:
+        return self._selection
+
+    # All that are selected.
+    eligible = candidates
+
+    def act(self, rows: Rows[int]) -> int:
+        return rows.delete()
+
+    def report(self) -> int:
+        return self.checkpoint.rows
 
 
 class PurgeReport(ErrorReport):

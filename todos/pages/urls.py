@@ -2,11 +2,16 @@
 
 from django.urls import path
 
-from todos.pages import preferences, todo_list, trash
+from todos.pages import preferences, todo_list, trash, trash_actions
 
 app_name = "todos"
 urlpatterns = [
     path("", todo_list.show, name="list"),
     path("trash/", trash.show, name="trash"),
+    path("trash/restore/", trash_actions.restore, name="restore"),
+    path("trash/restore-night/", trash_actions.restore_night, name="restore_night"),
+    path("trash/restore-cleared/", trash_actions.restore_cleared, name="restore_cleared"),
+    path("trash/delete/", trash_actions.delete_forever, name="delete_forever"),
+    path("trash/empty/", trash_actions.empty_trash, name="empty_trash"),
     path("preferences/", preferences.show, name="preferences"),
 ]

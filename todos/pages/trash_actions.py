@@ -1,0 +1,168 @@
+"""What the buttons of the trash do, and the Undo of notices: restore, and delete for good."""
+
+from collections.abc import Callable
+from functools import wraps
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.db.models import Count, Max
+from django.http import HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from todos.models import Todo, TrashedTodo, TrashedTodoQuerySet
+from todos.pages.given import back, moment, row_id, row_ids
+from todos.pages.notices import report
+from todos.pages.requests import PersonRequest
+from todos.pages.trash_words import brought_back, number, quoted
+from todos.services import TodoService
+
+type View = Callable[[PersonRequest], HttpResponse]
+
+
+def posted(view: View) -> View:
+    """Let a view answer forms alone; who comes by its address, after logging in, sees the trash."""
+
+    @wraps(view)
+    @login_required
+    def answer(request: PersonRequest) -> HttpResponse:
+        return view(request) if request.method == "POST" else redirect("todos:trash")
+
+    return answer
+
+
+def trash_of(request: PersonRequest) -> TrashedTodoQuerySet:
+    return TrashedTodo.objects.filter(user=request.user)
+
+
+@posted
+def restore(request: PersonRequest) -> HttpResponse:
+    """Restore the todos whose ids are given."""
+    ids = row_ids(request.POST.getlist("id"))
+    if not ids:
+        report(request, _("Choose a todo first."), level=messages.WARNING)
+        return back(request, reverse("todos:trash"))
+    selection = trash_of(request).filter(pk__in=ids)
+    before = list(selection.only("title", "completed_at"))
+    done = TodoService.restore_at_once(todos=selection)
+    open_title = before[0].title if len(before) == 1 and not before[0].completed_at else None
+    words = [brought_back(request.user, done, open_title=open_title)]
+    if missing := len(ids) - done["todos_restored"] - done["todos_left"]:
+        there = Todo.objects.filter(user=request.user, pk__in=ids).values_list("title", flat=True)
+        titles = list(there)
+        already = max(0, len(titles) - done["todos_restored"])
+        gone = missing - already
+        if gone == len(ids):
+            return nothing_there(request)
+        words += [already_there(already, titles), gone_for_good(gone)]
+    level = messages.SUCCESS if done["todos_restored"] else messages.WARNING
+    report(request, " ".join(filter(None, words)), level=level)
+    return back(request, reverse("todos:trash"))
+
+
+def already_there(count: int, titles: list[str]) -> str:
+    if count == len(titles) == 1:
+        return _("%(title)s is on your list already.") % {"title": quoted(titles[0])}
+    if not count:
+        return ""
+    return ngettext(
+        "%(count)s is on your list already.", "%(count)s are on your list already.", count
+    ) % {"count": number(count)}
+
+
+def gone_for_good(count: int) -> str:
+    if not count:
+        return ""
+    return ngettext("%(count)s is gone for good.", "%(count)s are gone for good.", count) % {
+        "count": number(count)
+    }
+
+
+def nothing_there(request: PersonRequest) -> HttpResponse:
+    """Answer that a person has no such todo: not in the trash, and not on the list."""
+    return render(request, "todos/gone.html", status=404)
+
+
+@posted
+def restore_night(request: PersonRequest) -> HttpResponse:
+    """Restore what runs of the cleanup took from this person: one, or several."""
+    runs = {row_id(text) for text in request.POST.getlist("run")}
+    return restore_all(
+        request,
+        trash_of(request).swept_by(*runs),
+        otherwise=_(
+            "Nothing from that night is in the trash any more. What came back is on your list."
+        ),
+    )
+
+
+@posted
+def restore_cleared(request: PersonRequest) -> HttpResponse:
+    """Restore what this person cleared from their list at one moment."""
+    return restore_all(
+        request,
+        TrashedTodo.objects.cleared(by=request.user, at=moment(request.POST.get("trashed_at", ""))),
+        otherwise=_("Nothing of that is in the trash any more. What came back is on your list."),
+    )
+
+
+def restore_all(
+    request: PersonRequest, todos: TrashedTodoQuerySet, *, otherwise: str
+) -> HttpResponse:
+    done = TodoService.restore_at_once(todos=todos)
+    text = brought_back(request.user, done)
+    level = messages.SUCCESS if done["todos_restored"] else messages.WARNING
+    report(request, text or otherwise, level=level)
+    return back(request, reverse("todos:trash"))
+
+
+@login_required
+def delete_forever(request: PersonRequest) -> HttpResponse:
+    """Delete the todos whose ids are given for good, once that has been confirmed."""
+    given = request.POST if request.method == "POST" else request.GET
+    ids = row_ids(given.getlist("id"))
+    if not ids:
+        report(request, _("Choose a todo first."), level=messages.WARNING)
+        return redirect("todos:trash")
+    selection = trash_of(request).filter(pk__in=ids)
+    if request.method != "POST":
+        todos = list(selection.order_by("-trashed_at", "-pk").only("title"))
+        if not todos:
+            return nothing_there(request)
+        return render(request, "todos/delete_forever.html", {"todos": todos})
+    if "sure" not in request.POST:
+        query = "&".join(f"id={pk}" for pk in sorted(ids))
+        return redirect(f"{reverse('todos:delete_forever')}?{query}")
+    purged = TodoService.purge_selected(todos=selection)
+    if not purged and not Todo.objects.filter(user=request.user, pk__in=ids).exists():
+        return nothing_there(request)
+    return say_deleted(request, purged)
+
+
+@login_required
+def empty_trash(request: PersonRequest) -> HttpResponse:
+    """Delete all that was in the trash when the page was shown for good, once that is confirmed.
+
+    What is swept or deleted while the question stands there stays: nobody has been asked about it.
+    """
+    if request.method == "POST" and "until" in request.POST:
+        seen = trash_of(request).filter(trashed_at__lte=moment(request.POST["until"]))
+        return say_deleted(request, TodoService.purge_selected(todos=seen))
+    there = trash_of(request).aggregate(todos=Count("pk"), newest=Max("trashed_at"))
+    if not there["todos"]:
+        return redirect("todos:trash")
+    return render(request, "todos/empty_trash.html", there)
+
+
+def say_deleted(request: PersonRequest, count: int) -> HttpResponse:
+    if count:
+        text = ngettext(
+            "Deleted %(count)s todo for good.", "Deleted %(count)s todos for good.", count
+        ) % {"count": number(count)}
+        report(request, text)
+    else:
+        text = _("Nothing was deleted: it is not in the trash any more.")
+        report(request, text, level=messages.WARNING)
+    return redirect("todos:trash")

@@ -1,0 +1,118 @@
+"""How the pages of the trash say what was done, and when something happens."""
+
+from datetime import date, datetime, timedelta
+
+from django.conf import settings
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext, pgettext
+
+from accounts.models import User
+from todos.bulk.trash import ID_IN_USE, RestoreReport
+from todos.leaving import EVENING_HOUR, MORNING_HOUR, Leaving
+from todos.models import Todo, TrashedTodo
+
+#: Characters of a title within a sentence. A notice has to fit into a cookie.
+MOST_QUOTED = 60
+
+
+def quoted(title: str) -> str:
+    """Return a title as part of a sentence, which it cannot turn around."""
+    short = title if len(title) <= MOST_QUOTED else title[: MOST_QUOTED - 1] + "…"
+    return _("“%(title)s”") % {"title": f"\u2068{short}\u2069"}
+
+
+def day_words(day: date) -> str:
+    """Return a day such as "Mon 7 December"; with its year, if that is another one."""
+    if day.year == timezone.localdate().year:
+        # Translators: of a day of this year, such as "Mon 7 December".
+        return date_format(day, pgettext("date format", "D j F"))
+    # Translators: of a day of another year, such as "Mon 7 December 2026".
+    return date_format(day, pgettext("date format", "D j F Y"))
+
+
+def is_last_night(moment: datetime, *, now: datetime) -> bool:
+    """Say whether something happened in the night before today, in the reader's time zone."""
+    then, today = timezone.localtime(moment), timezone.localdate(now)
+    if then.date() == today:
+        return then.hour < MORNING_HOUR
+    return then.date() == today - timedelta(days=1) and then.hour >= EVENING_HOUR
+
+
+def days_left(todo: TrashedTodo, *, now: datetime) -> str:
+    """Return when the purge may delete a trashed todo, in words."""
+    end = todo.trashed_at + timedelta(days=max(settings.TODO_TRASH_DAYS, todo.trash_days))
+    days = (timezone.localdate(end) - timezone.localdate(now)).days
+    if end <= now:
+        return _("leaves for good any night now")
+    if days == 0:
+        return _("leaves for good after today")
+    return ngettext("leaves for good in %(days)d day", "leaves for good in %(days)d days", days) % {
+        "days": days
+    }
+
+
+def stays_until(user: User) -> date | None:
+    """Return the day through which a completed todo stays that was restored just now.
+
+    None: no cleanup will take it, as things are.
+    """
+    now = timezone.now()
+    cleanup = Leaving(user, now=now).of(Todo(user=user, completed_at=now, restored_at=now))
+    if cleanup is None:
+        return None
+    local = timezone.localtime(cleanup)
+    return local.date() - timedelta(days=local.hour < MORNING_HOUR)
+
+
+def brought_back(user: User, report: RestoreReport, *, open_title: str | None = None) -> str:
+    """Return what was restored, and until when it stays.
+
+    Args:
+        user: whose.
+        report: of the restore.
+        open_title: the title, if it was one todo that was not completed.
+    """
+    count = report["todos_restored"]
+    if not count:
+        return left_behind(report)
+    if count == 1 and open_title:
+        return _("%(title)s is on your list again.") % {"title": quoted(open_title)}
+    until = stays_until(user)
+    if until is None:
+        done = ngettext(
+            "Brought back %(count)s todo. It stays on your list.",
+            "Brought back %(count)s todos. They stay on your list.",
+            count,
+        ) % {"count": number(count)}
+    else:
+        done = ngettext(
+            "Brought back %(count)s todo. It stays at least until %(day)s.",
+            "Brought back %(count)s todos. They stay at least until %(day)s.",
+            count,
+        ) % {"count": number(count), "day": day_words(until)}
+    return f"{done} {left_behind(report)}".rstrip()
+
+
+def left_behind(report: RestoreReport) -> str:
+    """Return what could not be restored, and why; nothing if all was."""
+    left = report["todos_left"]
+    if not left:
+        return ""
+    if any(error["reason"] == ID_IN_USE for error in report["errors"]):
+        return ngettext(
+            "%(count)s todo could not be brought back: another one has its number.",
+            "%(count)s todos could not be brought back: others have their numbers.",
+            left,
+        ) % {"count": number(left)}
+    return ngettext(
+        "%(count)s todo could not be brought back.",
+        "%(count)s todos could not be brought back.",
+        left,
+    ) % {"count": number(left)}
+
+
+def number(count: int) -> str:
+    """Return a count such as 10,000."""
+    return f"{count:,}"
