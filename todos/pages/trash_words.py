@@ -40,6 +40,12 @@ def is_last_night(moment: datetime, *, now: datetime) -> bool:
     return then.date() == today - timedelta(days=1) and then.hour >= EVENING_HOUR
 
 
+def is_recent(moment: datetime, *, now: datetime) -> bool:
+    """Say whether something happened last night or today."""
+    today = timezone.localdate(moment) == timezone.localdate(now)
+    return today or is_last_night(moment, now=now)
+
+
 def days_left(todo: TrashedTodo, *, now: datetime) -> str:
     """Return when the purge may delete a trashed todo, in words."""
     end = todo.trashed_at + timedelta(days=max(settings.TODO_TRASH_DAYS, todo.trash_days))
