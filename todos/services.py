@@ -164,23 +164,31 @@ class TodoService:
         return TodoService.restore_at_once(todos=last)
 
     @staticmethod
-    def restore_at_once(*, todos: TrashedTodoQuerySet) -> RestoreReport:
+    def restore_at_once(*, todos: TrashedTodoQuerySet, number: int | None = None) -> RestoreReport:
         """Restore a selection of one person's trash while they wait: in one statement, if it can.
 
         Otherwise, and in what it returns, it is `restore_selected`.
+
+        Args:
+            todos: selected without joins.
+            number: how many there are at most, if that is known; otherwise they are counted.
         """
-        restored = act_at_once(Restore(todos))
+        restored = act_at_once(Restore(todos), number=number)
         if restored is None:
             return TodoService.restore_selected(todos=todos)
         return {"todos_restored": restored, "todos_left": 0, "errors": []}
 
     @staticmethod
-    def purge_selected(*, todos: TrashedTodoQuerySet) -> int:
+    def purge_selected(*, todos: TrashedTodoQuerySet, number: int | None = None) -> int:
         """Delete a selection of one person's trash for good, at their wish; return how many.
 
-        A restore or a purge of the same todos at the same time has them, or this does.
+        Of this and a restore or a purge of the same todos at the same time, one has each of them.
+
+        Args:
+            todos: selected without joins.
+            number: as for `restore_at_once`.
         """
-        purged = act_at_once(Discard(todos))
+        purged = act_at_once(Discard(todos), number=number)
         return run(Discard(todos)) if purged is None else purged
 
     @staticmethod

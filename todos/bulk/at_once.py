@@ -14,17 +14,23 @@ from todos.bulk.sql import Rows
 MOST_AT_ONCE = 20_000
 
 
-def act_at_once(operation: IdOperation[Any]) -> int | None:
+def act_at_once(operation: IdOperation[Any], *, number: int | None = None) -> int | None:
     """Act on all that an operation selects, in one statement; return how many there were.
 
     None: they are more than MOST_AT_ONCE, or the database refuses one of them. Nothing has been
     done then, and `run` does it, batch by batch, without those that are refused.
 
+    Args:
+        operation: what to do.
+        number: how many todos it selects at most, if that is known; otherwise they are counted.
+
     Raises:
         DatabaseError: the database failed, and not because of single rows; also after a time-out.
     """
     todos = operation.eligible()
-    if todos[: MOST_AT_ONCE + 1].count() > MOST_AT_ONCE:
+    if number is None:
+        number = todos[: MOST_AT_ONCE + 1].count()
+    if number > MOST_AT_ONCE:
         return None
 
     def whole() -> int:

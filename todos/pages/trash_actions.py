@@ -5,7 +5,7 @@ from functools import wraps
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.db.models import Count, Max
+from django.db.models import Count, F, Max
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from todos.models import Todo, TrashedTodo, TrashedTodoQuerySet
-from todos.pages.given import back, moment, row_id, row_ids
+from todos.pages.given import back, moment, row_ids
 from todos.pages.notices import report
 from todos.pages.requests import PersonRequest
 from todos.pages.trash_words import brought_back, number, quoted
@@ -44,40 +44,41 @@ def restore(request: PersonRequest) -> HttpResponse:
     if not ids:
         report(request, _("Choose a todo first."), level=messages.WARNING)
         return back(request, reverse("todos:trash"))
-    selection = trash_of(request).filter(pk__in=ids)
-    before = list(selection.only("title", "completed_at"))
-    done = TodoService.restore_at_once(todos=selection)
-    open_title = before[0].title if len(before) == 1 and not before[0].completed_at else None
-    words = [brought_back(request.user, done, open_title=open_title)]
-    if missing := len(ids) - done["todos_restored"] - done["todos_left"]:
-        there = Todo.objects.filter(user=request.user, pk__in=ids).values_list("title", flat=True)
-        titles = list(there)
-        already = max(0, len(titles) - done["todos_restored"])
-        gone = missing - already
-        if gone == len(ids):
-            return nothing_there(request)
-        words += [already_there(already, titles), gone_for_good(gone)]
-    level = messages.SUCCESS if done["todos_restored"] else messages.WARNING
+    done = TodoService.restore_at_once(todos=trash_of(request).filter(pk__in=ids), number=len(ids))
+    mine = Todo.objects.filter(user=request.user, pk__in=ids)
+    # First what was just restored, then what had been on the list before.
+    there = list(mine.order_by(F("restored_at").desc(nulls_last=True)))
+    restored = done["todos_restored"]
+    already = there[restored:]
+    gone = len(ids) - len(there) - done["todos_left"]
+    if gone == len(ids):
+        return nothing_there(request)
+    words = (
+        brought_back(request.user, done, there[:restored]),
+        already_there(already),
+        gone_for_good(gone),
+    )
+    level = messages.SUCCESS if restored else messages.INFO
     report(request, " ".join(filter(None, words)), level=level)
     return back(request, reverse("todos:trash"))
 
 
-def already_there(count: int, titles: list[str]) -> str:
-    if count == len(titles) == 1:
-        return _("%(title)s is on your list already.") % {"title": quoted(titles[0])}
-    if not count:
+def already_there(todos: list[Todo]) -> str:
+    if not todos:
         return ""
     return ngettext(
-        "%(count)s is on your list already.", "%(count)s are on your list already.", count
-    ) % {"count": number(count)}
+        "%(title)s is on your list already.",
+        "%(count)s of them are on your list already.",
+        len(todos),
+    ) % {"title": quoted(todos[0].title), "count": number(len(todos))}
 
 
 def gone_for_good(count: int) -> str:
-    if not count:
+    if count <= 0:
         return ""
-    return ngettext("%(count)s is gone for good.", "%(count)s are gone for good.", count) % {
-        "count": number(count)
-    }
+    return ngettext(
+        "%(count)s of them is gone for good.", "%(count)s of them are gone for good.", count
+    ) % {"count": number(count)}
 
 
 def nothing_there(request: PersonRequest) -> HttpResponse:
@@ -88,7 +89,7 @@ def nothing_there(request: PersonRequest) -> HttpResponse:
 @posted
 def restore_night(request: PersonRequest) -> HttpResponse:
     """Restore what runs of the cleanup took from this person: one, or several."""
-    runs = {row_id(text) for text in request.POST.getlist("run")}
+    runs = row_ids(request.POST.getlist("run"))
     return restore_all(
         request,
         trash_of(request).swept_by(*runs),
@@ -113,7 +114,7 @@ def restore_all(
 ) -> HttpResponse:
     done = TodoService.restore_at_once(todos=todos)
     text = brought_back(request.user, done)
-    level = messages.SUCCESS if done["todos_restored"] else messages.WARNING
+    level = messages.SUCCESS if done["todos_restored"] else messages.INFO
     report(request, text or otherwise, level=level)
     return back(request, reverse("todos:trash"))
 
@@ -135,7 +136,7 @@ def delete_forever(request: PersonRequest) -> HttpResponse:
     if "sure" not in request.POST:
         query = "&".join(f"id={pk}" for pk in sorted(ids))
         return redirect(f"{reverse('todos:delete_forever')}?{query}")
-    purged = TodoService.purge_selected(todos=selection)
+    purged = TodoService.purge_selected(todos=selection, number=len(ids))
     if not purged and not Todo.objects.filter(user=request.user, pk__in=ids).exists():
         return nothing_there(request)
     return say_deleted(request, purged)

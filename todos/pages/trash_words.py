@@ -1,5 +1,6 @@
 """How the pages of the trash say what was done, and when something happens."""
 
+from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 
 from django.conf import settings
@@ -72,33 +73,37 @@ def stays_until(user: User) -> date | None:
     return local.date() - timedelta(days=local.hour < MORNING_HOUR)
 
 
-def brought_back(user: User, report: RestoreReport, *, open_title: str | None = None) -> str:
+def brought_back(user: User, report: RestoreReport, todos: Sequence[Todo] = ()) -> str:
     """Return what was restored, and until when it stays.
 
     Args:
         user: whose.
         report: of the restore.
-        open_title: the title, if it was one todo that was not completed.
+        todos: those that were restored, if they are few; otherwise they are completed ones.
     """
     count = report["todos_restored"]
     if not count:
         return left_behind(report)
-    if count == 1 and open_title:
-        return _("%(title)s is on your list again.") % {"title": quoted(open_title)}
     until = stays_until(user)
-    if until is None:
-        done = ngettext(
+    values = {"count": number(count), "title": quoted(todos[0].title) if todos else ""}
+    if todos and not any(todo.completed_at for todo in todos):
+        text = ngettext(
+            "%(title)s is on your list again.", "%(count)s todos are on your list again.", count
+        )
+    elif until is None:
+        text = ngettext(
             "Brought back %(count)s todo. It stays on your list.",
             "Brought back %(count)s todos. They stay on your list.",
             count,
-        ) % {"count": number(count)}
+        )
     else:
-        done = ngettext(
+        values["day"] = day_words(until)
+        text = ngettext(
             "Brought back %(count)s todo. It stays at least until %(day)s.",
             "Brought back %(count)s todos. They stay at least until %(day)s.",
             count,
-        ) % {"count": number(count), "day": day_words(until)}
-    return f"{done} {left_behind(report)}".rstrip()
+        )
+    return f"{text % values} {left_behind(report)}".rstrip()
 
 
 def left_behind(report: RestoreReport) -> str:
