@@ -14,10 +14,12 @@ They raise `OutOfBounds` for a number that is not accepted. `sweep` and `purge` 
 `ClocksDisagree` if this host's clock and the database's are too far apart.
 """
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import NamedTuple, Unpack
 
 from django.db import transaction
+from django.db.models import Count
 
 from accounts.models import User
 from todos.bounds import MAX_BATCH_SIZE, check_number, check_purge, check_sweep
@@ -48,6 +50,7 @@ from todos.models import (
     TrashedTodo,
     TrashedTodoQuerySet,
 )
+from todos.rules import due_for_person
 
 
 class TodoError(Exception):
@@ -66,6 +69,13 @@ class Cleared(NamedTuple):
 
     todos: int
     trashed_at: datetime
+
+
+class TodoCounts(NamedTuple):
+    """How many todos a person has."""
+
+    on_list: int
+    in_trash: int
 
 
 class TodoService:
@@ -278,6 +288,34 @@ class TodoService:
         """Return what `sweep` with these arguments would report now; touch nothing."""
         check_sweep(keep_days=keep_days)
         return Sweep(as_of=min(as_of, trusted_now()), keep_days=keep_days, user=user).preview()
+
+    @staticmethod
+    def count(*, user: User) -> TodoCounts:
+        """Return how many todos a person has."""
+        return TodoCounts(
+            on_list=Todo.objects.filter(user=user).count(),
+            in_trash=TrashedTodo.objects.filter(user=user).count(),
+        )
+
+    @staticmethod
+    def preview_keep_times(
+        *, user: User, keep_days: Collection[int], as_of: datetime
+    ) -> dict[int, int]:
+        """Return how many of a person's todos a cleanup takes, for each of some keep times.
+
+        It is one query, whatever the number of keep times.
+
+        Args:
+            user: whose list it is; they are taken to take part.
+            keep_days: the keep times.
+            as_of: when the cleanup is due, such as tonight.
+        """
+        due = {
+            str(days): Count("pk", filter=due_for_person(as_of=as_of, keep_days=days))
+            for days in keep_days
+        }
+        counts = Todo.objects.filter(user=user).completed().aggregate(**due)
+        return {days: counts[str(days)] for days in keep_days}
 
 
 def _todo_with(values: TodoValues) -> Todo:

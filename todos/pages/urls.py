@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from todos.pages import preferences, todo_list, trash, trash_actions
+from todos.pages import account, export, preferences, todo_list, trash, trash_actions
 
 app_name = "todos"
 urlpatterns = [
@@ -14,4 +14,8 @@ urlpatterns = [
     path("trash/delete/", trash_actions.delete_forever, name="delete_forever"),
     path("trash/empty/", trash_actions.empty_trash, name="empty_trash"),
     path("preferences/", preferences.show, name="preferences"),
+    path("export.json", export.as_json, name="export_json"),
+    path("export.csv", export.as_csv, name="export_csv"),
+    path("delete-account/", account.delete, name="delete_account"),
+    path("goodbye/", account.goodbye, name="goodbye"),
 ]
