@@ -8,7 +8,7 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils import timezone, translation
 
-from accounts.models import User
+from accounts.models import User, available_time_zones
 
 
 class ReaderMiddleware:
@@ -25,7 +25,9 @@ class ReaderMiddleware:
             return self.get_response(request)
         reader = request.user if isinstance(request.user, User) else None
         language = (reader and reader.language) or translation.get_language_from_request(request)
-        zone = (reader and reader.time_zone) or settings.TIME_ZONE
+        zone = reader.time_zone if reader else ""
+        if zone not in available_time_zones():  # None, or one that has been renamed meanwhile.
+            zone = settings.TIME_ZONE
         request.LANGUAGE_CODE = language
         with translation.override(language), timezone.override(ZoneInfo(zone)):
             response = self.get_response(request)
