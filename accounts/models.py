@@ -40,6 +40,10 @@ class UserQuerySet(models.QuerySet["User"]):
     def cleanup_exceptions(self) -> Self:
         return self.filter(CLEANUP_EXCEPTION)
 
+    def wanting_receipts(self) -> Self:
+        """Users who have asked for a mail after each night that took something."""
+        return self.filter(wants_receipt=True, receipt_since__isnull=False)
+
 
 class UserManager(auth.UserManager["User"]):
     """Django's user manager with our query vocabulary."""
@@ -57,6 +61,9 @@ class UserManager(auth.UserManager["User"]):
 
     def cleanup_exceptions(self) -> UserQuerySet:
         return self.get_queryset().cleanup_exceptions()
+
+    def wanting_receipts(self) -> UserQuerySet:
+        return self.get_queryset().wanting_receipts()
 
 
 class Theme(models.TextChoices):

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Unpack
 
+from allauth.account.models import EmailAddress
+from django.conf import settings
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.password_validation import validate_password
 from django.db import transaction
@@ -58,6 +60,18 @@ class UserService:
     def list_all_users() -> Iterator[User]:
         """Return all active users, by id, without ever holding all of them in memory."""
         return User.objects.active().order_by("pk").iterator(chunk_size=CHUNK_USERS)
+
+    @staticmethod
+    def reachable() -> UserQuerySet:
+        """Return the active users to whom mail may be sent, at their `email`.
+
+        Where addresses have to be confirmed, one that is known and not confirmed gets no mail.
+        """
+        people = User.objects.active().exclude(email="")
+        if settings.ACCOUNT_EMAIL_VERIFICATION == "none":
+            return people
+        theirs = EmailAddress.objects.filter(user=OuterRef("pk"), email__iexact=OuterRef("email"))
+        return people.exclude(Exists(theirs.filter(verified=False)))
 
     @staticmethod
     def set_preferences(*, user: User, **preferences: Unpack[Preferences]) -> None:

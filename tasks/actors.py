@@ -11,12 +11,19 @@ from accounts.models import User
 from accounts.services import UserService
 from tasks.engine import actors as engine_actors
 from tasks.engine.runs.execution import current_run
-from tasks.extensions import CleanupExtension, PurgeExtension, RestoreExtension
+from tasks.extensions import (
+    CleanupExtension,
+    PurgeExtension,
+    ReceiptsExtension,
+    RestoreExtension,
+)
 from tasks.names import TaskName
+from tasks.settled import settled_until
 from tasks.undo import NotRestorable, todos_removed_by
 from todos.bounds import check_purge, check_restore, check_sweep
 from todos.bulk.sweep import SweepReport
 from todos.bulk.trash import PurgeReport, RestoreReport
+from todos.receipts.services import ReceiptService, ReceiptsReport
 from todos.services import TodoService
 
 logger = structlog.get_logger(__name__)
@@ -126,6 +133,28 @@ def todo_restore(
         todos=todos_removed_by(run_id=run_id, user_id=user_id, since=since), store=current_run()
     )
     logger.info("todos restored", **report)
+    return report
+
+
+@dramatiq.actor(
+    actor_name=TaskName.TODO_RECEIPTS,
+    queue_name="default",
+    # Some 18 hours: the mail server may be away for long. The next night's run tries again.
+    max_retries=24,
+    min_backoff=30 * SECOND_MS,
+    max_backoff=60 * MINUTE_MS,
+    extension=ReceiptsExtension(),
+    time_limit=30 * MINUTE_MS,
+)
+def todo_receipts() -> ReceiptsReport:
+    """Tell by mail what the last nights have taken, each person who wants to know.
+
+    Raises:
+        MailDelayed: the mail server does not take all of them; another attempt sends the rest.
+    """
+    run = current_run()
+    report = ReceiptService.write_and_send(as_of=run.as_of, settled_until=settled_until, store=run)
+    logger.info("receipts sent", **report)
     return report
 
 

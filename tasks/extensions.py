@@ -109,3 +109,12 @@ class RestoreExtension(TaskExtension):
         "todos_left": ("todo left in the trash", "todos left in the trash"),
         "rows": RESTORED,
     }
+
+
+class ReceiptsExtension(TaskExtension):
+    counts = {
+        "receipts_sent": ("receipt sent", "receipts sent"),
+        "receipts_refused": ("refused", "refused"),
+        "receipts_expired": ("expired", "expired"),
+        "rows": ("receipt sent", "receipts sent"),
+    }

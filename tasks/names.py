@@ -17,3 +17,4 @@ class TaskName(StrEnum):
     TODO_CLEANUP = "todo.cleanup"
     TODO_PURGE = "todo.purge"
     TODO_RESTORE = "todo.restore"
+    TODO_RECEIPTS = "todo.receipts"

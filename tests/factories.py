@@ -120,3 +120,13 @@ def swept_by(run: TaskRun, user: User) -> int:
     """Put a todo into a person's trash as if this run had swept it; return its id."""
     (pk,) = trash(user, "Done", run_id=run.pk, trashed_at=run.created_at)
     return pk
+
+
+def wants_receipt(user: User, *, since: datetime = LONG_AGO, **fields: Any) -> User:
+    """Have a person with an address want receipts since some time; set further fields, too."""
+    values = {"wants_receipt": True, "receipt_since": since, **fields}
+    user.email = user.email or f"{user.username}@example.com"
+    for name, value in values.items():
+        setattr(user, name, value)
+    user.save()
+    return user

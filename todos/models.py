@@ -12,7 +12,21 @@ from django.db.models import Exists, Field, OuterRef, Q
 from django.db.models.functions import Now
 
 from accounts.models import User
+from todos.receipts.models import Receipt, ReceiptState
 from todos.rules import due_for_cleanup, due_for_person, past_promise
+
+__all__ = [
+    "DEFAULT_TRASH_DAYS",
+    "Receipt",
+    "ReceiptState",
+    "Todo",
+    "TodoDetails",
+    "TodoFields",
+    "TodoQuerySet",
+    "TodoValues",
+    "TrashedTodo",
+    "TrashedTodoQuerySet",
+]
 
 #: The retention, in days, of todos from a version that did not yet store it.
 DEFAULT_TRASH_DAYS = 30
@@ -148,6 +162,10 @@ class TrashedTodoQuerySet(models.QuerySet["TrashedTodo"]):
     def cleared(self, *, by: User, at: datetime) -> Self:
         """Todos that a person removed from their own list at one moment."""
         return self.filter(user=by, trashed_by=by, run_id__isnull=True, trashed_at=at)
+
+    def swept_between(self, since: "datetime | OuterRef", until: datetime) -> Self:
+        """Todos that cleanups removed later than one moment, and not later than another."""
+        return self.swept().filter(trashed_at__gt=since, trashed_at__lte=until)
 
     def last_run(self) -> int | None:
         """Return the id of the last run that removed any of them; None if none did."""

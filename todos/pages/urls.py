@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from todos.pages import account, export, preferences, todo_list, trash, trash_actions
+from todos.pages import account, export, preferences, receipts, todo_list, trash, trash_actions
 
 app_name = "todos"
 urlpatterns = [
@@ -18,4 +18,5 @@ urlpatterns = [
     path("export.csv", export.as_csv, name="export_csv"),
     path("delete-account/", account.delete, name="delete_account"),
     path("goodbye/", account.goodbye, name="goodbye"),
+    path("unsubscribe/<str:token>/", receipts.unsubscribe, name="unsubscribe"),
 ]

@@ -1,0 +1,1 @@
+"""Receipts: the mails that tell people what a night has taken from their lists."""

@@ -1,0 +1,109 @@
+"""The mail of a receipt: plain text, in its reader's language and time zone."""
+
+import email.message
+import email.policy
+import re
+from datetime import datetime, timedelta
+from email.policy import Policy
+from typing import override
+from zoneinfo import ZoneInfo
+
+from django.conf import settings
+from django.core.mail import EmailMessage
+from django.db.models import Count, Min
+from django.template.loader import render_to_string
+from django.utils import timezone, translation
+
+from todos.models import TrashedTodo, TrashedTodoQuerySet
+from todos.receipts.links import message_id, trash_link, unsubscribe_link
+from todos.receipts.models import Receipt
+
+#: Titles in one mail. Further todos are only counted.
+MOST_TITLES = 50
+
+#: What was swept longer before the end of the window than this was not swept "last night".
+LAST_NIGHT = timedelta(hours=24)
+
+#: Control characters, the ends of lines, surrogates, and what changes the direction of writing.
+HARMFUL = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]+"
+)
+
+
+#: Characters in one line of a mail, by RFC 5322.
+LONGEST_LINE = 998
+
+
+class Letter(EmailMessage):
+    """A mail whose headers are one line each.
+
+    Folded at 78 characters, the address in List-Unsubscribe would become an encoded word, which
+    mail programs do not read.
+    """
+
+    @override
+    def message(self, *, policy: Policy | None = None) -> email.message.EmailMessage:
+        policy = (policy or email.policy.default).clone(max_line_length=LONGEST_LINE)
+        return super().message(policy=policy)
+
+
+def mail_of(receipt: Receipt) -> EmailMessage | None:
+    """Return the mail of a receipt; None if all that it tells of is back, or gone for good.
+
+    Args:
+        receipt: with its user, whose address the mail goes to.
+    """
+    todos = still_in_trash(receipt)
+    numbers = todos.aggregate(count=Count("pk"), first=Min("trashed_at"), days=Min("trash_days"))
+    if not numbers["count"]:
+        return None
+    reader = receipt.user
+    language = reader.language or settings.LANGUAGE_CODE
+    zone = ZoneInfo(reader.time_zone or settings.TIME_ZONE)
+    with translation.override(language), timezone.override(zone):
+        count, titles = numbers["count"], titles_of(todos) if reader.receipt_titles else []
+        context = {
+            "count": count,
+            "titles": titles,
+            "more": count - len(titles) if titles else 0,
+            "since": earlier_than_last_night(receipt, numbers["first"]),
+            "kept_until": kept_until(numbers["first"], numbers["days"]),
+            "trash": trash_link(receipt),
+            "unsubscribe": unsubscribe_link(reader),
+        }
+        subject = render_to_string("todos/mail/receipt_subject.txt", context)
+        body = render_to_string("todos/mail/receipt.txt", context)
+    return Letter(
+        subject=" ".join(subject.split()),
+        body=body,
+        from_email=settings.DEFAULT_FROM_EMAIL,
+        to=[reader.email],
+        headers={
+            "Message-ID": message_id(receipt),
+            "Auto-Submitted": "auto-generated",
+            "List-Unsubscribe": f"<{unsubscribe_link(reader)}>",
+            "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
+        },
+    )
+
+
+def still_in_trash(receipt: Receipt) -> TrashedTodoQuerySet:
+    """Return what a receipt tells of, without what has been brought back or purged meanwhile."""
+    window = TrashedTodo.objects.swept_between(receipt.since, receipt.until)
+    return window.filter(user=receipt.user_id)
+
+
+def titles_of(todos: TrashedTodoQuerySet) -> list[str]:
+    """Return the first titles, each in one line that no mail program obeys."""
+    titles = todos.order_by("trashed_at", "pk").values_list("title", flat=True)[:MOST_TITLES]
+    return [" ".join(HARMFUL.sub(" ", title).split()) for title in titles]
+
+
+def earlier_than_last_night(receipt: Receipt, first: datetime) -> datetime | None:
+    """Return when the first todo was swept, if that was before the last night."""
+    return first if first < receipt.until - LAST_NIGHT else None
+
+
+def kept_until(first: datetime, days: int) -> datetime:
+    """Return until when all of the todos stay in the trash, as `rules.past_promise` says."""
+    return first + timedelta(days=max(days, settings.TODO_TRASH_DAYS))

@@ -1,0 +1,204 @@
+"""Sends the receipts that wait, each of them once.
+
+A run takes a batch of receipts in a step: they get its claim, and no other run sends them, for as
+long as a batch can take at most. Outside of any transaction it then hands one mail after another to
+the mail server, and marks each as sent as soon as the server has accepted it, before the next. If
+it is killed, its next attempt has the same claim, and sends what is not marked.
+
+So each mail is sent once, but for what SMTP leaves open: a process that dies, or finds the database
+away until it ends, after the server has accepted a mail and before that is marked, has this one
+mail sent again. So has a server that accepts a mail and hangs up before it says so. Both copies
+have the same Message-ID.
+"""
+
+from collections.abc import Collection
+from datetime import timedelta
+from time import monotonic
+from typing import Any
+from uuid import UUID
+
+import structlog
+from django.core.mail import EmailMessage
+from django.core.mail.backends.base import BaseEmailBackend
+from django.db.models import Count
+
+from accounts.services import UserService
+from todos.bulk.store import CheckpointStore
+from todos.clock import database_now
+from todos.receipts.mail import mail_of
+from todos.receipts.models import Receipt, ReceiptState
+from todos.receipts.post import (
+    RefusedForGood,
+    RefusedForNow,
+    ServerAway,
+    Unmailable,
+    connection,
+    hand_over,
+)
+
+logger = structlog.get_logger(__name__)
+
+#: Receipts in one claim, and so mails over one connection; and for how long to go on with them: a
+#: run stops between two claims.
+BATCH_RECEIPTS = 100
+BATCH_SECONDS = 5.0
+
+#: How long a claim holds against other runs: longer than any batch. Four answers to its last mail
+#: may take `ANSWER_SECONDS` each.
+CLAIM = timedelta(minutes=30)
+
+#: How long a mail is put off that the server does not take now.
+PUT_OFF = timedelta(minutes=10)
+
+#: A receipt that has waited for so long is not sent any more.
+EXPIRES_AFTER = timedelta(days=3)
+
+#: If the server refuses so many mails in a row, before it has taken any, the fault is not theirs.
+MOST_REFUSED = 20
+
+
+class MailDelayed(Exception):  # noqa: N818  (it names the state, as Django's own do)
+    """Receipts still wait, as the mail server does not take them; the text says why."""
+
+
+def send_receipts(store: CheckpointStore) -> None:
+    """Send what waits, of this night and of earlier ones.
+
+    Raises:
+        MailDelayed: some still wait. Another attempt, or a later run, sends them.
+    """
+    expire(store)
+    while batch := claim(store):
+        batch.send()
+    if left := store.read(Receipt.objects.waiting().count):
+        raise MailDelayed(f"{left:,} receipts wait for the mail server, or for another run.")
+
+
+def expire(store: CheckpointStore) -> None:
+    """Give up what has waited for too long."""
+    with store.step() as stored:
+        old = Receipt.objects.waiting().filter(until__lt=database_now() - EXPIRES_AFTER)
+        stored[ReceiptState.EXPIRED] += old.end(ReceiptState.EXPIRED)
+
+
+def claim(store: CheckpointStore) -> "Batch | None":
+    """Take the receipts that have waited for longest, and that nobody else holds; None if none.
+
+    In the same step, what has become of the batch before is counted.
+    """
+    with store.step() as stored:
+        token = UUID(stored["claim"])
+        count_ended(stored, token)
+        now = database_now()
+        free = Receipt.objects.free(now=now, claim=token).order_by("pk")
+        free = free.select_for_update(skip_locked=True)[:BATCH_RECEIPTS]
+        ids = list(free.values_list("pk", flat=True))
+        Receipt.objects.filter(pk__in=ids).update(claim=token, held_until=now + CLAIM)
+        stored["batch"] = ids
+        takes_mail = stored[ReceiptState.SENT] > 0
+    return Batch(ids, token, takes_mail=takes_mail, store=store) if ids else None
+
+
+def count_ended(stored: dict[str, Any], token: UUID) -> None:
+    """Add to the checkpoint what has become of a batch."""
+    batch = Receipt.objects.filter(pk__in=stored["batch"], claim=token)
+    ended = batch.exclude(state=ReceiptState.WAITING).order_by().values_list("state")
+    for state, number in ended.annotate(number=Count("pk")):
+        stored[state] += number
+    stored["rows"] = stored[ReceiptState.SENT]
+
+
+class Batch:
+    """The receipts of one claim, handed over one by one."""
+
+    def __init__(
+        self, ids: Collection[int], claim: UUID, *, takes_mail: bool, store: CheckpointStore
+    ) -> None:
+        """Prepare to send what was claimed just now.
+
+        Args:
+            ids: of the receipts.
+            claim: theirs.
+            takes_mail: whether the server has accepted a mail of this run.
+            store: waits while the database is away.
+        """
+        self._ids = ids
+        self._claim = claim
+        self._takes_mail = takes_mail
+        self._store = store
+        self._accepted = 0
+        self._refused: list[int] = []
+
+    def send(self) -> None:
+        """Send until all are sent, the time is over, or the server hangs up.
+
+        Raises:
+            MailDelayed: the server accepted none.
+        """
+        ends = monotonic() + BATCH_SECONDS
+        try:
+            with connection() as backend:
+                for pk in self._ids:
+                    self._send(backend, pk)
+                    if monotonic() >= ends:
+                        break
+        except ServerAway as away:
+            # Some hang up after a number of mails: the next batch connects anew.
+            if not self._accepted:
+                raise MailDelayed(f"The mail server is away ({away}).") from None
+        self._end(self._refused, ReceiptState.REFUSED)
+
+    def _send(self, backend: BaseEmailBackend, pk: int) -> None:
+        # What is ours no longer is another run's, as this process was frozen.
+        receipt = self._store.read(lambda: self._still_ours(pk))
+        if receipt is None:
+            return
+        message = self._store.read(lambda: message_of(receipt))
+        if message is None:
+            self._end([pk], ReceiptState.DROPPED)
+            return
+        try:
+            hand_over(backend, message)
+        except Unmailable:
+            self._end([pk], ReceiptState.REFUSED)
+        except RefusedForGood:
+            self._note_refused(pk)
+        except RefusedForNow:
+            self._put_off([pk])
+        except ServerAway as away:
+            if away.in_doubt:  # If it is this mail that ends connections, others come first.
+                self._put_off([pk])
+            raise
+        else:
+            self._end([pk], ReceiptState.SENT)
+            self._accepted += 1
+
+    def _note_refused(self, pk: int) -> None:
+        """Note a mail that the server refuses for good; believe it later, when it takes others."""
+        self._refused.append(pk)
+        if len(self._refused) >= MOST_REFUSED and not (self._accepted or self._takes_mail):
+            self._put_off(self._refused)
+            raise MailDelayed(f"The mail server refuses everyone: {MOST_REFUSED} mails in a row.")
+
+    def _still_ours(self, pk: int) -> Receipt | None:
+        ours = Receipt.objects.waiting().filter(pk=pk, claim=self._claim)
+        return ours.select_related("user").first()
+
+    # Neither is part of a step, which may be refused: what was sent is marked in any case. On
+    # PostgreSQL they wait for the disk, other than steps: something outside has followed.
+
+    def _end(self, pks: Collection[int], state: ReceiptState) -> None:
+        self._store.read(lambda: Receipt.objects.filter(pk__in=pks).end(state))
+        if state == ReceiptState.REFUSED and pks:
+            logger.warning("receipts refused", receipts=list(pks))
+
+    def _put_off(self, pks: Collection[int]) -> None:
+        later = self._store.read(database_now) + PUT_OFF
+        receipts = Receipt.objects.waiting().filter(pk__in=pks)
+        self._store.read(lambda: receipts.update(claim=None, held_until=later))
+
+
+def message_of(receipt: Receipt) -> EmailMessage | None:
+    """Return the mail of a receipt; None if it is not to be sent any more."""
+    reachable = UserService.reachable().wanting_receipts().filter(pk=receipt.user_id)
+    return mail_of(receipt) if reachable.exists() else None
