@@ -10,6 +10,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator
 from django.db import models
 from django.db.models import Q
+from django.db.models.functions import Upper
 from django.utils.translation import gettext_lazy as _
 
 from accounts.sessions import Session
@@ -172,4 +173,7 @@ class User(auth.AbstractUser):
                 fields=["id", "is_active", "auto_cleanup", "keep_completed_days"],
                 condition=CLEANUP_EXCEPTION,
             ),
+            # By which people log in, in any capitals.
+            models.Index(Upper("username"), name="accounts_user_name_upper"),
+            models.Index(fields=["email"], name="accounts_user_email"),
         ]

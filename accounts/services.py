@@ -1,24 +1,42 @@
 """What can be done with people: the only code that writes to users."""
 
 from collections.abc import Iterator
-from datetime import datetime
-from typing import Unpack
+from datetime import datetime, timedelta
+from typing import Any, TypedDict, Unpack
 
 from allauth.account.models import EmailAddress
+from allauth.usersessions.models import UserSession
 from django.conf import settings
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.password_validation import validate_password
 from django.db import transaction
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
-from accounts.models import Preferences, User, UserQuerySet
+from accounts.models import Preferences, Session, User, UserQuerySet
 
 #: Users that `UserService.list_all_users` holds in memory at once.
 CHUNK_USERS = 2_000
 
 #: Users that an error names.
 MAX_NAMED_USERS = 5
+
+#: Rows that one statement of `SessionService.clear` deletes.
+CLEARED_ROWS = 1_000
+
+#: Before that, the session itself may still be on its way into the database.
+SETTLED = timedelta(hours=1)
+
+
+class SessionNotFound(Exception):  # noqa: N818  (as Django's own DoesNotExist)
+    """The person has no such session."""
+
+
+class ClearedSessions(TypedDict):
+    """How many rows `SessionService.clear` has deleted."""
+
+    sessions: int
+    session_details: int
 
 
 class AccountKept(Exception):  # noqa: N818  (it says what happened, as Django's own do)
@@ -111,6 +129,19 @@ class UserService:
         user.sweeps_seen_until = until
 
     @staticmethod
+    def set_password(*, user: User, password: str) -> None:
+        """Set a password that satisfies the site's rules. All sessions of the user end by it."""
+        user.set_password(password)
+        user.save(update_fields=["password"])
+
+    @staticmethod
+    def set_address(*, user: User, address: str) -> None:
+        """Set the email address of a user."""
+        if user.email != address:
+            user.email = address
+            user.save(update_fields=["email"])
+
+    @staticmethod
     def delete(*, user: User) -> None:
         """Delete a user and everything that belongs to them, at once.
 
@@ -156,3 +187,50 @@ class UserService:
                 f"Nobody was deleted: {', '.join(names)} must stay: staff, or named in the "
                 "log of what staff did. Deactivate such an account instead: clear its “Active” box."
             )
+
+
+class SessionService:
+    """The verbs of sessions: where somebody is logged in."""
+
+    @staticmethod
+    def end(*, user: User, session_id: int) -> None:
+        """Log a person out where they began this session.
+
+        Raises:
+            SessionNotFound: it is somebody else's, or has ended.
+        """
+        details = UserSession.objects.filter(user=user, pk=session_id).first()
+        if details is None:
+            raise SessionNotFound
+        Session.objects.filter(user=user, pk=details.session_key).delete()
+        details.delete()
+
+    @staticmethod
+    def end_others(*, user: User, session_key: str) -> None:
+        """Log a person out everywhere but in the session with this key."""
+        Session.objects.filter(user=user).exclude(pk=session_key).delete()
+        UserSession.objects.filter(user=user).exclude(session_key=session_key).delete()
+
+    @staticmethod
+    def forget(*, session_key: str) -> None:
+        """Delete what is known of a session that has ended."""
+        UserSession.objects.filter(session_key=session_key).delete()
+
+    @staticmethod
+    def clear() -> ClearedSessions:
+        """Delete the sessions that have expired, and what is known of sessions that are gone."""
+        now = timezone.now()
+        own = Session.objects.filter(pk=OuterRef("session_key"))
+        gone = UserSession.objects.filter(~Exists(own), created_at__lt=now - SETTLED)
+        return {
+            "sessions": delete_in_batches(Session.objects.filter(expire_date__lt=now)),
+            "session_details": delete_in_batches(gone),
+        }
+
+
+def delete_in_batches(rows: QuerySet[Any]) -> int:
+    """Delete rows, a few in each transaction; return how many."""
+    deleted = 0
+    while keys := list(rows.values_list("pk", flat=True)[:CLEARED_ROWS]):
+        deleted += rows.filter(pk__in=keys).delete()[0]
+    return deleted

@@ -4,17 +4,44 @@ Django's own table holds the user in encoded data only: to end the sessions of a
 sessions would have to be decoded.
 """
 
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 from django.conf import settings
-from django.contrib.auth import SESSION_KEY
+from django.contrib.auth import HASH_SESSION_KEY, SESSION_KEY
+from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.sessions.backends import db
-from django.contrib.sessions.base_session import AbstractBaseSession
+from django.contrib.sessions.base_session import AbstractBaseSession, BaseSessionManager
 from django.db import models
+from django.utils import timezone
+from django.utils.crypto import constant_time_compare
+
+#: Sessions of one person that are looked at; more than a person has.
+MAX_SESSIONS = 200
+
+
+class SessionManager(BaseSessionManager["Session"]):
+    """Django's own manager, with our query vocabulary."""
+
+    use_in_migrations = False
+
+    def live(self, user: AbstractBaseUser) -> list["Session"]:
+        """Return the sessions in which somebody is logged in, those that expire last first.
+
+        Where the password has changed since, they are not.
+        """
+        found = self.filter(user_id=user.pk, expire_date__gt=timezone.now())
+        stamp = user.get_session_auth_hash()
+        return [
+            session
+            for session in found.order_by("-expire_date")[:MAX_SESSIONS]
+            if constant_time_compare(session.get_decoded().get(HASH_SESSION_KEY, ""), stamp)
+        ]
 
 
 class Session(AbstractBaseSession):
     """A session, which is deleted with its user."""
+
+    objects: ClassVar[SessionManager] = SessionManager()
 
     # Without a constraint in the database: if the account were deleted during a login, Django would
     # try that again and again, as it takes the error for a session key in use.

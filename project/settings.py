@@ -105,7 +105,7 @@ INSTALLED_APPS = [
     "allauth",
     "allauth.account",
     "allauth.mfa",
-    "allauth.usersessions",
+    "accounts.apps.SessionDetailsConfig",  # allauth.usersessions
     # Before `tasks`: it creates the broker that the actors register with.
     "django_dramatiq",
     "todos",
@@ -129,6 +129,7 @@ MIDDLEWARE = [
     "django_htmx.middleware.HtmxMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "accounts.middleware.ReaderMiddleware",
+    "accounts.middleware.SecondFactorMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 
@@ -144,13 +145,19 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "accounts.pages.context.site",
             ],
         },
     },
 ]
 
 AUTH_USER_MODEL = "accounts.User"
-AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
+AUTHENTICATION_BACKENDS = ["accounts.pages.backend.Backend"]
+# The first one hashes; the others check older passwords, which are hashed anew at the next log-in.
+PASSWORD_HASHERS = [
+    f"django.contrib.auth.hashers.{name}PasswordHasher"
+    for name in ("Argon2", "PBKDF2", "PBKDF2SHA1", "Scrypt")
+]
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "/"
 SESSION_ENGINE = "accounts.sessions"
@@ -165,6 +172,16 @@ AUTH_PASSWORD_VALIDATORS = [
         "NumericPasswordValidator",
     )
 ]
+
+# What rate limits count. Beside the broker's keys, under a prefix.
+CACHES = {
+    "default": {
+        "BACKEND": "project.cache.SharedCache",
+        # As a list: a string would be split at commas, which a password may contain.
+        "LOCATION": [REDIS_URL],
+        "KEY_PREFIX": "tidy",
+    }
+}
 
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", "English"), ("de", "Deutsch")]
@@ -193,14 +210,50 @@ MAILERS = {
     "default": MAILER or {"BACKEND": f"django.core.mail.backends.{NO_MAILER}.EmailBackend"},
 }
 
-ACCOUNT_ADAPTER = "accounts.adapter.AccountAdapter"
+ACCOUNT_ADAPTER = "accounts.pages.adapter.AccountAdapter"
+ACCOUNT_FORMS = {
+    "login": "accounts.pages.forms.LogInForm",
+    "signup": "accounts.pages.forms.SignUpForm",
+    "add_email": "accounts.pages.forms.AddressForm",
+}
 ACCOUNT_LOGIN_METHODS = {"username", "email"}
 # An address is asked for, and has to be confirmed, where mails can be sent.
-ACCOUNT_SIGNUP_FIELDS = ["username*", "email*" if MAILER else "email", "password1*"]
+ACCOUNT_SIGNUP_FIELDS = ["username*", *(["email*"] if MAILER else []), "password1*"]
 ACCOUNT_EMAIL_VERIFICATION = "mandatory" if MAILER else "none"
 ACCOUNT_CHANGE_EMAIL = True
-ACCOUNT_DEFAULT_HTTP_PROTOCOL = urlsplit(SITE_URL).scheme
+ACCOUNT_EMAIL_NOTIFICATIONS = MAILER is not None
+ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
+ACCOUNT_LOGIN_ON_EMAIL_CONFIRMATION = True
+ACCOUNT_SESSION_REMEMBER = True
+# The password once more, before the address is changed.
+ACCOUNT_REAUTHENTICATION_REQUIRED = True
+ACCOUNT_REAUTHENTICATION_METHODS = ["password", "mfa"]
+ACCOUNT_RATE_LIMITS = {
+    "login": "30/m/ip",
+    # Per person as well, from wherever it is tried.
+    "login_failed": "10/m/ip,60/h/ip,10/10m/key",
+    "signup": "10/m/ip,60/h/ip",
+    "reset_password": "10/m/ip,3/15m/key",
+    "confirm_email": "1/3m/key",
+    "manage_email": "10/m/user",
+    "change_password": "10/10m/user",
+    "reauthenticate": "10/m/user",
+}
 ALLAUTH_TRUSTED_PROXY_COUNT = TRUSTED_PROXIES
+
+MFA_ADAPTER = "accounts.pages.adapter.SecondFactorAdapter"
+MFA_FORMS = {
+    "add_webauthn": "accounts.pages.forms.AddPasskeyForm",
+    "edit_webauthn": "accounts.pages.forms.RenamePasskeyForm",
+}
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_PASSKEY_LOGIN_ENABLED = True
+MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = DEBUG
+MFA_TOTP_ISSUER = "Tidy"
+# Clocks of phones may be wrong by half a minute.
+MFA_TOTP_TOLERANCE = 1
+# Staff would be locked out whose address was never confirmed.
+MFA_ALLOW_UNVERIFIED_EMAIL = True
 
 #: When cleanups run: takes a moment, and returns the first one after it, None while none is to run.
 TODO_NEXT_CLEANUP = "tasks.next_cleanup.next_cleanup"

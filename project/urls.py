@@ -3,13 +3,18 @@
 from allauth.account.decorators import secure_admin_login
 from django.contrib import admin
 from django.urls import include, path
+from django.views.generic import RedirectView
 
 # The admin's own form would accept any number of guesses.
 admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]
 
+handler400 = "project.errors.malformed"
+
 urlpatterns = [
     path("", include("todos.pages.urls")),
-    path("accounts/", include("allauth.urls")),
+    path("accounts/", include("accounts.pages.urls")),
     path("admin/background/", include("tasks.engine.console.urls")),
+    # Staff change their password as everybody does: it is logged, and ends their other sessions.
+    path("admin/password_change/", RedirectView.as_view(pattern_name="account_change_password")),
     path("admin/", admin.site.urls),
 ]

@@ -43,7 +43,7 @@ LANDED = {"accounts/migrations/0004_log_names_ids.py"}
 DELIVERY = ("dramatiq", "apscheduler", "redis", "django.http", "django.views", "django.shortcuts")
 
 #: Modules and folders of pages, and of what they share.
-PAGES = {"admin", "forms", "pages", "staff", "urls", "views"}
+PAGES = {"admin", "forms", "middleware", "pages", "staff", "urls", "views"}
 
 OURS = {"accounts", "todos", "tasks", "project", "tests"}
 

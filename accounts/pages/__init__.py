@@ -1,0 +1,1 @@
+"""How people sign up, log in and look after their accounts: django-allauth, as it is used here."""

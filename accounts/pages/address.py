@@ -1,0 +1,62 @@
+"""A person's email address, where mails can be sent."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from allauth.account.models import EmailAddress
+from allauth.account.views import ConfirmEmailView, EmailView, PasswordResetFromKeyView
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+
+type View = Callable[..., HttpResponse]
+
+
+def needs_mail(template: str) -> Callable[[View], View]:
+    """Show this page in place of a view, if no mails can be sent."""
+
+    def decorate(view: View) -> View:
+        @wraps(view)
+        def shown(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
+            if settings.MAILER is None:
+                return render(request, template)
+            return view(request, *args, **kwargs)
+
+        return shown
+
+    return decorate
+
+
+class AddressView(EmailView):  # type: ignore[misc]  # It ships no types.
+    """Shows the address, and changes it once the new one is confirmed."""
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        """Tell the address in use from the one that is to take its place."""
+        context: dict[str, Any] = super().get_context_data(**kwargs)
+        address = self.request.user.email
+        waiting = EmailAddress.objects.filter(user=self.request.user, verified=False)
+        return {
+            **context,
+            "address": address,
+            "is_confirmed": context["current_emailaddress"] is not None,
+            "coming": waiting.exclude(email__iexact=address).order_by("-pk").first(),
+        }
+
+
+class LogsOutByPost:
+    """For pages of mailed links: who is logged in as somebody else stays so until they submit."""
+
+    request: HttpRequest
+
+    def logout(self) -> None:
+        if self.request.method == "POST":
+            super().logout()  # type: ignore[misc]  # allauth's view has it.
+
+
+class ConfirmView(LogsOutByPost, ConfirmEmailView):  # type: ignore[misc]  # It ships no types.
+    """The page of the link that confirms an address."""
+
+
+class NewPasswordView(LogsOutByPost, PasswordResetFromKeyView):  # type: ignore[misc]  # It ships no types.
+    """The page of the link that lets somebody choose a new password."""

@@ -1,0 +1,76 @@
+"""The forms of accounts, with our words."""
+
+from typing import Any
+
+from allauth.account import forms as account
+from allauth.mfa.webauthn import forms as passkeys
+from django import forms
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
+
+from accounts.services import UserService
+
+MAX_PASSKEY_NAME = 100
+
+
+class LogInForm(account.LoginForm):  # type: ignore[misc]  # It ships no types.
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        login = self.fields["login"]
+        login.label = _("User name or email address")
+        login.widget.attrs |= {
+            "autocomplete": "username",
+            "autocapitalize": "none",
+            "spellcheck": "false",
+            "autofocus": True,
+        }
+
+
+class SignUpForm(account.SignupForm):  # type: ignore[misc]  # It ships no types.
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        username = self.fields["username"]
+        username.label = _("User name")
+        username.help_text = _("Letters, digits and @ . + - _. Other people do not see it.")
+        username.widget.attrs |= {
+            "autocapitalize": "none",
+            "spellcheck": "false",
+            "autofocus": True,
+        }
+        if "email" in self.fields:
+            self.fields["email"].label = _("Email address")
+            self.fields["email"].help_text = _("We send a link there, to confirm it.")
+
+
+class AddressForm(account.AddEmailForm):  # type: ignore[misc]  # It ships no types.
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["email"].label = _("New email address")
+
+    def save(self, request: HttpRequest) -> Any:
+        """Send the link that confirms the new address; until then the one before stays."""
+        before = self.user.email
+        try:
+            return super().save(request)
+        finally:
+            # django-allauth drops an address that was never confirmed; the new one may be mistyped.
+            UserService.set_address(user=self.user, address=before)
+
+
+class AddPasskeyForm(passkeys.AddWebAuthnForm):  # type: ignore[misc]  # It ships no types.
+    name = forms.CharField(
+        label=_("Name"),
+        required=False,
+        max_length=MAX_PASSKEY_NAME,
+        help_text=_("To tell it from others, such as “Phone”."),
+    )
+    passwordless = forms.BooleanField(
+        label=_("Log in with it alone, without a password"),
+        required=False,
+        initial=True,
+        help_text=_("The device then asks for your finger, face or PIN. Not every key can do it."),
+    )
+
+
+class RenamePasskeyForm(passkeys.EditWebAuthnForm):  # type: ignore[misc]  # It ships no types.
+    name = forms.CharField(label=_("Name"), max_length=MAX_PASSKEY_NAME)
