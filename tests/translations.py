@@ -130,8 +130,8 @@ def faults_of(message: Message, known: Message | None) -> Iterator[str]:
     if not all(texts) or known.fuzzy:
         yield f"{where}: not translated: {message.id!r}"
     ids = message.id if isinstance(message.id, tuple) else (message.id,)
-    wanted = set(PLACE.findall(ids[-1]))
-    if texts[-1] and set(PLACE.findall(texts[-1])) != wanted:
+    wanted = set(PLACE.findall(str(ids[-1])))
+    if texts[-1] and set(PLACE.findall(str(texts[-1]))) != wanted:
         yield f"{where}: other placeholders in the translation of {message.id!r}"
 
 

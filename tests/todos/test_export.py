@@ -204,7 +204,9 @@ def test_todo_that_moves_meanwhile_is_there_once(alice: User) -> None:
 def swap() -> list[int]:
     """Delete what is on the list, and bring back what is in the trash."""
     on_list = list(Todo.objects.values_list("pk", flat=True))
-    restored = TodoService.restore_selected(todos=TrashedTodo.objects.filter(trashed_at__isnull=False))
+    restored = TodoService.restore_selected(
+        todos=TrashedTodo.objects.filter(trashed_at__isnull=False)
+    )
     todos = Todo.objects.filter(pk__in=on_list)
     deleted = TodoService.delete_selected(todos=todos, by=User.objects.get())
     return [deleted, restored["todos_restored"]]
