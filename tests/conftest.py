@@ -13,6 +13,7 @@ from django.db import connections
 from pytest_django import Settings
 
 from accounts.models import User
+from tasks.next_cleanup import remembered_recurrence
 from tests.checkout import compile_project, copy_project
 from tests.plugin import ON_POSTGRESQL, RUNTIME
 from tests.processes import Tidy
@@ -113,6 +114,11 @@ def _own_limits(settings: Settings) -> None:
     """Have rate limits begin with each test, in memory: most tests have no broker."""
     settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
     cache.clear()
+
+
+@pytest.fixture(autouse=True)
+def _read_the_schedule_again() -> None:
+    remembered_recurrence.cache_clear()
 
 
 @pytest.fixture

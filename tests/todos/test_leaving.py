@@ -15,7 +15,7 @@ from accounts.services import UserService
 from tasks.engine.models import Schedule
 from tasks.engine.scheduler.defaults import add_missing_schedules
 from tasks.names import TaskName
-from tasks.next_cleanup import next_cleanup, remembered_recurrence
+from tasks.next_cleanup import next_cleanup
 from tests.examples import examples
 from tests.factories import new_todo, new_todos
 from todos.leaving import Leaving
@@ -129,14 +129,17 @@ def test_nights_are_those_of_the_reader(alice: User) -> None:
 
 @pytest.mark.django_db
 def test_the_schedule_says_when_the_next_cleanup_runs() -> None:
-    remembered_recurrence.cache_clear()
     add_missing_schedules()
     assert next_cleanup(NOW) == datetime(2026, 3, 2, 2, tzinfo=UTC)
 
 
 @pytest.mark.django_db
+def test_before_a_scheduler_has_started_the_first_schedule_counts() -> None:
+    assert next_cleanup(NOW) == datetime(2026, 3, 2, 2, tzinfo=UTC)
+
+
+@pytest.mark.django_db
 def test_while_its_schedule_is_paused_there_is_no_next_cleanup() -> None:
-    remembered_recurrence.cache_clear()
     add_missing_schedules()
     Schedule.objects.filter(task=TaskName.TODO_CLEANUP).update(enabled=False)
     assert next_cleanup(NOW) is None
