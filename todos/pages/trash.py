@@ -8,6 +8,7 @@ from django.contrib.auth.decorators import login_required
 from django.http import HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
+from django.views.decorators.cache import never_cache
 
 from todos.models import TrashedTodo, TrashedTodoQuerySet
 from todos.pages.given import row_id
@@ -17,6 +18,7 @@ from todos.pages.trash_groups import trash_page
 from todos.pages.trash_words import is_recent
 
 
+@never_cache
 @login_required
 def show(request: PersonRequest) -> HttpResponse:
     """Show the trash; with `?run=`, what one run of the cleanup took."""

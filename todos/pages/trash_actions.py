@@ -11,6 +11,7 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
+from django.views.decorators.cache import never_cache
 
 from todos.models import Todo, TrashedTodo, TrashedTodoQuerySet
 from todos.pages.given import back, moment, row_ids
@@ -119,6 +120,7 @@ def restore_all(
     return back(request, reverse("todos:trash"))
 
 
+@never_cache
 @login_required
 def delete_forever(request: PersonRequest) -> HttpResponse:
     """Delete the todos whose ids are given for good, once that has been confirmed."""
@@ -142,6 +144,7 @@ def delete_forever(request: PersonRequest) -> HttpResponse:
     return say_deleted(request, purged)
 
 
+@never_cache
 @login_required
 def empty_trash(request: PersonRequest) -> HttpResponse:
     """Delete all that was in the trash when the page was shown for good, once that is confirmed.
