@@ -9,6 +9,8 @@ from accounts.models import MAX_KEEP_COMPLETED_DAYS
 
 MAX_TRASH_DAYS = 3_650
 MAX_BATCH_SIZE = 1_000_000
+#: The most todos on a person's list. Whoever has more keeps them, and adds none.
+MAX_TODOS = 50_000
 #: The highest number that an id can have.
 MAX_ID = 2**63 - 1
 

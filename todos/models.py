@@ -1,22 +1,27 @@
 """Todos and the trash."""
 
+import json
 from collections.abc import Collection
 from datetime import date, datetime
+from hashlib import blake2b
 from typing import Any, Self, TypedDict
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error
-from django.core.validators import ProhibitNullCharactersValidator
 from django.db import models
 from django.db.models import Exists, Field, OuterRef, Q
 from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
+from todos import validators
+from todos.idempotency import IdempotencyKey
 from todos.receipts.models import Receipt, ReceiptState
 from todos.rules import due_for_cleanup, due_for_person, past_promise
 
 __all__ = [
     "DEFAULT_TRASH_DAYS",
+    "IdempotencyKey",
     "Receipt",
     "ReceiptState",
     "Todo",
@@ -58,11 +63,13 @@ class TodoFields(models.Model):
     todo, and `TodoService.create` and `edit` accept it.
     """
 
-    title = models.CharField(max_length=200, validators=[ProhibitNullCharactersValidator()])
-    description = models.TextField(
-        blank=True, default="", validators=[ProhibitNullCharactersValidator()]
+    title = models.CharField(
+        max_length=validators.MAX_TITLE,
+        validators=validators.TEXT,
+        error_messages={"blank": _("A todo needs a title.")},
     )
-    due_on = models.DateField("due", null=True, blank=True)
+    description = models.TextField(blank=True, default="", validators=validators.DESCRIPTION)
+    due_on = models.DateField("due", null=True, blank=True, validators=validators.DUE)
     created_at = models.DateTimeField("created", db_default=Now(), editable=False)
     completed_at = models.DateTimeField("completed", null=True, blank=True)
     restored_at = models.DateTimeField("restored", null=True, editable=False)
@@ -72,6 +79,12 @@ class TodoFields(models.Model):
 
     def __str__(self) -> str:
         return self.title
+
+    @property
+    def version(self) -> str:
+        """What differs when somebody has edited it: a digest of what people edit."""
+        edited = [self.title, self.description, str(self.due_on)]
+        return blake2b(json.dumps(edited).encode(), digest_size=8).hexdigest()
 
 
 class TodoDetails(TypedDict, total=False):

@@ -14,15 +14,17 @@ They raise `OutOfBounds` for a number that is not accepted. `sweep` and `purge` 
 `ClocksDisagree` if this host's clock and the database's are too far apart.
 """
 
+import json
 from collections.abc import Collection
 from datetime import datetime
+from hashlib import sha256
 from typing import NamedTuple, Unpack
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.db.models import Count
 
 from accounts.models import User
-from todos.bounds import MAX_BATCH_SIZE, check_number, check_purge, check_sweep
+from todos.bounds import MAX_BATCH_SIZE, MAX_TODOS, check_number, check_purge, check_sweep
 from todos.bulk.at_once import act_at_once
 from todos.bulk.checkpoint import OnBatch
 from todos.bulk.keys import ID, Position
@@ -43,6 +45,7 @@ from todos.bulk.trash import (
 from todos.clock import database_now, trusted_now
 from todos.functions import CurrentTime
 from todos.models import (
+    IdempotencyKey,
     Todo,
     TodoDetails,
     TodoQuerySet,
@@ -59,6 +62,22 @@ class TodoError(Exception):
 
 class TodoNotFound(TodoError):  # noqa: N818  (named like Django's own ObjectDoesNotExist)
     """The person has no such todo: it never existed, is somebody else's, or has been deleted."""
+
+    def __init__(self, todo_id: int) -> None:
+        super().__init__(todo_id)
+        self.todo_id = todo_id
+
+
+class TodoChanged(TodoError):  # noqa: N818  (as above)
+    """The todo has been edited since the person saw it: `todo` is how it is now."""
+
+    def __init__(self, todo: Todo) -> None:
+        super().__init__(todo.pk)
+        self.todo = todo
+
+
+class TooManyTodos(TodoError):  # noqa: N818  (as above)
+    """The person's list is full."""
 
 
 class Cleared(NamedTuple):
@@ -87,26 +106,82 @@ class TodoService:
 
         Raises:
             ValidationError: names each field that is wrong, and why.
+            TooManyTodos: the person has MAX_TODOS, or more; of requests at the same time, each
+                may add one.
         """
         todo = _todo_with({"title": title, **details})
         todo.user = user
         todo.clean_fields(exclude={"user"})
+        if not TodoService.has_room(user=user):
+            raise TooManyTodos
         todo.save(force_insert=True)
         return todo
 
     @staticmethod
-    def edit(*, user: User, todo_id: int, **values: Unpack[TodoValues]) -> Todo:
+    def create_once(*, user: User, key: str, title: str, **details: Unpack[TodoDetails]) -> Todo:
+        """Create a todo as `create` does, unless a request with this key and title has done so.
+
+        Args:
+            user: whose.
+            key: of the request, as the person's side made it up.
+            title: of the todo.
+            details: further fields.
+
+        Returns:
+            The todo that has been created, now or then.
+
+        Raises:
+            TodoNotFound: the todo of then is gone.
+        """
+        digest = sha256(json.dumps([key, title]).encode()).hexdigest()
+        try:
+            with transaction.atomic():
+                todo = TodoService.create(user=user, title=title, **details)
+                # A request at the same time with the same key waits here for the end of the other.
+                IdempotencyKey.objects.create(user=user, key=digest, todo_id=todo.pk)
+        except IntegrityError:
+            earlier = IdempotencyKey.objects.filter(user=user, key=digest).first()
+            if earlier is None:
+                raise
+            return _get(user=user, todo_id=earlier.todo_id)
+        return todo
+
+    @staticmethod
+    def has_room(*, user: User) -> bool:
+        """Say whether a person may have one more todo."""
+        return not Todo.objects.filter(user=user)[MAX_TODOS - 1 : MAX_TODOS].exists()
+
+    @staticmethod
+    def edit(
+        *, user: User, todo_id: int, expected: str | None = None, **values: Unpack[TodoValues]
+    ) -> Todo:
         """Replace fields of a todo; those that are not given stay as they are.
+
+        What stays is not checked: it may be from a time with other limits.
+
+        Args:
+            user: whose.
+            todo_id: which.
+            expected: the version that the person saw; by default, whichever it is now.
+            values: the new ones.
 
         Raises:
             ValidationError: names each field that is wrong, and why; nothing is changed.
+            TodoChanged: it has another version than expected, and other values than these.
         """
-        todo = _todo_with(values)
-        todo.clean_fields(exclude={field.name for field in Todo._meta.fields}.difference(values))
-        changes = {name: getattr(todo, name) for name in values}
-        if changes and not Todo.objects.filter(pk=todo_id, user=user).update(**changes):
-            raise TodoNotFound
-        return _get(user=user, todo_id=todo_id)
+        new = _todo_with(values)
+        with transaction.atomic():
+            todo = _get(user=user, todo_id=todo_id, lock=True)
+            changed = {name for name in values if getattr(new, name) != getattr(todo, name)}
+            if changed and expected not in {None, todo.version}:
+                raise TodoChanged(todo)
+            new.clean_fields(exclude={field.name for field in Todo._meta.fields} - changed)
+            changes = {name: getattr(new, name) for name in changed}
+            if changes:
+                Todo.objects.filter(pk=todo_id).update(**changes)
+        for name, value in changes.items():
+            setattr(todo, name, value)
+        return todo
 
     @staticmethod
     def complete(*, user: User, todo_id: int) -> Todo:
@@ -135,7 +210,7 @@ class TodoService:
         """Move a todo to the trash; `by` is the person who deletes it, if not the owner."""
         todo = Rows.of(Todo.objects.filter(pk=todo_id, user=user), key=ID)
         if not move_to_trash(todo, trashed_by=by or user):
-            raise TodoNotFound
+            raise TodoNotFound(todo_id)
 
     @staticmethod
     def delete_completed_todos(*, user: User) -> int:
@@ -163,7 +238,7 @@ class TodoService:
         trashed = Rows.of(TrashedTodo.objects.filter(pk=todo_id, user=user), key=ID)
         with transaction.atomic():
             if not restore(trashed):
-                raise TodoNotFound
+                raise TodoNotFound(todo_id)
             return _get(user=user, todo_id=todo_id)
 
     @staticmethod
@@ -331,8 +406,9 @@ def _todo_with(values: TodoValues) -> Todo:
     return todo
 
 
-def _get(*, user: User, todo_id: int) -> Todo:
+def _get(*, user: User, todo_id: int, lock: bool = False) -> Todo:
+    todos = Todo.objects.select_for_update(no_key=True) if lock else Todo.objects.all()
     try:
-        return Todo.objects.get(pk=todo_id, user=user)
+        return todos.get(pk=todo_id, user=user)
     except Todo.DoesNotExist as error:
-        raise TodoNotFound from error
+        raise TodoNotFound(todo_id) from error

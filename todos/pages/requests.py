@@ -1,6 +1,7 @@
 """Requests to people's pages."""
 
 from django.http import HttpRequest
+from django_htmx.middleware import HtmxDetails
 
 from accounts.models import User
 
@@ -9,3 +10,4 @@ class PersonRequest(HttpRequest):
     """A request to a page for those who are logged in."""
 
     user: User
+    htmx: HtmxDetails

@@ -1,12 +1,49 @@
 """The addresses of people's pages."""
 
-from django.urls import path
+from django.urls import path, register_converter
+from django.urls.converters import IntConverter
 
-from todos.pages import account, export, preferences, receipts, todo_list, trash, trash_actions
+from todos.bounds import MAX_ID
+from todos.pages import (
+    account,
+    adding,
+    changes,
+    editing,
+    export,
+    preferences,
+    receipts,
+    search,
+    todo_list,
+    trash,
+    trash_actions,
+)
+
+
+class RowConverter(IntConverter):
+    """The id of a row, in an address."""
+
+    def to_python(self, value: str) -> int:
+        """Return the id; of a number that none can have, the address is not found."""
+        if len(value) > len(str(MAX_ID)) or int(value) > MAX_ID:
+            raise ValueError
+        return int(value)
+
+
+register_converter(RowConverter, "row")
 
 app_name = "todos"
 urlpatterns = [
     path("", todo_list.show, name="list"),
+    path("completed/", todo_list.show_completed, name="completed"),
+    path("search/", search.search, name="search"),
+    path("shortcuts/", todo_list.show_shortcuts, name="shortcuts"),
+    path("todos/add/", adding.add, name="add"),
+    path("todos/clear/", changes.clear, name="clear"),
+    path("todos/<row:todo_id>/complete/", changes.complete, name="complete"),
+    path("todos/<row:todo_id>/reopen/", changes.reopen, name="reopen"),
+    path("todos/<row:todo_id>/delete/", changes.delete, name="delete"),
+    path("todos/<row:todo_id>/due/", changes.set_due, name="due"),
+    path("todos/<row:todo_id>/edit/", editing.edit, name="edit"),
     path("trash/", trash.show, name="trash"),
     path("trash/restore/", trash_actions.restore, name="restore"),
     path("trash/restore-night/", trash_actions.restore_night, name="restore_night"),

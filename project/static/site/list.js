@@ -1,0 +1,257 @@
+// What lists do with a script: forms are sent from here, one after the other; keyboard shortcuts.
+"use strict";
+
+(() => {
+    const main = document.getElementById("main");
+    // Pages with lists have it: their forms are sent from here, and #main is replaced by the answer.
+    const trouble = document.getElementById("trouble");
+    const field = () => document.getElementById("new");
+    const rowOf = (element) => element?.closest?.(".row");
+
+    // --- Requests -------------------------------------------------------------------------------
+
+    // One at a time, in the order of the clicks: what an answer shows includes all that came before.
+    const waiting = [];
+    let current = null;
+
+    function ask(job) {
+        waiting.push(job);
+        if (!current) work();
+    }
+
+    async function work() {
+        while ((current = waiting.shift())) {
+            current.answer = null;
+            try {
+                await htmx.ajax(current.method, current.url, {
+                    target: "#main", swap: "innerHTML", values: current.values && signed(current.values),
+                });
+            } catch {
+                // No answer; or one for a row that has gone from the page.
+            }
+            finish(current);
+        }
+    }
+
+    // After a log-in in another window, forms of this one have an old token; the cookie is new.
+    function signed(values) {
+        const token = document.cookie.match(/(?:^|; )csrftoken=([^;]+)/);
+        if (token && values.has("csrfmiddlewaretoken")) values.set("csrfmiddlewaretoken", token[1]);
+        return values;
+    }
+
+    function finish(job) {
+        const { answer } = job;
+        if (answer && (answer.status < 400 || job.shown)) return;
+        job.row?.classList.remove("going");
+        const words = trouble.dataset;
+        if (!answer?.status) complain(job, words.offline);
+        else if (answer.getResponseHeader("Content-Type")?.startsWith("text/plain")) complain(job, answer.responseText);
+        else if (answer.status === 404) complain(job, words.gone);
+        else complain(job, words.other);
+    }
+
+    document.body.addEventListener("htmx:beforeOnLoad", ({ detail }) => {
+        if (!current) return;
+        current.answer = detail.xhr;
+        if (detail.xhr.getResponseHeader("HX-Redirect")) park(current);  // To the log-in.
+    });
+
+    document.body.addEventListener("htmx:beforeSwap", ({ detail }) => {
+        const { xhr } = detail;
+        if (/^\s*<!doctype/i.test(xhr.responseText) && xhr.status < 400) {
+            // A whole page: go there.
+            detail.shouldSwap = false;
+            location.assign(xhr.responseURL);
+        } else if (xhr.getResponseHeader("HX-Retarget")) {
+            // Also a form that is refused: it says why.
+            detail.shouldSwap = true;
+            detail.isError = false;
+            if (current) current.shown = true;
+        }
+        if (detail.shouldSwap && detail.target === main) remember();
+    });
+
+    document.body.addEventListener("htmx:afterSwap", () => {
+        bringBack();
+        say(document.getElementById("notices")?.textContent);
+    });
+
+    // --- What was typed, and where the focus was --------------------------------------------------
+
+    let before = null;
+
+    function remember() {
+        const active = document.activeElement;
+        const focused = rowOf(active) ?? (active === document.body ? current?.row : null);
+        before = {
+            active,
+            editing: [...main.querySelectorAll(".row.editing:not(.going)")],
+            complaints: [...main.querySelectorAll(".notice.trouble")],
+            row: focused && {
+                id: focused.id,
+                list: focused.parentElement.dataset.todos,
+                index: [...focused.parentElement.children].indexOf(focused),
+                control: [".check", ".delete"].find((one) => active.matches(one)) ?? ".edit",
+            },
+        };
+    }
+
+    function bringBack() {
+        if (!before) return;
+        const { active, editing, complaints, row } = before;
+        before = null;
+        document.getElementById("notices")?.prepend(...complaints);
+        for (const form of editing) {
+            const now = document.getElementById(form.id);
+            if (now) now.replaceWith(form);
+            else main.querySelector(".todos")?.prepend(form);
+        }
+        if (main.contains(active)) active.focus({ preventScroll: true });
+        else if (row) nextTo(row)?.focus({ preventScroll: true });
+        else if (active?.id) document.getElementById(active.id)?.focus({ preventScroll: true });
+        if (document.activeElement === document.body) (field() ?? main).focus({ preventScroll: true });
+    }
+
+    // The same control of the same row; of the one in its place, if it has left its list.
+    function nextTo({ id, list, index, control }) {
+        const rows = main.querySelector(`[data-rows="${list}"]`)?.children;
+        if (!rows?.length) return field();
+        const row = [...todos].find((one) => one.id === id) ?? rows[Math.min(index, rows.length - 1)];
+        return row.querySelector(control) ?? row.querySelector("button, a");
+    }
+
+    // --- Forms and buttons ------------------------------------------------------------------------
+
+    document.addEventListener("submit", (event) => {
+        const { target: form, submitter } = event;
+        if (!trouble || form.method !== "post" || !main.contains(form)) return;
+        event.preventDefault();
+        const row = rowOf(submitter) ?? rowOf(form);
+        if (row?.classList.contains("going")) return;
+        const values = new FormData(form, submitter);
+        const job = { method: "POST", url: submitter?.hasAttribute("formaction") ? submitter.formAction : form.action, values, row };
+        if (form.id === "add") {
+            job.typed = field().value.trim();
+            if (!job.typed) return;
+            // Whatever is typed from here on is the next todo.
+            values.set("key", newKey());
+            field().value = "";
+            field().focus();
+        }
+        row?.classList.add("going");
+        ask(job);
+    });
+
+    function newKey() {
+        return Array.from(crypto.getRandomValues(new Uint32Array(4)), (number) => number.toString(36)).join("");
+    }
+
+    document.addEventListener("click", (event) => {
+        if (!trouble || event.button || event.ctrlKey || event.metaKey || event.shiftKey) return;
+        const link = event.target.closest("[data-edit], .editing [data-cancel], [data-help]");
+        if (!link) return;
+        event.preventDefault();
+        if (link.matches("[data-help]")) help();
+        else if (link.matches("[data-edit]")) ask({ method: "GET", url: link.href, row: null });
+        else cancel(rowOf(link));
+    });
+
+    function cancel(row) {
+        row.classList.add("going");
+        ask({ method: "GET", url: location.href, row });
+    }
+
+    // --- Words ------------------------------------------------------------------------------------
+
+    // A region that stays where it is: what is put into it is read out.
+    const said = document.createElement("div");
+    said.className = "visually-hidden";
+    said.setAttribute("role", "status");
+    document.body.append(said);
+
+    function say(text) {
+        said.textContent = (text ?? "").replace(/\s+/g, " ").trim();
+    }
+
+    function complain(job, text) {
+        const notice = trouble.content.firstElementChild.cloneNode(true);
+        notice.classList.add("trouble");
+        notice.querySelector("[data-text]").textContent = text;
+        notice.querySelector("[data-typed]").textContent = job.typed ?? "";
+        notice.querySelector("[data-again]").addEventListener("click", () => {
+            notice.remove();
+            job.row?.classList.add("going");
+            ask(job);
+            field()?.focus();
+        });
+        document.getElementById("notices").prepend(notice);
+        say(`${text} ${job.typed ?? ""}`);
+    }
+
+    // Whoever has to log in first finds what they did not get done when they come back.
+    function park({ method, url, values, typed }) {
+        if (method !== "POST") return;
+        const entries = [...values].filter(([, value]) => typeof value === "string");
+        sessionStorage.setItem("parked", JSON.stringify({ user: trouble.dataset.user, url, entries, typed }));
+    }
+
+    function unpark() {
+        const parked = JSON.parse(sessionStorage.getItem("parked"));
+        sessionStorage.removeItem("parked");
+        if (parked?.user !== trouble.dataset.user) return;
+        const values = new FormData();
+        for (const [name, value] of parked.entries) values.append(name, value);
+        const typed = parked.typed ?? values.get("title") ?? "";
+        complain({ method: "POST", url: parked.url, values, typed }, trouble.dataset.parked);
+    }
+
+    // --- The keyboard -----------------------------------------------------------------------------
+
+    const FIELDS = "input:not([type=checkbox], [type=radio]), textarea, select, [contenteditable]";
+
+    const shortcuts = {
+        n: () => (field() ? field().focus() : location.assign(document.querySelector(".brand").href)),
+        "/": () => document.getElementById("q")?.focus(),
+        j: () => move(1),
+        k: () => move(-1),
+        x: () => rowOf(document.activeElement)?.querySelector(".check")?.click(),
+        e: () => rowOf(document.activeElement)?.querySelector(".edit")?.click(),
+        z: () => main.querySelector("[data-undo]")?.click(),
+        "?": help,
+    };
+
+    document.addEventListener("keydown", (event) => {
+        const { target, key } = event;
+        if (event.isComposing || event.ctrlKey || event.metaKey || event.altKey) return;
+        if (target.matches(FIELDS)) {
+            if (key === "Escape") leave(target);
+        } else if ("shortcuts" in document.body.dataset && Object.hasOwn(shortcuts, key)) {
+            if (document.querySelector("dialog[open]")) return;
+            event.preventDefault();
+            shortcuts[key]();
+        }
+    });
+
+    // A form in which nothing has been changed is closed.
+    function leave(element) {
+        const row = rowOf(element);
+        const changed = [...(row?.querySelectorAll(FIELDS) ?? [])].some((one) => one.value !== one.defaultValue);
+        element.blur();
+        if (row && !changed) cancel(row);
+    }
+
+    function move(step) {
+        const rows = [...main.querySelectorAll(".row")];
+        const at = rows.indexOf(rowOf(document.activeElement));
+        const row = rows[at < 0 ? 0 : Math.max(0, Math.min(rows.length - 1, at + step))];
+        row?.querySelector(".check, button, input, a")?.focus();
+    }
+
+    function help() {
+        const dialog = document.getElementById("keys");
+        if (dialog) dialog.showModal();
+    }
+
+    if (trouble && sessionStorage.getItem("parked")) unpark();
+})();

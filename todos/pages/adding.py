@@ -1,0 +1,71 @@
+"""Adding todos: one line, and a due date that is offered if the line says one."""
+
+from django.contrib import messages
+from django.core.exceptions import ValidationError
+from django.http import HttpResponse
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.formats import number_format
+from django.utils.translation import get_language
+from django.utils.translation import gettext as _
+
+from todos.bounds import MAX_TODOS
+from todos.due_words import suggest
+from todos.models import Todo
+from todos.pages.answers import gone, posted
+from todos.pages.given import back
+from todos.pages.limits import may_add
+from todos.pages.notices import Offer, report
+from todos.pages.requests import PersonRequest
+from todos.pages.todo_list import new_key, show_list
+from todos.pages.trash_words import day_words, quoted
+from todos.services import TodoNotFound, TodoService, TooManyTodos
+
+
+@posted
+def add(request: PersonRequest) -> HttpResponse:
+    """Add a todo."""
+    title = request.POST.get("title", "")
+    key = request.POST.get("key") or new_key()
+    if not may_add(request.user):
+        error = _("You are adding very many todos. Wait a minute, then add it again.")
+        response = refuse(request, title, error, status=429)
+        response["Retry-After"] = "60"
+        return response
+    try:
+        todo = TodoService.create_once(user=request.user, key=key, title=title)
+    except ValidationError as invalid:
+        return refuse(request, title, " ".join(invalid.messages))
+    except TooManyTodos:
+        error = _("You have %(count)s todos, and a list holds no more. Delete some first.")
+        return refuse(request, title, error % {"count": number_format(MAX_TODOS, use_l10n=True)})
+    except TodoNotFound as repeated:
+        return gone(request, repeated.todo_id)
+    say_added(request, todo)
+    return back(request, reverse("todos:list"))
+
+
+def refuse(request: PersonRequest, title: str, error: str, *, status: int = 422) -> HttpResponse:
+    """Say why a todo was not added, beside what was typed."""
+    if request.htmx:
+        # The script keeps what was typed.
+        return HttpResponse(error, content_type="text/plain", status=status)
+    return show_list(request, typed=title, error=error, status=status)
+
+
+def say_added(request: PersonRequest, todo: Todo) -> None:
+    """Say that a todo was added, and offer the due date that its title may mean."""
+    undo = Offer(label=_("Undo"), url=reverse("todos:delete", args=[todo.pk]))
+    offers = [undo]
+    meant = suggest(todo.title, today=timezone.localdate(), language=get_language() or "")
+    if meant:
+        due = Offer(
+            label=_("Due %(day)s, as %(title)s")
+            % {"day": day_words(meant.due_on), "title": quoted(meant.title)},
+            url=reverse("todos:due", args=[todo.pk]),
+            fields={"due_on": meant.due_on.isoformat(), "words": meant.words},
+            key=False,
+        )
+        offers.insert(0, due)
+    text = _("Added %(title)s.") % {"title": quoted(todo.title)}
+    report(request, text, *offers, level=messages.SUCCESS)

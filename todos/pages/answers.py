@@ -1,0 +1,108 @@
+"""How people's pages answer: after a log-in, whole or in part, and when a todo is gone."""
+
+from collections.abc import Callable, Mapping
+from functools import wraps
+from typing import Any, Concatenate
+from urllib.parse import quote
+
+from django.contrib import messages
+from django.contrib.auth.views import redirect_to_login
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render, resolve_url
+from django.urls import reverse
+from django.utils.cache import add_never_cache_headers, patch_vary_headers
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_POST
+from django_htmx.http import HttpResponseClientRedirect
+
+from todos.models import TrashedTodo
+from todos.pages.notices import Offer, report
+from todos.pages.requests import PersonRequest
+from todos.pages.trash_words import quoted
+
+type View[**P] = Callable[Concatenate[PersonRequest, P], HttpResponse]
+
+
+def logged_in[**P](view: View[P]) -> View[P]:
+    """Ask whoever is not logged in to do so, and then bring them back to where they were.
+
+    Unlike Django's own decorator, a form that is posted brings them back to the page it stood on;
+    and what a script asks for is a page for the whole window.
+    """
+
+    @wraps(view)
+    def answer(request: PersonRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
+        if request.user.is_authenticated:
+            return view(request, *args, **kwargs)
+        is_page = request.method == "GET" and not request.htmx
+        login = redirect_to_login(request.get_full_path() if is_page else next_of(request))
+        return HttpResponseClientRedirect(login["Location"]) if request.htmx else login
+
+    return answer
+
+
+def posted[**P](view: View[P]) -> View[P]:
+    """Answer forms alone, of those who are logged in."""
+    answer: View[P] = require_POST(logged_in(view))
+    return answer
+
+
+def next_of(request: HttpRequest) -> str:
+    """Return the page to go to next, which a form or an address names; the list, if not ours."""
+    named = request.POST.get("next") or request.GET.get("next", "")
+    if url_has_allowed_host_and_scheme(named, {request.get_host()}, request.is_secure()):
+        return named
+    return resolve_url("todos:list")
+
+
+def page(
+    request: PersonRequest,
+    template: str,
+    context: Mapping[str, Any],
+    *,
+    part: str = "main",
+    into: str = "#main",
+    status: int = 200,
+) -> HttpResponse:
+    """Answer with a page; with a part of it, if a script asks. No browser keeps it.
+
+    Args:
+        request: to answer.
+        template: of the whole page.
+        context: for the template.
+        part: the partial of the template for a script.
+        into: which element of the page it is for; a row is replaced, #main is filled.
+        status: of the answer.
+    """
+    context = {"here": quote(request.get_full_path()), **context}
+    if request.htmx and not request.htmx.history_restore_request:
+        response = render(request, f"{template}#{part}", context, status=status)
+        # Wherever redirects have led to, it goes to the right place.
+        response["HX-Retarget"] = into
+        response["HX-Reswap"] = "innerHTML" if into == "#main" else "outerHTML"
+    else:
+        response = render(request, template, context, status=status)
+    # After going back, a list that is no longer so would be shown; or somebody else's.
+    add_never_cache_headers(response)
+    patch_vary_headers(response, ["HX-Request"])
+    return response
+
+
+def gone(request: PersonRequest, todo_id: int) -> HttpResponse:
+    """Say that a todo is in the trash, and offer it; if it is not there either, it is not found.
+
+    Raises:
+        Http404: the person has no such todo.
+    """
+    trashed = TrashedTodo.objects.filter(user=request.user, pk=todo_id).first()
+    if trashed is None:
+        raise Http404
+    text = _("%(title)s is not on your list any more: it is in the trash.")
+    report(
+        request,
+        text % {"title": quoted(trashed.title)},
+        Offer(label=_("Restore"), url=reverse("todos:restore"), fields={"id": str(todo_id)}),
+        level=messages.WARNING,
+    )
+    return redirect(next_of(request))

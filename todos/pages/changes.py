@@ -1,0 +1,115 @@
+"""What the buttons of a list do, in one click: complete, reopen, delete, clear, set a date."""
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.http import Http404, HttpResponse
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.dateparse import parse_date
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from todos.due_words import without
+from todos.leaving import Leaving
+from todos.models import Todo
+from todos.pages.answers import gone, next_of, page, posted
+from todos.pages.given import back
+from todos.pages.notices import Offer, report
+from todos.pages.requests import PersonRequest
+from todos.pages.trash_words import day_words, number, quoted
+from todos.services import TodoNotFound, TodoService
+
+
+@posted
+def complete(request: PersonRequest, todo_id: int) -> HttpResponse:
+    """Complete a todo."""
+    try:
+        todo = TodoService.complete(user=request.user, todo_id=todo_id)
+    except TodoNotFound:
+        return gone(request, todo_id)
+    leaves = Leaving(request.user, now=timezone.now()).words(todo)
+    text = _("Completed %(title)s. It %(leaves)s.")
+    undo = Offer(label=_("Undo"), url=reverse("todos:reopen", args=[todo_id]))
+    report(request, text % {"title": quoted(todo.title), "leaves": leaves}, undo)
+    return back(request, reverse("todos:list"))
+
+
+@posted
+def reopen(request: PersonRequest, todo_id: int) -> HttpResponse:
+    """Reopen a todo."""
+    try:
+        todo = TodoService.reopen(user=request.user, todo_id=todo_id)
+    except TodoNotFound:
+        return gone(request, todo_id)
+    text = _("%(title)s is open again.") % {"title": quoted(todo.title)}
+    report(request, text, Offer(label=_("Undo"), url=reverse("todos:complete", args=[todo_id])))
+    return back(request, reverse("todos:list"))
+
+
+@posted
+def delete(request: PersonRequest, todo_id: int) -> HttpResponse:
+    """Move a todo to the trash; without a trash, ask first."""
+    todo = Todo.objects.filter(user=request.user, pk=todo_id).only("title").first()
+    if todo is None:
+        return gone(request, todo_id)
+    if is_to_confirm(request):
+        return confirm(request, _("Delete %(title)s for good?") % {"title": quoted(todo.title)})
+    try:
+        TodoService.delete(user=request.user, todo_id=todo_id)
+    except TodoNotFound:
+        return gone(request, todo_id)
+    text = _("Deleted %(title)s.") % {"title": quoted(todo.title)}
+    report(request, text, *undo_of("todos:restore", id=str(todo_id)))
+    return back(request, reverse("todos:list"))
+
+
+@posted
+def clear(request: PersonRequest) -> HttpResponse:
+    """Move all completed todos to the trash; without a trash, ask first."""
+    if is_to_confirm(request):
+        return confirm(request, _("Delete all completed todos for good?"))
+    cleared = TodoService.clear_completed(user=request.user)
+    text = ngettext(
+        "Cleared %(count)s completed todo.", "Cleared %(count)s completed todos.", cleared.todos
+    ) % {"count": number(cleared.todos)}
+    moment = cleared.trashed_at.isoformat()
+    undo = undo_of("todos:restore_cleared", trashed_at=moment) if cleared.todos else ()
+    report(request, text, *undo)
+    return back(request, reverse("todos:list"))
+
+
+@posted
+def set_due(request: PersonRequest, todo_id: int) -> HttpResponse:
+    """Give a todo the due date that its title said, and take those words out of the title."""
+    todo = Todo.objects.filter(user=request.user, pk=todo_id).first()
+    if todo is None:
+        return gone(request, todo_id)
+    try:
+        due_on = parse_date(request.POST.get("due_on", ""))
+        if due_on is None:
+            raise Http404
+        title = without(todo.title, request.POST.get("words", "")) or todo.title
+        todo = TodoService.edit(user=request.user, todo_id=todo_id, title=title, due_on=due_on)
+    except (ValueError, ValidationError) as error:
+        raise Http404 from error
+    except TodoNotFound:
+        return gone(request, todo_id)
+    text = _("%(title)s is due %(day)s.")
+    report(request, text % {"title": quoted(todo.title), "day": day_words(due_on)})
+    return back(request, reverse("todos:list"))
+
+
+def undo_of(view: str, **fields: str) -> tuple[Offer, ...]:
+    """Return the offer to restore what has gone to the trash; none if there is no trash."""
+    offer = Offer(label=_("Undo"), url=reverse(view), fields=fields)
+    return (offer,) if settings.TODO_TRASH_DAYS else ()
+
+
+def is_to_confirm(request: PersonRequest) -> bool:
+    """Say whether nothing could bring it back, and nobody has said that they know."""
+    return not settings.TODO_TRASH_DAYS and "sure" not in request.POST
+
+
+def confirm(request: PersonRequest, question: str) -> HttpResponse:
+    """Ask before something is deleted for good."""
+    return page(request, "todos/confirm.html", {"question": question, "next": next_of(request)})
