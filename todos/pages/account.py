@@ -1,5 +1,7 @@
 """Deleting one's own account, with everything in it."""
 
+from typing import Any
+
 from allauth.account.adapter import get_adapter
 from allauth.account.decorators import reauthentication_required
 from allauth.account.forms import ReauthenticateForm
@@ -10,7 +12,7 @@ from django.contrib.auth import logout
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError
-from django.http import HttpRequest, HttpResponse, QueryDict
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -32,8 +34,8 @@ class UsernameForm(forms.Form):
         widget=forms.TextInput(attrs={"autocomplete": "off", "autocapitalize": "none"}),
     )
 
-    def __init__(self, data: QueryDict | None, *, user: User) -> None:
-        super().__init__(data, label_suffix="")
+    def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
         self._user = user
 
     def clean_username(self) -> str:
@@ -63,7 +65,8 @@ def delete(request: PersonRequest) -> HttpResponse:
     except AccountKept:
         return render(request, "todos/account_kept.html")
     ask = ReauthenticateForm if user.has_usable_password() else UsernameForm
-    form = ask(request.POST if request.method == "POST" else None, user=user)
+    data = request.POST if request.method == "POST" else None
+    form = ask(data, user=user, label_suffix="")
     if form.is_valid():
         return _delete(request)
     context = {"form": form, **TodoService.count(user=user)._asdict()}
