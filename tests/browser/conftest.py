@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -94,6 +95,8 @@ ALLOWANCES = (
 
 PASSWORD = "c0rrect horse"
 
+LOG_IN = "/accounts/login/"
+
 #: The cookie that a form must know.
 TOKEN = "csrftoken"
 
@@ -148,12 +151,12 @@ class Visit:
     def log_in(self, name: str) -> None:
         """Log in as the form does, without showing it."""
         context = self.page.context
-        address = f"{self.site.address}/admin/login/"
+        address = self.site.address + LOG_IN
         context.request.get(address)
         (token,) = [cookie["value"] for cookie in context.cookies() if cookie["name"] == TOKEN]
         answer = context.request.post(
             address,
-            form={"username": name, "password": PASSWORD, "csrfmiddlewaretoken": token},
+            form={"login": name, "password": PASSWORD, "csrfmiddlewaretoken": token},
             max_redirects=0,
         )
         assert answer.status == 302, answer.text()
@@ -257,14 +260,16 @@ def visit(browser: Browser, site: Site) -> Iterator[Visitor]:
     """Begin a visit; at the end of the test, nothing may have gone wrong on its pages."""
     with ExitStack() as stack:
 
-        def begin(name: str | None = "boss", *, theme: str = "light") -> Visit:
-            return stack.enter_context(visiting(browser, site, name, theme))
+        def begin(name: str | None = "boss", *, theme: str = "light", **options: Any) -> Visit:
+            return stack.enter_context(visiting(browser, site, name, theme, **options))
 
         yield begin
 
 
 @contextmanager
-def visiting(browser: Browser, site: Site, name: str | None, theme: str) -> Iterator[Visit]:
+def visiting(
+    browser: Browser, site: Site, name: str | None, theme: str, **options: Any
+) -> Iterator[Visit]:
     """Use a fresh browser in a colour scheme; check in the end that nothing went wrong.
 
     Args:
@@ -272,10 +277,10 @@ def visiting(browser: Browser, site: Site, name: str | None, theme: str) -> Iter
         site: to visit.
         name: who is logged in; None for nobody.
         theme: light or dark.
+        options: further ones of Playwright's contexts, such as `java_script_enabled`.
     """
-    context = browser.new_context(
-        color_scheme="dark" if theme == "dark" else "light", viewport={"width": 1200, "height": 900}
-    )
+    window = {"viewport": {"width": 1200, "height": 900}, **options}
+    context = browser.new_context(color_scheme="dark" if theme == "dark" else "light", **window)
     context.add_init_script(TELL_OF_VIOLATIONS)
     context.set_default_timeout(20_000)
     visit = Visit(context.new_page(), site)
@@ -291,6 +296,6 @@ def visiting(browser: Browser, site: Site, name: str | None, theme: str) -> Iter
 def answers(port: int) -> bool:
     """Say whether the site can be reached."""
     try:
-        return get(port, "/admin/login/") == 200
+        return get(port, LOG_IN) == 200
     except OSError:
         return False

@@ -4,7 +4,6 @@ from datetime import datetime
 from functools import cache, partial
 from typing import Any, cast
 
-from allauth.account.models import EmailAddress
 from django import forms
 from django.conf import settings
 from django.contrib import messages
@@ -144,9 +143,7 @@ def show(request: PersonRequest) -> HttpResponse:
         "cleanup": cleanup,
         "trash_days": settings.TODO_TRASH_DAYS,
         "has_mail": settings.DEBUG or settings.MAILER is not None,
-        "address": EmailAddress.objects.filter(
-            user=request.user, primary=True, verified=True
-        ).first(),
+        "is_reachable": UserService.reachable().filter(pk=request.user.pk).exists(),
     }
     return render(request, "todos/preferences.html", context)
 
