@@ -10,7 +10,6 @@ from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
 from allauth.usersessions.models import UserSession
 from django.contrib.admin.models import LogEntry
-from django.core.cache import cache
 from django.db import IntegrityError, connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -24,11 +23,6 @@ from todos.models import Todo, TrashedTodo
 PAGE = "/delete-account/"
 GOODBYE = "/goodbye/"
 PASSWORD = "c0rrect horse"
-
-
-@pytest.fixture(autouse=True)
-def _no_guesses_yet() -> None:
-    cache.clear()
 
 
 @pytest.fixture
@@ -104,13 +98,10 @@ def test_wrong_password_deletes_nothing(page: Client, password: str) -> None:
 
 
 def test_password_cannot_be_guessed_at(page: Client) -> None:
-    for number in range(5):
+    for number in range(10):
         assert confirm(page, f"guess {number}").status_code == 200
     # Not even with the right password by now.
-    assert b'id="id_password_error"' in confirm(page).content
-    for _ in range(5):
-        response = confirm(page)
-    assert response.status_code == 429
+    assert confirm(page).status_code == 429
     assert User.objects.filter(username="dora").exists()
 
 
