@@ -89,6 +89,10 @@ class Page(HTMLParser):
             form.add(name, value)
         elif tag == "button":
             self._in_button = True
+            if given.get("formaction"):  # It sends the form elsewhere.
+                action = urljoin(self._address, given["formaction"] or "")
+                form = Form(action, form.method, {**form.fields})
+                self.forms.append(form)
             form.add(name, value)
         elif tag == "textarea":
             self._textarea = name
