@@ -35,7 +35,7 @@ chromium: .venv ## Find or install a browser for the tests
 	$(RUN) python -m tests.browser.chromium
 
 pictures: chromium ## Take the screenshots of the documentation again
-	TIDY_PICTURES=docs/pictures TIDY_TEST_DATABASE=postgresql $(RUN) python -m pytest -q tests/browser/test_pages.py
+	TIDY_PICTURES=docs/pictures TIDY_TEST_DATABASE=postgresql $(RUN) python -m pytest -q tests/browser/test_pages.py tests/browser/test_people.py
 
 chaos: .venv ## Inject faults for ten minutes; nothing may be lost, doubled, stuck or silent
 	$(RUN) python -m tests.chaos --minutes 10

@@ -1,5 +1,6 @@
 """A site as operators see it: real processes, and a real browser that notes what goes wrong."""
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -92,6 +93,9 @@ ALLOWANCES = (
         "Django's choice of groups and permissions names the pictures before its filters.",
     ),
 )
+
+#: The folder of the documentation's pictures, to take those that are there again.
+PICTURES = os.environ.get("TIDY_PICTURES")
 
 PASSWORD = "c0rrect horse"
 
@@ -299,3 +303,16 @@ def answers(port: int) -> bool:
         return get(port, LOG_IN) == 200
     except OSError:
         return False
+
+
+def picture(visit: Visit, name: str, *, full_page: bool = True) -> None:
+    """Take a picture of the page again, if that is wanted and there is one.
+
+    Args:
+        visit: shows the page.
+        name: of the file, without its ending.
+        full_page: all of the page, not what fits into the window.
+    """
+    path = Path(PICTURES or "") / f"{name}.png"
+    if PICTURES and path.exists():
+        visit.page.screenshot(path=path, full_page=full_page)

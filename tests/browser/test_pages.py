@@ -1,20 +1,15 @@
 """Every page that staff see: nothing goes wrong on it, and everyone can use it."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 import redis
 
-from tests.browser.conftest import Site, Visit, Visitor
+from tests.browser.conftest import Site, Visit, Visitor, picture
 from tests.dead_letters import KEY, bury
 
 pytestmark = pytest.mark.e2e
-
-#: The folder of the documentation's pictures, to take those that are there again.
-PICTURES = os.environ.get("TIDY_PICTURES")
 
 PAGES = {
     "index": "/admin/",
@@ -137,10 +132,3 @@ def test_who_may_only_look_finds_accessible_pages_without_buttons(
             actions = looker.page.locator("main .console-actions button, main .console-actions a")
             assert actions.count() == 0
     assert "an example" not in looker.page.content()
-
-
-def picture(visit: Visit, name: str) -> None:
-    """Take a picture of the page again, if that is wanted and there is one."""
-    path = Path(PICTURES or "") / f"{name}.png"
-    if PICTURES and path.exists():
-        visit.page.screenshot(path=path, full_page=True)
