@@ -1,9 +1,9 @@
 """Receipts: who is told of what, and once, whatever the mail server does."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from datetime import UTC, datetime, timedelta
-from smtplib import SMTPDataError, SMTPRecipientsRefused, SMTPServerDisconnected
 from typing import Any
 
 import pytest
@@ -16,9 +16,8 @@ from accounts.models import User
 from accounts.services import UserService
 from tests.factories import new_trash, trash, wants_receipt
 from todos.bulk.store import InMemoryStore
-from todos.models import Receipt, TrashedTodo
-from todos.receipts import sending
-from todos.receipts.sending import MailDelayed
+from todos.models import Receipt
+from todos.receipts import sending, writing
 from todos.receipts.services import ReceiptService, ReceiptsReport
 from todos.services import TodoService
 
@@ -65,6 +64,11 @@ def the_mail() -> EmailMessage:
 def counts(report: ReceiptsReport) -> dict[str, object]:
     """Return the counts of a report that are not 0, by their short names."""
     return {name.removeprefix("receipts_"): n for name, n in report.items() if n}
+
+
+def states() -> dict[str, str]:
+    """Return what has become of each person's receipt."""
+    return dict(Receipt.objects.values_list("user__username", "state"))
 
 
 # Who is told of what.
@@ -132,3 +136,263 @@ def test_what_a_cleanup_still_under_way_takes_is_told_the_next_morning(alice: Us
     assert "- Late" not in first.body
     assert "- Early" not in second.body
     assert "- Late" in second.body
+
+
+def test_many_people_are_told_each_of_their_own(monkeypatch: pytest.MonkeyPatch, db: None) -> None:
+    monkeypatch.setattr(writing, "BATCH_PEOPLE", 3)
+    monkeypatch.setattr(sending, "BATCH_RECEIPTS", 2)
+    people = [User.objects.create_user(f"person{number}") for number in range(8)]
+    for number, person in enumerate(people):
+        wants_receipt(person)
+        swept(person, *[f"{person.username}'s {todo}" for todo in range(number % 4)])
+
+    assert counts(run()) == {"written": 6, "sent": 6}
+
+    told = {one.to[0].split("@")[0]: one.body.count("\n- ") for one in outbox()}
+    assert told == {f"person{number}": number % 4 for number in range(8) if number % 4}
+    assert all(one.body.count("person") == one.body.count("\n- ") for one in outbox())
+
+
+def test_run_that_is_interrupted_anywhere_goes_on(
+    alice: User, bob: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writing, "BATCH_PEOPLE", 1)
+    monkeypatch.setattr(sending, "BATCH_RECEIPTS", 1)
+    for person in (alice, bob):
+        wants_receipt(person)
+        swept(person, "Done")
+    store, attempts = InterruptedStore(), 0
+    while True:
+        attempts += 1
+        store.has_progressed = False
+        try:
+            report = run(store=store)
+        except Interrupted:
+            continue
+        break
+    assert attempts > 4
+    assert counts(report) == {"written": 2, "sent": 2}
+    assert sorted(one.to[0] for one in outbox()) == ["alice@example.com", "bob@example.com"]
+
+
+class Interrupted(Exception):  # noqa: N818  (as `Continued`)
+    """Stands for the end of a slice."""
+
+
+class InterruptedStore(InMemoryStore):
+    """Refuses the step after the first one that changes something, as the end of a slice does."""
+
+    has_progressed = False
+
+    @contextmanager
+    def step(self) -> Iterator[dict[str, Any]]:
+        """Open a step, or refuse it."""
+        if self.has_progressed:
+            raise Interrupted
+        with super().step() as stored:
+            before = deepcopy(stored)
+            yield stored
+        self.has_progressed = stored != before
+
+
+def test_old_receipts_are_deleted_but_for_each_persons_last(alice: User, bob: User) -> None:
+    for person in (alice, bob):
+        wants_receipt(person)
+        swept(person, "Old", at=NIGHT - 60 * DAY)
+    run(MORNING - 60 * DAY)
+    swept(alice, "New")
+    run()
+    assert set(Receipt.objects.values_list("user__username", "night__month")) == {
+        ("alice", 3),
+        ("bob", 1),
+    }
+    assert counts(run(MORNING + DAY)) == {}, "what Bob's tells of is not told again"
+
+
+# What is looked at again when a mail is sent.
+
+
+def test_what_is_back_by_then_is_not_told(alice: User, bob: User) -> None:
+    for person in (alice, bob):
+        wants_receipt(person)
+    one, _ = swept(alice, "Comes back", "Stays away")
+    (both,) = swept(bob, "Bob's")
+    write_only()
+    TodoService.restore(user=alice, todo_id=one)
+    TodoService.restore(user=bob, todo_id=both)
+
+    assert counts(run()) == {"sent": 1, "dropped": 1}
+
+    assert the_mail().subject == "Tidy took 1 completed todo last night"
+    assert "It stays in the trash until" in the_mail().body
+    assert "Comes back" not in the_mail().body
+    assert states() == {"alice": "sent", "bob": "dropped"}
+
+
+def write_only() -> None:
+    """Write the receipts of the morning, and send none."""
+    store = InMemoryStore()
+    with store.step() as stored:
+        stored.update(person=0, written=0)
+    writing.write_receipts(night=MORNING.date(), until=MORNING, store=store)
+
+
+@pytest.mark.parametrize(
+    "change", [{"wants_receipt": False}, {"is_active": False}, {"email": ""}], ids=str
+)
+def test_nothing_is_sent_to_whoever_wants_none_or_cannot_get_it(
+    alice: User, change: dict[str, object]
+) -> None:
+    wants_receipt(alice)
+    swept(alice, "Done")
+    write_only()
+    User.objects.update(**change)
+    assert counts(run()) == {"dropped": 1}
+    assert outbox() == []
+
+
+@pytest.mark.parametrize(
+    ("required", "verified", "sent"),
+    [("mandatory", True, 1), ("mandatory", False, 0), ("none", False, 1)],
+)
+def test_address_has_to_be_confirmed_where_addresses_are(
+    alice: User, settings: Settings, *, required: str, verified: bool, sent: int
+) -> None:
+    settings.ACCOUNT_EMAIL_VERIFICATION = required
+    wants_receipt(alice)
+    EmailAddress.objects.create(user=alice, email="Alice@Example.com", verified=verified)
+    swept(alice, "Done")
+    run()
+    assert len(outbox()) == sent
+
+
+def test_receipt_that_has_waited_for_three_days_is_not_sent(alice: User, bob: User) -> None:
+    for person in (alice, bob):
+        wants_receipt(person)
+        swept(person, "Done")
+    write_only()
+    Receipt.objects.filter(user=alice).update(until=MORNING - 3 * DAY - timedelta(minutes=1))
+    Receipt.objects.filter(user=bob).update(until=MORNING - 3 * DAY + timedelta(minutes=1))
+    report = run()
+    assert report["receipts_expired"] == 1
+    assert states()["alice"] == "expired"
+    assert states()["bob"] == "dropped", "its window is over, in this test"
+
+
+def test_without_a_mail_server_nothing_is_done_and_the_result_says_so(
+    alice: User, settings: Settings
+) -> None:
+    settings.MAILERS = {"default": {"BACKEND": "django.core.mail.backends.dummy.EmailBackend"}}
+    wants_receipt(alice)
+    swept(alice, "Done")
+    assert counts(run()) == {"skipped": "There is no mail server."}
+    assert not Receipt.objects.exists()
+
+
+# The mail.
+
+
+def test_only_the_number_is_told_whoever_wants_no_titles(alice: User) -> None:
+    wants_receipt(alice, receipt_titles=False)
+    swept(alice, "Secret", "Private")
+    run()
+    assert the_mail().subject == "Tidy took 2 completed todos last night"
+    assert "Secret" not in the_mail().message().as_string()
+    assert "- " not in the_mail().body
+
+
+def test_long_night_is_bounded(alice: User) -> None:
+    wants_receipt(alice)
+    new_trash(alice, each=60, title="Done", trashed_at=NIGHT, run_id=1)
+    run()
+    assert the_mail().body.count("- Done\n") == 50
+    assert "... and 10 more\n" in the_mail().body
+
+
+def test_nights_longer_ago_are_not_called_the_last(alice: User) -> None:
+    wants_receipt(alice)
+    swept(alice, "Older", at=NIGHT - 2 * DAY)
+    swept(alice, "Newer")
+    run()
+    assert the_mail().subject == "Tidy took 2 completed todos since 2026-03-08"
+
+
+def test_dates_are_in_the_readers_time_zone_and_language(alice: User, bob: User) -> None:
+    wants_receipt(alice, time_zone="Pacific/Auckland")
+    wants_receipt(bob, language="de")
+    for person in (alice, bob):
+        swept(person, "Done", at=NIGHT.replace(hour=23) - DAY)
+    run()
+    english, german = outbox()
+    assert "until 2026-04-09" in english.body, "the 8th in UTC"
+    assert "8. April 2026" in german.body
+
+
+@pytest.mark.parametrize(
+    ("title", "line"),
+    [
+        ("Buy\tmilk\x1b[31m", "- Buy milk [31m"),
+        ("\u202egnp.exe", "- gnp.exe"),
+        ("\u2066a\u2069 \u200fb\u2028c", "- a b c"),
+        ("{{ user.password }} <b>&amp;", "- {{ user.password }} <b>&amp;"),
+        ("👩\u200d👧 Grüße", "- 👩\u200d👧 Grüße"),
+    ],
+)
+def test_title_is_one_line_that_nothing_obeys(alice: User, title: str, line: str) -> None:
+    wants_receipt(alice)
+    swept(alice, title)
+    run()
+    assert f"\n{line}\n" in the_mail().body
+
+
+def test_mail_leads_to_the_trash_and_can_be_unsubscribed_from_by_mail_programs(
+    alice: User, settings: Settings
+) -> None:
+    settings.SITE_URL = "https://a-rather-long-name-of-a-site.tidy.example.org"
+    settings.DEFAULT_FROM_EMAIL = "Tidy <tidy@example.org>"
+    wants_receipt(alice)
+    swept(alice, "Done")
+    run()
+    text = the_mail().message().as_string()
+    address = f"{settings.SITE_URL}/unsubscribe/{alice.pk}:"
+    assert f"\nList-Unsubscribe: <{address}" in text, "in one line, and not encoded"
+    assert "\nList-Unsubscribe-Post: List-Unsubscribe=One-Click\n" in text
+    assert "\nAuto-Submitted: auto-generated\n" in text
+    assert "\nFrom: Tidy <tidy@example.org>\n" in text
+    assert f"{settings.SITE_URL}/trash/?night=2026-03-10\n" in the_mail().body
+    assert f"{address}" in the_mail().body
+    assert the_mail().message().get_content_type() == "text/plain"
+    assert alice.username not in the_mail().body
+
+
+# What it costs.
+
+
+def test_queries_do_not_grow_with_the_people_but_for_a_few_each(
+    db: None, django_assert_max_num_queries: DjangoAssertNumQueries
+) -> None:
+    people = User.objects.bulk_create(
+        User(
+            username=f"person{number}",
+            email=f"person{number}@example.com",
+            wants_receipt=True,
+            receipt_since=NIGHT - DAY,
+        )
+        for number in range(1_000)
+    )
+    for person in people[::2]:
+        new_trash(person, each=1, trashed_at=NIGHT, run_id=1)
+    # Five for each mail: whether it is still to be sent, to whom, numbers, titles, and its mark.
+    with django_assert_max_num_queries(5 * 500 + 100):
+        assert counts(run()) == {"written": 500, "sent": 500}
+    with django_assert_max_num_queries(25):
+        assert counts(run()) == {}
+
+
+def test_receipts_are_deleted_with_their_person(alice: User, bob: User) -> None:
+    for person in (alice, bob):
+        wants_receipt(person)
+        swept(person, "Done")
+    run()
+    UserService.delete(user=alice)
+    assert states() == {"bob": "sent"}
