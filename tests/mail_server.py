@@ -3,6 +3,7 @@
 import asyncio
 import email
 import email.policy
+import logging
 import socket
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -12,6 +13,9 @@ from threading import Event, Thread
 from typing import Any
 
 from aiosmtpd.smtp import SMTP, Envelope, Session
+
+# Its account of every step.
+logging.getLogger("mail.log").setLevel(logging.WARNING)
 
 OK = "250 OK"
 HANG_UP = "hang up"

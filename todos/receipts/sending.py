@@ -71,7 +71,7 @@ def send_receipts(store: CheckpointStore) -> None:
     while batch := claim(store):
         batch.send()
     if left := store.read(Receipt.objects.waiting().count):
-        raise MailDelayed(f"{left:,} receipts wait for the mail server, or for another run.")
+        raise MailDelayed(f"Receipts that wait for the mail server, or for another run: {left}")
 
 
 def expire(store: CheckpointStore) -> None:

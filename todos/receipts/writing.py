@@ -64,7 +64,7 @@ def insert(people: UserQuerySet, *, night: date, until: datetime) -> int:
         until=Value(until, DateTimeField()),
         taken=Subquery(theirs.annotate(number=Count("pk")).values("number")),
     )
-    rows = told.values_list("pk", "night", "since", "until", "taken")
+    rows = told.order_by("pk").values_list("pk", "night", "since", "until", "taken")
     select, params = rows.query.sql_with_params()
     table = quoted(Receipt._meta.db_table)
     return execute(
