@@ -17,8 +17,10 @@ from accounts.models import Session, User
 from accounts.services import UserService
 from accounts.sessions import SessionStore
 from tasks.engine.models import TaskRun, Trigger
-from tests.factories import new_run
+from tests.factories import new_run, swept_by, wants_receipt
+from todos.bulk.store import InMemoryStore
 from todos.models import Todo, TrashedTodo
+from todos.receipts.services import ReceiptService
 from todos.services import TodoService
 
 PEOPLE = "/admin/accounts/user/"
@@ -100,6 +102,12 @@ def test_nothing_is_left_of_somebody_who_was_deleted_whatever_was_done_with_them
     TodoService.sweep(as_of=timezone.now())
     TodoService.purge(as_of=timezone.now(), days=0, user=dora)
     act(admin_client, TODOS, "delete_selected", deleted.pk)
+    wants_receipt(dora)
+    swept_by(new_run(), dora)
+    ReceiptService.write_and_send(
+        as_of=timezone.now(), settled_until=timezone.now, store=InMemoryStore()
+    )
+    assert dora.receipts.count() == 1
     # What she did herself, and what runs say of her.
     TodoService.delete(
         user=alice, todo_id=TodoService.create(user=alice, title="Alice's").pk, by=dora
