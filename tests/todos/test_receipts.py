@@ -359,10 +359,18 @@ def test_mail_leads_to_the_trash_and_can_be_unsubscribed_from_by_mail_programs(
     assert "\nList-Unsubscribe-Post: List-Unsubscribe=One-Click\n" in text
     assert "\nAuto-Submitted: auto-generated\n" in text
     assert "\nFrom: Tidy <tidy@example.org>\n" in text
-    assert f"{settings.SITE_URL}/trash/?night=2026-03-10\n" in the_mail().body
+    assert f"{settings.SITE_URL}/trash/?run=1\n" in the_mail().body
     assert f"{address}" in the_mail().body
     assert the_mail().message().get_content_type() == "text/plain"
     assert alice.username not in the_mail().body
+
+
+def test_mail_about_several_cleanups_leads_to_the_whole_trash(alice: User) -> None:
+    wants_receipt(alice)
+    for run_id in (1, 2):
+        trash(alice, "Done", run_id=run_id, trashed_at=NIGHT)
+    run()
+    assert "/trash/\n" in the_mail().body
 
 
 # What it costs.

@@ -15,9 +15,10 @@ from todos.receipts.models import Receipt
 _tokens = signing.Signer(salt="todos.receipts.unsubscribe")
 
 
-def trash_link(receipt: Receipt) -> str:
-    """Return where the todos of a receipt can be brought back."""
-    return f"{absolute('trash')}?{urlencode({'night': receipt.night.isoformat()})}"
+def trash_link(run_id: int | None) -> str:
+    """Return where todos can be brought back: one cleanup's, or all that are in the trash."""
+    query = "" if run_id is None else f"?{urlencode({'run': run_id})}"
+    return f"{absolute('trash')}{query}"
 
 
 def unsubscribe_link(user: User) -> str:

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.core.mail import EmailMessage
-from django.db.models import Count, Min
+from django.db.models import Count, Max, Min
 from django.template.loader import render_to_string
 from django.utils import timezone, translation
 
@@ -54,12 +54,19 @@ def mail_of(receipt: Receipt) -> EmailMessage | None:
         receipt: with its user, whose address the mail goes to.
     """
     todos = still_in_trash(receipt)
-    numbers = todos.aggregate(count=Count("pk"), first=Min("trashed_at"), days=Min("trash_days"))
+    numbers = todos.aggregate(
+        count=Count("pk"),
+        first=Min("trashed_at"),
+        days=Min("trash_days"),
+        first_run=Min("run_id"),
+        last_run=Max("run_id"),
+    )
     if not numbers["count"]:
         return None
     reader = receipt.user
     language = reader.language or settings.LANGUAGE_CODE
     zone = ZoneInfo(reader.time_zone or settings.TIME_ZONE)
+    only_run = numbers["last_run"] if numbers["first_run"] == numbers["last_run"] else None
     with translation.override(language), timezone.override(zone):
         count, titles = numbers["count"], titles_of(todos) if reader.receipt_titles else []
         context = {
@@ -68,7 +75,7 @@ def mail_of(receipt: Receipt) -> EmailMessage | None:
             "more": count - len(titles) if titles else 0,
             "since": earlier_than_last_night(receipt, numbers["first"]),
             "kept_until": kept_until(numbers["first"], numbers["days"]),
-            "trash": trash_link(receipt),
+            "trash": trash_link(only_run),
             "unsubscribe": unsubscribe_link(reader),
         }
         subject = render_to_string("todos/mail/receipt_subject.txt", context)
