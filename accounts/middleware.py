@@ -13,7 +13,7 @@ from django.utils import timezone, translation
 from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 
-from accounts.models import User, available_time_zones
+from accounts.models import User
 from accounts.pages.receivers import SECOND_FACTOR
 
 
@@ -31,11 +31,9 @@ class ReaderMiddleware:
             return self.get_response(request)
         reader = request.user if isinstance(request.user, User) else None
         language = (reader and reader.language) or translation.get_language_from_request(request)
-        zone = reader.time_zone if reader else ""
-        if zone not in available_time_zones():  # None, or one that has been renamed meanwhile.
-            zone = settings.TIME_ZONE
+        zone = reader.zone if reader else ZoneInfo(settings.TIME_ZONE)
         request.LANGUAGE_CODE = language
-        with translation.override(language), timezone.override(ZoneInfo(zone)):
+        with translation.override(language), timezone.override(zone):
             response = self.get_response(request)
             response.headers.setdefault("Content-Language", language)
         return response

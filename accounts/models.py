@@ -2,7 +2,7 @@
 
 from functools import cache
 from typing import ClassVar, Self, TypedDict
-from zoneinfo import available_timezones
+from zoneinfo import ZoneInfo, available_timezones
 
 from django.conf import settings
 from django.contrib.auth import models as auth
@@ -177,3 +177,9 @@ class User(auth.AbstractUser):
             models.Index(Upper("username"), name="accounts_user_name_upper"),
             models.Index(fields=["email"], name="accounts_user_email"),
         ]
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """Their time zone; the site's, if they have none, or one that is no longer known."""
+        known = self.time_zone in available_time_zones()
+        return ZoneInfo(self.time_zone if known else settings.TIME_ZONE)

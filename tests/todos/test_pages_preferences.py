@@ -304,9 +304,19 @@ def test_who_has_no_confirmed_address_is_led_to_where_it_is_confirmed(
 
 def test_site_without_a_mail_server_says_so(page: Client, alice: User, settings: Settings) -> None:
     confirm_address(alice)
-    settings.DEBUG, settings.MAILER = False, None
+    settings.MAILERS = {"default": {"BACKEND": "django.core.mail.backends.dummy.EmailBackend"}}
     content = page.get(PAGE).content
     assert "This site has no mail server, so there are no receipts." in text_of(content)
+    assert b"wants_receipt" not in content
+
+
+def test_site_without_a_trash_offers_no_receipt(
+    page: Client, alice: User, settings: Settings
+) -> None:
+    confirm_address(alice)
+    settings.TODO_TRASH_DAYS = 0
+    content = page.get(PAGE).content
+    assert "there is nothing that a receipt could bring back" in text_of(content)
     assert b"wants_receipt" not in content
 
 

@@ -6,7 +6,6 @@ import re
 from datetime import datetime, timedelta
 from email.policy import Policy
 from typing import override
-from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.core.mail import EmailMessage
@@ -65,9 +64,8 @@ def mail_of(receipt: Receipt) -> EmailMessage | None:
         return None
     reader = receipt.user
     language = reader.language or settings.LANGUAGE_CODE
-    zone = ZoneInfo(reader.time_zone or settings.TIME_ZONE)
     only_run = numbers["last_run"] if numbers["first_run"] == numbers["last_run"] else None
-    with translation.override(language), timezone.override(zone):
+    with translation.override(language), timezone.override(reader.zone):
         count, titles = numbers["count"], titles_of(todos) if reader.receipt_titles else []
         context = {
             "count": count,
