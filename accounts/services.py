@@ -137,9 +137,8 @@ class UserService:
     @staticmethod
     def set_address(*, user: User, address: str) -> None:
         """Set the email address of a user."""
-        if user.email != address:
-            user.email = address
-            user.save(update_fields=["email"])
+        user.email = address
+        user.save(update_fields=["email"])
 
     @staticmethod
     def delete(*, user: User) -> None:

@@ -8,7 +8,7 @@ import dramatiq
 import structlog
 
 from accounts.models import User
-from accounts.services import UserService
+from accounts.services import ClearedSessions, SessionService, UserService
 from tasks.engine import actors as engine_actors
 from tasks.engine.runs.execution import current_run
 from tasks.extensions import (
@@ -156,6 +156,20 @@ def todo_receipts() -> ReceiptsReport:
     report = ReceiptService.write_and_send(as_of=run.as_of, settled_until=settled_until, store=run)
     logger.info("receipts sent", **report)
     return report
+
+
+@dramatiq.actor(
+    actor_name=TaskName.SESSIONS_CLEAR,
+    queue_name="default",
+    max_retries=3,
+    min_backoff=15 * SECOND_MS,
+    time_limit=30 * MINUTE_MS,
+)
+def sessions_clear() -> ClearedSessions:
+    """Delete the sessions that have expired."""
+    cleared = SessionService.clear()
+    logger.info("sessions cleared", **cleared)
+    return cleared
 
 
 def _user(user_id: int | None) -> User | None:

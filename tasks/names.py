@@ -18,3 +18,5 @@ class TaskName(StrEnum):
     TODO_PURGE = "todo.purge"
     TODO_RESTORE = "todo.restore"
     TODO_RECEIPTS = "todo.receipts"
+
+    SESSIONS_CLEAR = "sessions.clear"

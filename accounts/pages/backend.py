@@ -37,5 +37,5 @@ def people_called(name: str) -> list[User]:
     ]
     if len(named) > 1:
         named = [user for user in named if user.username == name]
-    addressed = filter_users_by_email(name, prefer_verified=True)
+    addressed = filter_users_by_email(name, prefer_verified=True) if "@" in name else []
     return [*named, *(user for user in addressed if user not in named)]
