@@ -1,20 +1,32 @@
 """The admin of people and groups."""
 
+from collections.abc import Sequence
 from typing import Any
 
+from allauth.account import admin as addresses
+from allauth.mfa import admin as second_factors
+from allauth.usersessions import admin as session_details
 from django.contrib import admin, messages
+from django.contrib.admin.models import CHANGE
 from django.contrib.auth import admin as auth
 from django.contrib.auth.models import Group
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
 from accounts.models import User, UserQuerySet
 from accounts.services import AccountKept, UserService
 from accounts.staff.deletion import Deleted, LargeDeletion
+from accounts.staff.log import by_id, log_selection
 from accounts.staff.rights import RIGHTS, StaffRequest, may_manage
-from accounts.staff.selection import as_selection
+from accounts.staff.selection import as_selection, counted, held
 
 PREFERENCES = ("auto_cleanup", "keep_completed_days")
+
+# Their pages would show secrets, and without rights on them nobody could delete a person.
+admin.site.unregister(
+    [addresses.EmailAddress, second_factors.Authenticator, session_details.UserSession]
+)
 
 
 @admin.register(User)
@@ -45,6 +57,7 @@ class UserAdmin(LargeDeletion, auth.UserAdmin):  # type: ignore[type-arg]  # Not
     # table.
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
+    actions: Sequence[str] = ("delete_selected", "remove_second_factor")
 
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> Any:
         """Allow only superusers to change rights."""
@@ -56,6 +69,25 @@ class UserAdmin(LargeDeletion, auth.UserAdmin):  # type: ignore[type-arg]  # Not
 
     def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
         return super().has_delete_permission(request, obj) and may_manage(request, obj)
+
+    def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
+        """Save a person; an address that staff have replaced no longer logs in or gets mails."""
+        super().save_model(request, obj, form, change)
+        if "email" in form.changed_data:
+            UserService.forget_other_addresses(user=obj)
+
+    @admin.action(permissions=["change"], description="Remove the second factor of selected users")
+    def remove_second_factor(self, request: StaffRequest, queryset: UserQuerySet) -> None:
+        """Let people log in by password alone who have lost their device and their codes."""
+        with held(as_selection(User.objects.get_queryset(), queryset)) as (found, selection):
+            if not all(may_manage(request, user) for user in found):
+                raise PermissionDenied
+            removed = UserService.remove_second_factors(users=selection)
+            log_selection(
+                request.user, found, len(found), CHANGE, "Second factor removed.", name=by_id
+            )
+        text = f"Second factor removed: {counted(User, removed)}."
+        self.message_user(request, text, messages.SUCCESS if removed else messages.WARNING)
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Deleted:
         """Describe a deletion; raise AccountKept if one of the accounts must stay."""

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any, TypedDict, Unpack
 
 from allauth.account.models import EmailAddress
+from allauth.mfa.models import Authenticator
 from allauth.usersessions.models import UserSession
 from django.conf import settings
 from django.contrib.admin.models import LogEntry
@@ -139,6 +140,23 @@ class UserService:
         """Set the email address of a user."""
         user.email = address
         user.save(update_fields=["email"])
+
+    @staticmethod
+    def forget_other_addresses(*, user: User) -> None:
+        """Delete the addresses by which a user can log in or was to, but for the one in use."""
+        EmailAddress.objects.filter(user=user).exclude(email__iexact=user.email).delete()
+
+    @staticmethod
+    def remove_second_factors(*, users: UserQuerySet) -> int:
+        """Delete the authenticator apps, passkeys and recovery codes of users.
+
+        Returns:
+            How many users had one.
+        """
+        theirs = Authenticator.objects.filter(user__in=users)
+        count: int = theirs.values("user").distinct().count()
+        theirs.delete()
+        return count
 
     @staticmethod
     def delete(*, user: User) -> None:

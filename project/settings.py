@@ -66,7 +66,7 @@ try:
     )
     #: The mail server; None if there is none.
     MAILER = env.mailer("EMAIL_URL", "")
-    DEFAULT_FROM_EMAIL = env.str("EMAIL_FROM", f"Tidy <tidy@{urlsplit(SITE_URL).hostname}>")
+    DEFAULT_FROM_EMAIL = env.str("EMAIL_FROM", "") or f"Tidy <tidy@{urlsplit(SITE_URL).hostname}>"
     ACCOUNTS_SIGN_UP = env.bool("ACCOUNTS_SIGN_UP", True)
     ACCOUNTS_STAFF_SECOND_FACTOR = env.bool("ACCOUNTS_STAFF_SECOND_FACTOR", False)
     TRUSTED_PROXIES = env.int("TRUSTED_PROXIES", 0, validate=validate.Range(0, 10))
@@ -245,6 +245,9 @@ MFA_ADAPTER = "accounts.pages.adapter.SecondFactorAdapter"
 MFA_FORMS = {
     "add_webauthn": "accounts.pages.forms.AddPasskeyForm",
     "edit_webauthn": "accounts.pages.forms.RenamePasskeyForm",
+    "login_webauthn": "accounts.pages.forms.LogInByPasskeyForm",
+    "authenticate_webauthn": "accounts.pages.forms.PasskeyForm",
+    "reauthenticate_webauthn": "accounts.pages.forms.PasskeyOnceMoreForm",
 }
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_PASSKEY_LOGIN_ENABLED = True

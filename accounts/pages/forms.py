@@ -1,8 +1,12 @@
 """The forms of accounts, with our words."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from allauth.account import forms as account
+from allauth.mfa.adapter import get_adapter
+from allauth.mfa.models import Authenticator
 from allauth.mfa.webauthn import forms as passkeys
 from django import forms
 from django.http import HttpRequest
@@ -57,6 +61,18 @@ class AddressForm(account.AddEmailForm):  # type: ignore[misc]  # It ships no ty
             UserService.set_address(user=self.user, address=before)
 
 
+@contextmanager
+def refusing_nonsense() -> Iterator[None]:
+    """Raise ValidationError where a passkey has a form that no browser gives it.
+
+    The libraries fail in many ways on it.
+    """
+    try:
+        yield
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise get_adapter().validation_error("incorrect_code") from error
+
+
 class AddPasskeyForm(passkeys.AddWebAuthnForm):  # type: ignore[misc]  # It ships no types.
     name = forms.CharField(
         label=_("Name"),
@@ -70,6 +86,31 @@ class AddPasskeyForm(passkeys.AddWebAuthnForm):  # type: ignore[misc]  # It ship
         initial=True,
         help_text=_("The device then asks for your finger, face or PIN. Not every key can do it."),
     )
+
+    def clean(self) -> dict[str, Any]:
+        with refusing_nonsense():
+            cleaned: dict[str, Any] = super().clean()
+            return cleaned
+
+
+class CheckedPasskey:
+    """For forms that are sent a passkey which somebody has."""
+
+    def clean_credential(self) -> Authenticator:
+        with refusing_nonsense():
+            return super().clean_credential()  # type: ignore[misc]  # allauth's form has it.
+
+
+class LogInByPasskeyForm(CheckedPasskey, passkeys.LoginWebAuthnForm):  # type: ignore[misc]  # It ships no types.
+    """Of the log-in page."""
+
+
+class PasskeyForm(CheckedPasskey, passkeys.AuthenticateWebAuthnForm):  # type: ignore[misc]  # It ships no types.
+    """Of the log-in's second step."""
+
+
+class PasskeyOnceMoreForm(CheckedPasskey, passkeys.ReauthenticateWebAuthnForm):  # type: ignore[misc]  # It ships no types.
+    """Of the page that asks once more."""
 
 
 class RenamePasskeyForm(passkeys.EditWebAuthnForm):  # type: ignore[misc]  # It ships no types.

@@ -83,7 +83,7 @@ def second_factor_added(
 ) -> None:
     if authenticator.type != Authenticator.Type.RECOVERY_CODES:
         request.session[SECOND_FACTOR] = user.pk
-    log("second factor added", request, user, kind=authenticator.type)
+    log("second factor added", request, user, kind=str(authenticator.type))
 
 
 @receiver(second_factor.authenticator_removed)
@@ -92,11 +92,11 @@ def second_factor_removed(
 ) -> None:
     if not Authenticator.objects.filter(user=user).exists():
         request.session.pop(SECOND_FACTOR, None)
-    log("second factor removed", request, user, kind=authenticator.type)
+    log("second factor removed", request, user, kind=str(authenticator.type))
 
 
 @receiver(second_factor.authenticator_reset)
 def recovery_codes_renewed(
     request: HttpRequest, user: User, authenticator: Authenticator, **_: Any
 ) -> None:
-    log("recovery codes renewed", request, user, kind=authenticator.type)
+    log("recovery codes renewed", request, user, kind=str(authenticator.type))

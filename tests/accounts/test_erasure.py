@@ -4,6 +4,9 @@ from datetime import timedelta
 from importlib import import_module
 
 import pytest
+from allauth.account.models import EmailAddress
+from allauth.mfa.models import Authenticator
+from allauth.usersessions.models import UserSession
 from django.apps import apps
 from django.contrib.admin.models import CHANGE, DELETION, LogEntry
 from django.contrib.contenttypes.models import ContentType
@@ -119,7 +122,16 @@ def test_nothing_is_left_of_somebody_who_was_deleted_whatever_was_done_with_them
         arguments={"kwargs": {"user_id": dora.pk}},
         result={"errors": [{"user_id": dora.pk, "reason": "check constraint violated"}]},
     )
-    client.force_login(dora)
+    # How she logs in: by which address and browser, and with which second factors.
+    client.post(
+        "/accounts/login/",
+        {"login": dora.username, "password": "c0rrect horse"},
+        headers={"user-agent": f"{PLANTED} 1.0"},
+    )
+    EmailAddress.objects.create(user=dora, email=f"{PLANTED}2@example.com")
+    for kind in Authenticator.Type:
+        Authenticator.objects.create(user=dora, type=kind, data={"name": PLANTED})
+    assert UserSession.objects.filter(user=dora, user_agent__startswith=PLANTED).exists()
     assert Todo.objects.filter(user=dora).exists()
     assert TrashedTodo.objects.filter(user=dora).exists()
     assert len(traces(PLANTED)) > 5, "it is found where it still stands"
@@ -130,6 +142,8 @@ def test_nothing_is_left_of_somebody_who_was_deleted_whatever_was_done_with_them
         act(admin_client, PEOPLE, "delete_selected", dora.pk)
 
     assert traces(PLANTED) == []
+    for theirs in (EmailAddress, Authenticator, UserSession):
+        assert not theirs.objects.exists()
     assert set(LogEntry.objects.values_list("content_type__model", flat=True)) == {"user", "todo"}
     assert Session.objects.count() == 1, "the boss's own"
 

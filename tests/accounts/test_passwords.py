@@ -35,9 +35,7 @@ def is_logged_in(client: Client) -> bool:
     return client.get("/preferences/").status_code == 200
 
 
-def test_password_is_changed_and_all_other_devices_are_logged_out(
-    anns: Client, ann: User
-) -> None:
+def test_password_is_changed_and_all_other_devices_are_logged_out(anns: Client, ann: User) -> None:
     elsewhere = Client()
     log_in(elsewhere)
     before = anns.cookies["sessionid"].value
@@ -111,9 +109,7 @@ def test_forgotten_password_is_replaced_by_a_link(
     assert "password reset" in [event["event"] for event in events()]
 
 
-def test_forgotten_password_of_nobody_looks_the_same(
-    ann: User, mail_server: list[Any]
-) -> None:
+def test_forgotten_password_of_nobody_looks_the_same(ann: User, mail_server: list[Any]) -> None:
     seen = set()
     for address in ("ann@example.com", "nobody@example.com"):
         browser = Client()
@@ -233,3 +229,19 @@ def test_change_is_told_by_mail(anns: Client, ann: User, mail_server: list[Any])
     assert mail.to == ["ann@example.com"]
     assert "127.0.0.1" in mail.body
     assert "If this was you, all is well." in mail.body
+
+
+def test_address_that_staff_replace_no_longer_logs_in(
+    admin_client: Client, mail_server: list[Any]
+) -> None:
+    browser = Client()
+    sign_up(browser, "dora", "dora@example.com")
+    browser.post(path_in(mail_server[0]))
+    dora = User.objects.get(username="dora")
+    form = {
+        **{"username": "dora", "email": "new@example.com", "is_active": "on"},
+        **{"date_joined_0": "2026-01-01", "date_joined_1": "12:00:00"},
+    }
+    admin_client.post(f"/admin/accounts/user/{dora.pk}/change/", form)
+    assert log_in(Client(), "dora@example.com").status_code == 200
+    assert log_in(Client(), "new@example.com").status_code == 302

@@ -15,10 +15,11 @@ from accounts.models import Session, User
 from accounts.pages.clients import browser_of
 from accounts.services import SessionService
 from tasks.actors import sessions_clear
-from tests.accounts.people import PASSWORD, log_in, words
+from tests.accounts.people import log_in, words
 
 PAGE = "/accounts/sessions/"
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
+CHROME = "AppleWebKit/537.36 (KHTML, like Gecko) Chrome/139.0.0.0"
 IPHONE = (
     "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 "
     "(KHTML, like Gecko) Version/18.5 Mobile/15E148 Safari/604.1"
@@ -49,13 +50,11 @@ def is_logged_in(client: Client) -> bool:
         (FIREFOX, "Firefox on Linux"),
         (IPHONE, "Safari on iPhone"),
         (
-            "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) "
-            "Chrome/139.0.0.0 Safari/537.36 Edg/139.0.0.0",
+            f"Mozilla/5.0 (Windows NT 10.0; Win64; x64) {CHROME} Safari/537.36 Edg/139.0.0.0",
             "Edge on Windows",
         ),
         (
-            "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) "
-            "Chrome/139.0.0.0 Mobile Safari/537.36",
+            f"Mozilla/5.0 (Linux; Android 10; K) {CHROME} Mobile Safari/537.36",
             "Chrome on Android",
         ),
         ("curl/8.5.0", "Unknown browser"),

@@ -1,4 +1,4 @@
-"""Signing up: open or closed, with a confirmed address where mails are sent, and nothing revealed."""
+"""Signing up: open or closed, nothing revealed, the address confirmed where mails are sent."""
 
 import re
 from typing import Any

@@ -22,7 +22,8 @@ from todos.models import Todo
 from todos.services import TodoService
 
 ADDRESSES = (
-    *("/admin/", "/admin/login/", "/admin/background/", "/admin/background/dead-letters/"),
+    *("/admin/", "/accounts/login/", "/accounts/signup/", "/accounts/sessions/"),
+    *("/admin/login/", "/admin/background/", "/admin/background/dead-letters/"),
     *("/admin/accounts/user/", "/admin/auth/group/", "/admin/todos/todo/"),
     *("/admin/todos/trashedtodo/", "/admin/tasks/taskrun/", "/admin/tasks/schedule/"),
     *("/admin/tasks/process/", "/admin/autocomplete/", "/admin/accounts/user/add/"),
@@ -84,11 +85,11 @@ def test_nul_in_a_path_or_a_cookie_is_refused(client: Client, db: None) -> None:
     assert client.get("/admin/todos/todo/%00/change/").status_code == 400
     # A cookie may be quoted, as this one is.
     client.cookies.load('sessionid="a\\000b"')
-    assert client.get("/admin/login/").status_code == 400
+    assert client.get("/accounts/login/").status_code == 400
 
 
 def test_nul_in_a_form_is_an_error_of_its_field_or_refused(boss: Client) -> None:
-    page = Client().post("/admin/login/", {"username": "a\0", "password": "x"})
+    page = Client().post("/accounts/login/", {"login": "a\0", "password": "x"})
     assert "Null characters are not allowed." in page.content.decode()
 
     for action in ("complete", "delete_selected"):
@@ -127,7 +128,7 @@ def test_comparison_that_a_database_does_not_know_is_no_server_error(
     assert boss.get(f"/admin/tasks/process/?{lookup}").status_code < 500
 
 
-@pytest.mark.parametrize("address", ["/admin/login/", "/admin/todos/todo/", "/nowhere/"])
+@pytest.mark.parametrize("address", ["/accounts/login/", "/admin/todos/todo/", "/nowhere/"])
 @pytest.mark.parametrize("charset", ["utf-16", "idna", "base64", "undefined", "hex", "none"])
 def test_form_in_another_encoding_than_utf8_is_refused(
     db: None, address: str, charset: str
@@ -142,7 +143,7 @@ def test_form_in_another_encoding_than_utf8_is_refused(
 def test_form_in_utf8_may_say_so(client: Client, db: None) -> None:
     for charset in ("utf-8", "UTF-8", '"utf-8"'):
         kind = f"application/x-www-form-urlencoded; charset={charset}"
-        assert client.generic("POST", "/admin/login/", "a=b", kind).status_code == 200
+        assert client.generic("POST", "/accounts/login/", "a=b", kind).status_code == 200
 
 
 def test_row_that_has_come_meanwhile_is_a_conflict_in_words(
@@ -199,7 +200,7 @@ def test_button_that_waits_for_a_lock_in_vain_says_so_and_changes_nothing(
             page = admin_client.post(address, form)
             assert page.status_code == 503, address
             assert page.headers["Retry-After"] == "30"
-            assert "a row is locked" in page.content.decode()
+            assert "this is locked at the moment" in page.content.decode()
     todo.refresh_from_db()
     schedule.refresh_from_db()
     assert todo.completed_at is None
@@ -249,7 +250,7 @@ def error_of(database: sqlite3.Connection, statement: str) -> OperationalError:
 def test_no_query_is_a_server_error(boss: Client, address: str, query: dict[str, str]) -> None:
     response = boss.get(f"{address}?{urlencode(query)}")
     assert response.status_code < 500
-    if address != "/admin/login/":
+    if "/login/" not in address:
         assert "/login/" not in response.headers.get("Location", ""), "they are logged in"
 
 
@@ -298,5 +299,6 @@ def test_no_path_is_a_server_error(boss: Client, address: str, which: str) -> No
 def test_no_login_is_a_server_error(
     client: Client, db: None, username: str, password: str, next_page: str
 ) -> None:
-    form = {"username": username, "password": password, "next": next_page}
+    form = {"login": username, "password": password, "next": next_page}
+    assert client.post("/accounts/login/", form).status_code < 500
     assert client.post("/admin/login/", form).status_code < 500

@@ -1,0 +1,206 @@
+"""Guessing is slow: by address, by person, from many places, and while the broker is away."""
+
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from allauth.mfa.totp.internal.auth import TOTP, generate_totp_secret
+from django.core.cache import caches
+from django.core.cache.backends.locmem import LocMemCache
+from django.test import Client
+from pytest_django import Settings
+
+from accounts.models import User
+from project import cache as shared
+from project import settings as of_the_project
+from tests.accounts.conftest import Events
+from tests.accounts.people import log_in, sign_up, words
+
+TOO_MANY = "Too many attempts have failed."
+
+
+@pytest.fixture
+def shared_cache(settings: Settings, valkey: str) -> redis.Redis:
+    """The cache as the project has it, in Valkey: a client of the same."""
+    return begin_anew(settings, valkey)
+
+
+@pytest.fixture
+def cache_away(settings: Settings, tmp_path: Path) -> None:
+    """The cache as the project has it, without a server."""
+    begin_anew(settings, f"unix://{tmp_path}/none.sock")
+
+
+def begin_anew(settings: Settings, address: str) -> redis.Redis:
+    """Use the project's cache at this address."""
+    ours = of_the_project.CACHES["default"]
+    settings.CACHES = {"default": {**ours, "LOCATION": [address]}}
+    shared.pause.end()
+    forget()
+    return redis.Redis.from_url(address)
+
+
+def forget() -> None:
+    """Empty this process's own memory."""
+    LocMemCache(shared.MEMORY, {}).clear()
+
+
+def test_one_address_may_guess_ten_times_a_minute(
+    client: Client, ann: User, events: Events
+) -> None:
+    for number in range(10):
+        assert "do not belong together" in words(log_in(client, f"somebody{number}", "wrong"))
+    assert TOO_MANY in words(log_in(client))
+    assert log_in(Client(), REMOTE_ADDR="192.0.2.1").status_code == 302
+    assert events()[-2]["event"] == "log-in refused: too many attempts"
+
+
+def test_one_person_is_guessed_at_ten_times_from_wherever(ann: User) -> None:
+    for number in range(10):
+        # Another host name, and other capitals, are no other person.
+        host = {"REMOTE_ADDR": f"192.0.2.{number}", "HTTP_HOST": f"localhost:{8000 + number}"}
+        log_in(Client(), "ann" if number % 2 else "Ann", "wrong", **host)
+    there: dict[str, Any] = {"REMOTE_ADDR": "192.0.2.99"}
+    assert TOO_MANY in words(log_in(Client(), **there))
+    assert "do not belong together" in words(log_in(Client(), "bob", **there))
+
+
+def test_who_is_limited_is_told_the_same_whether_the_person_exists(ann: User) -> None:
+    pages = set()
+    for name in ("ann", "nobody"):
+        browser = Client()
+        for number in range(11):
+            page = log_in(browser, name, "wrong", REMOTE_ADDR=f"192.0.2.{number}")
+        pages.add(words(page))
+    assert len(pages) == 1
+
+
+def test_log_ins_that_succeed_are_not_counted_as_guesses(ann: User) -> None:
+    for _ in range(12):
+        assert log_in(Client()).status_code == 302
+
+
+def test_address_that_floods_the_log_in_gets_a_page_that_says_so(client: Client, db: None) -> None:
+    pages = [log_in(client, "", "") for _ in range(31)]
+    assert [page.status_code for page in pages] == [200] * 30 + [429]
+    assert "Too many attempts" in words(pages[-1])
+    assert client.get("/accounts/login/").status_code == 200
+
+
+def test_sign_ups_of_one_address_are_limited(client: Client, db: None) -> None:
+    for number in range(11):
+        page = sign_up(Client(), f"person{number}")
+    assert page.status_code == 429
+    assert User.objects.count() == 10
+
+
+def test_addresses_of_one_ipv6_network_count_as_one(ann: User) -> None:
+    for number in range(10):
+        log_in(Client(), f"somebody{number}", "wrong", REMOTE_ADDR=f"2001:db8::{number + 1}")
+    assert TOO_MANY in words(log_in(Client(), REMOTE_ADDR="2001:db8::ffff"))
+
+
+def test_mails_to_one_address_are_limited(mail_server: list[Any]) -> None:
+    for number in range(5):
+        browser = Client(REMOTE_ADDR=f"192.0.2.{number}")
+        page = browser.post("/accounts/password/reset/", {"email": "ann@example.com"})
+    assert page.status_code == 429
+    assert len(mail_server) == 3
+
+
+def test_second_factor_is_guessed_at_a_few_times_alone(client: Client, ann: User) -> None:
+    TOTP.activate(ann, generate_totp_secret())
+    log_in(client)
+    for _ in range(10):
+        client.post("/accounts/2fa/authenticate/", {"code": "000000"})
+    page = client.post("/accounts/2fa/authenticate/", {"code": "000000"})
+    assert TOO_MANY in words(page)
+
+
+# The shared cache
+
+
+def test_processes_count_together_beside_the_brokers_keys(
+    shared_cache: redis.Redis, ann: User
+) -> None:
+    shared_cache.set("dramatiq:default", "kept")
+    for number in range(10):
+        log_in(Client(), f"somebody{number}", "wrong")
+    forget()  # As another process would begin.
+    assert TOO_MANY in words(log_in(Client()))
+    kept = shared_cache.keys("tidy:*")
+    assert kept
+    assert all(0 < shared_cache.ttl(key) <= 3600 for key in kept)
+    with pytest.raises(NotImplementedError):
+        caches["default"].clear()
+    assert shared_cache.get("dramatiq:default") == b"kept"
+    shared_cache.delete(*kept, "dramatiq:default")
+
+
+def test_log_in_and_its_limits_work_while_the_broker_is_away(
+    cache_away: None, ann: User, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert log_in(Client()).status_code == 302
+    for number in range(10):
+        log_in(Client(), f"somebody{number}", "wrong")
+    assert TOO_MANY in words(log_in(Client()))
+    assert caplog.text.count("shared cache is away") == 1
+
+
+def test_broker_that_is_silent_delays_one_request_in_a_while(
+    settings: Settings, ann: User, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared, "TIMEOUT_SECONDS", 0.2)
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(str(tmp_path / "silent.sock"))
+        silent.listen()
+        begin_anew(settings, f"unix://{tmp_path}/silent.sock")
+        took = []
+        for _ in range(3):
+            begin = time.monotonic()
+            assert log_in(Client()).status_code == 302
+            took.append(time.monotonic() - begin)
+    assert 0.2 <= took[0] < 1.0
+    assert max(took[1:]) < 0.2
+
+
+def test_broker_that_is_back_is_asked_again(
+    settings: Settings, valkey: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin_anew(settings, f"unix://{tmp_path}/none.sock")
+    cache = caches["default"]
+    cache.set("seen", "by this process")
+    assert cache.get("seen") == "by this process"
+    server = begin_anew(settings, valkey)
+    shared.pause.begin()
+    cache = caches["default"]
+    cache.set("seen", "by this process")
+    assert server.get("tidy:1:seen") is None
+    monkeypatch.setattr(shared, "monotonic", lambda: time.monotonic() + shared.PAUSE_SECONDS)
+    cache.set("seen", "by all", 10)
+    assert server.exists("tidy:1:seen")
+    assert cache.get("seen") == "by all"
+
+
+def test_everything_that_django_asks_of_a_cache_works_with_and_without_the_broker(
+    settings: Settings, valkey: str, tmp_path: Path
+) -> None:
+    for address in (valkey, f"unix://{tmp_path}/none.sock"):
+        begin_anew(settings, address)
+        cache = caches["default"]
+        cache.delete_many(["a", "b", "n"])
+        assert cache.add("a", 1, 10)
+        assert not cache.add("a", 2, 10)
+        assert cache.get_or_set("b", [2], 10) == [2]
+        assert cache.get_many(["a", "b", "c"]) == {"a": 1, "b": [2]}
+        assert cache.incr("a") == 2
+        assert cache.touch("a", 20)
+        assert "a" in cache
+        assert cache.set_many({"n": None}, 10) == []
+        assert cache.get("n", "default") is None
+        cache.delete_many(["b", "n"])
+        assert cache.delete("a")
+        assert cache.get("a") is None

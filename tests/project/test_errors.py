@@ -1,0 +1,89 @@
+"""Pages of errors: plain words, whatever is wrong, and nothing but what the policy allows."""
+
+from pathlib import Path
+from urllib.parse import urlencode
+
+import pytest
+from django.db import connection
+from django.http import HttpResponse
+from django.template.loader import render_to_string
+from django.test import Client
+from django.test.client import BOUNDARY, MULTIPART_CONTENT, encode_multipart
+from django.test.utils import CaptureQueriesContext
+from django.utils import translation
+
+from accounts.models import User
+from tests.accounts.people import words
+from tests.admin_pages import Page
+from todos.pages import todo_list
+
+TEMPLATES = Path(__file__).resolve().parent.parent.parent / "project/templates"
+PAGES = ("400", "403", "403_csrf", "404", "413", "429", "500")
+OF_CONFLICTS = ("project/changed_meanwhile", "project/held_up")
+
+
+@pytest.mark.parametrize("name", PAGES + OF_CONFLICTS)
+def test_page_comes_without_a_request_a_user_or_a_database(name: str) -> None:
+    """No database: the test has not asked for one."""
+    for language in ("en", "de"):
+        with translation.override(language):
+            html = render_to_string(f"{name}.html")
+        assert html.count("<h1>") == 1
+        assert f'<html lang="{language}"' in html
+        assert not Page(html).blocked
+
+
+def test_every_error_page_is_tested() -> None:
+    assert {path.stem for path in TEMPLATES.glob("[0-9]*.html")} == set(PAGES)
+
+
+def test_page_that_is_not_there_says_so(client: Client, alice: User) -> None:
+    for _ in range(2):
+        page = client.get("/nowhere/")
+        assert page.status_code == 404
+        assert "Nothing is here" in words(page)
+        client.force_login(alice)
+    assert "Log out alice" in words(page)
+
+
+def test_page_that_fails_says_so_and_asks_no_database(
+    client: Client, alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client.force_login(alice)
+    client.raise_request_exception = False
+    monkeypatch.setattr(todo_list, "render", failing)
+    with CaptureQueriesContext(connection) as queries:
+        page = client.get("/")
+    assert page.status_code == 500
+    assert "It is not your fault." in words(page)
+    assert len(queries) <= 6
+
+
+def failing(*_: object, **__: object) -> HttpResponse:
+    raise RuntimeError("a secret")
+
+
+def test_stale_form_says_what_to_do(db: None) -> None:
+    page = Client(enforce_csrf_checks=True).post("/accounts/login/", {"login": "x"})
+    assert page.status_code == 403
+    assert "This page has grown old" in words(page)
+    assert "Go back, reload the page and try again." in words(page)
+
+
+@pytest.mark.parametrize("path", ["/accounts/login/", "/accounts/signup/"])
+@pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded", MULTIPART_CONTENT])
+def test_ten_megabytes_are_refused_in_plain_words(db: None, path: str, kind: str) -> None:
+    client = Client(enforce_csrf_checks=True)
+    client.get(path)
+    form = {"login": "x" * 10_000_000, "csrfmiddlewaretoken": client.cookies["csrftoken"].value}
+    body = urlencode(form) if kind != MULTIPART_CONTENT else encode_multipart(BOUNDARY, form)
+    page = client.generic("POST", path, body, kind)
+    assert page.status_code == 413
+    assert "This is too much at once" in words(page)
+
+
+def test_unknown_host_is_told_plainly(db: None) -> None:
+    page = Client(HTTP_HOST="evil.example").get("/")
+    assert page.status_code == 400
+    assert "This request cannot be understood" in words(page)
+    assert "evil" not in page.content.decode()
