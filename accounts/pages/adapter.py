@@ -15,7 +15,8 @@ from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.forms import BaseForm
 from django.http import HttpRequest
-from django.shortcuts import redirect, render
+from django.shortcuts import redirect
+from django.template.response import TemplateResponse
 from django.utils.html import format_html
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
@@ -133,7 +134,8 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # It ships n
             )
         except OSError as error:  # As all errors of smtplib are.
             logger.warning("mail not sent", mail=template_prefix, error=type(error).__name__)
-            page = render(current.request, "account/mail_not_sent.html", status=503)
+            # Rendered if it is shown: the page would use up the notices of what was done.
+            page = TemplateResponse(current.request, "account/mail_not_sent.html", status=503)
             raise ImmediateHttpResponse(page) from error
 
     def send_notification_mail(self, *args: Any, **kwargs: Any) -> None:

@@ -239,9 +239,24 @@ def test_address_that_staff_replace_no_longer_logs_in(
     browser.post(path_in(mail_server[0]))
     dora = User.objects.get(username="dora")
     form = {
-        **{"username": "dora", "email": "new@example.com", "is_active": "on"},
-        **{"date_joined_0": "2026-01-01", "date_joined_1": "12:00:00"},
+        "username": "dora",
+        "email": "new@example.com",
+        "is_active": "on",
+        "date_joined_0": "2026-01-01",
+        "date_joined_1": "12:00:00",
     }
     admin_client.post(f"/admin/accounts/user/{dora.pk}/change/", form)
     assert log_in(Client(), "dora@example.com").status_code == 200
     assert log_in(Client(), "new@example.com").status_code == 302
+
+
+def test_mail_server_that_is_down_does_not_undo_what_is_done(
+    anns: Client, ann: User, mail_server: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> int:
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr(EmailBackend, "send_messages", refuse)
+    assert change_password(anns).status_code == 302
+    assert "Your password is changed." in words(anns.get("/accounts/password/change/"))
+    assert log_in(Client(), password=NEW).status_code == 302

@@ -220,7 +220,10 @@ def site(
     postgresql: Path,
     migrated: str,
 ) -> Iterator[Site]:
-    """A site with demo data, and without processes; its module may name a `LIVENESS_SECONDS`."""
+    """A site with demo data, and without processes.
+
+    Its module may name a `LIVENESS_SECONDS`, and further `SETTINGS` of the environment.
+    """
     folder = tmp_path_factory.mktemp("browser")
     with ExitStack() as stack:
         database = stack.enter_context(postgresql_database(postgresql, template=migrated))
@@ -237,6 +240,7 @@ def site(
                 # So that there is progress to be seen.
                 "TODO_SWEEP_BATCH_SIZE": "5",
                 "TODO_SWEEP_PAUSE": "5",
+                **getattr(request.module, "SETTINGS", {}),
             },
             logs=folder,
             starts_forks=True,
