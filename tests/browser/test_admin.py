@@ -41,7 +41,7 @@ def test_wrong_password_is_refused_and_the_right_one_leads_where_one_wanted_to_g
     nobody.go(TODOS)
     nobody.check_accessible()
     submit_login(page, "boss", "wrong")
-    expect(page.locator(".errornote")).to_contain_text("enter the correct username")
+    expect(page.get_by_role("alert").first).to_contain_text("do not belong together")
     nobody.check_accessible()
     submit_login(page, "boss", PASSWORD)
     expect(page).to_have_url(site.address + TODOS)
@@ -50,7 +50,7 @@ def test_wrong_password_is_refused_and_the_right_one_leads_where_one_wanted_to_g
 
 def submit_login(page: Page, name: str, password: str) -> None:
     """Fill the form in and send it off."""
-    page.fill("#id_username", name)
+    page.fill("#id_login", name)
     page.fill("#id_password", password)
     page.press("#id_password", "Enter")
 

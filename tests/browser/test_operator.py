@@ -193,7 +193,7 @@ def test_page_of_who_was_logged_out_meanwhile_asks_to_log_in(visit: Visitor, sit
     boss.go(PAGE)
     expect(boss.page.locator("#stale")).to_be_hidden()
     boss.page.context.clear_cookies()
-    expect(boss.page.locator("#login-form")).to_be_visible()
+    expect(boss.page.get_by_role("heading", level=1)).to_have_text("Log in")
 
 
 def focused(page: Page) -> str:

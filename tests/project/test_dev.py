@@ -51,7 +51,7 @@ def test_one_command_runs_all_of_tidy_and_one_signal_stops_it(tidy: Tidy, port: 
         wait_until_up(dev)
         assert get(port, "/livez") == 200
         assert get(port, "/readyz") == 200
-        assert get(port, "/admin/login/") == 200
+        assert get(port, "/accounts/login/") == 200
 
         # What the banner says is true: the other commands work beside it with nothing to set.
         pasted = run_as_pasted(tidy, f"{said(dev, 'Sweep now')} --dry-run")
@@ -143,7 +143,7 @@ def test_site_on_every_address_names_one_that_opens_and_redis_url_the_broker_tha
     with tidy.start("dev", "--host=0.0.0.0", f"--port={port}") as dev:
         wait_until_up(dev)
         assert said(dev, "Todos").startswith(f"http://127.0.0.1:{port}/")
-        assert get(port, "/admin/login/") == 200
+        assert get(port, "/accounts/login/") == 200
         assert get(port, "/readyz") == 200
         # No broker is started.
         assert not [line for line in processes_in(tidy.folder).values() if "valkey" in line]
