@@ -447,6 +447,14 @@ def test_emptying_the_trash_asks_once_and_takes_what_was_there_then(
     assert titles(TrashedTodo, bob) == {"His own"}
 
 
+def test_large_numbers_are_written_as_the_readers_language_does(hers: Client, alice: User) -> None:
+    new_trash(alice, each=1_200, run_id=7, trashed_at=AS_OF)
+    assert "Bring all 1,200 back" in see(hers)
+    UserService.set_preferences(user=alice, language="de")
+    assert "1.200" in see(hers)
+    assert "1,200" not in see(hers)
+
+
 def test_emptying_an_empty_trash_shows_it(hers: Client) -> None:
     assert hers.get("/trash/empty/").headers["Location"] == "/trash/"
     assert press(hers, "empty_trash", until=timezone.now().isoformat()).startswith("Nothing")

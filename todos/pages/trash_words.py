@@ -5,7 +5,7 @@ from datetime import date, datetime, timedelta
 
 from django.conf import settings
 from django.utils import timezone
-from django.utils.formats import date_format
+from django.utils.formats import date_format, number_format
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext, pgettext
 
@@ -13,6 +13,9 @@ from accounts.models import User
 from todos.bulk.trash import ID_IN_USE, RestoreReport
 from todos.leaving import EVENING_HOUR, MORNING_HOUR, Leaving
 from todos.models import Todo, TrashedTodo
+
+#: What happened before this hour was last night. Later in the morning, somebody may have seen it.
+DAWN_HOUR = 6
 
 #: Characters of a title within a sentence. A notice has to fit into a cookie.
 MOST_QUOTED = 60
@@ -37,7 +40,7 @@ def is_last_night(moment: datetime, *, now: datetime) -> bool:
     """Say whether something happened in the night before today, in the reader's time zone."""
     then, today = timezone.localtime(moment), timezone.localdate(now)
     if then.date() == today:
-        return then.hour < MORNING_HOUR
+        return then.hour < DAWN_HOUR
     return then.date() == today - timedelta(days=1) and then.hour >= EVENING_HOUR
 
 
@@ -125,5 +128,5 @@ def left_behind(report: RestoreReport) -> str:
 
 
 def number(count: int) -> str:
-    """Return a count such as 10,000."""
-    return f"{count:,}"
+    """Return a count such as 10,000, as the reader's language writes it."""
+    return number_format(count, force_grouping=True)
