@@ -126,7 +126,7 @@ def test_undo_of_the_notice_and_of_the_trash(
     visit.go("/")
     check(visit, scripts=scripts)
     page.get_by_role("button", name=re.compile("^Undo")).click()
-    expect(page.get_by_text("Brought back 3 todos.")).to_be_visible()
+    expect(page.locator("#notices")).to_contain_text("Brought back 3 todos.")
     visit.go("/trash/")
     expect(page.get_by_text("The trash is empty.")).to_be_visible()
 
