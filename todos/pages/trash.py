@@ -4,40 +4,42 @@ from datetime import datetime
 from typing import Any
 
 from django.conf import settings
-from django.contrib.auth.decorators import login_required
 from django.http import HttpResponse
-from django.shortcuts import render
 from django.utils import timezone
-from django.views.decorators.cache import never_cache
 
 from todos.models import TrashedTodo, TrashedTodoQuerySet
+from todos.pages.answers import logged_in, page
 from todos.pages.given import row_id
+from todos.pages.paging import BY_REMOVAL
 from todos.pages.requests import PersonRequest
 from todos.pages.sweep_notice import SweepNotice, sweeps_in
-from todos.pages.trash_groups import trash_page
+from todos.pages.trash_groups import groups_of
 from todos.pages.trash_words import is_recent
 
+#: Todos on a page.
+PAGE_ROWS = 100
 
-@never_cache
-@login_required
+
+@logged_in
 def show(request: PersonRequest) -> HttpResponse:
     """Show the trash; with `?run=`, what one run of the cleanup took."""
     now = timezone.now()
     trash = TrashedTodo.objects.filter(user=request.user)
-    run, before = request.GET.get("run"), request.GET.get("before")
+    run = request.GET.get("run")
     todos = trash if run is None else trash.swept_by(row_id(run))
-    page = trash_page(request.user, todos, before=before, now=now)
+    shown = BY_REMOVAL.page(todos, request.GET, size=PAGE_ROWS)
     context: dict[str, Any] = {
-        "page": page,
+        "page": shown,
+        "groups": groups_of(request.user, todos, shown.todos, now=now),
         "run": run,
-        "is_first": before is None,
+        "query": f"run={run}&" if run else "",
         "trash_days": settings.TODO_TRASH_DAYS,
     }
-    if run is None and page.groups:
+    if run is None and shown.todos:
         context["total"] = trash.count()
-        if before is None:
+        if not shown.newer:
             context["sweep_notice"] = recent_sweeps(trash, now=now)
-    return render(request, "todos/trash.html", context)
+    return page(request, "todos/trash.html", context)
 
 
 def recent_sweeps(trash: TrashedTodoQuerySet, *, now: datetime) -> SweepNotice | None:

@@ -1,10 +1,8 @@
 """What the buttons of the trash do, and the Undo of notices: restore, and delete for good."""
 
-from collections.abc import Callable
 from functools import wraps
 
 from django.contrib import messages
-from django.contrib.auth.decorators import login_required
 from django.db.models import Count, F, Max
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
@@ -14,24 +12,22 @@ from django.utils.translation import ngettext
 from django.views.decorators.cache import never_cache
 
 from todos.models import Todo, TrashedTodo, TrashedTodoQuerySet
+from todos.pages.answers import View, logged_in
 from todos.pages.given import back, moment, row_ids
 from todos.pages.notices import report
 from todos.pages.requests import PersonRequest
 from todos.pages.trash_words import brought_back, number, quoted
 from todos.services import TodoService
 
-type View = Callable[[PersonRequest], HttpResponse]
 
-
-def posted(view: View) -> View:
-    """Let a view answer forms alone; who comes by its address, after logging in, sees the trash."""
+def posted(view: View[[]]) -> View[[]]:
+    """Let a view answer forms alone; who comes to its address sees the trash."""
 
     @wraps(view)
-    @login_required
     def answer(request: PersonRequest) -> HttpResponse:
         return view(request) if request.method == "POST" else redirect("todos:trash")
 
-    return answer
+    return logged_in(answer)
 
 
 def trash_of(request: PersonRequest) -> TrashedTodoQuerySet:
@@ -121,7 +117,7 @@ def restore_all(
 
 
 @never_cache
-@login_required
+@logged_in
 def delete_forever(request: PersonRequest) -> HttpResponse:
     """Delete the todos whose ids are given for good, once that has been confirmed."""
     given = request.POST if request.method == "POST" else request.GET
@@ -145,7 +141,7 @@ def delete_forever(request: PersonRequest) -> HttpResponse:
 
 
 @never_cache
-@login_required
+@logged_in
 def empty_trash(request: PersonRequest) -> HttpResponse:
     """Delete all that was in the trash when the page was shown for good, once that is confirmed.
 

@@ -1,4 +1,4 @@
-"""What is in a person's trash, page by page, grouped by how it left the list."""
+"""Groups what is in a person's trash by how it left the list."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,14 +11,7 @@ from django.utils.translation import ngettext
 
 from accounts.models import User
 from todos.models import TrashedTodo, TrashedTodoQuerySet
-from todos.pages.given import moment, row_id
 from todos.pages.trash_words import day_words, days_left, is_last_night, number
-
-#: Todos on a page.
-PAGE_ROWS = 100
-
-#: Stands between the moment and the id of a position.
-SEPARATOR = "~"
 
 type Sizes = dict[tuple[int | None, datetime | None], int]
 """How many todos a run swept, by its id, or a person cleared at once, by the moment."""
@@ -60,52 +53,24 @@ class Group:
         }
 
 
-@dataclass(frozen=True, kw_only=True)
-class TrashPage:
-    """One page of the trash; `older` is where the next one begins, empty on the last."""
-
-    groups: list[Group]
-    older: str
-
-
-def trash_page(
-    user: User, todos: TrashedTodoQuerySet, *, before: str | None, now: datetime
-) -> TrashPage:
-    """Return a page of somebody's trash, the newest first, in two queries.
+def groups_of(
+    user: User, todos: TrashedTodoQuerySet, shown: Sequence[TrashedTodo], *, now: datetime
+) -> list[Group]:
+    """Return the todos of a page in groups, the newest first; it costs a query.
 
     Args:
         user: whose.
-        todos: all of it, or a part.
-        before: `older` of the page before this one; None for the first.
+        todos: all that the pages show.
+        shown: those of this page, the newest first.
         now: the present.
-
-    Raises:
-        Http404: `before` is no such position.
     """
-    rows = todos.order_by("-trashed_at", "-pk")
-    if before is not None:
-        rows = rows.filter(older_than(before))
-    found = list(rows[: PAGE_ROWS + 1])
-    shown = found[:PAGE_ROWS]
     sizes = sizes_of(user, todos, shown)
     groups: dict[object, Group] = {}
     for todo in shown:
         key, group = group_of(user, todo, sizes, now=now)
         row = Row(todo=todo, left=days_left(todo, now=now))
         groups.setdefault(key, group).rows.append(row)
-    older = position_of(shown[-1]) if len(found) > PAGE_ROWS else ""
-    return TrashPage(groups=list(groups.values()), older=older)
-
-
-def position_of(todo: TrashedTodo) -> str:
-    return f"{todo.trashed_at.isoformat()}{SEPARATOR}{todo.pk:d}"
-
-
-def older_than(position: str) -> Q:
-    at, _separator, pk = position.partition(SEPARATOR)
-    trashed_at = moment(at)
-    tie = Q(trashed_at=trashed_at, pk__lt=row_id(pk))
-    return Q(trashed_at__lte=trashed_at) & (Q(trashed_at__lt=trashed_at) | tie)
+    return list(groups.values())
 
 
 def sizes_of(user: User, todos: TrashedTodoQuerySet, shown: Sequence[TrashedTodo]) -> Sizes:
