@@ -382,6 +382,9 @@ def test_what_was_cleared_comes_back_by_its_moment_and_nothing_else_does(
         ("https://evil.example/", "/trash/"),
         ("//evil.example", "/trash/"),
         ("javascript:alert(1)", "/trash/"),
+        ("todos:list", "/trash/"),
+        ("x:y", "/trash/"),
+        ("x", "/trash/"),
         ("", "/trash/"),
     ],
 )

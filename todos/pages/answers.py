@@ -11,12 +11,12 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render, resolve_url
 from django.urls import reverse
 from django.utils.cache import add_never_cache_headers, patch_vary_headers
-from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 from django_htmx.http import HttpResponseClientRedirect
 
 from todos.models import TrashedTodo
+from todos.pages.given import is_ours
 from todos.pages.notices import Offer, report
 from todos.pages.requests import PersonRequest
 from todos.pages.trash_words import quoted
@@ -51,9 +51,7 @@ def posted[**P](view: View[P]) -> View[P]:
 def next_of(request: HttpRequest) -> str:
     """Return the page to go to next, which a form or an address names; the list, if not ours."""
     named = request.POST.get("next") or request.GET.get("next", "")
-    if url_has_allowed_host_and_scheme(named, {request.get_host()}, request.is_secure()):
-        return named
-    return resolve_url("todos:list")
+    return named if is_ours(request, named) else resolve_url("todos:list")
 
 
 def page(
