@@ -90,7 +90,7 @@
             complaints: [...main.querySelectorAll(".notice.trouble")],
             row: focused && {
                 id: focused.id,
-                list: focused.parentElement.dataset.todos,
+                list: focused.parentElement.dataset.rows,
                 index: [...focused.parentElement.children].indexOf(focused),
                 control: [".check", ".delete"].find((one) => active.matches(one)) ?? ".edit",
             },
@@ -117,7 +117,7 @@
     function nextTo({ id, list, index, control }) {
         const rows = main.querySelector(`[data-rows="${list}"]`)?.children;
         if (!rows?.length) return field();
-        const row = [...todos].find((one) => one.id === id) ?? rows[Math.min(index, rows.length - 1)];
+        const row = [...rows].find((one) => one.id === id) ?? rows[Math.min(index, rows.length - 1)];
         return row.querySelector(control) ?? row.querySelector("button, a");
     }
 
@@ -253,5 +253,7 @@
         if (dialog) dialog.showModal();
     }
 
+    // It has the focus by now; htmx would give it back after every answer.
+    field()?.removeAttribute("autofocus");
     if (trouble && sessionStorage.getItem("parked")) unpark();
 })();
