@@ -55,15 +55,16 @@ def refuse(request: PersonRequest, title: str, error: str, *, status: int = 422)
 
 def say_added(request: PersonRequest, todo: Todo) -> None:
     """Say that a todo was added, and offer the due date that its title may mean."""
-    undo = Offer(label=_("Undo"), url=reverse("todos:delete", args=[todo.pk]))
+    fields = {"id": str(todo.pk)}
+    undo = Offer(label=_("Undo"), url=reverse("todos:delete"), fields=fields)
     offers = [undo]
     meant = suggest(todo.title, today=timezone.localdate(), language=get_language() or "")
     if meant:
         due = Offer(
             label=_("Due %(day)s, as %(title)s")
             % {"day": day_words(meant.due_on), "title": quoted(meant.title)},
-            url=reverse("todos:due", args=[todo.pk]),
-            fields={"due_on": meant.due_on.isoformat(), "words": meant.words},
+            url=reverse("todos:set_due"),
+            fields={**fields, "due_on": meant.due_on.isoformat(), "words": meant.words},
             key=False,
         )
         offers.insert(0, due)

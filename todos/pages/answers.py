@@ -73,7 +73,7 @@ def page(
         into: which element of the page it is for; a row is replaced, #main is filled.
         status: of the answer.
     """
-    context = {"here": quote(request.get_full_path()), **context}
+    context = {"here": quote(request.get_full_path()), "urls": button_urls(), **context}
     if request.htmx and not request.htmx.history_restore_request:
         response = render(request, f"{template}#{part}", context, status=status)
         # Wherever redirects have led to, it goes to the right place.
@@ -85,6 +85,11 @@ def page(
     add_never_cache_headers(response)
     patch_vary_headers(response, ["HX-Request"])
     return response
+
+
+def button_urls() -> dict[str, str]:
+    """Return where the buttons of rows post to: a page has many."""
+    return {verb: reverse(f"todos:{verb}") for verb in ("complete", "reopen", "delete", "restore")}
 
 
 def gone(request: PersonRequest, todo_id: int) -> HttpResponse:

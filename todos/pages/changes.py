@@ -13,7 +13,7 @@ from todos.due_words import without
 from todos.leaving import Leaving
 from todos.models import Todo
 from todos.pages.answers import gone, next_of, page, posted
-from todos.pages.given import back
+from todos.pages.given import back, row_id
 from todos.pages.notices import Offer, report
 from todos.pages.requests import PersonRequest
 from todos.pages.trash_words import day_words, number, quoted
@@ -21,39 +21,44 @@ from todos.services import TodoNotFound, TodoService
 
 
 @posted
-def complete(request: PersonRequest, todo_id: int) -> HttpResponse:
+def complete(request: PersonRequest) -> HttpResponse:
     """Complete a todo."""
+    todo_id = row_id(request.POST.get("id", ""))
     try:
         todo = TodoService.complete(user=request.user, todo_id=todo_id)
     except TodoNotFound:
         return gone(request, todo_id)
     leaves = Leaving(request.user, now=timezone.now()).words(todo)
     text = _("Completed %(title)s. It %(leaves)s.")
-    undo = Offer(label=_("Undo"), url=reverse("todos:reopen", args=[todo_id]))
+    undo = undo_by("todos:reopen", todo_id)
     report(request, text % {"title": quoted(todo.title), "leaves": leaves}, undo)
     return back(request, reverse("todos:list"))
 
 
 @posted
-def reopen(request: PersonRequest, todo_id: int) -> HttpResponse:
+def reopen(request: PersonRequest) -> HttpResponse:
     """Reopen a todo."""
+    todo_id = row_id(request.POST.get("id", ""))
     try:
         todo = TodoService.reopen(user=request.user, todo_id=todo_id)
     except TodoNotFound:
         return gone(request, todo_id)
     text = _("%(title)s is open again.") % {"title": quoted(todo.title)}
-    report(request, text, Offer(label=_("Undo"), url=reverse("todos:complete", args=[todo_id])))
+    report(request, text, undo_by("todos:complete", todo_id))
     return back(request, reverse("todos:list"))
 
 
 @posted
-def delete(request: PersonRequest, todo_id: int) -> HttpResponse:
+def delete(request: PersonRequest) -> HttpResponse:
     """Move a todo to the trash; without a trash, ask first."""
+    todo_id = row_id(request.POST.get("id", ""))
     todo = Todo.objects.filter(user=request.user, pk=todo_id).only("title").first()
     if todo is None:
         return gone(request, todo_id)
     if is_to_confirm(request):
-        return confirm(request, _("Delete %(title)s for good?") % {"title": quoted(todo.title)})
+        return confirm(
+            request, _("Delete %(title)s for good?") % {"title": quoted(todo.title)}, id=todo_id
+        )
     try:
         TodoService.delete(user=request.user, todo_id=todo_id)
     except TodoNotFound:
@@ -79,8 +84,9 @@ def clear(request: PersonRequest) -> HttpResponse:
 
 
 @posted
-def set_due(request: PersonRequest, todo_id: int) -> HttpResponse:
+def set_due(request: PersonRequest) -> HttpResponse:
     """Give a todo the due date that its title said, and take those words out of the title."""
+    todo_id = row_id(request.POST.get("id", ""))
     todo = Todo.objects.filter(user=request.user, pk=todo_id).first()
     if todo is None:
         return gone(request, todo_id)
@@ -99,6 +105,11 @@ def set_due(request: PersonRequest, todo_id: int) -> HttpResponse:
     return back(request, reverse("todos:list"))
 
 
+def undo_by(view: str, todo_id: int) -> Offer:
+    """Return the offer to undo what was done to a todo, by the button of another verb."""
+    return Offer(label=_("Undo"), url=reverse(view), fields={"id": str(todo_id)})
+
+
 def undo_of(view: str, **fields: str) -> tuple[Offer, ...]:
     """Return the offer to restore what has gone to the trash; none if there is no trash."""
     offer = Offer(label=_("Undo"), url=reverse(view), fields=fields)
@@ -110,6 +121,10 @@ def is_to_confirm(request: PersonRequest) -> bool:
     return not settings.TODO_TRASH_DAYS and "sure" not in request.POST
 
 
-def confirm(request: PersonRequest, question: str) -> HttpResponse:
+def confirm(request: PersonRequest, question: str, **fields: int) -> HttpResponse:
     """Ask before something is deleted for good."""
-    return page(request, "todos/confirm.html", {"question": question, "next": next_of(request)})
+    return page(
+        request,
+        "todos/confirm.html",
+        {"question": question, "fields": fields, "next": next_of(request)},
+    )

@@ -1,9 +1,8 @@
 """How a todo stands in a list: what a row shows beside its title."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import date
-from typing import Any, Literal
+from typing import Any, TypedDict
 
 from django.db.models import QuerySet
 from django.db.models.functions import Left
@@ -12,28 +11,28 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from todos.leaving import Leaving
-from todos.models import Todo, TodoFields, TrashedTodo
+from todos.models import Todo, TrashedTodo
 from todos.pages.trash_words import day_words, days_left
 
 #: How much of a description a row shows, in characters.
 EXCERPT = 200
 
 
-@dataclass(frozen=True)
-class Row[T: TodoFields]:
-    """A todo in a list.
+class Row(TypedDict):
+    """A todo in a list. A dictionary: templates look there first, and a page has many rows.
 
     Attributes:
-        todo: itself; of its description, `excerpt` alone has been read.
         due: when it is due, in words; empty if never, or no longer.
-        pressing: how urgent that is.
+        pressing: how urgent that is: `late`, `today` or empty.
         leaves: when it leaves, in words; empty for an open one.
     """
 
-    todo: T
-    due: str = ""
-    pressing: Literal["late", "today", ""] = ""
-    leaves: str = ""
+    pk: int
+    title: str
+    excerpt: str
+    due: str
+    pressing: str
+    leaves: str
 
 
 def for_rows[Q: QuerySet[Any]](todos: Q) -> Q:
@@ -41,20 +40,33 @@ def for_rows[Q: QuerySet[Any]](todos: Q) -> Q:
     return todos.defer("description").annotate(excerpt=Left("description", EXCERPT))
 
 
-def open_rows(todos: Iterable[Todo]) -> list[Row[Todo]]:
+def open_rows(todos: Iterable[Todo]) -> list[Row]:
     today = timezone.localdate()
     return [
-        Row(todo, due_words(todo.due_on, today), pressing(todo.due_on, today)) for todo in todos
+        row(todo, due=due_words(todo.due_on, today), pressing=pressing(todo.due_on, today))
+        for todo in todos
     ]
 
 
-def completed_rows(todos: Iterable[Todo], leaving: Leaving) -> list[Row[Todo]]:
-    return [Row(todo, leaves=leaving.words(todo)) for todo in todos]
+def completed_rows(todos: Iterable[Todo], leaving: Leaving) -> list[Row]:
+    return [row(todo, leaves=leaving.words(todo)) for todo in todos]
 
 
-def trashed_rows(todos: Iterable[TrashedTodo]) -> list[Row[TrashedTodo]]:
+def trashed_rows(todos: Iterable[TrashedTodo]) -> list[Row]:
     now = timezone.now()
-    return [Row(todo, leaves=days_left(todo, now=now)) for todo in todos]
+    return [row(todo, leaves=days_left(todo, now=now)) for todo in todos]
+
+
+def row(todo: Any, *, due: str = "", pressing: str = "", leaves: str = "") -> Row:
+    """Return the row of a todo that `for_rows` has read."""
+    return {
+        "pk": todo.pk,
+        "title": todo.title,
+        "excerpt": todo.excerpt,
+        "due": due,
+        "pressing": pressing,
+        "leaves": leaves,
+    }
 
 
 def due_words(due_on: date | None, today: date) -> str:
@@ -71,7 +83,7 @@ def due_words(due_on: date | None, today: date) -> str:
     return _("due %(day)s") % {"day": day_words(due_on)}
 
 
-def pressing(due_on: date | None, today: date) -> Literal["late", "today", ""]:
+def pressing(due_on: date | None, today: date) -> str:
     """Return how urgent a due date is."""
     if due_on is None or due_on > today:
         return ""

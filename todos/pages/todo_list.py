@@ -18,7 +18,7 @@ from todos.pages.rows import completed_rows, for_rows, open_rows
 from todos.pages.sweep_notice import show_sweeps
 
 #: Completed todos on the list itself; the others have a page of their own.
-COMPLETED_SHOWN = 20
+COMPLETED_SHOWN = 10
 
 
 def show(request: HttpRequest) -> HttpResponse:
