@@ -139,6 +139,12 @@ class Todo(TodoFields):
                 fields=["id"],
                 condition=Q(completed_at__isnull=False),
             ),
+            # For people's lists, in their order. The sweep does not touch it.
+            models.Index(
+                name="todos_todo_open",
+                fields=["user", "due_on", "-id"],
+                condition=Q(completed_at__isnull=True),
+            ),
         ]
 
     @classmethod
