@@ -87,6 +87,12 @@ class Page(HTMLParser):
         name, value = given.get("name"), given.get("value")
         if tag == "input":
             form.add(name, value)
+        elif tag == "button" and given.get("formaction"):
+            # It sends its form elsewhere, with a value of its own.
+            action = urljoin(self._address, given["formaction"] or "")
+            sent = Form(action, form.method, {name: [*all_] for name, all_ in form.fields.items()})
+            sent.add(name, value)
+            self.forms.insert(self.forms.index(form), sent)
         elif tag == "button":
             self._in_button = True
             if given.get("formaction"):  # It sends the form elsewhere.
