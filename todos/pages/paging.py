@@ -55,6 +55,10 @@ class Order[V](ABC):
         """Return the todos after a place, or before it, in parts that an index serves each."""
 
     @abstractmethod
+    def key(self, todo: TodoFields) -> Any:
+        """Return what sorts a todo in this order."""
+
+    @abstractmethod
     def value(self, todo: TodoFields) -> V:
         """Return what a todo is ordered by."""
 
@@ -99,6 +103,15 @@ class Order[V](ABC):
             older=self.place(page[-1]) if len(found) > size else "",
         )
 
+    def first[T: TodoFields](self, todos: QuerySet[T], size: int = PAGE_SIZE) -> QuerySet[T]:
+        """Return the todos of the first page, and one more if there is one, for `first_page`."""
+        return self.sort(todos, forward=True)[: size + 1]
+
+    def first_page[T: TodoFields](self, found: Iterable[T], size: int = PAGE_SIZE) -> Page[T]:
+        """Return the first page of what `first` has found, in whatever order it comes."""
+        todos = sorted(found, key=self.key)
+        return Page(todos[:size], older=self.place(todos[size - 1]) if len(todos) > size else "")
+
     def _take[T: TodoFields](
         self, todos: QuerySet[T], place: str, count: int, *, forward: bool
     ) -> list[T]:
@@ -139,6 +152,9 @@ class ByDue(Order[date | None]):
                 earlier = Q(due_on__lt=due_on) | Q(pk__gt=place.pk)
                 return [todos.filter(earlier, due_on__lte=due_on)]
 
+    def key(self, todo: TodoFields) -> Any:
+        return todo.due_on or date.max, -todo.pk
+
     def value(self, todo: TodoFields) -> date | None:
         return todo.due_on
 
@@ -168,6 +184,9 @@ class ByMoment(Order[datetime]):
         past = {f"{self._field}__{way}": place.value}
         edge = {f"{self._field}__{way}e": place.value}
         return [todos.filter(Q(**past) | Q(**{f"pk__{way}": place.pk}), **edge)]
+
+    def key(self, todo: TodoFields) -> Any:
+        return -self.value(todo).timestamp(), -todo.pk
 
     def value(self, todo: TodoFields) -> datetime:
         value: Any = getattr(todo, self._field)

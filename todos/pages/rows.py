@@ -22,12 +22,13 @@ class Row(TypedDict):
     """A todo in a list. A dictionary: templates look there first, and a page has many rows.
 
     Attributes:
+        pk: its id, as text: a number would be localized, seven times a row.
         due: when it is due, in words; empty if never, or no longer.
         pressing: how urgent that is: `late`, `today` or empty.
         leaves: when it leaves, in words; empty for an open one.
     """
 
-    pk: int
+    pk: str
     title: str
     excerpt: str
     due: str
@@ -60,7 +61,7 @@ def trashed_rows(todos: Iterable[TrashedTodo]) -> list[Row]:
 def row(todo: Any, *, due: str = "", pressing: str = "", leaves: str = "") -> Row:
     """Return the row of a todo that `for_rows` has read."""
     return {
-        "pk": todo.pk,
+        "pk": str(todo.pk),
         "title": todo.title,
         "excerpt": todo.excerpt,
         "due": due,
