@@ -1,0 +1,282 @@
+"""A person and their list: at a desk, on a phone, without scripts, by keyboard, in two windows."""
+
+import re
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from tests.browser.conftest import PASSWORD, Site, Visit, Visitor
+
+pytestmark = pytest.mark.e2e
+
+#: A person of their own for each test, and the schedule of the nights to come.
+PERSON = """
+from tasks.engine.scheduler.defaults import add_missing_schedules
+from accounts.models import User
+from todos.services import TodoService
+add_missing_schedules()
+person = User.objects.create_user("{name}", password="{password}")
+for title in {titles}:
+    TodoService.create(user=person, title=title)
+"""
+
+TITLES = ("Call the dentist", "Water the plants", "Send the invoice")
+
+#: At a desk and on a phone; in each theme; with scripts and without.
+WINDOWS = (
+    pytest.param("desk", 1280, "light", True, id="desk"),
+    pytest.param("phone", 390, "dark", True, id="phone"),
+    pytest.param("small", 320, "light", True, id="small"),
+    pytest.param("plain", 390, "light", False, id="without-scripts"),
+)
+
+#: What a browser writes about answers that are no success, whatever a script makes of them.
+BROWSERS_OWN = re.compile(r"Failed to load resource|htmx:(?:sendError|afterRequest)|net::ERR")
+
+type Arrive = Callable[..., Visit]
+
+
+@pytest.fixture
+def arrive(visit: Visitor, site: Site) -> Arrive:
+    """Log a new person in, and open their list."""
+
+    def begin(name: str, *, width: int = 1280, theme: str = "light", scripts: bool = True) -> Visit:
+        code = PERSON.format(name=name, password=PASSWORD, titles=TITLES)
+        created = site.tidy.manage("shell", "-v0", "-c", code)
+        assert created.returncode == 0, created.stderr
+        window = {"width": width, "height": 800}
+        begun = visit(name, theme=theme, viewport=window, java_script_enabled=scripts)
+        begun.go("/")
+        return begun
+
+    return begin
+
+
+def row(page: Page, title: str) -> Locator:
+    return page.locator(".row", has=page.get_by_text(title, exact=True))
+
+
+def says(page: Page, text: str) -> None:
+    """Wait for a notice."""
+    expect(page.locator("#notices")).to_contain_text(re.compile(spaced(text)))
+
+
+def spaced(text: str) -> str:
+    """Return a pattern of a text in which titles may be isolated from what surrounds them."""
+    return re.escape(text).replace("“", "“\u2068?").replace("”", "\u2069?”")
+
+
+def titles(page: Page, within: str = ".todos") -> list[str]:
+    return page.locator(f"{within} .title").all_inner_texts()
+
+
+def check(visit: Visit, *, scripts: bool = True) -> None:
+    """Note what is not accessible, or wider than the window."""
+    if scripts:  # What checks it is one.
+        visit.check_accessible()
+        assert visit.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def forgive(visit: Visit) -> None:
+    """Forget what the browser has written of failures that the test has caused."""
+    visit.wrong[:] = [line for line in visit.wrong if not BROWSERS_OWN.search(line)]
+
+
+@pytest.mark.parametrize(("name", "width", "theme", "scripts"), WINDOWS)
+def test_a_day_with_the_list(
+    arrive: Arrive, *, name: str, width: int, theme: str, scripts: bool
+) -> None:
+    visit = arrive(f"day.{name}", width=width, theme=theme, scripts=scripts)
+    page = visit.page
+    check(visit, scripts=scripts)
+
+    page.get_by_label("New todo").fill("Buy milk tomorrow")
+    page.get_by_label("New todo").press("Enter")
+    says(page, "Added “Buy milk tomorrow”.")
+    expect(page.get_by_label("New todo")).to_be_focused()
+    expect(page.get_by_label("New todo")).to_have_value("")
+    page.get_by_role("button", name=re.compile("^Due .* as .*Buy milk")).click()
+    says(page, "“Buy milk” is due")
+    expect(row(page, "Buy milk")).to_contain_text("due tomorrow")
+    check(visit, scripts=scripts)
+
+    page.get_by_role("link", name="Edit Buy milk").click()
+    page.get_by_label("Title").fill("Buy oat milk")
+    page.get_by_label("Description").fill("Two bottles")
+    check(visit, scripts=scripts)
+    page.get_by_role("button", name="Save").click()
+    says(page, "Saved “Buy oat milk”.")
+    expect(row(page, "Buy oat milk")).to_contain_text("Two bottles")
+
+    page.get_by_role("button", name="Complete Buy oat milk").click()
+    says(page, "Completed “Buy oat milk”. It leaves tonight.")
+    expect(row(page, "Buy oat milk")).to_contain_text("leaves tonight")
+    check(visit, scripts=scripts)
+    page.get_by_role("button", name="Undo").click()
+    says(page, "“Buy oat milk” is open again.")
+
+    page.get_by_role("button", name="Delete Water the plants").click()
+    says(page, "Deleted “Water the plants”.")
+    expect(row(page, "Water the plants")).to_have_count(0)
+    page.get_by_role("button", name="Undo").click()
+    says(page, "“Water the plants” is on your list again.")
+
+    page.get_by_role("button", name="Complete Call the dentist").click()
+    page.get_by_role("button", name="Clear 1 completed").click()
+    says(page, "Cleared 1 completed todo.")
+    page.get_by_role("button", name="Undo").click()
+    says(page, "Brought back 1 todo.")
+    page.get_by_role("button", name="Delete Send the invoice").click()
+
+    page.get_by_label("Search todos and trash").fill("in")
+    page.get_by_label("Search todos and trash").press("Enter")
+    expect(page.get_by_role("heading", name="Trash")).to_be_visible()
+    check(visit, scripts=scripts)
+    page.get_by_role("button", name="Restore Send the invoice").click()
+    says(page, "“Send the invoice” is on your list again.")
+    assert "/search/" in page.url
+
+
+def test_what_is_typed_while_others_are_being_added_is_kept(arrive: Arrive) -> None:
+    page = arrive("quick").page
+    page.keyboard.type("One\nTwo\nThree\nTwo\nand so on")
+    for title in ("One", "Three"):
+        expect(row(page, title)).to_have_count(1)
+    expect(row(page, "Two")).to_have_count(2)
+    expect(page.get_by_label("New todo")).to_have_value("and so on")
+    expect(page.get_by_label("New todo")).to_be_focused()
+    assert titles(page)[:4] == ["Two", "Three", "Two", "One"]
+
+
+def test_the_list_by_keyboard_alone(arrive: Arrive) -> None:
+    visit = arrive("keys")
+    page, press = visit.page, visit.page.keyboard.press
+    page.keyboard.type("jkxezn")  # The field has the focus: nothing but text.
+    expect(page.get_by_label("New todo")).to_have_value("jkxezn")
+    page.get_by_label("New todo").fill("")
+
+    press("Escape")
+    press("j")
+    press("j")
+    press("k")
+    expect(page.get_by_role("button", name="Complete Send the invoice")).to_be_focused()
+    press("x")
+    says(page, "Completed “Send the invoice”.")
+    expect(page.get_by_role("button", name="Complete Water the plants")).to_be_focused()
+    press("z")
+    says(page, "“Send the invoice” is open again.")
+    expect(page.get_by_role("button", name="Complete Water the plants")).to_be_focused()
+
+    press("e")
+    expect(page.get_by_label("Title")).to_be_focused()
+    expect(page.get_by_label("Title")).to_have_value("Water the plants")
+    press("End")
+    page.keyboard.type(" twice\n")
+    says(page, "Saved “Water the plants twice”.")
+    expect(page.get_by_role("link", name="Edit Water the plants twice")).to_be_focused()
+    press("e")
+    expect(page.get_by_label("Title")).to_be_focused()
+    press("Escape")
+    expect(page.get_by_role("link", name="Edit Water the plants twice")).to_be_focused()
+
+    press("?")
+    expect(page.get_by_role("dialog", name="Keyboard shortcuts")).to_be_visible()
+    check(visit)
+    press("Escape")
+    press("n")
+    expect(page.get_by_label("New todo")).to_be_focused()
+    press("Escape")
+    press("Control+j")
+    expect(page.get_by_label("New todo")).not_to_be_focused()
+    press("/")
+    page.keyboard.type("dentist\n")
+    expect(row(page, "Call the dentist")).to_be_visible()
+    expect(row(page, "Send the invoice")).to_have_count(0)
+
+
+def test_switched_off_shortcuts_do_nothing(arrive: Arrive, site: Site) -> None:
+    visit = arrive("still")
+    page = visit.page
+    code = "from accounts.models import User; User.objects.filter(username='still').update"
+    site.tidy.manage("shell", "-v0", "-c", f"{code}(shortcuts=False)")
+    visit.go("/")
+    page.keyboard.press("Escape")
+    for key in ("j", "n", "?", "/"):
+        page.keyboard.press(key)
+    assert page.evaluate("document.activeElement === document.body")
+    expect(page.get_by_text("Keyboard shortcuts")).to_have_count(1)  # Of the closed dialog.
+
+
+@pytest.mark.parametrize("scripts", [True, False])
+def test_in_two_windows_no_edit_is_lost(arrive: Arrive, *, scripts: bool) -> None:
+    visit = arrive(f"two.{scripts}".lower(), scripts=scripts)
+    here, there = visit.page, visit.page.context.new_page()
+    there.goto(here.url)
+    for page in (here, there):
+        page.get_by_role("link", name="Edit Call the dentist").click()
+    there.get_by_label("Title").fill("Call the dentist at nine")
+    there.get_by_role("button", name="Save").click()
+    says(there, "Saved “Call the dentist at nine”.")
+    here.get_by_label("Title").fill("Call the dentist at ten")
+    here.get_by_role("button", name="Save").click()
+
+    expect(here.get_by_role("alert")).to_contain_text("Call the dentist at nine")
+    expect(here.get_by_label("Title")).to_have_value("Call the dentist at ten")
+    check(visit, scripts=scripts)
+    here.get_by_role("button", name="Save what I wrote").click()
+    says(here, "Saved “Call the dentist at ten”.")
+
+    there.get_by_role("button", name="Delete Call the dentist at nine").click()
+    here.get_by_role("button", name="Complete Call the dentist at ten").click()
+    says(here, "is not on your list any more: it is in the trash.")
+    here.get_by_role("button", name="Restore").click()
+    says(here, "is on your list again.")
+    forgive(visit)
+
+
+def test_an_open_form_survives_what_happens_elsewhere_on_the_list(arrive: Arrive) -> None:
+    page = arrive("open").page
+    page.get_by_role("link", name="Edit Water the plants").click()
+    page.get_by_label("Title").fill("Water the plants, and")
+    page.get_by_role("button", name="Complete Call the dentist").click()
+    says(page, "Completed “Call the dentist”.")
+    expect(page.get_by_label("Title")).to_have_value("Water the plants, and")
+    page.get_by_label("Title").fill("Water the plants, and the fern")
+    page.get_by_role("button", name="Save").click()
+    says(page, "Saved “Water the plants, and the fern”.")
+    expect(row(page, "Water the plants, and the fern")).to_have_count(1)
+
+
+def test_without_a_connection_nothing_that_was_typed_is_lost(arrive: Arrive) -> None:
+    visit = arrive("offline")
+    page = visit.page
+    page.context.set_offline(True)
+    page.keyboard.type("Buy milk\nBuy bread\n")
+    says(page, "No connection.")
+    page.get_by_role("button", name="Complete Call the dentist").click()
+    expect(page.locator(".trouble")).to_have_count(3)
+    check(visit)
+
+    page.context.set_offline(False)
+    for _ in range(3):
+        page.get_by_role("button", name="Try again").first.click()
+    expect(page.locator(".trouble")).to_have_count(0)
+    for title in ("Buy milk", "Buy bread"):
+        expect(row(page, title)).to_have_count(1)
+    expect(page.get_by_role("button", name="Reopen Call the dentist")).to_be_visible()
+    forgive(visit)
+
+
+def test_whoever_has_to_log_in_again_finds_what_they_typed(arrive: Arrive) -> None:
+    visit = arrive("again")
+    page = visit.page
+    page.context.clear_cookies(name="sessionid")
+    page.keyboard.type("Buy milk\n")
+    page.wait_for_url("**/accounts/login/**")
+    visit.log_in("again")
+    visit.go("/")
+    says(page, "You had been logged out. This is not done yet: Buy milk")
+    page.get_by_role("button", name="Try again").click()
+    says(page, "Added “Buy milk”.")
+    expect(row(page, "Buy milk")).to_have_count(1)
