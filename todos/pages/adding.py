@@ -5,7 +5,6 @@ from django.core.exceptions import ValidationError
 from django.http import HttpResponse
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.formats import number_format
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
@@ -18,7 +17,7 @@ from todos.pages.limits import may_add
 from todos.pages.notices import Offer, report
 from todos.pages.requests import PersonRequest
 from todos.pages.todo_list import new_key, show_list
-from todos.pages.trash_words import day_words, quoted
+from todos.pages.trash_words import day_words, number, quoted
 from todos.services import TodoNotFound, TodoService, TooManyTodos
 
 
@@ -38,7 +37,7 @@ def add(request: PersonRequest) -> HttpResponse:
         return refuse(request, title, " ".join(invalid.messages))
     except TooManyTodos:
         error = _("You have %(count)s todos, and a list holds no more. Delete some first.")
-        return refuse(request, title, error % {"count": number_format(MAX_TODOS, use_l10n=True)})
+        return refuse(request, title, error % {"count": number(MAX_TODOS)})
     except TodoNotFound as repeated:
         return gone(request, repeated.todo_id)
     say_added(request, todo)
