@@ -17,13 +17,13 @@ class Form:
         action: where it is sent to.
         method: `get` or `post`.
         fields: what it may send; of boxes and radio buttons each value, checked or not.
-        buttons: its buttons' labels.
+        can_be_sent: whether a button sends it: those of lists have buttons that send it elsewhere.
     """
 
     action: str
     method: str
     fields: dict[str, list[str]] = field(default_factory=dict)
-    buttons: list[str] = field(default_factory=list)
+    can_be_sent: bool = False
 
     def add(self, name: str | None, value: str | None) -> None:
         if name:
@@ -44,7 +44,6 @@ class Page(HTMLParser):
         self.forms: list[Form] = []
         self._address = address
         self._by_id: dict[str, Form] = {}
-        self._in_button = False
         self._select: str | None = None
         self._textarea: str | None = None
         self.feed(html)
@@ -68,16 +67,12 @@ class Page(HTMLParser):
 
     @override
     def handle_endtag(self, tag: str) -> None:
-        if tag == "button":
-            self._in_button = False
-        elif tag in {"select", "textarea"}:
+        if tag in {"select", "textarea"}:
             self._select = self._textarea = None
 
     @override
     def handle_data(self, data: str) -> None:
-        if self._in_button and data.strip():
-            self.forms[-1].buttons.append(data.strip())
-        elif self._textarea:
+        if self._textarea:
             self.forms[-1].fields[self._textarea] = [data]
 
     def _form_of(self, given: dict[str, str | None]) -> Form | None:
@@ -92,13 +87,10 @@ class Page(HTMLParser):
             action = urljoin(self._address, given["formaction"] or "")
             sent = Form(action, form.method, {name: [*all_] for name, all_ in form.fields.items()})
             sent.add(name, value)
+            sent.can_be_sent = True
             self.forms.insert(self.forms.index(form), sent)
         elif tag == "button":
-            self._in_button = True
-            if given.get("formaction"):  # It sends the form elsewhere.
-                action = urljoin(self._address, given["formaction"] or "")
-                form = Form(action, form.method, {**form.fields})
-                self.forms.append(form)
+            form.can_be_sent |= given.get("type") != "button"
             form.add(name, value)
         elif tag == "textarea":
             self._textarea = name

@@ -113,7 +113,7 @@ def test_bytes_that_are_no_text_are_refused_or_replaced(visitor: Client, content
 
 def test_a_form_of_ten_megabytes_is_refused_with_a_message(visitor: Client) -> None:
     for form in forms_of(visitor).values():
-        if form.method == "post":
+        if form.method == "post" and form.can_be_sent:
             answer = visitor.post(form.action, {"title": "x" * 10_000_000})
             assert answer.status_code in {400, 413}, form
             assert b"large" in answer.content, form

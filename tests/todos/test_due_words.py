@@ -17,7 +17,7 @@ TODAY = date(2026, 11, 30)
 def offered(title: str, language: str = "en") -> tuple[str, str] | None:
     """Return the date that is offered, and the title that would be left."""
     meant = suggest(title, today=TODAY, language=language)
-    return meant and (meant.due_on.isoformat(), meant.title)
+    return (meant.due_on.isoformat(), meant.title) if meant else None
 
 
 @pytest.mark.parametrize(

@@ -398,8 +398,8 @@ def test_clearing_and_its_undo_move_exactly_those(hers: Client, alice: User, bob
 
 def test_what_is_gone_says_where_it_is(hers: Client, alice: User) -> None:
     (pk,) = trash(alice, "Buy milk")
-    for verb, more in (("complete", {}), ("reopen", {}), ("delete", {}), ("set_due", {})):
-        told = press(hers, verb, id=pk, **more)
+    for verb in ("complete", "reopen", "delete", "set_due"):
+        told = press(hers, verb, id=pk)
         assert told == "“Buy milk” is not on your list any more: it is in the trash. Restore"
     response = hers.get(reverse("todos:edit", args=[pk]), follow=True)
     assert "it is in the trash" in response.content.decode()
@@ -461,7 +461,7 @@ def test_pages_show_each_todo_once_forwards_and_back(hers: Client, alice: User) 
     assert seen == [todo.pk for todo in order]
 
     assert newer
-    while newer:
+    while newer is not None:
         passed.pop()
         page = hers.get(f"/{unescape(newer[1])}").content.decode()
         assert [int(pk) for pk in re.findall(r'id="todo-(\d+)"', page)] == passed[-1]

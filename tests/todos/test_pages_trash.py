@@ -246,7 +246,7 @@ def test_the_trash_is_for_who_is_logged_in(client: Client) -> None:
     for name in (
         *("trash", "restore", "restore_night", "restore_cleared", "delete_forever", "empty_trash"),
     ):
-        for answer in (client.get, client.post):
+        for answer in (client.get, client.post) if name != "trash" else (client.get,):
             response = answer(reverse(f"todos:{name}"))
             assert response.status_code == 302
             assert response.headers["Location"].startswith(reverse("account_login"))

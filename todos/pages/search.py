@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 from django.db.models import Q
 from django.http import Http404, HttpResponse
 from django.utils import timezone
+from django.views.decorators.http import require_safe
 
 from todos.leaving import Leaving
 from todos.models import Todo, TrashedTodo
@@ -23,6 +24,7 @@ MAX_LENGTH, MAX_WORDS = 200, 8
 SECTIONS = ("open", "completed", "trash")
 
 
+@require_safe
 @logged_in
 def search(request: PersonRequest) -> HttpResponse:
     """Show what has all the words of `?q=`; with `?in=`, in one section, page by page."""

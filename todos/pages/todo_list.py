@@ -9,6 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
 from django.utils.crypto import get_random_string
+from django.views.decorators.http import require_safe
 
 from todos.leaving import Leaving
 from todos.models import Todo, TodoQuerySet
@@ -22,6 +23,7 @@ from todos.pages.sweep_notice import show_sweeps
 COMPLETED_SHOWN = 10
 
 
+@require_safe
 def show(request: HttpRequest) -> HttpResponse:
     """Show the list; to somebody who is not logged in, what Tidy is."""
     if request.user.is_authenticated:
@@ -87,6 +89,7 @@ def new_key() -> str:
     return get_random_string(22)
 
 
+@require_safe
 @logged_in
 def show_completed(request: PersonRequest) -> HttpResponse:
     """Show all completed todos."""
@@ -101,6 +104,7 @@ def show_completed(request: PersonRequest) -> HttpResponse:
     return page(request, "todos/completed.html", context)
 
 
+@require_safe
 @logged_in
 def show_shortcuts(request: PersonRequest) -> HttpResponse:
     """Show the keyboard shortcuts."""

@@ -6,6 +6,7 @@ from typing import Any
 from django.conf import settings
 from django.http import HttpResponse
 from django.utils import timezone
+from django.views.decorators.http import require_safe
 
 from todos.models import TrashedTodo, TrashedTodoQuerySet
 from todos.pages.answers import logged_in, page
@@ -20,6 +21,7 @@ from todos.pages.trash_words import is_recent
 PAGE_ROWS = 100
 
 
+@require_safe
 @logged_in
 def show(request: PersonRequest) -> HttpResponse:
     """Show the trash; with `?run=`, what one run of the cleanup took."""
