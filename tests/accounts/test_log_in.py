@@ -116,6 +116,9 @@ def test_log_in_leads_to_where_one_wanted_to_go(client: Client, ann: User, next_
         "javascript:alert(1)",
         "https:/evil.example",
         "///evil.example",
+        "x7q",
+        "a:b",
+        "%",
     ],
 )
 def test_nothing_leads_to_another_site(anns: Client, ann: User, next_page: str) -> None:

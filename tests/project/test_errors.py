@@ -15,7 +15,7 @@ from django.utils import translation
 from accounts.models import User
 from tests.accounts.people import words
 from tests.admin_pages import Page
-from todos.pages import answers
+from todos.pages import preferences
 
 TEMPLATES = Path(__file__).resolve().parent.parent.parent / "project/templates"
 PAGES = ("400", "403", "403_csrf", "404", "413", "429", "500")
@@ -51,9 +51,9 @@ def test_page_that_fails_says_so_and_asks_no_database(
 ) -> None:
     client.force_login(alice)
     client.raise_request_exception = False
-    monkeypatch.setattr(answers, "render", failing)
+    monkeypatch.setattr(preferences, "render", failing)
     with CaptureQueriesContext(connection) as queries:
-        page = client.get("/")
+        page = client.get("/preferences/")
     assert page.status_code == 500
     assert "It is not your fault." in words(page)
     assert len(queries) <= 6
