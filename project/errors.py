@@ -3,12 +3,18 @@
 from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils import translation
 from django.views.defaults import bad_request
 
 
 def malformed(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Answer a request that cannot be read: 413 if it is too large, 400 otherwise."""
     if isinstance(exception, RequestDataTooBig):
-        # Without the request: whoever sends too much does not get a page with a query.
-        return render(None, "413.html", status=413)
+        return too_large(request)
     return bad_request(request, exception)
+
+
+def too_large(request: HttpRequest) -> HttpResponse:
+    """Say that a request is too large, in the browser's language: nobody has looked who sent it."""
+    with translation.override(translation.get_language_from_request(request)):
+        return render(None, "413.html", status=413)

@@ -4,6 +4,7 @@ import codecs
 from collections.abc import Callable
 
 import structlog
+from django.conf import settings
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.options import TO_FIELD_VAR
 from django.core.exceptions import FieldDoesNotExist
@@ -12,6 +13,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest
 from django.http.request import QueryDict
 from django.shortcuts import render
 
+from project.errors import too_large
 from tasks.engine.database import LOCKED
 from tasks.engine.errors import error_name
 from todos.bounds import MAX_ID
@@ -36,7 +38,7 @@ LOCK_ERRORS = LOCKED | {"40P01", "SQLITE_BUSY"}
 
 
 class RefuseMalformedMiddleware:
-    """Answers 400, in one line, to a malformed address, cookie or form.
+    """Answers 400, in one line, to a malformed address, cookie or form; 413 to one too large.
 
     PostgreSQL rejects text with a NUL character, and Django looks for one in form fields only: not
     in filters, searches, cookies or ids. Django's admin fails on an empty `_to_field`, on selected
@@ -53,6 +55,8 @@ class RefuseMalformedMiddleware:
             return refusal()
         if is_malformed(request.GET) or not is_utf8(request):
             return refusal()
+        if body_bytes(request) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
+            return too_large(request)
         return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
@@ -122,6 +126,12 @@ def is_utf8(request: HttpRequest) -> bool:
         return charset is None or codecs.lookup(charset).name == "utf-8"
     except (LookupError, ValueError):
         return False
+
+
+def body_bytes(request: HttpRequest) -> int:
+    """Return how much a request says that it sends. No page takes files."""
+    length = request.META.get("CONTENT_LENGTH") or ""
+    return int(length) if length.isdecimal() else 0
 
 
 def is_row_id(text: str) -> bool:

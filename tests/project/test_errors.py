@@ -11,8 +11,10 @@ from django.test import Client
 from django.test.client import BOUNDARY, MULTIPART_CONTENT, encode_multipart
 from django.test.utils import CaptureQueriesContext
 from django.utils import translation
+from pytest_django import Settings
 
 from accounts.models import User
+from project import middleware
 from tests.accounts.people import words
 from tests.admin_pages import Page
 from todos.pages import preferences
@@ -77,9 +79,19 @@ def test_ten_megabytes_are_refused_in_plain_words(db: None, path: str, kind: str
     client.get(path)
     form = {"login": "x" * 10_000_000, "csrfmiddlewaretoken": client.cookies["csrftoken"].value}
     body = urlencode(form) if kind != MULTIPART_CONTENT else encode_multipart(BOUNDARY, form)
-    page = client.generic("POST", path, body, kind)
+    for browser in (client, Client(enforce_csrf_checks=True)):
+        page = browser.generic("POST", path, body, kind)
+        assert page.status_code == 413
+        assert "This is too much at once" in words(page)
+
+
+def test_body_that_was_not_measured_before_is_refused_as_it_is_read(
+    client: Client, db: None, monkeypatch: pytest.MonkeyPatch, settings: Settings
+) -> None:
+    settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 1_000
+    monkeypatch.setattr(middleware, "body_bytes", lambda _: 0)
+    page = client.post("/accounts/login/", {"login": "x" * 2_000})
     assert page.status_code == 413
-    assert "This is too much at once" in words(page)
 
 
 def test_unknown_host_is_told_plainly(db: None) -> None:

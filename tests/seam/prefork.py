@@ -30,6 +30,7 @@ import django
 LIBRARIES = (
     "apscheduler.schedulers.background",
     "apscheduler.triggers.interval",
+    "argon2",
     "cronsim",
     "dj_database_url",
     "django.contrib.admin",
@@ -51,7 +52,9 @@ LIBRARIES = (
     "dramatiq.cli",
     "dramatiq.results.backends",
     "environs",
+    "fido2.server",
     "psycopg",
+    "qrcode.main",
     "redis",
     "structlog",
     "tqdm",
