@@ -147,6 +147,11 @@ class TodoService:
         return todo
 
     @staticmethod
+    def forget_requests(*, before: datetime) -> int:
+        """Forget the keys of requests before a moment; return how many."""
+        return IdempotencyKey.objects.filter(created_at__lt=before).delete()[0]
+
+    @staticmethod
     def has_room(*, user: User) -> bool:
         """Say whether a person may have one more todo."""
         return not Todo.objects.filter(user=user)[MAX_TODOS - 1 : MAX_TODOS].exists()

@@ -22,6 +22,7 @@ from tests.factories import new_todos
 from tests.processes import wait_until
 from tests.todos.locks import in_another_connection, locked, short_of_patience
 from tests.todos.sweeping import refuse_to_delete
+from todos import services
 from todos.admin.todo import TodoAdmin, TodoForm
 from todos.models import Todo, TrashedTodo
 
@@ -372,6 +373,16 @@ def test_staff_who_may_only_look_see_a_todo_and_cannot_save_it(client: Client, a
 def test_staff_without_the_permission_do_not_see_the_list(client: Client, db: None) -> None:
     log_in_staff(client, "view_user")
     assert client.get(LIST).status_code == 403
+
+
+def test_todo_is_not_added_to_a_list_that_is_full(
+    boss: Client, alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(services, "MAX_TODOS", 1)
+    new_todos(alice)
+    page = boss.post(f"{LIST}add/", form(user=str(alice.pk), title="One more")).content.decode()
+    assert "Their list is full" in page
+    assert Todo.objects.count() == 1
 
 
 def test_todo_added_in_the_admin_is_as_the_service_makes_it(boss: Client, alice: User) -> None:

@@ -89,6 +89,16 @@ def titles(client: Client, path: str = "/") -> list[str]:
     return [unescape(title) for title in re.findall(r"<bdi>(.*?)</bdi>", page)]
 
 
+def ids_on(page: str) -> list[int]:
+    return [int(pk) for pk in re.findall(r'id="todo-(\d+)"', page)]
+
+
+def link(page: str, way: str) -> str | None:
+    """Return where the link to the next or the previous page leads."""
+    found = re.search(rf'rel="{way}" href="([^"]*)"', page)
+    return unescape(found[1]) if found else None
+
+
 def press(client: Client, verb: str, **fields: Any) -> str:
     """Send a form; return the notice that the next page shows."""
     response = client.post(reverse(f"todos:{verb}"), fields)
@@ -398,7 +408,7 @@ def test_clearing_and_its_undo_move_exactly_those(hers: Client, alice: User, bob
 
 def test_what_is_gone_says_where_it_is(hers: Client, alice: User) -> None:
     (pk,) = trash(alice, "Buy milk")
-    for verb in ("complete", "reopen", "delete", "set_due"):
+    for verb in VERBS:
         told = press(hers, verb, id=pk)
         assert told == "“Buy milk” is not on your list any more: it is in the trash. Restore"
     response = hers.get(reverse("todos:edit", args=[pk]), follow=True)
@@ -448,35 +458,30 @@ def test_pages_show_each_todo_once_forwards_and_back(hers: Client, alice: User) 
         new_todos(alice, each=PAGE_SIZE, completed_at=None, due_on=due_on)
     order = sorted(Todo.objects.all(), key=lambda todo: (todo.due_on or date.max, -todo.pk))
 
-    path, seen, passed = "/", [], []
-    while path:
-        page = hers.get(path).content.decode()
-        ids = [int(pk) for pk in re.findall(r'id="todo-(\d+)"', page)]
-        assert len(ids) == PAGE_SIZE
-        seen += ids
-        passed.append(ids)
-        older = re.search(r'rel="next" href="([^"]*)"', page)
-        newer = re.search(r'rel="prev" href="([^"]*)"', page)
-        path = f"/{unescape(older[1])}" if older else ""
-    assert seen == [todo.pk for todo in order]
+    way: str | None = ""
+    passed: list[list[int]] = []
+    while way is not None:
+        page = hers.get(f"/{way}").content.decode()
+        passed.append(ids_on(page))
+        assert len(passed[-1]) == PAGE_SIZE
+        way = link(page, "next")
+    assert [pk for ids in passed for pk in ids] == [todo.pk for todo in order]
 
-    assert newer
-    while newer is not None:
+    while (way := link(page, "prev")) is not None:
         passed.pop()
-        page = hers.get(f"/{unescape(newer[1])}").content.decode()
-        assert [int(pk) for pk in re.findall(r'id="todo-(\d+)"', page)] == passed[-1]
-        newer = re.search(r'rel="prev" href="([^"]*)"', page)
+        page = hers.get(f"/{way}").content.decode()
+        assert ids_on(page) == passed[-1]
     assert len(passed) == 1
 
 
 def test_completed_todos_have_pages_even_if_completed_at_once(hers: Client, alice: User) -> None:
     new_todos(alice, each=2 * PAGE_SIZE + 1)
-    path, seen = "/completed/", []
-    while path:
-        page = hers.get(path).content.decode()
-        seen += [int(pk) for pk in re.findall(r'id="todo-(\d+)"', page)]
-        older = re.search(r'rel="next" href="([^"]*)"', page)
-        path = f"/completed/{unescape(older[1])}" if older else ""
+    way: str | None = ""
+    seen: list[int] = []
+    while way is not None:
+        page = hers.get(f"/completed/{way}").content.decode()
+        seen += ids_on(page)
+        way = link(page, "next")
     assert seen == list(Todo.objects.order_by("-pk").values_list("pk", flat=True))
 
 

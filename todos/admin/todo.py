@@ -11,11 +11,13 @@ from django.contrib.admin.models import CHANGE
 from django.http import Http404, HttpRequest
 from django.utils import timezone
 
+from accounts.models import User
 from accounts.staff.deletion import LargeDeletion
 from accounts.staff.log import by_id, log_selection
 from accounts.staff.rights import StaffRequest
 from accounts.staff.selection import as_selection, held
 from todos.admin.base import BaseTodoAdmin, OptionFilter
+from todos.bounds import MAX_TODOS
 from todos.models import Todo, TodoQuerySet
 from todos.services import TodoNotFound, TodoService
 
@@ -62,6 +64,13 @@ class TodoForm(forms.ModelForm):  # type: ignore[type-arg]  # Not generic at run
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.initial.setdefault("done", self.instance.completed_at is not None)
+
+    def clean_user(self) -> User:
+        """Refuse an owner whose list is full."""
+        user: User = self.cleaned_data["user"]
+        if self.instance.pk is None and not TodoService.has_room(user=user):
+            raise forms.ValidationError(f"Their list is full: it has {MAX_TODOS:,} todos.")
+        return user
 
 
 @admin.register(Todo)
