@@ -5,6 +5,7 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
@@ -13,6 +14,7 @@ from todos.pages.answers import gone, logged_in, next_of, page
 from todos.pages.forms import EditForm, form_of
 from todos.pages.notices import report
 from todos.pages.requests import PersonRequest
+from todos.pages.rows import due_words
 from todos.pages.trash_words import quoted
 from todos.services import TodoChanged, TodoNotFound, TodoService
 
@@ -50,7 +52,9 @@ def save(request: PersonRequest, todo_id: int) -> HttpResponse:
     except TodoChanged as changed:
         # To save it once more is to know of the other text.
         form.data = {**request.POST.dict(), "version": changed.todo.version}
-        return show(request, changed.todo, form, status=409, theirs=changed.todo)
+        theirs = changed.todo
+        due = due_words(theirs.due_on, timezone.localdate())
+        return show(request, theirs, form, status=409, theirs=theirs, theirs_due=due)
     except TodoNotFound:
         return lost(request, todo_id, form)
     now = Todo.objects.filter(user=request.user, pk=todo_id).first()
@@ -82,7 +86,8 @@ def show(
         todo: as it is now.
         form: with what was typed.
         status: of the answer.
-        context: `theirs`, what somebody saved meanwhile; `in_trash`, if it went there.
+        context: `theirs`, what somebody saved meanwhile, and `theirs_due`, when that is due, in
+            words; `in_trash`, if it went there.
     """
     context |= {"todo": todo, "form": form, "next": next_of(request)}
     row = f"#todo-{todo.pk}"
