@@ -3,7 +3,8 @@
 from typing import Any, cast
 
 from django.conf import settings
-from django.db.models import Count, Subquery
+from django.db.models import Count, QuerySet, Subquery, Value
+from django.db.models.expressions import Combinable
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -63,24 +64,27 @@ def beginning(todos: TodoQuerySet) -> tuple[Page[Todo], Page[Todo], int]:
     Returns:
         The first page of the open todos, and of the completed ones, and how many those are.
     """
-    completed = todos.completed()
-    # For both there are indexes; for what is completed there is none, as the sweep would pay it.
+    # Both numbers are in indexes. What is completed has none: the sweep would have to pay for it.
     count = number_of(todos) - number_of(todos.open())
-    halves = [
-        for_rows(Todo.objects.filter(pk__in=first.values("pk"))).annotate(completed_count=count)
-        for first in (BY_DUE.first(todos.open()), BY_COMPLETION.first(completed, COMPLETED_SHOWN))
-    ]
-    both: list[Any] = list(halves[0].union(halves[1], all=True))
+    opens = rows_with(BY_DUE.first(todos.open()), completed_count=Value(0))
+    done = rows_with(BY_COMPLETION.first(todos.completed(), COMPLETED_SHOWN), completed_count=count)
+    found: list[Any] = list(opens.union(done, all=True))
+    completed = [todo for todo in found if todo.completed_at]
     return (
-        BY_DUE.first_page([todo for todo in both if todo.completed_at is None]),
-        BY_COMPLETION.first_page([todo for todo in both if todo.completed_at], COMPLETED_SHOWN),
-        both[0].completed_count if both else 0,
+        BY_DUE.first_page(todo for todo in found if not todo.completed_at),
+        BY_COMPLETION.first_page(completed, COMPLETED_SHOWN),
+        completed[0].completed_count if completed else 0,
     )
+
+
+def rows_with(some: QuerySet[Todo], **more: Combinable) -> TodoQuerySet:
+    """Return the rows of some todos, of which a query is sliced, for a union."""
+    return for_rows(Todo.objects.filter(pk__in=some.values("pk"))).annotate(**more)
 
 
 def number_of(todos: TodoQuerySet) -> Coalesce:
     """Return how many a person's todos are, for a query."""
-    counted = todos.order_by().values("user").annotate(number=Count("pk")).values("number")
+    counted = todos.order_by().values("user").annotate(number=Count("*")).values("number")
     return Coalesce(Subquery(counted), 0)
 
 
