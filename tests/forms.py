@@ -1,4 +1,4 @@
-"""The links and forms of a page, as a visitor without a script has them."""
+"""The links, forms and words of a page, as a visitor without a script has them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -7,6 +7,9 @@ from typing import override
 from urllib.parse import urldefrag, urljoin, urlsplit
 
 from django.test import Client
+
+#: Attributes that are shown, or read out.
+SAID = {"alt", "aria-label", "placeholder", "title"}
 
 
 @dataclass
@@ -36,14 +39,17 @@ class Page(HTMLParser):
     Attributes:
         links: where its links lead to, without fragments.
         forms: all of its forms, in their order.
+        words: its texts and labels, without those of scripts.
     """
 
     def __init__(self, address: str, html: str) -> None:
         super().__init__()
         self.links: set[str] = set()
         self.forms: list[Form] = []
+        self.words: list[str] = []
         self._address = address
         self._by_id: dict[str, Form] = {}
+        self._in_script = False
         self._select: str | None = None
         self._textarea: str | None = None
         self.feed(html)
@@ -51,6 +57,8 @@ class Page(HTMLParser):
     @override
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         given = dict(attrs)
+        self._in_script = tag in {"script", "style"}
+        self.words += [value for name, value in attrs if value and is_said(name, value)]
         if tag == "a" and given.get("href"):
             address = urldefrag(urljoin(self._address, given["href"] or "")).url
             if not urlsplit(address).netloc and urlsplit(address).scheme == "":
@@ -67,11 +75,14 @@ class Page(HTMLParser):
 
     @override
     def handle_endtag(self, tag: str) -> None:
+        self._in_script = False
         if tag in {"select", "textarea"}:
             self._select = self._textarea = None
 
     @override
     def handle_data(self, data: str) -> None:
+        if data.strip() and not self._in_script:
+            self.words.append(" ".join(data.split()))
         if self._textarea:
             self.forms[-1].fields[self._textarea] = [data]
 
@@ -99,6 +110,11 @@ class Page(HTMLParser):
             self._select = name
         elif self._select and ("selected" in given or self._select not in form.fields):
             form.fields[self._select] = [value or ""]
+
+
+def is_said(name: str, value: str) -> bool:
+    """Return whether an attribute holds words for people; scripts have theirs from such ones."""
+    return name in SAID or (name.startswith("data-") and " " in value)
 
 
 def read(client: Client, address: str) -> Page:
