@@ -7,6 +7,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import PASSWORD, Site, Visit, Visitor
+from tests.processes import wait_until
 
 pytestmark = pytest.mark.e2e
 
@@ -33,6 +34,11 @@ WINDOWS = (
 
 #: What a browser writes about answers that are no success, whatever a script makes of them.
 BROWSERS_OWN = re.compile(r"Failed to load resource|htmx:(?:sendError|afterRequest)|net::ERR")
+
+CLICK_AND_LEAVE = """
+    for (const button of document.querySelectorAll(".tool.delete")) button.click();
+    document.querySelector("nav a[href='/trash/']").click();
+"""
 
 type Arrive = Callable[..., Visit]
 
@@ -128,6 +134,7 @@ def test_a_day_with_the_list(
     page.get_by_role("button", name="Undo").click()
     says(page, "Brought back 1 todo.")
     page.get_by_role("button", name="Delete Send the invoice").click()
+    says(page, "Deleted “Send the invoice”.")
 
     page.get_by_label("Search todos and trash").fill("in")
     page.get_by_label("Search todos and trash").press("Enter")
@@ -147,6 +154,19 @@ def test_what_is_typed_while_others_are_being_added_is_kept(arrive: Arrive) -> N
     expect(page.get_by_label("New todo")).to_have_value("and so on")
     expect(page.get_by_label("New todo")).to_be_focused()
     assert titles(page)[:4] == ["Two", "Three", "Two", "One"]
+
+
+def test_what_was_clicked_is_done_even_if_the_page_is_left_at_once(arrive: Arrive) -> None:
+    page = arrive("hasty").page
+    page.evaluate(CLICK_AND_LEAVE)
+    page.wait_for_url("**/trash/")
+    wait_until(lambda: shown(page) == len(TITLES), seconds=20, otherwise=page.content)
+
+
+def shown(page: Page) -> int:
+    """Open the page once more; return how many of the titles it shows."""
+    page.reload()
+    return sum(page.get_by_text(title, exact=True).count() for title in TITLES)
 
 
 def test_the_list_by_keyboard_alone(arrive: Arrive) -> None:

@@ -216,6 +216,12 @@ def test_hostile_text_is_shown_as_it_is(hers: Client, alice: User) -> None:
     assert "{{ 7 }}{% 7 %}" in page
 
 
+def test_a_title_in_a_notice_turns_nothing_around(hers: Client) -> None:
+    hers.post(reverse("todos:add"), {"title": "a\u2069\u202eb"})
+    page = hers.get("/").content.decode().partition("</main")[0]
+    assert "Added “\u2068ab\u2069”." in page
+
+
 # Adding.
 
 

@@ -20,9 +20,13 @@ DAWN_HOUR = 6
 #: Characters of a title within a sentence. A notice has to fit into a cookie.
 MOST_QUOTED = 60
 
+#: Characters that turn the direction of what follows, and could end what isolates a title.
+DIRECTIONS = dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A)])
+
 
 def quoted(title: str) -> str:
     """Return a title as part of a sentence, which it cannot turn around."""
+    title = title.translate(DIRECTIONS)
     short = title if len(title) <= MOST_QUOTED else title[: MOST_QUOTED - 1] + "…"
     return _("“%(title)s”") % {"title": f"\u2068{short}\u2069"}
 

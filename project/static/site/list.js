@@ -33,6 +33,15 @@
         }
     }
 
+    // Whoever leaves the page meanwhile has done it all the same. To do a thing again changes nothing.
+    window.addEventListener("pagehide", () => {
+        for (const job of [current, ...waiting]) {
+            if (job?.method !== "POST") continue;
+            const body = new URLSearchParams(signed(job.values));
+            fetch(job.url, { method: "POST", body, keepalive: true, redirect: "manual" }).catch(() => {});
+        }
+    });
+
     // After a log-in in another window, forms of this one have an old token; the cookie is new.
     function signed(values) {
         const token = document.cookie.match(/(?:^|; )csrftoken=([^;]+)/);
