@@ -118,6 +118,7 @@ MIDDLEWARE = [
     "project.health.HealthMiddleware",
     "django.middleware.security.SecurityMiddleware",
     *([] if DEBUG else ["whitenoise.middleware.WhiteNoiseMiddleware"]),
+    "django.middleware.gzip.GZipMiddleware",
     "django.middleware.csp.ContentSecurityPolicyMiddleware",
     "project.middleware.RefuseMalformedMiddleware",
     "project.middleware.ConflictMiddleware",

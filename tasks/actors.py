@@ -172,6 +172,20 @@ def sessions_clear() -> ClearedSessions:
     return cleared
 
 
+@dramatiq.actor(
+    actor_name=TaskName.REQUESTS_PRUNE,
+    queue_name="default",
+    max_retries=3,
+    min_backoff=15 * SECOND_MS,
+    time_limit=10 * MINUTE_MS,
+)
+def requests_prune() -> dict[str, int]:
+    """Delete the keys by which requests that are sent twice are recognized, once they are old."""
+    pruned = TodoService.prune_requests(as_of=current_run().as_of)
+    logger.info("requests pruned", requests=pruned)
+    return {"requests_pruned": pruned}
+
+
 def _user(user_id: int | None) -> User | None:
     """Return the user whose todos alone are meant; None for everyone's."""
     return None if user_id is None else UserService.get(user_id=user_id)

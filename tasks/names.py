@@ -20,3 +20,5 @@ class TaskName(StrEnum):
     TODO_RECEIPTS = "todo.receipts"
 
     SESSIONS_CLEAR = "sessions.clear"
+
+    REQUESTS_PRUNE = "requests.prune"

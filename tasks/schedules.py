@@ -10,5 +10,6 @@ SCHEDULES = [
     DefaultSchedule(task=TaskName.TODO_CLEANUP, crontab="0 2 * * *"),
     DefaultSchedule(task=TaskName.TODO_PURGE, crontab="0 3 * * *"),
     DefaultSchedule(task=TaskName.SESSIONS_CLEAR, crontab="0 4 * * *"),
+    DefaultSchedule(task=TaskName.REQUESTS_PRUNE, crontab="15 4 * * *"),
     DefaultSchedule(task=TaskName.TODO_RECEIPTS, crontab="0 6 * * *"),
 ]

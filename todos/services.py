@@ -16,7 +16,7 @@ They raise `OutOfBounds` for a number that is not accepted. `sweep` and `purge` 
 
 import json
 from collections.abc import Collection
-from datetime import datetime
+from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import NamedTuple, Unpack
 
@@ -54,6 +54,9 @@ from todos.models import (
     TrashedTodoQuerySet,
 )
 from todos.rules import due_for_person
+
+#: For how long a request that is sent twice is recognized.
+REPEATED_WITHIN = timedelta(days=1)
 
 
 class TodoError(Exception):
@@ -147,8 +150,9 @@ class TodoService:
         return todo
 
     @staticmethod
-    def forget_requests(*, before: datetime) -> int:
-        """Forget the keys of requests before a moment; return how many."""
+    def prune_requests(*, as_of: datetime) -> int:
+        """Delete the keys of requests that nobody repeats any more; return how many."""
+        before = as_of - REPEATED_WITHIN
         return IdempotencyKey.objects.filter(created_at__lt=before).delete()[0]
 
     @staticmethod

@@ -120,16 +120,17 @@ class Visitor:
         took = []
         for _ in range(count):
             started = perf_counter()
-            status, _ = self.get("/")
+            status, page = self.get("/")
             took.append(perf_counter() - started)
             assert status == 200
+            assert (
+                b"Todo " in page
+            )  # It is the list, not the page of somebody who is not logged in.
         return took
 
 
 def visit(stage: Server, port: int) -> list[Figure]:
-    from accounts.models import User  # noqa: PLC0415  (needs the settings)
-
-    session = log_in(User.objects.get(pk=VISITOR))
+    session = log_in(VISITOR)
     figures = []
     for todos in LISTS:
         stage.execute(LIST, user=VISITOR, todos=todos)
@@ -141,17 +142,18 @@ def visit(stage: Server, port: int) -> list[Figure]:
     return figures + visits_beside_a_sweep(port, session)
 
 
-def log_in(user: "object") -> str:
+def log_in(user_id: int) -> str:
     """Return the key of a session of this user."""
     from django.contrib.auth import login  # noqa: PLC0415  (needs the settings)
     from django.http import HttpRequest  # noqa: PLC0415  (as above)
 
+    from accounts.models import User  # noqa: PLC0415  (as above)
     from accounts.sessions import SessionStore  # noqa: PLC0415  (as above)
 
     request = HttpRequest()
     request.session = SessionStore()
     request.META["REMOTE_ADDR"] = "127.0.0.1"
-    login(request, user, backend="allauth.account.auth_backends.AuthenticationBackend")  # type: ignore[arg-type]
+    login(request, User.objects.get(pk=user_id))
     request.session.save()
     return str(request.session.session_key)
 
