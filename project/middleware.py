@@ -51,7 +51,8 @@ class RefuseMalformedMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        if any("\0" in text for text in (request.path, *request.COOKIES.values())):
+        texts = (request.path, *request.COOKIES.values(), *request.headers.values())
+        if any("\0" in text for text in texts):
             return refusal()
         if is_malformed(request.GET) or not is_utf8(request):
             return refusal()

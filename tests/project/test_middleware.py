@@ -81,7 +81,8 @@ def test_nul_in_an_address_is_refused_in_one_line(boss: Client, address: str, qu
         assert "NUL character" in response.content.decode()
 
 
-def test_nul_in_a_path_or_a_cookie_is_refused(client: Client, db: None) -> None:
+def test_nul_in_a_path_a_header_or_a_cookie_is_refused(client: Client, db: None) -> None:
+    assert client.get("/", headers={"user-agent": "a\0b"}).status_code == 400
     assert client.get("/admin/todos/todo/%00/change/").status_code == 400
     # A cookie may be quoted, as this one is.
     client.cookies.load('sessionid="a\\000b"')
