@@ -99,8 +99,8 @@ def test_first_start_names_an_admin_who_can_log_in_and_the_second_keeps_everythi
         assert dev.stop() == 0
     found = re.fullmatch(r"(\S+) \(of both; shown this once\)", said(dev, "Password"))
     assert found, dev.output()
-    assert said(dev, "Admin") == f"http://127.0.0.1:{port}/admin/ as admin"
-    person = said(dev, "Todos").removeprefix(f"http://127.0.0.1:{port}/ as ")
+    assert said(dev, "Admin") == f"http://localhost:{port}/admin/ as admin"
+    person = said(dev, "Todos").removeprefix(f"http://localhost:{port}/ as ")
     assert said(dev, "New password").endswith("manage.py changepassword admin")
     assert can_log_in(tidy, "admin", found[1])
     assert can_log_in(tidy, person, found[1], staff=False)
@@ -142,7 +142,7 @@ def test_site_on_every_address_names_one_that_opens_and_redis_url_the_broker_tha
     tidy.settings = {"REDIS_URL": valkey}
     with tidy.start("dev", "--host=0.0.0.0", f"--port={port}") as dev:
         wait_until_up(dev)
-        assert said(dev, "Todos").startswith(f"http://127.0.0.1:{port}/")
+        assert said(dev, "Todos").startswith(f"http://localhost:{port}/")
         assert get(port, "/accounts/login/") == 200
         assert get(port, "/readyz") == 200
         # No broker is started.

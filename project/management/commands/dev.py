@@ -50,7 +50,8 @@ class Command(BaseCommand):
 
 def welcome(host: str, port: int, log_ins: LogIns) -> str:
     manage = partial(command_line, settings.BASE_DIR)
-    visited = "127.0.0.1" if host == "0.0.0.0" else host  # noqa: S104  (named, not bound)
+    # Browsers keep passkeys for names, not for numbers.
+    visited = "localhost" if host in {"0.0.0.0", "127.0.0.1"} else host  # noqa: S104  (named, not bound)
     site = f"http://{visited}:{port}"
     person = f" as {log_ins.person}" if log_ins.person else ""
     staff = f"as {log_ins.staff}" if log_ins.staff else f"nobody yet: {manage('createsuperuser')}"
