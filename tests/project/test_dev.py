@@ -68,7 +68,7 @@ def test_one_command_runs_all_of_tidy_and_one_signal_stops_it(tidy: Tidy, port: 
 
     output = dev.output()
     assert "Traceback" not in output
-    assert f"http://127.0.0.1:{port}/admin/" in output
+    assert f"http://localhost:{port}/admin/" in output
     for name in ("valkey", "worker", "scheduler", "web"):
         assert re.search(rf"^{name} *│ ", output, re.MULTILINE)
     assert (tidy.folder / ".env").stat().st_mode & 0o777 == 0o600
