@@ -5,6 +5,7 @@ the same form. In development, a terminal shows colors. Text from outside can ne
 nor control a terminal: control characters are written as escapes.
 """
 
+import logging
 import sys
 from typing import Any
 
@@ -54,16 +55,28 @@ def logging_config(*, colors: bool) -> dict[str, Any]:
                 "processors": [drop_meta, *renderer],
             },
         },
+        "filters": {"without_static": {"()": lambda: is_told}},
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
         "root": {"handlers": ["stderr"], "level": "INFO"},
         "loggers": {
             # Without this, Django's own configuration writes its lines a second time.
             "django": {"handlers": [], "level": "INFO", "propagate": True},
-            "django.server": {"handlers": [], "level": "INFO", "propagate": True},
+            "django.server": {
+                "handlers": [],
+                "level": "INFO",
+                "propagate": True,
+                "filters": ["without_static"],
+            },
             # It logs every job that runs on time.
             "apscheduler": {"level": "WARNING"},
         },
     }
+
+
+def is_told(record: logging.LogRecord) -> bool:
+    """Leave out the files of each page that `manage.py dev` serves, which scroll all else away."""
+    request, status = (*(record.args or ()), "", "")[:2]
+    return not (str(request).startswith("GET /static/") and str(status) in {"200", "304"})
 
 
 def escape(text: str) -> str:

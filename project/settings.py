@@ -207,6 +207,7 @@ LOGGING = logging_config(colors=DEBUG)
 
 # In development, mails are shown in the terminal; elsewhere, without a server, none is sent.
 NO_MAILER = "console" if DEBUG else "dummy"
+SENDS_MAIL = DEBUG or MAILER is not None
 MAILERS = {
     "default": MAILER or {"BACKEND": f"django.core.mail.backends.{NO_MAILER}.EmailBackend"},
 }
@@ -220,7 +221,7 @@ ACCOUNT_FORMS = {
     "add_email": "accounts.pages.forms.AddressForm",
 }
 ACCOUNT_LOGIN_METHODS = {"username", "email"}
-# An address is asked for, and has to be confirmed, where mails can be sent.
+# An address is asked for, and has to be confirmed, where there is a mail server.
 ACCOUNT_SIGNUP_FIELDS = ["username*", *(["email*"] if MAILER else []), "password1*"]
 ACCOUNT_EMAIL_VERIFICATION = "mandatory" if MAILER else "none"
 ACCOUNT_CHANGE_EMAIL = True

@@ -113,7 +113,6 @@ def words_in(sent: EmailMessage) -> list[str]:
 @pytest.fixture(autouse=True)
 def _site(settings: Settings) -> None:
     """A site with a mail server."""
-    settings.MAILER = settings.MAILERS["default"]
     settings.ACCOUNT_SIGNUP_FIELDS = ["username*", "email*", "password1*"]
     settings.ACCOUNT_EMAIL_VERIFICATION = "mandatory"
     settings.ACCOUNT_EMAIL_NOTIFICATIONS = True

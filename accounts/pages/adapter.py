@@ -71,7 +71,7 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # It ships n
         """Create somebody who signs up."""
         given = form.cleaned_data
         try:
-            return UserService.create_user(
+            newcomer = UserService.create_user(
                 username=given["username"],
                 password=given["password1"],
                 email=given.get("email") or "",
@@ -79,6 +79,8 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # It ships n
         except ValidationError as error:  # The form was valid a moment ago.
             messages.error(request, _("Somebody has just taken this user name."))
             raise ImmediateHttpResponse(redirect("account_signup")) from error
+        UserService.set_preferences(user=newcomer, time_zone=given["time_zone"])
+        return newcomer
 
     def set_password(self, user: User, password: str) -> None:
         UserService.set_password(user=user, password=password)

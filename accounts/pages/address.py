@@ -19,7 +19,7 @@ def needs_mail(template: str) -> Callable[[View], View]:
     def decorate(view: View) -> View:
         @wraps(view)
         def shown(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
-            if settings.MAILER is None:
+            if not settings.SENDS_MAIL:
                 return render(request, template)
             return view(request, *args, **kwargs)
 

@@ -8,5 +8,5 @@ def site(request: HttpRequest) -> dict[str, bool]:  # noqa: ARG001  (a context p
     """Return whether people may sign up, and whether mails can be sent."""
     return {
         "signup_is_open": settings.ACCOUNTS_SIGN_UP,
-        "sends_mail": settings.MAILER is not None,
+        "sends_mail": settings.SENDS_MAIL,
     }

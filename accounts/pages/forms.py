@@ -9,12 +9,19 @@ from allauth.mfa.adapter import get_adapter
 from allauth.mfa.models import Authenticator
 from allauth.mfa.webauthn import forms as passkeys
 from django import forms
+from django.core.validators import RegexValidator
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
+from accounts.models import available_time_zones
 from accounts.services import UserService
 
 MAX_PASSKEY_NAME = 100
+
+#: Says first what is most often wrong.
+NAME_WITHOUT_SPACES = RegexValidator(
+    r"^\S*$", _("A user name has no spaces: use a dot or a line instead.")
+)
 
 
 class LogInForm(account.LoginForm):  # type: ignore[misc]  # It ships no types.
@@ -31,6 +38,11 @@ class LogInForm(account.LoginForm):  # type: ignore[misc]  # It ships no types.
 
 
 class SignUpForm(account.SignupForm):  # type: ignore[misc]  # It ships no types.
+    #: The device's, which a script fills in.
+    time_zone = forms.CharField(
+        required=False, widget=forms.HiddenInput(attrs={"data-zone": True}), max_length=100
+    )
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         username = self.fields["username"]
@@ -41,9 +53,15 @@ class SignUpForm(account.SignupForm):  # type: ignore[misc]  # It ships no types
             "spellcheck": "false",
             "autofocus": True,
         }
+        username.validators = [NAME_WITHOUT_SPACES, *username.validators]
         if "email" in self.fields:
             self.fields["email"].label = _("Email address")
             self.fields["email"].help_text = _("We send a link there, to confirm it.")
+
+    def clean_time_zone(self) -> str:
+        """Return a time zone; empty, if this host does not know it."""
+        zone: str = self.cleaned_data["time_zone"]
+        return zone if zone in available_time_zones() else ""
 
 
 class AddressForm(account.AddEmailForm):  # type: ignore[misc]  # It ships no types.

@@ -31,7 +31,6 @@ def anns(client: Client, ann: User) -> Client:
 @pytest.fixture
 def mail_server(db: None, settings: Settings, mailoutbox: list[Any]) -> list[Any]:
     """A site that sends mails: those that it has sent. (The database's fixture empties them.)"""
-    settings.MAILER = {"BACKEND": "django.core.mail.backends.locmem.EmailBackend"}
     settings.ACCOUNT_SIGNUP_FIELDS = ["username*", "email*", "password1*"]
     settings.ACCOUNT_EMAIL_VERIFICATION = "mandatory"
     settings.ACCOUNT_EMAIL_NOTIFICATIONS = True

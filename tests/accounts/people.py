@@ -16,9 +16,11 @@ def log_in(client: Client, name: str = "ann", password: str = PASSWORD, **more: 
     return client.post("/accounts/login/", {"login": name, "password": password}, **more)
 
 
-def sign_up(client: Client, name: str, email: str = "", password: str = PASSWORD) -> Any:
+def sign_up(
+    client: Client, name: str, email: str = "", password: str = PASSWORD, **more: str
+) -> Any:
     """Send the sign-up form."""
-    form = {"username": name, "email": email, "password1": password}
+    form = {"username": name, "email": email, "password1": password, **more}
     return client.post("/accounts/signup/", form)
 
 

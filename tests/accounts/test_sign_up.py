@@ -25,8 +25,9 @@ def text_without(page: Any, *ours: str) -> str:
 
 
 def test_sign_up_on_a_site_without_mail_asks_for_no_address_and_logs_in(
-    client: Client, db: None, events: Events
+    client: Client, db: None, events: Events, settings: Settings
 ) -> None:
+    settings.SENDS_MAIL = False
     page = client.get("/accounts/signup/")
     assert "Email" not in words(page)
     assert "This site sends no mails: keep your password safe." in words(page)
@@ -52,7 +53,7 @@ def test_sign_up_can_be_closed(client: Client, db: None, settings: Settings) -> 
     [
         ("ann", PASSWORD, "A user with that username already exists."),
         ("ANN", PASSWORD, "A user with that username already exists."),
-        ("a b", PASSWORD, "Enter a valid username."),
+        ("a b", PASSWORD, "A user name has no spaces"),
         ("x" * 151, PASSWORD, "150"),
         ("dora", "12345678", "too common"),
         ("dora", "short", "too short"),
@@ -177,3 +178,14 @@ def test_mail_server_that_is_down_is_said_and_the_sign_up_goes_on_later(
         assert page.status_code == 503
         assert "The mail could not be sent" in words(page)
     assert log_in(client, "dora").headers["Location"] == SENT
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [("America/Los_Angeles", "America/Los_Angeles"), ("Europe/Atlantis", ""), ("", "")],
+)
+def test_the_time_zone_of_the_device_is_that_of_the_newcomer(
+    client: Client, db: None, sent: str, kept: str
+) -> None:
+    sign_up(client, "dora", time_zone=sent)
+    assert User.objects.get().time_zone == kept

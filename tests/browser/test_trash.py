@@ -102,7 +102,7 @@ def test_after_a_night_the_next_visit_says_what_went_and_one_click_brings_it_bac
     began = monotonic()
     visit.go("/")
     expect(page.get_by_text(re.compile("Tidy took 3 completed todos"))).to_be_visible()
-    page.get_by_role("link", name="See them").click()
+    page.get_by_role("link", name="See in the trash").click()
     for title in TITLES:
         expect(page.get_by_role("checkbox", name=title)).to_be_visible()
     page.get_by_role("button", name="Bring all 3 back").click()

@@ -1,7 +1,12 @@
 """The log: one event a line, whatever is in it."""
 
+import logging
 import subprocess
 import sys
+
+import pytest
+
+from project.log_config import is_told
 
 
 def logged(code: str) -> list[str]:
@@ -46,3 +51,26 @@ def test_traceback_stays_on_its_events_line() -> None:
     )
     assert "event=broken" in line
     assert "ZeroDivisionError" in line
+
+
+@pytest.mark.parametrize(
+    ("request_line", "status", "told"),
+    [
+        ("GET / HTTP/1.1", "200", True),
+        ("GET /static/site.css HTTP/1.1", "200", False),
+        ("GET /static/site.css HTTP/1.1", "304", False),
+        ("GET /static/gone.css HTTP/1.1", "404", True),
+    ],
+)
+def test_files_that_every_page_loads_are_not_logged(
+    request_line: str, status: str, *, told: bool
+) -> None:
+    args = (request_line, status, "12")
+    record = logging.LogRecord("django.server", logging.INFO, "", 1, '"%s" %s %s', args, None)
+    assert is_told(record) == told
+
+
+def test_other_lines_of_the_server_are_logged() -> None:
+    assert is_told(
+        logging.LogRecord("django.server", logging.INFO, "", 1, "Broken pipe", None, None)
+    )

@@ -48,7 +48,6 @@ def never(_: datetime) -> datetime | None:
 @pytest.fixture(autouse=True)
 def _site(settings: Settings) -> None:
     """A site with a mail server that cleans up at night."""
-    settings.MAILER = settings.MAILERS["default"]
     settings.ACCOUNT_EMAIL_VERIFICATION = "mandatory"
     settings.TODO_NEXT_CLEANUP = f"{__name__}.at_two"
 
@@ -304,7 +303,7 @@ def test_who_has_no_confirmed_address_is_led_to_where_it_is_confirmed(
 
 def test_site_without_a_mail_server_says_so(page: Client, alice: User, settings: Settings) -> None:
     confirm_address(alice)
-    settings.MAILERS = {"default": {"BACKEND": "django.core.mail.backends.dummy.EmailBackend"}}
+    settings.SENDS_MAIL = False
     content = page.get(PAGE).content
     assert "This site has no mail server, so there are no receipts." in text_of(content)
     assert b"wants_receipt" not in content

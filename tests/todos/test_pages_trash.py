@@ -130,7 +130,7 @@ def test_the_trash_is_grouped_by_how_todos_left_the_newest_first(
         "Deleted for you on Thu 26 November",
     ]
     assert "Bring all 2 back" in text_of(page)
-    assert "Last night Tidy took 2 completed todos. See them Undo last night" in text_of(page)
+    assert "Last night Tidy took 2 completed todos. Undo last night" in text_of(page)
     assert "His own" not in text_of(page)
 
 

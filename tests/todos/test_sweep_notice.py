@@ -70,7 +70,7 @@ def test_the_next_visit_says_once_what_was_swept(hers: Client, alice: User) -> N
     new_todos(alice, each=12)
     assert told(hers) == ""
     assert sweep(7) == 12
-    assert "Tidy took 12 completed todos. See them Undo" in told(hers)
+    assert "Tidy took 12 completed todos. See in the trash Undo" in told(hers)
     assert told(hers) == ""
 
 

@@ -31,7 +31,6 @@ from todos.pages.keep_choices import (
 from todos.pages.notices import Offer, report
 from todos.pages.requests import PersonRequest
 from todos.pages.time_zones import time_zone_choices
-from todos.receipts.post import has_mail_server
 
 NOT_A_CHOICE = gettext_lazy("Choose one of these.")
 
@@ -143,7 +142,7 @@ def show(request: PersonRequest) -> HttpResponse:
         "receipt_fields": [form["wants_receipt"], form["receipt_titles"]],
         "cleanup": cleanup,
         "trash_days": settings.TODO_TRASH_DAYS,
-        "has_mail": has_mail_server(),
+        "has_mail": settings.SENDS_MAIL,
         "is_reachable": UserService.reachable().filter(pk=request.user.pk).exists(),
     }
     return render(request, "todos/preferences.html", context)

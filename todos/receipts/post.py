@@ -10,7 +10,7 @@ from smtplib import (
 )
 
 from django.core import mail
-from django.core.mail.backends import dummy, smtp
+from django.core.mail.backends import smtp
 from django.core.mail.backends.base import BaseEmailBackend
 
 #: How long to wait for each answer of the mail server, once it is connected. Whoever gives up early
@@ -45,11 +45,6 @@ class ServerAway(Exception):  # noqa: N818
         # Never the error's text, which may hold an address.
         super().__init__(type(error).__name__)
         self.in_doubt = in_doubt
-
-
-def has_mail_server() -> bool:
-    """Say whether mails are sent at all; what the setting names may as well drop them."""
-    return not isinstance(mail.mailers.default, dummy.EmailBackend)
 
 
 @contextmanager

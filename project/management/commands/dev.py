@@ -60,7 +60,7 @@ def welcome(host: str, port: int, log_ins: LogIns) -> str:
         ("Admin", f"{site}/admin/ {staff}"),
         ("Password", log_ins.password and f"{log_ins.password} (of both; shown this once)"),
         ("New password", log_ins.staff and manage("changepassword", log_ins.staff)),
-        ("Tonight", f"{site}/admin/background/ (what is swept, and when)"),
+        ("Tonight", f"{site}/admin/background/ (when the cleanup runs, and what it took)"),
         ("Sweep now", manage("cleanup_todos")),
         ("Stop", "Ctrl-C"),
     ]
