@@ -1,11 +1,12 @@
 """When a person's completed todos leave the list, as pages say it."""
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from functools import cached_property
 
 from django.conf import settings
 from django.utils import timezone
+from django.utils.formats import time_format
 from django.utils.module_loading import import_string
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -14,9 +15,8 @@ from accounts.models import User
 from todos.models import TodoFields
 from todos.rules import kept_until
 
-#: A cleanup that runs before this hour belongs to the night that began on the day before; one from
-#: EVENING_HOUR on, to the night of its own day.
-MORNING_HOUR, EVENING_HOUR = 12, 18
+#: When a night begins and ends, in words such as "tonight".
+EVENING_HOUR, MORNING_HOUR = 18, 6
 
 type NextCleanup = Callable[[datetime], datetime | None]
 
@@ -59,19 +59,32 @@ class Leaving:
         cleanup = self.of(todo)
         if cleanup is None:
             return _("stays: the nightly cleanup is paused")
-        days = self._days_until(cleanup)
-        if days > 0:
-            return ngettext("leaves in %(days)d day", "leaves in %(days)d days", days) % {
-                "days": days
-            }
-        return _("leaves tonight") if is_at_night(cleanup) else _("leaves today")
-
-    def _days_until(self, cleanup: datetime) -> int:
-        """Return how many days from today a cleanup is, in the reader's time zone."""
-        local, today = timezone.localtime(cleanup), timezone.localdate(self._now)
-        return (local.date() - today).days - (local.hour < MORNING_HOUR)
+        return _("leaves %(when)s") % {"when": when(cleanup, now=self._now)}
 
 
-def is_at_night(moment: datetime) -> bool:
-    """Say whether a moment is at night, for someone in the current time zone."""
-    return not MORNING_HOUR <= timezone.localtime(moment).hour < EVENING_HOUR
+def when(cleanup: datetime, *, now: datetime) -> str:
+    """Return when a cleanup runs, for its reader: "tonight", "today at 11:00", "in 3 days"."""
+    local, here = timezone.localtime(cleanup), timezone.localtime(now)
+    if is_at_night(local):
+        days = (evening_of(local) - here.date()).days
+        if days <= 0 and cleanup - now < timedelta(days=1):
+            return _("tonight")
+        days = max(days, 1)  # In the small hours: the night that follows this one.
+    else:
+        days = (local.date() - here.date()).days
+        time = time_format(local, "H:i")
+        if days == 0:
+            return _("today at %(time)s") % {"time": time}
+        if days == 1:
+            return _("tomorrow at %(time)s") % {"time": time}
+    return ngettext("in %(days)d day", "in %(days)d days", days) % {"days": days}
+
+
+def is_at_night(local: datetime) -> bool:
+    """Say whether a local time is at night."""
+    return not MORNING_HOUR <= local.hour < EVENING_HOUR
+
+
+def evening_of(local: datetime) -> date:
+    """Return the day on which the night of a local time began."""
+    return local.date() - timedelta(days=local.hour < MORNING_HOUR)

@@ -18,7 +18,7 @@ from tasks.names import TaskName
 from tasks.next_cleanup import next_cleanup
 from tests.examples import examples
 from tests.factories import new_todo, new_todos
-from todos.leaving import Leaving
+from todos.leaving import Leaving, when
 from todos.models import Todo
 
 DAY = timedelta(days=1)
@@ -117,14 +117,37 @@ def test_it_stays_while_the_cleanup_is_paused(alice: User, settings: Settings) -
 
 def test_a_cleanup_in_the_afternoon_is_today_or_in_a_day(alice: User, settings: Settings) -> None:
     use(settings, "in_the_afternoon")
-    assert words(alice, completed_at=NOW) == "leaves today"
+    assert words(alice, completed_at=NOW) == "leaves today at 15:00"
     assert words(alice, completed_at=NOW, restored_at=NOW) == "leaves in 7 days"
 
 
-def test_nights_are_those_of_the_reader(alice: User) -> None:
-    # It is 23:00 in Sydney, and the cleanup of 02:00 UTC comes there at 13:00 of the next day.
-    with timezone.override(ZoneInfo("Australia/Sydney")):
-        assert words(alice, completed_at=NOW) == "leaves in 1 day"
+@pytest.mark.parametrize(
+    ("zone", "now", "said"),
+    [
+        # The cleanup is at 02:00 UTC: in Tokyo that is 11:00, in Los Angeles 18:00.
+        ("UTC", "2026-03-01T23:30+00:00", "tonight"),
+        ("UTC", "2026-03-02T01:30+00:00", "tonight"),
+        ("UTC", "2026-03-02T02:30+00:00", "tonight"),
+        ("UTC", "2026-03-02T06:30+00:00", "tonight"),
+        ("Asia/Tokyo", "2026-03-02T01:30+00:00", "today at 11:00"),
+        ("Asia/Tokyo", "2026-03-01T12:00+00:00", "tomorrow at 11:00"),
+        ("Asia/Tokyo", "2026-03-01T16:00+00:00", "today at 11:00"),
+        ("America/Los_Angeles", "2026-03-01T20:00+00:00", "tonight"),
+        ("America/Los_Angeles", "2026-03-02T03:00+00:00", "in 1 day"),
+    ],
+)
+def test_when_is_said_by_the_day_and_night_of_the_reader(zone: str, now: str, said: str) -> None:
+    moment = datetime.fromisoformat(now)
+    cleanup = at_two(moment)
+    assert cleanup is not None
+    with timezone.override(ZoneInfo(zone)):
+        assert when(cleanup, now=moment) == said
+
+
+def test_the_night_after_this_one_is_in_a_day() -> None:
+    now = datetime(2026, 3, 2, 1, 30, tzinfo=UTC)
+    assert when(now + timedelta(minutes=30), now=now) == "tonight"
+    assert when(now + timedelta(days=1, minutes=30), now=now) == "in 1 day"
 
 
 @pytest.mark.django_db

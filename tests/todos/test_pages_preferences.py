@@ -98,8 +98,8 @@ def test_each_way_to_keep_says_what_it_takes_tonight(page: Client, alice: User) 
     new_todos(alice, each=9, completed_at=None)
 
     assert choices(page) == {
-        "site": "As this site has it: they leave the next night tonight this takes 14 todos",
-        "0": "They leave the next night tonight this takes 14 todos",
+        "site": "As this site has it: they leave with the next cleanup tonight this takes 14 todos",
+        "0": "They leave with the next cleanup tonight this takes 14 todos",
         "7": "They leave after 7 days tonight this takes 11 todos",
         "30": "They leave after 30 days tonight this takes 9 todos",
         "90": "They leave after 90 days tonight this takes 5 todos",
@@ -138,12 +138,13 @@ def test_paused_cleanup_is_said_and_previews_nothing(
     settings.TODO_NEXT_CLEANUP = f"{__name__}.never"
     new_todo(alice)
     assert "The nightly cleanup is paused on this site: nothing leaves" in shown(page)
-    assert choices(page)["0"] == "They leave the next night"
+    assert choices(page)["0"] == "They leave with the next cleanup"
 
 
 def test_cleanup_by_day_is_not_called_tonight(page: Client, settings: Settings) -> None:
     settings.TODO_NEXT_CLEANUP = f"{__name__}.at_three_in_the_afternoon"
-    assert choices(page)["0"] == "They leave the next night next time this takes nothing"
+    said = "They leave with the next cleanup (today|tomorrow) at 15:00 this takes nothing"
+    assert re.fullmatch(said, choices(page)["0"])
 
 
 @pytest.mark.parametrize(
@@ -160,7 +161,7 @@ def test_page_says_where_it_leaves_to(
 @pytest.mark.parametrize(
     ("keep", "words", "saved"),
     [
-        ("0", "From now on completed todos leave the next night.", (True, 0)),
+        ("0", "From now on completed todos leave with the next cleanup.", (True, 0)),
         ("7", "From now on completed todos leave after 7 days.", (True, 7)),
         ("ever", "From now on completed todos stay for ever.", (False, None)),
     ],
@@ -179,7 +180,7 @@ def test_saved_choice_is_reported_in_words_and_can_be_undone(
 
     alice.refresh_from_db()
     assert (alice.auto_cleanup, alice.keep_completed_days) == (True, None)
-    assert "Saved. From now on completed todos leave the next night." in shown(page)
+    assert "Saved. From now on completed todos leave with the next cleanup." in shown(page)
 
 
 def test_undo_brings_back_a_number_that_is_on_offer_no_more(page: Client, alice: User) -> None:

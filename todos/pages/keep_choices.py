@@ -4,13 +4,14 @@ import re
 from datetime import datetime
 
 from django.conf import settings
+from django.utils import timezone
 from django.utils.formats import number_format
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from accounts.models import MAX_KEEP_COMPLETED_DAYS, Preferences, User
-from todos.leaving import is_at_night
+from todos.leaving import when
 from todos.services import TodoService
 
 #: As the site does, and never; a number stands for so many days.
@@ -77,7 +78,7 @@ def meaning(value: str) -> str:
         return _("From now on completed todos stay for ever.")
     days = settings.TODO_KEEP_COMPLETED_DAYS if value == SITE else int(value)
     if days == 0:
-        return _("From now on completed todos leave the next night.")
+        return _("From now on completed todos leave with the next cleanup.")
     return ngettext(
         "From now on completed todos leave after %(days)s day.",
         "From now on completed todos leave after %(days)s days.",
@@ -87,7 +88,7 @@ def meaning(value: str) -> str:
 
 def _label(days: int) -> str:
     if days == 0:
-        return _("They leave the next night")
+        return _("They leave with the next cleanup")
     return ngettext("They leave after %(days)s day", "They leave after %(days)s days", days) % {
         "days": number_format(days)
     }
@@ -95,7 +96,7 @@ def _label(days: int) -> str:
 
 def _site_label(days: int) -> str:
     if days == 0:
-        return _("As this site has it: they leave the next night")
+        return _("As this site has it: they leave with the next cleanup")
     return ngettext(
         "As this site has it: they leave after %(days)s day",
         "As this site has it: they leave after %(days)s days",
@@ -112,21 +113,10 @@ def _with_preview(label: str, count: int, cleanup: datetime) -> str:
 
 
 def _takes(count: int, cleanup: datetime) -> str:
-    """Say how many todos the next cleanup takes."""
-    at_night = is_at_night(cleanup)
+    """Say when the next cleanup runs, and how many todos it takes."""
+    said = when(cleanup, now=timezone.now())
     if count == 0:
-        return _("tonight this takes nothing") if at_night else _("next time this takes nothing")
-    number = {"count": number_format(count, force_grouping=True)}
-    if at_night:
-        return (
-            ngettext(
-                "tonight this takes %(count)s todo", "tonight this takes %(count)s todos", count
-            )
-            % number
-        )
-    return (
-        ngettext(
-            "next time this takes %(count)s todo", "next time this takes %(count)s todos", count
-        )
-        % number
-    )
+        return _("%(when)s this takes nothing") % {"when": said}
+    return ngettext(
+        "%(when)s this takes %(count)s todo", "%(when)s this takes %(count)s todos", count
+    ) % {"when": said, "count": number_format(count, force_grouping=True)}

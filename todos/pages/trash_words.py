@@ -11,7 +11,7 @@ from django.utils.translation import ngettext, pgettext
 
 from accounts.models import User
 from todos.bulk.trash import ID_IN_USE, RestoreReport
-from todos.leaving import EVENING_HOUR, MORNING_HOUR, Leaving
+from todos.leaving import EVENING_HOUR, Leaving
 from todos.models import Todo, TrashedTodo
 
 #: What happened before this hour was last night. Later in the morning, somebody may have seen it.
@@ -76,8 +76,7 @@ def stays_until(user: User) -> date | None:
     cleanup = Leaving(user, now=now).of(Todo(user=user, completed_at=now, restored_at=now))
     if cleanup is None:
         return None
-    local = timezone.localtime(cleanup)
-    return local.date() - timedelta(days=local.hour < MORNING_HOUR)
+    return timezone.localtime(cleanup).date() - timedelta(days=1)
 
 
 def brought_back(user: User, report: RestoreReport, todos: Sequence[Todo] = ()) -> str:
