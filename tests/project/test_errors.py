@@ -45,7 +45,7 @@ def test_page_that_is_not_there_says_so(client: Client, alice: User) -> None:
         assert page.status_code == 404
         assert "Nothing is here" in words(page)
         client.force_login(alice)
-    assert "Log out alice" in words(page)
+    assert "alice Log out" in words(page)
 
 
 def test_page_that_fails_says_so_and_asks_no_database(
