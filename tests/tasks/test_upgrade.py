@@ -272,7 +272,7 @@ def test_version_before_works_on_the_new_schema_while_it_is_replaced(versions: V
 
 
 #: Tasks that this version brings.
-NEW_TASKS = ("sessions.clear", "todo.receipts")
+NEW_TASKS = ("requests.prune", "sessions.clear", "todo.receipts")
 
 #: What this version writes and the one before does not know: a state, a permission, columns, a
 #: task. Runs of each task that ended last, which pages show first.
