@@ -54,7 +54,8 @@
         if (answer && (answer.status < 400 || job.shown)) return;
         job.row?.classList.remove("going");
         const words = trouble.dataset;
-        if (!answer?.status) complain(job, words.offline);
+        if (answer?.status === 422) refuse(job, answer.responseText);
+        else if (!answer?.status) complain(job, words.offline);
         else if (answer.getResponseHeader("Content-Type")?.startsWith("text/plain")) complain(job, answer.responseText);
         else if (answer.status === 404) complain(job, words.gone);
         else complain(job, words.other);
@@ -79,10 +80,12 @@
             if (current) current.shown = true;
         }
         if (detail.shouldSwap && detail.target === main) remember();
+        under = rowUnderPointer();
     });
 
     document.body.addEventListener("htmx:afterSwap", () => {
         bringBack();
+        noteMove();
         say(document.getElementById("notices")?.textContent);
     });
 
@@ -129,6 +132,38 @@
         const row = [...rows].find((one) => one.id === id) ?? rows[Math.min(index, rows.length - 1)];
         return row.querySelector(control) ?? row.querySelector("button, a");
     }
+
+    // --- The second click of a double-click -------------------------------------------------------
+
+    // It was meant for the row that has gone, not for the one that took its place.
+    const ONES_OWN = ".row button, .row a, #notices button";
+    const SETTLES_MS = 400, SAME_PLACE_PX = 20;
+    const pointer = { x: -1, y: -1 };
+    let under = null, moved = null;
+
+    for (const kind of ["pointermove", "pointerdown"]) {
+        document.addEventListener(kind, ({ clientX, clientY }) => {
+            Object.assign(pointer, { x: clientX, y: clientY });
+        }, { passive: true });
+    }
+
+    const rowUnderPointer = () => rowOf(document.elementFromPoint(pointer.x, pointer.y))?.id;
+
+    function noteMove() {
+        if (rowUnderPointer() !== under) moved = { ...pointer, at: performance.now() };
+    }
+
+    function isUnmeant({ detail, target, clientX, clientY }) {
+        if (detail > 1) return true;  // The browser's own count; a key's click has 0.
+        if (!detail || !moved || !rowOf(target) || performance.now() - moved.at > SETTLES_MS) return false;
+        return Math.hypot(clientX - moved.x, clientY - moved.y) < SAME_PLACE_PX;
+    }
+
+    document.addEventListener("click", (event) => {
+        if (!trouble || !event.target.closest(ONES_OWN) || !isUnmeant(event)) return;
+        event.preventDefault();
+        event.stopImmediatePropagation();
+    }, { capture: true });
 
     // --- Forms and buttons ------------------------------------------------------------------------
 
@@ -183,6 +218,17 @@
         said.textContent = (text ?? "").replace(/\s+/g, " ").trim();
     }
 
+    // What would go wrong again is typed again, unless somebody is typing the next todo.
+    function refuse(job, text) {
+        const isFree = field()?.value === "";
+        if (isFree) field().value = job.typed;
+        const notice = complain(isFree ? {} : job, text);
+        notice.querySelector("[data-again]").remove();
+        notice.querySelector("[data-close]").hidden = isFree;
+        notice.classList.toggle("trouble", !isFree);  // The next answer may take it away.
+    }
+
+    // It stays until it has been dealt with.
     function complain(job, text) {
         const notice = trouble.content.firstElementChild.cloneNode(true);
         notice.classList.add("trouble");
@@ -194,8 +240,14 @@
             ask(job);
             field()?.focus();
         });
+        notice.querySelector("[data-close]").addEventListener("click", () => {
+            notice.remove();
+            field()?.focus();
+        });
         document.getElementById("notices").prepend(notice);
+        notice.scrollIntoView({ block: "nearest" });  // It does not float while a form is open.
         say(`${text} ${job.typed ?? ""}`);
+        return notice;
     }
 
     // Whoever has to log in first finds what they did not get done when they come back.
