@@ -12,6 +12,7 @@ from todos.bounds import MAX_TODOS
 from todos.due_words import suggest
 from todos.models import Todo
 from todos.pages.answers import gone, posted
+from todos.pages.forms import in_plain_words
 from todos.pages.given import back
 from todos.pages.limits import may_add
 from todos.pages.notices import Offer, report
@@ -34,7 +35,7 @@ def add(request: PersonRequest) -> HttpResponse:
     try:
         todo = TodoService.create_once(user=request.user, key=key, title=title)
     except ValidationError as invalid:
-        return refuse(request, title, " ".join(invalid.messages))
+        return refuse(request, title, " ".join(in_plain_words(invalid).messages))
     except TooManyTodos:
         error = _("You have %(count)s todos, and a list holds no more. Delete some first.")
         return refuse(request, title, error % {"count": number(MAX_TODOS)})

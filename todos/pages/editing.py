@@ -11,7 +11,7 @@ from django.views.decorators.http import require_http_methods
 
 from todos.models import Todo, TodoFields, TrashedTodo
 from todos.pages.answers import gone, logged_in, next_of, page
-from todos.pages.forms import EditForm, form_of
+from todos.pages.forms import EditForm, form_of, in_plain_words
 from todos.pages.notices import report
 from todos.pages.requests import PersonRequest
 from todos.pages.rows import due_words
@@ -48,7 +48,7 @@ def save(request: PersonRequest, todo_id: int) -> HttpResponse:
             report(request, _("Saved %(title)s.") % {"title": quoted(todo.title)})
             return redirect(next_of(request))
     except ValidationError as invalid:
-        form.add_error(None, invalid)
+        form.add_error(None, in_plain_words(invalid))
     except TodoChanged as changed:
         # To save it once more is to know of the other text.
         form.data = {**request.POST.dict(), "version": changed.todo.version}

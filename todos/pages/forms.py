@@ -3,9 +3,16 @@
 from typing import Any
 
 from django import forms
+from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
 from todos.models import Todo
+
+
+TOO_LONG = _(
+    "A title has at most %(limit_value)d characters; this one has %(show_value)d."
+    " Put the rest into the description."
+)
 
 
 class EditForm(forms.Form):
@@ -37,6 +44,14 @@ class EditForm(forms.Form):
         """Return the text with the line ends that it had: browsers send others."""
         text: str = self.cleaned_data["description"]
         return text.replace("\r\n", "\n")
+
+
+def in_plain_words(invalid: ValidationError) -> ValidationError:
+    """Return what is wrong with a todo, and what to do about a title that is too long."""
+    for error in invalid.error_dict.get("title", []):
+        if error.code == "max_length":
+            error.message = TOO_LONG
+    return invalid
 
 
 def form_of(todo: Todo) -> EditForm:
