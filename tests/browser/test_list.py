@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from tests.browser.conftest import PASSWORD, Site, Visit, Visitor
 from tests.processes import wait_until
@@ -33,7 +33,9 @@ WINDOWS = (
 )
 
 #: What a browser writes about answers that are no success, whatever a script makes of them.
-BROWSERS_OWN = re.compile(r"Failed to load resource|htmx:(?:sendError|afterRequest)|net::ERR")
+BROWSERS_OWN = re.compile(
+    r"Failed to load resource|Response Status Error Code 4|htmx:(?:sendError|afterRequest)|net::ERR"
+)
 
 CLICK_AND_LEAVE = """
     for (const button of document.querySelectorAll(".tool.delete")) button.click();
@@ -102,6 +104,8 @@ def test_a_day_with_the_list(
     says(page, "Added “Buy milk tomorrow”.")
     expect(page.get_by_label("New todo")).to_be_focused()
     expect(page.get_by_label("New todo")).to_have_value("")
+    expect(row(page, "Buy milk tomorrow").get_by_role("button", name="Due")).to_be_visible()
+    check(visit, scripts=scripts)
     page.get_by_role("button", name=re.compile("^Due .* as .*Buy milk")).click()
     says(page, "“Buy milk” is due")
     expect(row(page, "Buy milk")).to_contain_text("due tomorrow")
@@ -154,6 +158,67 @@ def test_what_is_typed_while_others_are_being_added_is_kept(arrive: Arrive) -> N
     expect(page.get_by_label("New todo")).to_have_value("and so on")
     expect(page.get_by_label("New todo")).to_be_focused()
     assert titles(page)[:4] == ["Two", "Three", "Two", "One"]
+
+
+@pytest.mark.parametrize("pause", [0, 150], ids=["at once", "after the answer"])
+@pytest.mark.parametrize(("name", "verb"), [("Complete", "Completed"), ("Delete", "Deleted")])
+def test_a_double_click_does_a_thing_once(
+    arrive: Arrive, *, name: str, verb: str, pause: int
+) -> None:
+    page = arrive(f"double.{verb}.{pause}".lower()).page
+    x, y = middle(page.get_by_role("button", name=f"{name} {TITLES[2]}"))
+    if pause:
+        # The browser counts clicks; a finger's taps may all be first ones.
+        page.mouse.click(x, y)
+        says(page, f"{verb} “{TITLES[2]}”.")
+        page.mouse.click(x, y)
+        click_again(page)
+    else:
+        page.mouse.dblclick(x, y, delay=20)
+        says(page, f"{verb} “{TITLES[2]}”.")
+    page.reload()
+    assert titles(page, "[data-rows=open]") == [TITLES[1], TITLES[0]]
+
+    # Whoever goes on to another row waits for nothing.
+    page.get_by_role("button", name=f"Complete {TITLES[1]}").click()
+    page.get_by_role("button", name=f"Complete {TITLES[0]}").click()
+    expect(page.locator("[data-rows=open]")).to_have_count(0)
+
+
+def test_a_double_click_on_undo_undoes_once(arrive: Arrive) -> None:
+    page = arrive("twice").page
+    page.get_by_role("button", name=f"Complete {TITLES[1]}").click()
+    x, y = middle(page.get_by_role("button", name="Undo"))
+    page.mouse.click(x, y)
+    says(page, f"“{TITLES[1]}” is open again.")
+    click_again(page)
+    page.reload()
+    expect(page.get_by_role("button", name=f"Complete {TITLES[1]}")).to_be_visible()
+
+
+def click_again(page: Page) -> None:
+    """Click where the pointer is, as the second click of a double-click."""
+    page.mouse.down(click_count=2)
+    page.mouse.up(click_count=2)
+
+
+def middle(control: Locator) -> tuple[float, float]:
+    box = control.bounding_box()
+    assert box
+    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+
+def test_whoever_adds_todos_in_a_row_finds_each_offer_of_a_date_in_its_row(arrive: Arrive) -> None:
+    visit = arrive("offers", width=390)
+    page = visit.page
+    page.keyboard.type("Buy milk tomorrow\nCall Kim\nPay today\n")
+    says(page, "Added “Pay today”.")
+    row(page, "Buy milk tomorrow").get_by_role("button", name="Due").click()
+    says(page, "“Buy milk” is due")
+    expect(row(page, "Buy milk")).to_contain_text("due tomorrow")
+    expect(row(page, "Call Kim").get_by_role("button", name="Due")).to_have_count(0)
+    expect(row(page, "Pay today").get_by_role("button", name="Due")).to_be_visible()
+    check(visit)
 
 
 def test_what_was_clicked_is_done_even_if_the_page_is_left_at_once(arrive: Arrive) -> None:
@@ -266,6 +331,63 @@ def test_an_open_form_survives_what_happens_elsewhere_on_the_list(arrive: Arrive
     page.get_by_role("button", name="Save").click()
     says(page, "Saved “Water the plants, and the fern”.")
     expect(row(page, "Water the plants, and the fern")).to_have_count(1)
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_a_message_covers_no_form(arrive: Arrive, width: int) -> None:
+    page = arrive(f"covered.{width}", width=width).page
+    page.keyboard.type("".join(f"Todo {number}\n" for number in range(12)))
+    says(page, "Added “Todo 11”.")
+    lowest = page.get_by_role("button", name="Undo").bounding_box()
+    assert lowest
+    assert lowest["y"] + lowest["height"] <= 800 - 16
+    page.get_by_role("link", name="Edit Todo 5").click()
+    for name in ("Save", "Cancel"):
+        button = page.locator(".editing").get_by_text(name, exact=True)
+        button.scroll_into_view_if_needed()
+        x, y = middle(button)
+        on_top = "([x, y]) => document.elementFromPoint(x, y).textContent"
+        assert page.evaluate(on_top, [x, y]) == name
+        # At the lower edge of the window, where messages float.
+        button.evaluate("(element) => element.scrollIntoView({ block: 'end' })")
+        assert page.evaluate(on_top, list(middle(button))) == name
+    page.get_by_role("button", name="Save").click()
+    says(page, "Saved “Todo 5”.")
+    expect(page.locator("#notices .notice")).to_be_in_viewport(ratio=1)
+
+
+def type_on(route: Route) -> None:
+    """Type while a request is on its way."""
+    route.request.frame.page.keyboard.type("Next")
+    route.continue_()
+
+
+def test_a_title_that_is_too_long_comes_back_to_be_shortened(arrive: Arrive) -> None:
+    visit = arrive("long")
+    page = visit.page
+    page.get_by_label("New todo").fill("x" * 231)
+    page.get_by_label("New todo").press("Enter")
+    says(page, "A title has at most 200 characters; this one has 231.")
+    expect(page.get_by_label("New todo")).to_have_value("x" * 231)
+    expect(page.get_by_role("button", name="Try again")).to_have_count(0)
+    page.get_by_label("New todo").fill("Short")
+    page.get_by_label("New todo").press("Enter")
+    says(page, "Added “Short”.")
+    expect(page.locator("#notices")).not_to_contain_text("A title has at most")
+
+    # Whoever is typing the next todo already finds it in the message, for as long as they need it.
+    page.route("**/todos/add/", type_on, times=1)
+    page.keyboard.insert_text("y" * 231)
+    page.keyboard.press("Enter")
+    says(page, "y" * 231)
+    expect(page.get_by_label("New todo")).to_have_value("Next")
+    page.keyboard.press("Enter")
+    says(page, "Added “Next”.")
+    says(page, "y" * 231)
+    check(visit)
+    page.get_by_role("button", name="Close").click()
+    expect(page.locator("#notices")).not_to_contain_text("y")
+    forgive(visit)
 
 
 def test_without_a_connection_nothing_that_was_typed_is_lost(arrive: Arrive) -> None:

@@ -115,7 +115,7 @@ def press_offer(client: Client, label: str, verb: str, **fields: Any) -> str:
     """Send a form, then press a button of its notice; return the next notice."""
     response = client.post(reverse(f"todos:{verb}"), fields, follow=True)
     page = response.content.decode()
-    offers = re.findall(r'<form method="post" action="([^"]*)">(.*?)</form>', page, re.DOTALL)
+    offers = re.findall(r'<form[^>]* method="post" action="([^"]*)">(.*?)</form>', page, re.DOTALL)
     (offer,) = [offer for offer in offers if label in plain(offer[1])]
     hidden = re.findall(r'name="([^"]*)" value="([^"]*)"', offer[1])
     answer = client.post(offer[0], {name: unescape(value) for name, value in hidden}, follow=True)
@@ -237,11 +237,46 @@ def test_a_todo_is_added_and_undone(hers: Client, alice: User) -> None:
 def test_due_date_in_words_is_offered_and_not_forced(hers: Client, alice: User) -> None:
     told = press(hers, "add", title="Buy milk tomorrow")
     assert told == "Added “Buy milk tomorrow”. Due Tue 1 December, as “Buy milk” Undo"
-    assert rows(hers) == ["Buy milk tomorrow"]
+    assert titles(hers) == ["Buy milk tomorrow"]
 
     told = press_offer(hers, "as “Buy bread”", "add", title="Buy bread tomorrow")
     assert told == "“Buy bread” is due Tue 1 December."
-    assert rows(hers) == ["Buy bread due tomorrow", "Buy milk tomorrow"]
+    assert titles(hers) == ["Buy bread", "Buy milk tomorrow"]
+    assert rows(hers)[0] == "Buy bread due tomorrow"
+
+
+@time_machine.travel(MORNING, tick=False)
+def test_row_of_a_new_todo_offers_its_due_date_for_a_day(hers: Client, alice: User) -> None:
+    for title in ("Buy milk on Friday", "Buy bread today"):
+        new_todo(alice, title=title, completed_at=None, created_at=timezone.now())
+    assert rows(hers) == [
+        "Buy bread today Due Mon 30 November?",
+        "Buy milk on Friday Due Fri 4 December?",
+    ]
+    told = press_offer(hers, "Due Fri 4 December?", "add", title="Think")
+    assert told == "“Buy milk” is due Fri 4 December."
+    assert rows(hers, "/search/?q=buy") == [
+        "Buy milk due Fri 4 December",
+        "Buy bread today Due Mon 30 November?",
+    ]
+
+
+def test_row_offers_no_date_that_is_past_or_of_an_old_todo(hers: Client, alice: User) -> None:
+    with time_machine.travel(MORNING, tick=False) as clock:
+        now = timezone.now()
+        new_todo(alice, title="Buy milk today", completed_at=None, created_at=now)
+        new_todo(alice, title="Call tomorrow", completed_at=None, created_at=now)
+        clock.shift(timedelta(hours=20))
+        assert rows(hers) == ["Call tomorrow Due Tue 1 December?", "Buy milk today"]
+        clock.shift(timedelta(hours=5))
+        assert rows(hers) == ["Call tomorrow", "Buy milk today"]
+
+
+@time_machine.travel(MORNING, tick=False)
+def test_a_new_title_has_its_offer_too(hers: Client, alice: User) -> None:
+    todo = new_todo(alice, title="Buy milk", completed_at=None, created_at=timezone.now())
+    TodoService.edit(user=alice, todo_id=todo.pk, title="Buy milk on Friday")
+    assert rows(hers) == ["Buy milk on Friday Due Fri 4 December?"]
 
 
 @time_machine.travel(MORNING + timedelta(hours=12), tick=False)
@@ -269,7 +304,8 @@ def test_a_due_date_that_nobody_offers_changes_nothing(
     todo = TodoService.create(user=alice, title="Buy milk tomorrow")
     fields = {"id": todo.pk, "due_on": due_on, "words": "tomorrow"}
     assert hers.post(reverse("todos:set_due"), fields).status_code == 404
-    assert rows(hers) == ["Buy milk tomorrow"]
+    todo.refresh_from_db()
+    assert (todo.title, todo.due_on) == ("Buy milk tomorrow", None)
 
 
 def test_the_same_form_sent_twice_adds_one_todo(hers: Client) -> None:
@@ -302,7 +338,7 @@ def test_keys_of_two_people_have_nothing_to_do_with_each_other(hers: Client, bob
     [
         ("", "A todo needs a title."),
         ("  ", "A todo needs a title."),
-        ("x" * 201, "at most 200 characters"),
+        ("x" * 231, "A title has at most 200 characters; this one has 231. Put the rest"),
         ("Buy\0milk", "Null characters are not allowed."),
     ],
 )

@@ -5,13 +5,12 @@ from django.core.exceptions import ValidationError
 from django.http import HttpResponse
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from todos.bounds import MAX_TODOS
-from todos.due_words import suggest
 from todos.models import Todo
 from todos.pages.answers import gone, posted
+from todos.pages.due_offer import meant_by, offer_due
 from todos.pages.forms import in_plain_words
 from todos.pages.given import back
 from todos.pages.limits import may_add
@@ -55,18 +54,12 @@ def refuse(request: PersonRequest, title: str, error: str, *, status: int = 422)
 
 def say_added(request: PersonRequest, todo: Todo) -> None:
     """Say that a todo was added, and offer the due date that its title may mean."""
-    fields = {"id": str(todo.pk)}
-    undo = Offer(label=_("Undo"), url=reverse("todos:delete"), fields=fields)
-    offers = [undo]
-    meant = suggest(todo.title, today=timezone.localdate(), language=get_language() or "")
-    if meant:
-        due = Offer(
-            label=_("Due %(day)s, as %(title)s")
-            % {"day": day_words(meant.due_on), "title": quoted(meant.title)},
-            url=reverse("todos:set_due"),
-            fields={**fields, "due_on": meant.due_on.isoformat(), "words": meant.words},
-            key=False,
-        )
-        offers.insert(0, due)
+    offers = [
+        Offer(label=_("Undo"), url=reverse("todos:delete"), fields={"id": str(todo.pk)}),
+    ]
+    if meant := meant_by(todo.title, said_on=timezone.localdate()):
+        values = {"day": day_words(meant.due_on), "title": quoted(meant.title)}
+        label = _("Due %(day)s, as %(title)s") % values
+        offers.insert(0, offer_due(todo, meant, label))
     text = _("Added %(title)s.") % {"title": quoted(todo.title)}
     report(request, text, *offers, level=messages.SUCCESS)

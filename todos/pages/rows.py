@@ -12,6 +12,8 @@ from django.utils.translation import ngettext
 
 from todos.leaving import Leaving
 from todos.models import Todo, TrashedTodo
+from todos.pages.due_offer import meant_by_new, offer_due
+from todos.pages.notices import Offer
 from todos.pages.trash_words import day_words, days_left
 
 #: How much of a description a row shows, in characters.
@@ -26,6 +28,7 @@ class Row(TypedDict):
         due: when it is due, in words; empty if never, or no longer.
         pressing: how urgent that is: `late`, `today` or empty.
         leaves: when it leaves, in words; empty for an open one.
+        offer: of the due date that its title may mean, for as long as it is new.
     """
 
     pk: str
@@ -34,6 +37,7 @@ class Row(TypedDict):
     due: str
     pressing: str
     leaves: str
+    offer: Offer | None
 
 
 def for_rows[Q: QuerySet[Any]](todos: Q) -> Q:
@@ -44,7 +48,12 @@ def for_rows[Q: QuerySet[Any]](todos: Q) -> Q:
 def open_rows(todos: Iterable[Todo]) -> list[Row]:
     today = timezone.localdate()
     return [
-        row(todo, due=due_words(todo.due_on, today), pressing=pressing(todo.due_on, today))
+        row(
+            todo,
+            due=due_words(todo.due_on, today),
+            pressing=pressing(todo.due_on, today),
+            offer=offer(todo),
+        )
         for todo in todos
     ]
 
@@ -58,7 +67,9 @@ def trashed_rows(todos: Iterable[TrashedTodo]) -> list[Row]:
     return [row(todo, leaves=days_left(todo, now=now)) for todo in todos]
 
 
-def row(todo: Any, *, due: str = "", pressing: str = "", leaves: str = "") -> Row:
+def row(
+    todo: Any, *, due: str = "", pressing: str = "", leaves: str = "", offer: Offer | None = None
+) -> Row:
     """Return the row of a todo that `for_rows` has read."""
     return {
         "pk": str(todo.pk),
@@ -67,7 +78,16 @@ def row(todo: Any, *, due: str = "", pressing: str = "", leaves: str = "") -> Ro
         "due": due,
         "pressing": pressing,
         "leaves": leaves,
+        "offer": offer,
     }
+
+
+def offer(todo: Todo) -> Offer | None:
+    """Return the offer of the due date that a title may mean, if it does."""
+    meant = meant_by_new(todo)
+    if meant is None:
+        return None
+    return offer_due(todo, meant, _("Due %(day)s?") % {"day": day_words(meant.due_on)})
 
 
 def due_words(due_on: date | None, today: date) -> str:
