@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.examples import examples
-from todos.due_words import ENGLISH, GERMAN, suggest, without
+from todos.due_vocabulary import ENGLISH, GERMAN
+from todos.due_words import suggest, without
 from todos.validators import LATEST_DUE
 
 #: A Monday.
@@ -45,6 +46,31 @@ def offered(title: str, language: str = "en") -> tuple[str, str] | None:
         ("Wrap presents 24.12.", "2026-12-24", "Wrap presents"),
         ("Wrap presents 24.12.2027", "2027-12-24", "Wrap presents"),
         ("Wrap presents 2026-12-24", "2026-12-24", "Wrap presents"),
+        ("Call Bob next Monday", "2026-12-07", "Call Bob"),
+        ("Keep it until Friday", "2026-12-04", "Keep it"),
+        ("Buy a cake for Saturday", "2026-12-05", "Buy a cake"),
+        ("Buy a cake this evening", "2026-11-30", "Buy a cake"),
+        ("Buy a cake tonight", "2026-11-30", "Buy a cake"),
+        ("Buy a cake tomorrow morning", "2026-12-01", "Buy a cake"),
+        ("Report by the end of the week", "2026-12-04", "Report"),
+        ("Report by end of the month", "2026-11-30", "Report"),
+        ("Pay the rent by the 15th", "2026-12-15", "Pay the rent"),
+        ("Pay the rent on the 15th.", "2026-12-15", "Pay the rent"),
+        ("Pay the rent on the 30th", "2026-11-30", "Pay the rent"),
+        ("Pay the rent by the 15th of December", "2026-12-15", "Pay the rent"),
+        ("Fly on Friday, 4 December", "2026-12-04", "Fly"),
+        # Before a day is the day before, at the latest.
+        ("Wrap presents before Dec 24", "2026-12-23", "Wrap presents"),
+        ("Finish before Friday", "2026-12-03", "Finish"),
+        # A time of day stays in the title.
+        ("Dentist 3 December at 10", "2026-12-03", "Dentist at 10"),
+        ("Dentist on Friday at 3 pm", "2026-12-04", "Dentist at 3 pm"),
+        ("Tomorrow at 10: dentist", "2026-12-01", "at 10: dentist"),
+        # In the middle only where nothing else can be meant.
+        ("Call Kim on Friday about the trip", "2026-12-04", "Call Kim about the trip"),
+        ("Send it by 3 December with a card", "2026-12-03", "Send it with a card"),
+        ("On Friday call Kim", "2026-12-04", "call Kim"),
+        ("Friday: call Kim", "2026-12-04", "call Kim"),
         ("File the receipt of 3 March 2020", None, ""),
         ("File the receipt 3 March 2020", "2020-03-03", "File the receipt"),
     ],
@@ -70,6 +96,20 @@ def test_date_in_english_is_offered(title: str, due_on: str | None, rest: str) -
         ("Geschenke am 24. Dezember", "2026-12-24", "Geschenke"),
         ("Geschenke 24. Dez.", "2026-12-24", "Geschenke"),
         ("Frühjahrsputz 1. März 2027", "2027-03-01", "Frühjahrsputz"),
+        # In the middle, before the verb.
+        ("Oma am Sonntag anrufen", "2026-12-06", "Oma anrufen"),
+        ("Oma nächsten Montag anrufen", "2026-12-07", "Oma anrufen"),
+        ("Oma morgen anrufen", "2026-12-01", "Oma anrufen"),
+        ("Rechnung bis Freitag bezahlen", "2026-12-04", "Rechnung bezahlen"),
+        ("Rechnung bis zum 15. bezahlen", "2026-12-15", "Rechnung bezahlen"),
+        ("Paket heute Abend abholen", "2026-11-30", "Paket abholen"),
+        ("Bericht Ende der Woche schicken", "2026-12-04", "Bericht schicken"),
+        ("Geschenk vor dem 24. Dezember kaufen", "2026-12-23", "Geschenk kaufen"),
+        ("Brief am Freitag, dem 4. Dezember, abholen", "2026-12-04", "Brief abholen"),
+        ("Am 15. Miete zahlen", "2026-12-15", "Miete zahlen"),
+        ("Montag Oma anrufen", "2026-12-07", "Oma anrufen"),
+        ("am 3. Dezember um 10 Uhr zum Arzt", "2026-12-03", "um 10 Uhr zum Arzt"),
+        ("Zahnarzt am 3. Dezember um 10 Uhr", "2026-12-03", "Zahnarzt um 10 Uhr"),
     ],
 )
 def test_date_in_german_is_offered_to_germans(title: str, due_on: str, rest: str) -> None:
@@ -85,6 +125,17 @@ def test_date_in_german_is_offered_to_germans(title: str, due_on: str, rest: str
         *((title, "en") for title in ("Ask if I may", "Enjoy the sun", "Kaufe morgen", "4 eggs")),
         *((title, "en") for title in ("Run every Friday", "What I did last Monday", "Pay 24.12")),
         *((title, "de") for title in ("Guten Morgen", "Jeden Montag", "Laufen jeden Montag")),
+        # Names of days as something else, and days that are part of something longer.
+        *((title, "en") for title in ("Sun cream", "March for climate", "second-hand May tree")),
+        *((title, "en") for title in ("Sunday roast", "Friday night dinner plan", "May 1 parade")),
+        *((title, "en") for title in ("Buy the Sunday Times", "Fix the lamp on the 4th floor")),
+        *((title, "en") for title in ("Gifts for Saturday guests", "On the 4th floor fix it")),
+        *((title, "en") for title in ("Work Monday to Friday", "Holiday 24 to 26 Dec")),
+        *((title, "en") for title in ("next Friday", "by the 15th", "Tomorrow at 10")),
+        *((title, "de") for title in ("Frau Sonntag anrufen", "Laufen am Morgen", "heute Morgen")),
+        *((title, "de") for title in ("Am 15. Geburtstag feiern", "Karte zum 3. Advent malen")),
+        *((title, "de") for title in ("Urlaub 24. bis 26. Dezember", "Montag bis Freitag Urlaub")),
+        *((title, "de") for title in ("nächsten Montag", "am 15.", "Oma am Freitag Abend anrufen")),
         # Dates that there are not, or that nobody means.
         *((title, "en") for title in ("Pay 31 Nov", "Pay 30.02.", "Pay 99.99.", "Pay 0.0.2026")),
         *((title, "en") for title in ("Pay in 0 days", "Pay in 99999 days", "Pay 0001-01-01")),
@@ -95,9 +146,10 @@ def test_nothing_else_is_offered(title: str, language: str) -> None:
 
 
 WORDS = sorted(
-    {word for words in (ENGLISH, GERMAN) for word in [*words.on, *words.days, *words.weekdays]}
-    | {word for words in (ENGLISH, GERMAN) for word in [*words.months, *words.units, *words.next]}
-    | {"in", "3", "24", "24.", "24.12.", "2026-12-24", "29", "31", "(", "—", "a", "x", "²", "٣"}
+    {word for words in (ENGLISH, GERMAN) for word in [*words.begins, *words.ends]}
+    | {word for words in (ENGLISH, GERMAN) for word in [*words.never, *words.not_before]}
+    | {"3", "15th", "24", "24.", "24.12.", "2026-12-24", "29", "31", "31.", "10:30", "10 Uhr"}
+    | {"(", "—", "a", "x", "about", "²", "٣", "Morgen", "Freitag,"}
 )
 TITLES = st.one_of(st.text(max_size=60), st.lists(st.sampled_from(WORDS), max_size=7).map(" ".join))
 
@@ -115,6 +167,22 @@ def test_whatever_is_typed_an_offer_is_a_date_to_come_and_leaves_a_title(
             assert meant.due_on <= LATEST_DUE
             assert meant.title.strip()
             assert without(" ".join(title.split()), meant.words) == meant.title
+
+
+@pytest.mark.parametrize(
+    ("title", "friday", "saturday", "sunday"),
+    [
+        ("x this weekend", 1, 0, 0),
+        ("x end of the week", 0, 1, 0),
+        ("x Friday", 7, 6, 5),
+        ("x next Friday", 7, 6, 5),
+    ],
+)
+def test_weeks_end_on_their_days(title: str, friday: int, saturday: int, sunday: int) -> None:
+    for day, ahead in ((4, friday), (5, saturday), (6, sunday)):
+        meant = suggest(title, today=date(2026, 12, day), language="en")
+        assert meant
+        assert meant.due_on == date(2026, 12, day + ahead), day
 
 
 @settings(max_examples=examples(100))

@@ -8,7 +8,6 @@ from django.utils.translation import gettext_lazy as _
 
 from todos.models import Todo
 
-
 TOO_LONG = _(
     "A title has at most %(limit_value)d characters; this one has %(show_value)d."
     " Put the rest into the description."
