@@ -297,6 +297,23 @@ def test_a_title_edited_meanwhile_keeps_its_words(hers: Client, alice: User) -> 
     assert (todo.title, todo.due_on) == ("Buy bread", date(2026, 12, 1))
 
 
+def test_an_offer_does_not_replace_a_date_that_was_set_meanwhile(hers: Client, alice: User) -> None:
+    todo = TodoService.create(user=alice, title="Buy milk tomorrow", due_on=date(2026, 12, 24))
+    told = press(hers, "set_due", id=todo.pk, due_on="2026-12-01", words="tomorrow")
+    assert told == "“Buy milk tomorrow” has been edited meanwhile: nothing was changed."
+    todo.refresh_from_db()
+    assert (todo.title, todo.due_on) == ("Buy milk tomorrow", date(2026, 12, 24))
+
+
+def test_forms_on_a_page_that_refuses_lead_back_to_the_list(hers: Client, alice: User) -> None:
+    new_todo(alice, completed_at=None)
+    refused = hers.post(reverse("todos:add"), {"title": "x" * 201, "next": "/?after=_9"})
+    assert refused.status_code == 422
+    content = unescape(refused.content.decode())
+    assert 'name="next" value="/todos/add/"' not in content
+    assert 'name="next" value="/?after=_9"' in content
+
+
 @pytest.mark.parametrize("due_on", ["", "x", "2026-02-30", "0001-01-01", "9999-12-31", "9" * 999])
 def test_a_due_date_that_nobody_offers_changes_nothing(
     hers: Client, alice: User, due_on: str

@@ -41,7 +41,7 @@ def add(request: PersonRequest) -> HttpResponse:
     except TodoNotFound as repeated:
         return gone(request, repeated.todo_id)
     say_added(request, todo)
-    return back(request, reverse("todos:list"))
+    return back(request)
 
 
 def refuse(request: PersonRequest, title: str, error: str, *, status: int = 422) -> HttpResponse:

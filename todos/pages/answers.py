@@ -7,8 +7,8 @@ from urllib.parse import quote
 
 from django.contrib import messages
 from django.contrib.auth.views import redirect_to_login
-from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import redirect, render, resolve_url
+from django.http import Http404, HttpResponse
+from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.cache import add_never_cache_headers, patch_vary_headers
 from django.utils.translation import gettext as _
@@ -16,7 +16,7 @@ from django.views.decorators.http import require_POST
 from django_htmx.http import HttpResponseClientRedirect
 
 from todos.models import TrashedTodo
-from todos.pages.given import is_ours
+from todos.pages.given import next_of
 from todos.pages.notices import Offer, report
 from todos.pages.requests import PersonRequest
 from todos.pages.trash_words import quoted
@@ -46,12 +46,6 @@ def posted[**P](view: View[P]) -> View[P]:
     """Answer forms alone, of those who are logged in."""
     answer: View[P] = require_POST(logged_in(view))
     return answer
-
-
-def next_of(request: HttpRequest) -> str:
-    """Return the page to go to next, which a form or an address names; the list, if not ours."""
-    named = request.POST.get("next") or request.GET.get("next", "")
-    return named if is_ours(request, named) else resolve_url("todos:list")
 
 
 def page(

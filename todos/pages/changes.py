@@ -1,23 +1,23 @@
 """What the buttons of a list do, in one click: complete, reopen, delete, clear, set a date."""
 
 from django.conf import settings
+from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.http import Http404, HttpResponse
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.dateparse import parse_date
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from todos.due_words import without
 from todos.leaving import Leaving
 from todos.models import Todo
-from todos.pages.answers import gone, next_of, page, posted
-from todos.pages.given import back, row_id
+from todos.pages.answers import gone, page, posted
+from todos.pages.given import back, day, next_of, row_id
 from todos.pages.notices import Offer, report
 from todos.pages.requests import PersonRequest
 from todos.pages.trash_words import day_words, number, quoted
-from todos.services import TodoNotFound, TodoService
+from todos.services import TodoChanged, TodoNotFound, TodoService
 
 
 @posted
@@ -32,7 +32,7 @@ def complete(request: PersonRequest) -> HttpResponse:
     text = _("Completed %(title)s. It %(leaves)s.")
     undo = undo_by("todos:reopen", todo_id)
     report(request, text % {"title": quoted(todo.title), "leaves": leaves}, undo)
-    return back(request, reverse("todos:list"))
+    return back(request)
 
 
 @posted
@@ -45,7 +45,7 @@ def reopen(request: PersonRequest) -> HttpResponse:
         return gone(request, todo_id)
     text = _("%(title)s is open again.") % {"title": quoted(todo.title)}
     report(request, text, undo_by("todos:complete", todo_id))
-    return back(request, reverse("todos:list"))
+    return back(request)
 
 
 @posted
@@ -65,7 +65,7 @@ def delete(request: PersonRequest) -> HttpResponse:
         return gone(request, todo_id)
     text = _("Deleted %(title)s.") % {"title": quoted(todo.title)}
     report(request, text, *undo_of("todos:restore", id=str(todo_id)))
-    return back(request, reverse("todos:list"))
+    return back(request)
 
 
 @posted
@@ -80,7 +80,7 @@ def clear(request: PersonRequest) -> HttpResponse:
     moment = cleared.trashed_at.isoformat()
     undo = undo_of("todos:restore_cleared", trashed_at=moment) if cleared.todos else ()
     report(request, text, *undo)
-    return back(request, reverse("todos:list"))
+    return back(request)
 
 
 @posted
@@ -90,19 +90,30 @@ def set_due(request: PersonRequest) -> HttpResponse:
     todo = Todo.objects.filter(user=request.user, pk=todo_id).first()
     if todo is None:
         return gone(request, todo_id)
+    due_on = day(request.POST.get("due_on", ""))
+    if todo.due_on not in {None, due_on}:
+        return edited_meanwhile(request, todo)
+    title = without(todo.title, request.POST.get("words", "")) or todo.title
     try:
-        due_on = parse_date(request.POST.get("due_on", ""))
-        if due_on is None:
-            raise Http404
-        title = without(todo.title, request.POST.get("words", "")) or todo.title
-        todo = TodoService.edit(user=request.user, todo_id=todo_id, title=title, due_on=due_on)
-    except (ValueError, ValidationError) as error:
+        todo = TodoService.edit(
+            user=request.user, todo_id=todo_id, expected=todo.version, title=title, due_on=due_on
+        )
+    except ValidationError as error:
         raise Http404 from error
     except TodoNotFound:
         return gone(request, todo_id)
+    except TodoChanged as changed:
+        return edited_meanwhile(request, changed.todo)
     text = _("%(title)s is due %(day)s.")
     report(request, text % {"title": quoted(todo.title), "day": day_words(due_on)})
-    return back(request, reverse("todos:list"))
+    return back(request)
+
+
+def edited_meanwhile(request: PersonRequest, todo: Todo) -> HttpResponse:
+    """Say that an offer came too late: somebody has set another date."""
+    text = _("%(title)s has been edited meanwhile: nothing was changed.")
+    report(request, text % {"title": quoted(todo.title)}, level=messages.WARNING)
+    return back(request)
 
 
 def undo_by(view: str, todo_id: int) -> Offer:

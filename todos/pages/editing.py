@@ -10,8 +10,9 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
 from todos.models import Todo, TodoFields, TrashedTodo
-from todos.pages.answers import gone, logged_in, next_of, page
+from todos.pages.answers import gone, logged_in, page
 from todos.pages.forms import EditForm, form_of, in_plain_words
+from todos.pages.given import next_of
 from todos.pages.notices import report
 from todos.pages.requests import PersonRequest
 from todos.pages.rows import due_words

@@ -4,10 +4,10 @@ What no page of ours sends is not found.
 """
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import redirect
+from django.shortcuts import redirect, resolve_url
 from django.utils.http import url_has_allowed_host_and_scheme
 
 from todos.bounds import MAX_ID
@@ -42,10 +42,23 @@ def moment(text: str) -> datetime:
         raise Http404 from error
 
 
-def back(request: HttpRequest, otherwise: str) -> HttpResponse:
-    """Go back to the page that a form names as `next`, if it is one of ours."""
-    to = request.POST.get("next", "")
-    return redirect(to if is_ours(request, to) else otherwise)
+def day(text: str) -> date:
+    """Return a day from ISO 8601; Http404 if it is none."""
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise Http404 from error
+
+
+def next_of(request: HttpRequest, otherwise: str = "todos:list") -> str:
+    """Return the page to go to next, which a form or an address names, if it is one of ours."""
+    named = request.POST.get("next") or request.GET.get("next", "")
+    return named if is_ours(request, named) else resolve_url(otherwise)
+
+
+def back(request: HttpRequest, otherwise: str = "todos:list") -> HttpResponse:
+    """Go to the page that comes next."""
+    return redirect(next_of(request, otherwise))
 
 
 def is_ours(request: HttpRequest, address: str) -> bool:

@@ -11,10 +11,9 @@ from datetime import date, datetime
 from typing import Any, NamedTuple
 
 from django.db.models import F, Q, QuerySet
-from django.http import Http404
 
 from todos.models import TodoFields
-from todos.pages.given import moment, row_id
+from todos.pages.given import day, moment, row_id
 
 PAGE_SIZE = 50
 
@@ -159,10 +158,7 @@ class ByDue(Order[date | None]):
         return todo.due_on
 
     def read(self, text: str) -> date | None:
-        try:
-            return date.fromisoformat(text) if text else None
-        except ValueError as error:
-            raise Http404 from error
+        return day(text) if text else None
 
     def write(self, value: date | None) -> str:
         return "" if value is None else value.isoformat()
