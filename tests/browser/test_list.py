@@ -239,7 +239,14 @@ def test_the_list_by_keyboard_alone(arrive: Arrive) -> None:
     page, press = visit.page, visit.page.keyboard.press
     page.keyboard.type("jkxezn")  # The field has the focus: nothing but text.
     expect(page.get_by_label("New todo")).to_have_value("jkxezn")
+    page.keyboard.type("?")
+    expect(page.get_by_label("New todo")).to_have_value("jkxezn?")
     page.get_by_label("New todo").fill("")
+    page.keyboard.type("?")  # Nothing begins so: whoever has just come finds the keys.
+    expect(page.get_by_role("dialog", name="Keyboard shortcuts")).to_be_visible()
+    press("Escape")
+    expect(page.get_by_label("New todo")).to_be_focused()
+    expect(page.get_by_label("New todo")).to_have_value("")
 
     press("Escape")
     press("j")
@@ -280,12 +287,40 @@ def test_the_list_by_keyboard_alone(arrive: Arrive) -> None:
     expect(row(page, "Send the invoice")).to_have_count(0)
 
 
+def test_pictures_on_buttons_say_what_they_mean(arrive: Arrive) -> None:
+    visit = arrive("words")
+    page = visit.page
+    for picture, word in ((".check", "Complete"), (".edit", "Edit"), (".delete", "Delete")):
+        control = row(page, TITLES[0]).locator(picture)
+        control.hover()
+        expect(control).to_have_attribute("title", word)
+        expect(control).to_have_accessible_name(f"{word} {TITLES[0]}")
+    page.get_by_role("button", name=f"Complete {TITLES[1]}").focus()
+    expect(page.get_by_role("button", name=f"Complete {TITLES[1]}")).to_have_attribute(
+        "title", "Complete"
+    )
+
+
+def test_restore_stands_in_the_middle_of_its_row(arrive: Arrive) -> None:
+    page = arrive("centred", width=390).page
+    title = f"{TITLES[0]} {'and somebody else ' * 5}"
+    page.keyboard.type(f"{title}\n")
+    page.get_by_role("button", name=f"Delete {title.strip()}").click()
+    says(page, "Deleted")
+    page.get_by_label("Search todos and trash").fill("somebody")
+    page.get_by_label("Search todos and trash").press("Enter")
+    button = page.get_by_role("button", name="Restore")
+    assert abs(middle(button)[1] - middle(page.locator(".row"))[1]) <= 1
+
+
 def test_switched_off_shortcuts_do_nothing(arrive: Arrive, site: Site) -> None:
     visit = arrive("still")
     page = visit.page
     code = "from accounts.models import User; User.objects.filter(username='still').update"
     site.tidy.manage("shell", "-v0", "-c", f"{code}(shortcuts=False)")
     visit.go("/")
+    page.keyboard.type("?")
+    expect(page.get_by_label("New todo")).to_have_value("?")
     page.keyboard.press("Escape")
     for key in ("j", "n", "?", "/"):
         page.keyboard.press(key)

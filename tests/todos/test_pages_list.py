@@ -288,6 +288,9 @@ def test_due_date_is_offered_in_the_persons_language_and_time_zone(
     press_offer(hers, "Milch kaufen", "add", title="Milch kaufen morgen")
     assert Todo.objects.get().due_on == date(2026, 12, 2)
     assert Todo.objects.get().title == "Milch kaufen"
+    told = press_offer(hers, "Oma anrufen", "add", title="Oma am Sonntag anrufen")
+    assert "Oma anrufen" in told
+    assert titles(hers)[-1] == "Oma anrufen"
 
 
 def test_a_title_edited_meanwhile_keeps_its_words(hers: Client, alice: User) -> None:

@@ -88,7 +88,7 @@ class PreferencesForm(forms.Form):
         label=gettext_lazy("Keyboard shortcuts"),
         required=False,
         show_hidden_initial=True,
-        help_text=gettext_lazy("Press ? on a page to see them."),
+        help_text=gettext_lazy("Esc, then ? shows the keys."),
     )
 
     def __init__(self, user: User, *, data: QueryDict | None, cleanup: datetime | None) -> None:

@@ -206,6 +206,16 @@
         ask({ method: "GET", url: location.href, row });
     }
 
+    // What a picture on a button means, for those who see it: the first of the words that name it.
+    for (const kind of ["pointerover", "focusin"]) {
+        document.addEventListener(kind, ({ target }) => {
+            const control = target.closest?.(".check, .tool");
+            if (!control || control.title) return;
+            const [word] = control.getAttribute("aria-labelledby").split(" ");
+            control.title = document.getElementById(word).textContent;
+        });
+    }
+
     // --- Words ------------------------------------------------------------------------------------
 
     // A region that stays where it is: what is put into it is read out.
@@ -287,7 +297,10 @@
         if (event.isComposing || event.ctrlKey || event.metaKey || event.altKey) return;
         if (target.matches(FIELDS)) {
             if (key === "Escape") leave(target);
-        } else if ("shortcuts" in document.body.dataset && Object.hasOwn(shortcuts, key)) {
+            // It has the focus from the beginning; no todo begins so.
+            if (key !== "?" || target !== field() || target.value) return;
+        }
+        if ("shortcuts" in document.body.dataset && Object.hasOwn(shortcuts, key)) {
             if (document.querySelector("dialog[open]")) return;
             event.preventDefault();
             shortcuts[key]();
