@@ -42,6 +42,14 @@ CLICK_AND_LEAVE = """
     document.querySelector("nav a[href='/trash/']").click();
 """
 
+#: When the list has just been replaced, a tap hits what is in the same place now.
+TAP_AFTER_THE_ANSWER = """
+    ([x, y]) => document.body.addEventListener("htmx:afterSwap", () => {
+        const tap = { detail: 1, clientX: x, clientY: y, bubbles: true, cancelable: true };
+        document.elementFromPoint(x, y).dispatchEvent(new MouseEvent("click", tap));
+    }, { once: true })
+"""
+
 type Arrive = Callable[..., Visit]
 
 
@@ -160,18 +168,18 @@ def test_what_is_typed_while_others_are_being_added_is_kept(arrive: Arrive) -> N
     assert titles(page)[:4] == ["Two", "Three", "Two", "One"]
 
 
-@pytest.mark.parametrize("pause", [0, 150], ids=["at once", "after the answer"])
+@pytest.mark.parametrize("is_late", [False, True], ids=["at-once", "after-the-answer"])
 @pytest.mark.parametrize(("name", "verb"), [("Complete", "Completed"), ("Delete", "Deleted")])
 def test_a_double_click_does_a_thing_once(
-    arrive: Arrive, *, name: str, verb: str, pause: int
+    arrive: Arrive, *, name: str, verb: str, is_late: bool
 ) -> None:
-    page = arrive(f"double.{verb}.{pause}".lower()).page
+    page = arrive(f"double.{verb}.{is_late}".lower()).page
     x, y = middle(page.get_by_role("button", name=f"{name} {TITLES[2]}"))
-    if pause:
+    if is_late:
         # The browser counts clicks; a finger's taps may all be first ones.
+        page.evaluate(TAP_AFTER_THE_ANSWER, [x, y])
         page.mouse.click(x, y)
         says(page, f"{verb} “{TITLES[2]}”.")
-        page.mouse.click(x, y)
         click_again(page)
     else:
         page.mouse.dblclick(x, y, delay=20)
@@ -180,8 +188,8 @@ def test_a_double_click_does_a_thing_once(
     assert titles(page, "[data-rows=open]") == [TITLES[1], TITLES[0]]
 
     # Whoever goes on to another row waits for nothing.
-    page.get_by_role("button", name=f"Complete {TITLES[1]}").click()
     page.get_by_role("button", name=f"Complete {TITLES[0]}").click()
+    page.get_by_role("button", name=f"Complete {TITLES[1]}").click()
     expect(page.locator("[data-rows=open]")).to_have_count(0)
 
 
