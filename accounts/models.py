@@ -9,7 +9,7 @@ from django.contrib.auth import models as auth
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator
 from django.db import models
-from django.db.models import Q
+from django.db.models import Q, Value
 from django.db.models.functions import Upper
 from django.utils.translation import gettext_lazy as _
 
@@ -41,6 +41,14 @@ class UserQuerySet(models.QuerySet["User"]):
     def cleanup_exceptions(self) -> Self:
         return self.filter(CLEANUP_EXCEPTION)
 
+    def called(self, name: str) -> Self:
+        """Users with this name, in any capitals, found by index."""
+        return self.alias(upper=Upper("username")).filter(upper=Upper(Value(name)))
+
+    def at_address(self, address: str) -> Self:
+        """Users with this email address, in any capitals, found by index."""
+        return self.alias(upper=Upper("email")).filter(upper=Upper(Value(address)))
+
     def wanting_receipts(self) -> Self:
         """Users who have asked for a mail after each night that took something."""
         return self.filter(wants_receipt=True, receipt_since__isnull=False)
@@ -50,6 +58,11 @@ class UserManager(auth.UserManager["User"]):
     """Django's user manager with our query vocabulary."""
 
     use_in_migrations = False
+
+    @classmethod
+    def normalize_email(cls, email: str | None) -> str:
+        """Return an address as it is stored, whoever gives it: in small letters."""
+        return super().normalize_email(email).lower()
 
     def get_queryset(self) -> UserQuerySet:
         return UserQuerySet(self.model, using=self._db)
@@ -175,7 +188,7 @@ class User(auth.AbstractUser):
             ),
             # By which people log in, in any capitals.
             models.Index(Upper("username"), name="accounts_user_name_upper"),
-            models.Index(fields=["email"], name="accounts_user_email"),
+            models.Index(Upper("email"), name="accounts_user_email_upper"),
         ]
 
     @property

@@ -10,9 +10,12 @@ from allauth.usersessions.models import UserSession
 from django.conf import settings
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.password_validation import validate_password
-from django.db import transaction
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models.functions import Lower
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from accounts.models import Preferences, Session, User, UserQuerySet
 
@@ -21,6 +24,9 @@ CHUNK_USERS = 2_000
 
 #: Users that an error names.
 MAX_NAMED_USERS = 5
+
+#: Accounts with one address that are looked at; more than there are.
+MAX_SHARING_USERS = 20
 
 #: Rows that one statement of `SessionService.clear` deletes.
 CLEARED_ROWS = 1_000
@@ -67,6 +73,54 @@ class UserService:
         return user
 
     @staticmethod
+    def sign_up(*, username: str, password: str, address: str = "", time_zone: str = "") -> User:
+        """Create somebody who signs up by themselves.
+
+        An address waits beside the account until it is confirmed, and the account with it. Anybody
+        can give any address: until then it is nobody's, it gets no mail but one that asks, and logs
+        nobody in. The row that waits is written with the account, or neither is.
+
+        Args:
+            username: as for `create_user`; no other may have it in other capitals.
+            password: as for `create_user`.
+            address: may be empty, where none is asked for.
+            time_zone: may be empty, for the site's.
+
+        Raises:
+            ValidationError: names each field that is wrong, and why.
+        """
+        taken = ValidationError({"username": _("Somebody has just taken this user name.")})
+        try:
+            with transaction.atomic():
+                if User.objects.get_queryset().called(username).exists():
+                    raise taken
+                user = UserService.create_user(username=username, password=password)
+                UserService.set_preferences(user=user, time_zone=time_zone)
+                if address:
+                    EmailAddress.objects.create(user=user, email=address.lower(), primary=True)
+        except IntegrityError as error:  # In the same moment.
+            raise taken from error
+        return user
+
+    @staticmethod
+    def owner_of(*, address: str) -> User | None:
+        """Return the one person whose email address this is, in any capitals.
+
+        They have confirmed it, or it is their `email`, which only staff set without that. One that
+        waits to be confirmed is nobody's. Of several people to whom staff gave it, the oldest
+        active account has it.
+        """
+        address = address.lower()
+        confirmed = EmailAddress.objects.filter(email=address, verified=True)
+        if theirs := confirmed.select_related("user").first():
+            owner: User = theirs.user
+            return owner
+        given = User.objects.get_queryset().at_address(address).order_by("-is_active", "pk")
+        # The database may take letters for each other that mail servers tell apart.
+        same = (user for user in given[:MAX_SHARING_USERS] if user.email.lower() == address)
+        return next(same, None)
+
+    @staticmethod
     def get(*, user_id: int) -> User:
         """Return a user.
 
@@ -84,13 +138,15 @@ class UserService:
     def reachable() -> UserQuerySet:
         """Return the active users to whom mail may be sent, at their `email`.
 
-        Where addresses have to be confirmed, one that is known and not confirmed gets no mail.
+        Where addresses have to be confirmed, only one that its owner has confirmed gets mails:
+        not one that staff gave them, nor one from before there was a mail server.
         """
         people = User.objects.active().exclude(email="")
         if settings.ACCOUNT_EMAIL_VERIFICATION == "none":
             return people
-        theirs = EmailAddress.objects.filter(user=OuterRef("pk"), email__iexact=OuterRef("email"))
-        return people.exclude(Exists(theirs.filter(verified=False)))
+        theirs = EmailAddress.objects.filter(user=OuterRef("pk"), verified=True)
+        theirs = theirs.alias(lower=Lower("email")).filter(lower=Lower(OuterRef("email")))
+        return people.filter(Exists(theirs))
 
     @staticmethod
     def set_preferences(*, user: User, **preferences: Unpack[Preferences]) -> None:
@@ -138,7 +194,7 @@ class UserService:
     @staticmethod
     def set_address(*, user: User, address: str) -> None:
         """Set the email address of a user."""
-        user.email = address
+        user.email = address.lower()
         user.save(update_fields=["email"])
 
     @staticmethod

@@ -219,6 +219,7 @@ ACCOUNT_FORMS = {
     "login": "accounts.pages.forms.LogInForm",
     "signup": "accounts.pages.forms.SignUpForm",
     "add_email": "accounts.pages.forms.AddressForm",
+    "reset_password": "accounts.pages.forms.ForgottenPasswordForm",
 }
 ACCOUNT_LOGIN_METHODS = {"username", "email"}
 # An address is asked for, and has to be confirmed, where there is a mail server.

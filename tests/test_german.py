@@ -314,6 +314,7 @@ def test_the_receipt_of_a_german_reader_is_in_german(
     kept = timezone.localdate(now) + timedelta(days=settings.TODO_TRASH_DAYS)
     for user, language in ((alice, ""), (bob, "de")):
         wants_receipt(user, language=language)
+        EmailAddress.objects.create(user=user, email=user.email, verified=True)
         trash(user, "Brot kaufen", "Müll", run_id=1, trashed_at=now - timedelta(minutes=1))
     ReceiptService.write_and_send(as_of=now, settled_until=lambda: now, store=InMemoryStore())
 

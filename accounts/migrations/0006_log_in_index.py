@@ -19,6 +19,8 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name="user",
-            index=models.Index(fields=["email"], name="accounts_user_email"),
+            index=models.Index(
+                django.db.models.functions.text.Upper("email"), name="accounts_user_email_upper"
+            ),
         ),
     ]

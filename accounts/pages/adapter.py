@@ -14,7 +14,7 @@ from django.conf import settings
 from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.forms import BaseForm
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.utils.html import format_html
@@ -24,8 +24,10 @@ from django.utils.translation import gettext_lazy
 from qrcode.main import QRCode
 
 from accounts.models import User
-from accounts.pages.backend import people_called
-from accounts.pages.clients import address_of
+from accounts.pages.backend import person_meant
+from accounts.pages.clients import address_of, browser_of
+from accounts.pages.mails import forget_mail
+from accounts.pages.stages import is_newcomer
 from accounts.services import UserService
 
 logger = structlog.get_logger(__name__)
@@ -71,16 +73,15 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # It ships n
         """Create somebody who signs up."""
         given = form.cleaned_data
         try:
-            newcomer = UserService.create_user(
+            return UserService.sign_up(
                 username=given["username"],
                 password=given["password1"],
-                email=given.get("email") or "",
+                address=given.get("email") or "",
+                time_zone=given["time_zone"],
             )
         except ValidationError as error:  # The form was valid a moment ago.
             messages.error(request, _("Somebody has just taken this user name."))
             raise ImmediateHttpResponse(redirect("account_signup")) from error
-        UserService.set_preferences(user=newcomer, time_zone=given["time_zone"])
-        return newcomer
 
     def set_password(self, user: User, password: str) -> None:
         UserService.set_password(user=user, password=password)
@@ -95,24 +96,40 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # It ships n
         }
         return [ours.get(stage, stage) for stage in super().get_login_stages()]
 
-    def pre_authenticate(self, request: HttpRequest, **credentials: Any) -> None:
-        """Raise ValidationError if there were too many attempts."""
-        try:
-            super().pre_authenticate(request, **credentials)
-        except ValidationError:
-            logger.warning("log-in refused: too many attempts", client=address_of(request))
-            raise
+    def authenticate(self, request: HttpRequest, **credentials: Any) -> User | None:
+        """Check a password, and count the attempt; look up once who is meant."""
+        meant = {**credentials, "person": person_meant(credentials)}
+        found: User | None = super().authenticate(request, **meant)
+        return found
+
+    def reauthenticate(self, user: User, password: str) -> bool:
+        # By who they are: their name may be another person's address.
+        return self.authenticate(current.request, person=user, password=password) is not None
+
+    def validation_error(self, code: str, *args: Any) -> ValidationError:
+        if code == "too_many_login_attempts":
+            logger.warning("log-in refused: too many attempts", client=address_of(self.request))
+        error: ValidationError = super().validation_error(code, *args)
+        return error
 
     def authentication_failed(self, request: HttpRequest, **credentials: Any) -> None:
         # Not what was typed: people type their password in the wrong field.
-        people = people_called(credentials.get("username") or credentials.get("email") or "")
-        user_id = people[0].pk if people else None
+        person = person_meant(credentials)
+        user_id = person and person.pk
         logger.warning("log-in failed", user_id=user_id, client=address_of(request))
 
+    def respond_user_inactive(self, request: HttpRequest, user: User) -> HttpResponse:
+        logger.warning("log-in refused: inactive", user_id=user.pk, client=address_of(request))
+        page: HttpResponse = super().respond_user_inactive(request, user)
+        return page
+
     def _get_login_attempts_cache_key(self, request: HttpRequest, **credentials: Any) -> str:  # noqa: ARG002  (allauth's own signature)
-        # Not with the Host header, as allauth has it: each port would give further attempts.
-        name: str = credentials.get("email") or credentials.get("username") or ""
-        return name.lower()
+        # By person, however they are named, and not with the Host header, as allauth has it: each
+        # port would give further attempts.
+        if person := person_meant(credentials):
+            return f"id {person.pk}"
+        name: str = credentials.get("username") or credentials.get("email") or ""
+        return f"name {name.lower()}"
 
     def get_client_ip(self, request: HttpRequest) -> str:
         return address_of(request)
@@ -135,19 +152,48 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # It ships n
                 template_prefix, email, {**context, **links, "site_url": settings.SITE_URL}
             )
         except OSError as error:  # As all errors of smtplib are.
+            forget_mail(current.request, template_prefix, email)
             logger.warning("mail not sent", mail=template_prefix, error=type(error).__name__)
             # Rendered if it is shown: the page would use up the notices of what was done.
             page = TemplateResponse(current.request, "account/mail_not_sent.html", status=503)
             raise ImmediateHttpResponse(page) from error
+
+    def get_http_user_agent(self, request: HttpRequest) -> str:
+        # For a mail, in plain words: what a browser calls itself could hold a text of its own.
+        return browser_of(super().get_http_user_agent(request))
 
     def send_notification_mail(self, *args: Any, **kwargs: Any) -> None:
         """Send a mail about something that is done: it does not fail with the mail."""
         with suppress(ImmediateHttpResponse):
             super().send_notification_mail(*args, **kwargs)
 
-    def send_account_already_exists_mail(self, email: str) -> None:
-        User().set_password(email)  # Somebody new would have a password hashed, too.
-        super().send_account_already_exists_mail(email)
+    def send_confirmation_mail(
+        self,
+        request: HttpRequest,
+        emailconfirmation: Any,
+        signup: bool,  # noqa: FBT001  (allauth's own signature)
+    ) -> None:
+        """Send the link that confirms an address.
+
+        Where somebody signs up with the address of another person, this one is told of it instead:
+        on the site, it looks like any other sign-up, now and at each log-in, in any browser.
+        """
+        waiting = emailconfirmation.email_address
+        owner = UserService.owner_of(address=waiting.email)
+        if owner and owner != waiting.user and is_newcomer(waiting.user):
+            self.send_account_already_exists_mail(waiting.email)
+        else:
+            super().send_confirmation_mail(request, emailconfirmation, signup)
+
+    # The address
+
+    def can_delete_email(self, email_address: Any) -> bool:
+        """Return whether an address can be forgotten: one that waits to be confirmed.
+
+        django-allauth would put one that waits in the place of the one in use.
+        """
+        waits: bool = not email_address.verified
+        return waits and email_address.email != email_address.user.email.lower()
 
 
 class SecondFactorAdapter(DefaultMFAAdapter):  # type: ignore[misc]  # It ships no types.

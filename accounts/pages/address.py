@@ -4,11 +4,14 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
+from allauth.account.forms import AddEmailForm
 from allauth.account.models import EmailAddress
 from allauth.account.views import ConfirmEmailView, EmailView, PasswordResetFromKeyView
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+
+from accounts.pages.mails import is_held_back, tell_of_earlier_mail
 
 type View = Callable[..., HttpResponse]
 
@@ -42,6 +45,21 @@ class AddressView(EmailView):  # type: ignore[misc]  # It ships no types.
             "is_confirmed": context["current_emailaddress"] is not None,
             "coming": waiting.exclude(email__iexact=address).order_by("-pk").first(),
         }
+
+    def form_valid(self, form: AddEmailForm) -> HttpResponse:
+        held_back = is_held_back(self.request, form.cleaned_data["email"])
+        response: HttpResponse = super().form_valid(form)
+        if held_back:
+            tell_of_earlier_mail(self.request)
+        return response
+
+    def _action_send(self, request: HttpRequest) -> None:
+        super()._action_send(request)
+        if not self._did_send_verification_email:
+            tell_of_earlier_mail(request)
+
+    def _action_primary(self, request: HttpRequest) -> None:
+        """Do nothing: it would put an address in use that nobody has confirmed."""
 
 
 class LogsOutByPost:

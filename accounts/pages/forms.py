@@ -5,23 +5,34 @@ from contextlib import contextmanager
 from typing import Any
 
 from allauth.account import forms as account
+from allauth.account.adapter import get_adapter as get_account_adapter
 from allauth.mfa.adapter import get_adapter
 from allauth.mfa.models import Authenticator
 from allauth.mfa.webauthn import forms as passkeys
 from django import forms
-from django.core.validators import RegexValidator
+from django.core.validators import MaxLengthValidator, RegexValidator
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
-from accounts.models import available_time_zones
+from accounts.models import User, available_time_zones
 from accounts.services import UserService
 
 MAX_PASSKEY_NAME = 100
+
+#: The longest address, and more than the longest user name.
+MAX_ADDRESS = 254
 
 #: Says first what is most often wrong.
 NAME_WITHOUT_SPACES = RegexValidator(
     r"^\S*$", _("A user name has no spaces: use a dot or a line instead.")
 )
+
+
+def bound(field: forms.Field) -> None:
+    """Have a field take no more than an address has."""
+    others = [one for one in field.validators if not isinstance(one, MaxLengthValidator)]
+    field.validators = [*others, MaxLengthValidator(MAX_ADDRESS)]
+    field.widget.attrs["maxlength"] = str(MAX_ADDRESS)
 
 
 class LogInForm(account.LoginForm):  # type: ignore[misc]  # It ships no types.
@@ -34,6 +45,14 @@ class LogInForm(account.LoginForm):  # type: ignore[misc]  # It ships no types.
             "autocapitalize": "none",
             "spellcheck": "false",
             "autofocus": True,
+        }
+        bound(login)
+
+    def user_credentials(self) -> dict[str, str]:
+        """Return what was typed; who is meant by it, our backend finds."""
+        return {
+            "username": self.cleaned_data["login"],
+            "password": self.cleaned_data["password"],
         }
 
 
@@ -57,6 +76,15 @@ class SignUpForm(account.SignupForm):  # type: ignore[misc]  # It ships no types
         if "email" in self.fields:
             self.fields["email"].label = _("Email address")
             self.fields["email"].help_text = _("We send a link there, to confirm it.")
+            bound(self.fields["email"])
+
+    def validate_unique_email(self, value: str) -> str:
+        """Take any address: whether it is somebody's, a mail tells them alone."""
+        return value
+
+    def save(self, request: HttpRequest) -> User:
+        newcomer: User = get_account_adapter().save_user(request, User(), self)
+        return newcomer
 
     def clean_time_zone(self) -> str:
         """Return a time zone; empty, if this host does not know it."""
@@ -68,6 +96,13 @@ class AddressForm(account.AddEmailForm):  # type: ignore[misc]  # It ships no ty
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["email"].label = _("New email address")
+        bound(self.fields["email"])
+
+    def clean_email(self) -> str:
+        value: str = super().clean_email()
+        if value == self.user.email.lower():
+            raise get_account_adapter().validation_error("duplicate_email")
+        return value
 
     def save(self, request: HttpRequest) -> Any:
         """Send the link that confirms the new address; until then the one before stays."""
@@ -77,6 +112,19 @@ class AddressForm(account.AddEmailForm):  # type: ignore[misc]  # It ships no ty
         finally:
             # django-allauth drops an address that was never confirmed; the new one may be mistyped.
             UserService.set_address(user=self.user, address=before)
+
+
+class ForgottenPasswordForm(account.ResetPasswordForm):  # type: ignore[misc]  # It ships no types.
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        bound(self.fields["email"])
+
+    def clean_email(self) -> str:
+        """Find the one person whose address it is; the mail goes there as we know it."""
+        address: str = self.cleaned_data["email"].lower()
+        owner = UserService.owner_of(address=address)
+        self.users = [owner] if owner and owner.is_active else []
+        return address
 
 
 @contextmanager

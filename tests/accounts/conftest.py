@@ -5,6 +5,7 @@ from operator import attrgetter
 from typing import Any
 
 import pytest
+from django.contrib.auth.hashers import MD5PasswordHasher
 from django.test import Client
 from pytest_django import Settings
 
@@ -35,6 +36,20 @@ def mail_server(db: None, settings: Settings, mailoutbox: list[Any]) -> list[Any
     settings.ACCOUNT_EMAIL_VERIFICATION = "mandatory"
     settings.ACCOUNT_EMAIL_NOTIFICATIONS = True
     return mailoutbox
+
+
+@pytest.fixture
+def hashed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The passwords that have been hashed."""
+    done: list[str] = []
+    encode = MD5PasswordHasher.encode
+
+    def noted(self: MD5PasswordHasher, password: str, salt: str) -> str:
+        done.append(password)
+        return encode(self, password, salt)
+
+    monkeypatch.setattr(MD5PasswordHasher, "encode", noted)
+    return done
 
 
 @pytest.fixture

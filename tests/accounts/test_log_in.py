@@ -5,7 +5,6 @@ from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
-from django.contrib.auth.hashers import MD5PasswordHasher
 from django.http import HttpRequest
 from django.test import Client, RequestFactory
 from pytest_django import Settings
@@ -22,20 +21,6 @@ def who(client: Client) -> str:
     """Return the name of who is logged in; empty if nobody is."""
     user = client.get("/accounts/logout/").wsgi_request.user
     return user.get_username()
-
-
-@pytest.fixture
-def hashed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The passwords that have been hashed."""
-    done: list[str] = []
-    encode = MD5PasswordHasher.encode
-
-    def noted(self: MD5PasswordHasher, password: str, salt: str) -> str:
-        done.append(password)
-        return encode(self, password, salt)
-
-    monkeypatch.setattr(MD5PasswordHasher, "encode", noted)
-    return done
 
 
 @pytest.mark.parametrize("name", ["ann", "ANN", "ann@example.com", "Ann@Example.com", " ann "])
