@@ -12,6 +12,8 @@ from typing import Any
 import structlog
 from structlog.typing import EventDict, WrappedLogger
 
+from project.paths import without_secrets
+
 _logfmt = structlog.processors.LogfmtRenderer(
     key_order=["timestamp", "level", "event", "logger"], bool_as_flag=False
 )
@@ -55,8 +57,17 @@ def logging_config(*, colors: bool) -> dict[str, Any]:
                 "processors": [drop_meta, *renderer],
             },
         },
-        "filters": {"without_static": {"()": lambda: is_told}},
-        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+        "filters": {
+            "without_static": {"()": lambda: is_told},
+            "without_secrets": {"()": lambda: without_secrets},
+        },
+        "handlers": {
+            "stderr": {
+                "class": "logging.StreamHandler",
+                "formatter": "line",
+                "filters": ["without_secrets"],
+            }
+        },
         "root": {"handlers": ["stderr"], "level": "INFO"},
         "loggers": {
             # Without this, Django's own configuration writes its lines a second time.

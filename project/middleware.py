@@ -1,4 +1,7 @@
-"""Answers malformed and conflicting requests, which would otherwise end as server errors."""
+"""Answers malformed and conflicting requests, which would otherwise end as server errors.
+
+And has nobody keep a copy of a page.
+"""
 
 import codecs
 from collections.abc import Callable
@@ -12,8 +15,10 @@ from django.db import DataError, IntegrityError, NotSupportedError, OperationalE
 from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest
 from django.http.request import QueryDict
 from django.shortcuts import render
+from django.utils.cache import add_never_cache_headers
 
 from project.errors import too_large
+from project.paths import shown_path
 from tasks.engine.database import LOCKED
 from tasks.engine.errors import error_name
 from todos.bounds import MAX_ID
@@ -35,6 +40,23 @@ RETRY_AFTER_SECONDS = 30
 
 #: The errors with which PostgreSQL (also after a deadlock) and SQLite end the wait for a lock.
 LOCK_ERRORS = LOCKED | {"40P01", "SQLITE_BUSY"}
+
+
+class NotKeptMiddleware:
+    """Has browsers and proxies keep no page, unless its view says otherwise.
+
+    A page shows what is somebody's, or has a form with a token of its own. Static files, which may
+    be kept, do not come this far.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        if not response.has_header("Cache-Control"):
+            add_never_cache_headers(response)
+        return response
 
 
 class RefuseMalformedMiddleware:
@@ -69,7 +91,7 @@ class RefuseMalformedMiddleware:
         given = request.GET if request.method in {"GET", "HEAD"} else {}
         if not isinstance(exception, INPUT_ERRORS) or not (given or is_malformed(request.POST)):
             return None
-        logger.warning("request refused", path=request.path, exc_info=exception)
+        logger.warning("request refused", path=shown_path(request), exc_info=exception)
         return refusal()
 
 
@@ -97,7 +119,8 @@ class ConflictMiddleware:
 
 def conflict(request: HttpRequest, error: Exception, template: str, *, status: int) -> HttpResponse:
     # Without the error's message, which may quote a row.
-    logger.warning("request in conflict", path=request.path, status=status, error=error_name(error))
+    path, name = shown_path(request), error_name(error)
+    logger.warning("request in conflict", path=path, status=status, error=name)
     # Without the request: a page with its user's permissions would need the database again.
     return render(None, template, status=status)
 

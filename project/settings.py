@@ -116,8 +116,11 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     # First: a probe comes by IP address and plain HTTP.
     "project.health.HealthMiddleware",
+    # Django's development server has a log of its own.
+    *([] if DEBUG else ["project.request_log.RequestLogMiddleware"]),
     "django.middleware.security.SecurityMiddleware",
     *([] if DEBUG else ["whitenoise.middleware.WhiteNoiseMiddleware"]),
+    "project.middleware.NotKeptMiddleware",
     "django.middleware.gzip.GZipMiddleware",
     "django.middleware.csp.ContentSecurityPolicyMiddleware",
     "project.middleware.RefuseMalformedMiddleware",

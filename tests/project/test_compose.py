@@ -233,6 +233,10 @@ def test_image_serves_the_site_unless_told_otherwise(checkout: Path) -> None:
     assert completed.returncode == 0, completed.stderr
 
 
+def test_server_keeps_no_log_of_addresses_that_carry_secrets() -> None:
+    assert not [word for word in serving_command() if "access-log" in word]
+
+
 def test_image_has_the_projects_apps_and_no_files_that_nobody_chose() -> None:
     lines = (ROOT / ".dockerignore").read_text().splitlines()
     rules = [line for line in lines if not line.startswith("#")]

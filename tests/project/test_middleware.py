@@ -69,6 +69,18 @@ def boss(admin_client: Client, alice: User) -> Client:
     return admin_client
 
 
+@pytest.mark.parametrize("path", ["/", "/accounts/login/", "/admin/", "/nowhere/", "/export.json"])
+def test_no_page_is_kept_by_browsers_or_proxies(boss: Client, path: str) -> None:
+    for client in (boss, Client()):
+        assert "no-store" in client.get(path).headers["Cache-Control"]
+
+
+def test_page_in_the_browsers_language_says_so(boss: Client, admin_user: User) -> None:
+    assert "Accept-Language" in boss.get("/trash/").headers["Vary"]
+    User.objects.update(language="de")
+    assert "Accept-Language" not in boss.get("/trash/").headers["Vary"]
+
+
 @pytest.mark.parametrize(
     "query", [f"{name}=%00" for name in ("task", "q", "state", "p", "o", "user__id__exact")]
 )

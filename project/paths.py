@@ -1,0 +1,56 @@
+"""How the paths of requests are logged: without the secrets and texts that people's links carry."""
+
+import logging
+import re
+from http import HTTPStatus
+
+from django.contrib.admindocs.utils import replace_metacharacters, replace_named_groups
+from django.http import HttpRequest
+from django.urls import Resolver404, resolve
+
+#: Where a route has a value: its name.
+VALUE = re.compile(r"<(?:\w+:)?(\w+)>")
+
+#: From here on, it is not the client's fault.
+FAILED = HTTPStatus.INTERNAL_SERVER_ERROR
+
+#: The beginning of an unknown path that is shown.
+MAX_UNKNOWN = 30
+
+
+def shown_path(request: HttpRequest) -> str:
+    """Return a request's path as its route has it: of the values in it, only numbers are shown.
+
+    Links of mails hold what logs somebody in, or unsubscribes them. A path that no page has may be
+    such a link with a slip in it: its beginning alone is shown.
+    """
+    try:
+        match = request.resolver_match or resolve(request.path_info)
+    except Resolver404:
+        first, *others = request.path_info.removeprefix("/").split("/")
+        return f"/{first[:MAX_UNKNOWN]}{'/*' if any(others) else ''}"
+    route = "/" + replace_metacharacters(replace_named_groups(match.route)).lstrip("/")
+
+    def shown(found: re.Match[str]) -> str:
+        value = str(match.kwargs.get(found[1], ""))
+        return value if value.isdecimal() else f"<{found[1]}>"
+
+    return VALUE.sub(shown, route)
+
+
+def without_secrets(record: logging.LogRecord) -> bool:
+    """Have Django's own lines name a request by its shown path (a filter that keeps each).
+
+    What the client did wrong is one warning: no traceback tells more about it.
+    """
+    request = getattr(record, "request", None)
+    if not record.name.startswith("django.") or not isinstance(request, HttpRequest):
+        return True
+    if isinstance(record.args, tuple):
+        path = shown_path(request)
+        record.args = tuple(path if str(arg).startswith("/") else arg for arg in record.args)
+    if getattr(record, "status_code", FAILED) < FAILED:
+        record.exc_info = record.exc_text = None
+        if record.levelno > logging.WARNING:
+            record.levelno, record.levelname = logging.WARNING, "WARNING"
+    return True

@@ -1,0 +1,95 @@
+"""The log of requests: one line each, with no secret of a link and nothing that people wrote."""
+
+import logging
+from collections.abc import Callable, Iterator
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.conf import settings as of_the_site
+from django.test import Client, RequestFactory
+from pytest_django import Settings
+
+from accounts.models import User
+from project.paths import shown_path
+
+SECRET = "c2VjcmV0"
+
+#: Where links of mails lead, and what stands in the log.
+PATHS = {
+    f"/accounts/confirm-email/{SECRET}:1a:b-c/": "/accounts/confirm-email/<key>/",
+    f"/accounts/password/reset/key/1a-{SECRET}/": "/accounts/password/reset/key/<uidb36>-<key>/",
+    f"/unsubscribe/{SECRET}/": "/unsubscribe/<token>/",
+    "/accounts/sessions/17/end/": "/accounts/sessions/17/end/",
+    "/admin/todos/todo/17/change/": "/admin/todos/todo/17/change/",
+    f"/accounts/confirm-email/{SECRET}": "/accounts/*",
+    f"/admin/{SECRET}/": "/admin/<url>",
+    "/favicon.ico": "/favicon.ico",
+    "/": "/",
+}
+
+type Lines = Callable[[], list[str]]
+
+
+@pytest.fixture
+def logged(settings: Settings) -> Iterator[Lines]:
+    """A site as it runs behind a web server: the lines that it has logged."""
+    settings.MIDDLEWARE = ["project.request_log.RequestLogMiddleware", *settings.MIDDLEWARE]
+    (handler,) = [one for one in logging.getLogger().handlers if type(one) is logging.StreamHandler]
+    stream = StringIO()
+    before = handler.setStream(stream)
+    yield lambda: stream.getvalue().splitlines()
+    handler.setStream(before)
+
+
+@pytest.mark.parametrize(("path", "shown"), PATHS.items())
+def test_path_is_shown_as_its_route_has_it_with_numbers_alone(path: str, shown: str) -> None:
+    assert shown_path(RequestFactory().get(path, {"q": SECRET})) == shown
+
+
+@pytest.mark.parametrize("path", [path for path in PATHS if SECRET in path])
+@pytest.mark.parametrize("method", ["get", "post", "delete"])
+def test_no_line_of_a_request_has_the_secret_of_its_path(
+    client: Client, db: None, logged: Lines, path: str, method: str
+) -> None:
+    getattr(client, method)(f"{path}?q=Buy+milk")
+    lines = logged()
+    assert lines
+    assert not [line for line in lines if SECRET in line or "milk" in line]
+
+
+def test_request_is_one_line_with_what_operators_ask_for(
+    client: Client, alice: User, logged: Lines
+) -> None:
+    client.force_login(alice)
+    assert client.get("/search/?q=milk", REMOTE_ADDR="192.0.2.7").status_code == 200
+    (line,) = logged()
+    for part in ("event=request", "method=GET", "path=/search/", "status=200", "client=192.0.2.7"):
+        assert part in line
+    assert "milliseconds=" in line
+
+
+@pytest.mark.parametrize(
+    ("headers", "form"),
+    [
+        ({"host": "evil.example"}, {}),
+        ({}, {f"field{number}": "" for number in range(1001)}),
+        ({}, {"field": "x" * (of_the_site.DATA_UPLOAD_MAX_MEMORY_SIZE + 1)}),
+    ],
+)
+def test_refused_request_is_one_warning_without_a_traceback(
+    client: Client, db: None, logged: Lines, headers: dict[str, Any], form: dict[str, str]
+) -> None:
+    assert client.post("/accounts/login/", form, headers=headers).status_code in {400, 413}
+    lines = logged()
+    assert ["level=warning" in line for line in lines if "event=request " not in line] == [True]
+    assert not [line for line in lines if "Traceback" in line]
+
+
+def test_health_probes_and_static_files_are_not_logged(
+    client: Client, db: None, logged: Lines, settings: Settings
+) -> None:
+    first, second, *others = settings.MIDDLEWARE
+    settings.MIDDLEWARE = [second, first, *others]
+    assert client.get("/livez").status_code == 200
+    assert not logged()
