@@ -9,6 +9,7 @@ from allauth.usersessions import admin as session_details
 from django.contrib import admin, messages
 from django.contrib.admin.models import CHANGE
 from django.contrib.auth import admin as auth
+from django.contrib.auth.forms import UserChangeForm
 from django.contrib.auth.models import Group
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
@@ -29,6 +30,18 @@ admin.site.unregister(
 )
 
 
+class PersonForm(UserChangeForm):  # type: ignore[type-arg]  # Not generic at run time.
+    """Django's own form, which takes a name that differs from another in capitals alone."""
+
+    def clean_username(self) -> str:
+        """Refuse such a name, unless it is the one they have: there may be old ones."""
+        name: str = self.cleaned_data["username"]
+        others = User.objects.get_queryset().called(name).exclude(pk=self.instance.pk)
+        if "username" in self.changed_data and others.exists():
+            raise self.instance.unique_error_message(User, ("username",))
+        return name
+
+
 @admin.register(User)
 class UserAdmin(LargeDeletion, auth.UserAdmin):  # type: ignore[type-arg]  # Not generic at run time.
     """Django's own user admin, with cleanup preferences.
@@ -36,6 +49,7 @@ class UserAdmin(LargeDeletion, auth.UserAdmin):  # type: ignore[type-arg]  # Not
     An app that shows more about people registers a subclass in its place.
     """
 
+    form = PersonForm
     list_display: tuple[str, ...] = (
         *("username", "is_active", "auto_cleanup", "keep_completed_days"),
         *("is_staff", "email", "date_joined"),

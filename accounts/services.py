@@ -204,13 +204,16 @@ class UserService:
 
     @staticmethod
     def remove_second_factors(*, users: UserQuerySet) -> int:
-        """Delete the authenticator apps, passkeys and recovery codes of users.
+        """Delete the authenticator apps, passkeys and recovery codes of users; log them out.
+
+        Their sessions would go on as those of somebody who has proved a second factor.
 
         Returns:
             How many users had one.
         """
         theirs = Authenticator.objects.filter(user__in=users)
         count: int = theirs.values("user").distinct().count()
+        Session.objects.filter(user__in=theirs.values("user")).delete()
         theirs.delete()
         return count
 

@@ -20,7 +20,6 @@ MAILS = (
     gettext_noop("Your email has been changed from %(from_email)s to %(to_email)s."),
     gettext_noop("Email Removed"),
     gettext_noop("Email address %(deleted_email)s has been removed from your account."),
-    gettext_noop("Password Reset"),
     gettext_noop("Your password has been reset."),
     gettext_noop("Password Set"),
     gettext_noop("Your password has been set."),

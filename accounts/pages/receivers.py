@@ -92,6 +92,8 @@ def second_factor_removed(
 ) -> None:
     if not Authenticator.objects.filter(user=user).exists():
         request.session.pop(SECOND_FACTOR, None)
+        # They hold the proof of a factor that is no more.
+        SessionService.end_others(user=user, session_key=request.session.session_key or "")
     log("second factor removed", request, user, kind=str(authenticator.type))
 
 

@@ -144,6 +144,26 @@ def test_preferences_can_be_changed(boss: Client, alice: User) -> None:
     assert (alice.auto_cleanup, alice.keep_completed_days) == (False, None)
 
 
+def test_name_that_differs_from_another_in_capitals_alone_is_refused(
+    boss: Client, alice: User, bob: User
+) -> None:
+    for page, form in (
+        (f"{LIST}add/", new_user(username="BOB")),
+        (change(alice), changed(alice, username="BOB")),
+    ):
+        answer = boss.post(page, form)
+        assert "A user with that username already exists." in answer.content.decode()
+    assert boss.post(change(bob), changed(bob, username="Bob")).status_code == 302
+
+
+def test_old_name_that_differs_in_capitals_alone_is_kept(
+    boss: Client, alice: User, bob: User
+) -> None:
+    User.objects.filter(pk=alice.pk).update(username="BOB")
+    alice.refresh_from_db()
+    assert boss.post(change(alice), changed(alice, auto_cleanup="on")).status_code == 302
+
+
 @pytest.mark.parametrize("days", ["-1", "3651", "99999999999", "soon", "1.5"])
 def test_keep_time_out_of_bounds_is_an_error_of_the_form(
     boss: Client, alice: User, days: str

@@ -5,8 +5,10 @@ from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
+from django.db import connection
 from django.http import HttpRequest
 from django.test import Client, RequestFactory
+from django.test.utils import CaptureQueriesContext
 from pytest_django import Settings
 
 from accounts.models import Session, User
@@ -45,6 +47,23 @@ def test_name_that_is_somebodys_address_keeps_nobody_out(client: Client, ann: Us
     User.objects.create_user("ann@example.com", password="an0ther horse")
     log_in(client, "ann@example.com")
     assert who(client) == "ann"
+
+
+def test_person_whose_name_is_somebodys_address_proves_who_they_are(
+    client: Client, ann: User
+) -> None:
+    other = User.objects.create_user("ann@example.com", password="an0ther horse")
+    client.force_login(other)
+    again = {"password": "an0ther horse"}
+    assert client.post("/accounts/reauthenticate/", again).status_code == 302
+    assert client.post("/accounts/reauthenticate/", {"password": PASSWORD}).status_code == 200
+
+
+def test_log_in_asks_the_database_a_few_questions(client: Client, ann: User) -> None:
+    for name in ("ann@example.com", "ann", "nobody@example.com"):
+        with CaptureQueriesContext(connection) as queries:
+            log_in(Client(), name, "wrong")
+        assert len(queries) <= 6
 
 
 def test_wrong_password_and_unknown_name_look_the_same(client: Client, ann: User) -> None:
@@ -220,6 +239,15 @@ def test_failed_log_in_of_nobody_is_logged_without_what_was_typed(
     (event,) = events()
     assert (event["event"], event["user_id"]) == ("log-in failed", None)
     assert "horse" not in str(event)
+
+
+def test_right_password_of_an_account_that_is_switched_off_is_logged(
+    client: Client, ann: User, events: Events
+) -> None:
+    User.objects.update(is_active=False)
+    log_in(client)
+    (event,) = events()
+    assert (event["event"], event["user_id"]) == ("log-in refused: inactive", ann.pk)
 
 
 @pytest.mark.parametrize(

@@ -102,6 +102,10 @@ def test_forgotten_password_is_replaced_by_a_link(
     assert "Choose a new password" in words(page)
     there = page.redirect_chain[-1][0]
     client.post(there, {"password1": NEW, "password2": NEW})
+    assert [mail.subject for mail in mail_server] == [
+        "A new password for Tidy",
+        "You have chosen a new password for Tidy",
+    ]
 
     assert not is_logged_in(elsewhere)
     assert log_in(client, password=NEW).headers["Location"] == "/"
@@ -225,11 +229,14 @@ def test_address_that_somebody_else_has_is_not_revealed_and_not_taken(
 
 
 def test_change_is_told_by_mail(anns: Client, ann: User, mail_server: list[Any]) -> None:
+    anns.defaults["HTTP_USER_AGENT"] = "Call 555-0100 now! Firefox/1 (X11; Linux)"
     change_password(anns)
     (mail,) = mail_server
     assert mail.to == ["ann@example.com"]
     assert "127.0.0.1" in mail.body
     assert "If this was you, all is well." in mail.body
+    assert "Firefox on Linux" in mail.body
+    assert "555" not in mail.body
 
 
 def test_address_that_staff_replace_no_longer_logs_in(

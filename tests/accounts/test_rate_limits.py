@@ -68,6 +68,15 @@ def test_one_person_is_guessed_at_ten_times_from_wherever(ann: User) -> None:
     assert "do not belong together" in words(log_in(Client(), "bob", **there))
 
 
+def test_name_and_address_are_one_person_to_the_limit(ann: User) -> None:
+    for number in range(10):
+        name = "ann" if number % 2 else "Ann@Example.com"
+        log_in(Client(), name, "wrong", REMOTE_ADDR=f"192.0.2.{number}")
+    there: dict[str, Any] = {"REMOTE_ADDR": "192.0.2.99"}
+    for name in ("ann", "ann@example.com"):
+        assert TOO_MANY in words(log_in(Client(), name, **there))
+
+
 def test_who_is_limited_is_told_the_same_whether_the_person_exists(ann: User) -> None:
     pages = set()
     for name in ("ann", "nobody"):
@@ -111,13 +120,16 @@ def test_mails_to_one_address_are_limited(mail_server: list[Any]) -> None:
     assert len(mail_server) == 3
 
 
-def test_second_factor_is_guessed_at_a_few_times_alone(client: Client, ann: User) -> None:
+def test_second_factor_is_guessed_at_a_few_times_alone(
+    client: Client, ann: User, events: Events
+) -> None:
     TOTP.activate(ann, generate_totp_secret())
     log_in(client)
     for _ in range(10):
         client.post("/accounts/2fa/authenticate/", {"code": "000000"})
     page = client.post("/accounts/2fa/authenticate/", {"code": "000000"})
     assert TOO_MANY in words(page)
+    assert events()[-1]["event"] == "log-in refused: too many attempts"
 
 
 # The shared cache

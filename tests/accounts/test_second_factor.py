@@ -269,6 +269,21 @@ def test_staff_who_give_up_the_second_factor_are_asked_again(
     assert client.get("/admin/").headers["Location"] == INDEX
 
 
+def test_proof_of_a_second_factor_that_is_removed_counts_nowhere(
+    client: Client, staff: User, settings: Settings
+) -> None:
+    settings.ACCOUNTS_STAFF_SECOND_FACTOR = True
+    log_in(client, "boss")
+    set_up_app(client)
+    elsewhere = Client()
+    log_in(elsewhere, "boss")
+    elsewhere.post(AUTHENTICATE, {"code": recovery_codes(client)[0]})
+    assert elsewhere.get("/admin/").status_code == 200
+    client.post("/accounts/2fa/totp/deactivate/")
+    assert is_logged_in(client)
+    assert not is_logged_in(elsewhere)
+
+
 def test_person_who_is_no_staff_is_not_asked(anns: Client, settings: Settings) -> None:
     settings.ACCOUNTS_STAFF_SECOND_FACTOR = True
     assert anns.get("/admin/", follow=True).status_code == 403
@@ -288,6 +303,7 @@ def test_staff_help_who_has_lost_the_second_factor(
     chosen = {"action": "remove_second_factor", "_selected_action": [ann.pk, alice.pk]}
     page = admin_client.post("/admin/accounts/user/", chosen, follow=True)
     assert "Second factor removed: 1 user." in words(page)
+    assert not is_logged_in(anns), "its proof is no more"
     assert log_in(Client()).headers["Location"] == "/"
     assert not Authenticator.objects.exists()
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from django.core.mail.backends.locmem import EmailBackend
+from django.db import IntegrityError
 from django.test import Client
 from pytest_django import Settings
 
@@ -81,6 +82,33 @@ def test_name_that_somebody_takes_in_the_same_moment_is_told(
         return create(**given)
 
     monkeypatch.setattr(UserService, "create_user", second)
+    page = client.get(sign_up(client, "dora").headers["Location"])
+    assert "Somebody has just taken this user name." in words(page)
+
+
+@pytest.mark.parametrize("other", ["dora", "Dora"])
+def test_two_who_sign_up_with_one_name_at_once_are_told(
+    client: Client, db: None, monkeypatch: pytest.MonkeyPatch, other: str
+) -> None:
+    sign_up_service = UserService.sign_up
+
+    def after_the_other(**given: str) -> User:
+        User.objects.create_user(other, password=PASSWORD)
+        return sign_up_service(**given)
+
+    monkeypatch.setattr(UserService, "sign_up", after_the_other)
+    page = client.get(sign_up(client, "dora").headers["Location"])
+    assert "Somebody has just taken this user name." in words(page)
+    assert User.objects.count() == 1
+
+
+def test_name_that_is_inserted_in_the_same_moment_is_told(
+    client: Client, db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def conflict(**_: str) -> User:
+        raise IntegrityError
+
+    monkeypatch.setattr(UserService, "create_user", conflict)
     page = client.get(sign_up(client, "dora").headers["Location"])
     assert "Somebody has just taken this user name." in words(page)
 
