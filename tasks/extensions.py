@@ -115,6 +115,5 @@ class ReceiptsExtension(TaskExtension):
     counts = {
         "receipts_sent": ("receipt sent", "receipts sent"),
         "receipts_refused": ("refused", "refused"),
-        "receipts_expired": ("expired", "expired"),
         "rows": ("receipt sent", "receipts sent"),
     }

@@ -10,6 +10,7 @@ import pytest
 from allauth.account.models import EmailAddress
 from django.core import mail
 from django.core.mail import EmailMessage
+from django.core.mail.backends.base import BaseEmailBackend
 from pytest_django import DjangoAssertNumQueries, Settings
 
 from accounts.models import User
@@ -18,6 +19,8 @@ from tests.factories import new_trash, trash, wants_receipt
 from todos.bulk.store import InMemoryStore
 from todos.models import Receipt
 from todos.receipts import sending, writing
+from todos.receipts.post import ServerAway, hand_over
+from todos.receipts.sending import MailDelayed
 from todos.receipts.services import ReceiptService, ReceiptsReport
 from todos.services import TodoService
 
@@ -229,12 +232,12 @@ def test_what_is_back_by_then_is_not_told(alice: User, bob: User) -> None:
     assert states() == {"alice": "sent", "bob": "dropped"}
 
 
-def write_only() -> None:
+def write_only(until: datetime = MORNING) -> None:
     """Write the receipts of the morning, and send none."""
     store = InMemoryStore()
     with store.step() as stored:
         stored.update(person=0, written=0)
-    writing.write_receipts(night=MORNING.date(), until=MORNING, store=store)
+    writing.write_receipts(night=MORNING.date(), until=until, store=store)
 
 
 @pytest.mark.parametrize(
@@ -267,17 +270,68 @@ def test_address_has_to_be_confirmed_where_addresses_are(
     assert len(outbox()) == sent
 
 
-def test_receipt_that_has_waited_for_three_days_is_not_sent(alice: User, bob: User) -> None:
+def test_after_a_week_without_a_mail_server_one_mail_tells_of_all_its_nights(
+    alice: User, bob: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for person in (alice, bob):
         wants_receipt(person)
-        swept(person, "Done")
+    swept(bob, "Gone by then", at=NIGHT - 7 * DAY)
+    monkeypatch.setattr(sending, "connection", away)
+    for days in (7, 6, 3, 0):
+        swept(alice, f"Of {days} days ago", at=NIGHT - days * DAY)
+        with pytest.raises(MailDelayed):
+            run(MORNING - days * DAY)
+    assert states() == {"alice": "waiting", "bob": "waiting"}
+    assert Receipt.objects.get(user=alice).todos == 4
+    bob.trashed_todos.all().delete()
+
+    monkeypatch.undo()
+    Receipt.objects.update(held_until=None)
+    assert counts(run(MORNING + timedelta(hours=5))) == {"sent": 1, "dropped": 1}
+
+    assert "\n- ".join(f"Of {days} days ago" for days in (7, 6, 3, 0)) in the_mail().body
+    assert "4 completed todos" in the_mail().subject
+    assert states() == {"alice": "sent", "bob": "dropped"}
+    swept(alice, "Of the next night", at=NIGHT + DAY)
+    run(MORNING + DAY)
+    assert outbox()[1].body.count("\n- ") == 1
+
+
+@contextmanager
+def away() -> Iterator[BaseEmailBackend]:
+    """Be the connection to a mail server that is away."""
+    raise ServerAway(ConnectionRefusedError(), in_doubt=False)
+    yield
+
+
+def test_night_that_is_added_while_its_mail_is_on_its_way_is_told_the_next_night(
+    alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wants_receipt(alice)
+    swept(alice, "Of the night")
+
+    def late(backend: BaseEmailBackend, message: EmailMessage) -> None:
+        swept(alice, "Of the noon", at=MORNING + timedelta(hours=6))
+        write_only(until=MORNING + timedelta(hours=7))
+        hand_over(backend, message)
+
+    monkeypatch.setattr(sending, "hand_over", late)
+    run()
+    monkeypatch.setattr(sending, "hand_over", hand_over)
+    run(MORNING + DAY)
+    run(MORNING + 2 * DAY)
+
+    first, second = outbox()
+    assert ("- Of the night" in first.body, "- Of the noon" in first.body) == (True, False)
+    assert ("- Of the night" in second.body, "- Of the noon" in second.body) == (False, True)
+
+
+def test_receipt_that_waits_tells_nothing_from_before_they_asked_anew(alice: User) -> None:
+    wants_receipt(alice)
+    swept(alice, "Before")
     write_only()
-    Receipt.objects.filter(user=alice).update(until=MORNING - 3 * DAY - timedelta(minutes=1))
-    Receipt.objects.filter(user=bob).update(until=MORNING - 3 * DAY + timedelta(minutes=1))
-    report = run()
-    assert report["receipts_expired"] == 1
-    assert states()["alice"] == "expired"
-    assert states()["bob"] == "dropped", "its window is over, in this test"
+    wants_receipt(alice, since=NIGHT + timedelta(hours=1))
+    assert counts(run()) == {"dropped": 1}
 
 
 def test_without_a_mail_server_nothing_is_done_and_the_result_says_so(

@@ -40,7 +40,6 @@ class Migration(migrations.Migration):
                             ("sent", "Sent"),
                             ("refused", "Refused"),
                             ("dropped", "Dropped"),
-                            ("expired", "Expired"),
                         ],
                         db_default="waiting",
                         default="waiting",

@@ -94,7 +94,9 @@ def mail_of(receipt: Receipt) -> EmailMessage | None:
 
 def still_in_trash(receipt: Receipt) -> TrashedTodoQuerySet:
     """Return what a receipt tells of, without what has been brought back or purged meanwhile."""
-    window = TrashedTodo.objects.swept_between(receipt.since, receipt.until)
+    # They may have ended their receipts while this one waited, and asked for them anew.
+    since = max(receipt.since, receipt.user.receipt_since or receipt.since)
+    window = TrashedTodo.objects.swept_between(since, receipt.until)
     return window.filter(user=receipt.user_id)
 
 

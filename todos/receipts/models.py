@@ -23,8 +23,6 @@ class ReceiptState(models.TextChoices):
     REFUSED = "refused"
     #: When it was to be sent, there was nothing left to tell, or nobody to tell it to.
     DROPPED = "dropped"
-    #: It has waited for so long that a mail would only frighten.
-    EXPIRED = "expired"
 
 
 class ReceiptQuerySet(models.QuerySet["Receipt"]):
@@ -38,10 +36,15 @@ class ReceiptQuerySet(models.QuerySet["Receipt"]):
         held_by_nobody = Q(held_until__isnull=True) | Q(held_until__lte=now)
         return self.waiting().filter(held_by_nobody | Q(claim=claim))
 
-    def end(self, state: ReceiptState) -> int:
-        """Say what has become of those that still wait; return how many there were."""
+    def end(self, state: ReceiptState, *, until: datetime) -> int:
+        """Say what has become of those that still wait; return how many there were.
+
+        Args:
+            state: what has become of them.
+            until: up to when they have told. A night that was added meanwhile is left to the next.
+        """
         sent_at = CurrentTime() if state == ReceiptState.SENT else None
-        return self.waiting().update(state=state, sent_at=sent_at)
+        return self.waiting().update(state=state, sent_at=sent_at, until=until)
 
 
 class Receipt(models.Model):
@@ -49,10 +52,12 @@ class Receipt(models.Model):
 
     It tells of the todos that were swept later than `since`, and not later than `until`. A person's
     next receipt begins where this one ends, so that each sweep of a todo is told in one of them.
-    No text of a todo is kept here.
+    While it waits, later nights are added to it: a person has one that waits at most. No text of a
+    todo is kept here.
 
     Attributes:
-        night: the date, in the site's time zone, of the morning after.
+        night: the date, in the site's time zone, of the morning after; of the last one, if there
+            are several.
         todos: how many were in the trash when this was written.
         claim: of the run that is sending it, or has sent it.
         held_until: nobody else takes it before; None if nobody has taken it yet.

@@ -50,9 +50,6 @@ CLAIM = timedelta(minutes=30)
 #: How long a mail is put off that the server does not take now.
 PUT_OFF = timedelta(minutes=10)
 
-#: A receipt that has waited for so long is not sent any more.
-EXPIRES_AFTER = timedelta(days=3)
-
 #: If the server refuses so many mails in a row, before it has taken any, the fault is not theirs.
 MOST_REFUSED = 20
 
@@ -67,18 +64,10 @@ def send_receipts(store: CheckpointStore) -> None:
     Raises:
         MailDelayed: some still wait. Another attempt, or a later run, sends them.
     """
-    expire(store)
     while batch := claim(store):
         batch.send()
     if left := store.read(Receipt.objects.waiting().count):
         raise MailDelayed(f"Receipts that wait for the mail server, or for another run: {left}")
-
-
-def expire(store: CheckpointStore) -> None:
-    """Give up what has waited for too long."""
-    with store.step() as stored:
-        old = Receipt.objects.waiting().filter(until__lt=database_now() - EXPIRES_AFTER)
-        stored[ReceiptState.EXPIRED] += old.end(ReceiptState.EXPIRED)
 
 
 def claim(store: CheckpointStore) -> "Batch | None":
@@ -127,7 +116,7 @@ class Batch:
         self._takes_mail = takes_mail
         self._store = store
         self._accepted = 0
-        self._refused: list[int] = []
+        self._refused: list[Receipt] = []
 
     def send(self) -> None:
         """Send until all are sent, the time is over, or the server hangs up.
@@ -146,7 +135,8 @@ class Batch:
             # Some hang up after a number of mails: the next batch connects anew.
             if not self._accepted:
                 raise MailDelayed(f"The mail server is away ({away}).") from None
-        self._end(self._refused, ReceiptState.REFUSED)
+        for receipt in self._refused:
+            self._end(receipt, ReceiptState.REFUSED)
 
     def _send(self, backend: BaseEmailBackend, pk: int) -> None:
         # What is ours no longer is another run's, as this process was frozen.
@@ -155,29 +145,30 @@ class Batch:
             return
         message = self._store.read(lambda: message_of(receipt))
         if message is None:
-            self._end([pk], ReceiptState.DROPPED)
+            self._end(receipt, ReceiptState.DROPPED)
             return
         try:
             hand_over(backend, message)
         except Unmailable:
-            self._end([pk], ReceiptState.REFUSED)
+            self._end(receipt, ReceiptState.REFUSED)
         except RefusedForGood:
-            self._note_refused(pk)
+            self._note_refused(receipt)
         except RefusedForNow:
-            self._put_off([pk])
+            self._put_off(receipt)
         except ServerAway as away:
             if away.in_doubt:  # If it is this mail that ends connections, others come first.
-                self._put_off([pk])
+                self._put_off(receipt)
             raise
         else:
-            self._end([pk], ReceiptState.SENT)
+            self._end(receipt, ReceiptState.SENT)
             self._accepted += 1
 
-    def _note_refused(self, pk: int) -> None:
+    def _note_refused(self, receipt: Receipt) -> None:
         """Note a mail that the server refuses for good; believe it later, when it takes others."""
-        self._refused.append(pk)
+        self._refused.append(receipt)
         if len(self._refused) >= MOST_REFUSED and not (self._accepted or self._takes_mail):
-            self._put_off(self._refused)
+            for refused in self._refused:
+                self._put_off(refused)
             raise MailDelayed(f"The mail server refuses everyone: {MOST_REFUSED} mails in a row.")
 
     def _still_ours(self, pk: int) -> Receipt | None:
@@ -187,15 +178,16 @@ class Batch:
     # Neither is part of a step, which may be refused: what was sent is marked in any case. On
     # PostgreSQL they wait for the disk, other than steps: something outside has followed.
 
-    def _end(self, pks: Collection[int], state: ReceiptState) -> None:
-        self._store.read(lambda: Receipt.objects.filter(pk__in=pks).end(state))
-        if state == ReceiptState.REFUSED and pks:
-            logger.warning("receipts refused", receipts=list(pks))
+    def _end(self, receipt: Receipt, state: ReceiptState) -> None:
+        it = Receipt.objects.filter(pk=receipt.pk)
+        self._store.read(lambda: it.end(state, until=receipt.until))
+        if state == ReceiptState.REFUSED:
+            logger.warning("receipt refused", receipt=receipt.pk)
 
-    def _put_off(self, pks: Collection[int]) -> None:
+    def _put_off(self, receipt: Receipt) -> None:
         later = self._store.read(database_now) + PUT_OFF
-        receipts = Receipt.objects.waiting().filter(pk__in=pks)
-        self._store.read(lambda: receipts.update(claim=None, held_until=later))
+        it = Receipt.objects.waiting().filter(pk=receipt.pk)
+        self._store.read(lambda: it.update(claim=None, held_until=later))
 
 
 def message_of(receipt: Receipt) -> EmailMessage | None:

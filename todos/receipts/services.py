@@ -20,11 +20,10 @@ class ReceiptsReport(TypedDict):
     """The result of a run as plain data.
 
     Attributes:
-        receipts_written: of this night.
+        receipts_written: of this night, those to which it was added among them.
         receipts_sent: of this night and earlier ones, as the following.
         receipts_refused: by the mail server, for good.
         receipts_dropped: with nothing left to tell, or nobody to tell it to.
-        receipts_expired: not sent any more, as the mail server was away for too long.
         skipped: why nothing was done at all.
     """
 
@@ -32,7 +31,6 @@ class ReceiptsReport(TypedDict):
     receipts_sent: int
     receipts_refused: int
     receipts_dropped: int
-    receipts_expired: int
     skipped: NotRequired[str]
 
 
@@ -103,5 +101,4 @@ def report(stored: Mapping[str, Any]) -> ReceiptsReport:
         "receipts_sent": stored.get(ReceiptState.SENT, 0),
         "receipts_refused": stored.get(ReceiptState.REFUSED, 0),
         "receipts_dropped": stored.get(ReceiptState.DROPPED, 0),
-        "receipts_expired": stored.get(ReceiptState.EXPIRED, 0),
     }

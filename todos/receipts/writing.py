@@ -1,4 +1,8 @@
-"""Writes receipts: whom a night has taken something from, and how many todos."""
+"""Writes receipts: whom a night has taken something from, and how many todos.
+
+Whoever still has a receipt that waits, as the mail server is away for example, gets no second one:
+the night is added to the first. So nobody has a heap of mails when the server is back.
+"""
 
 from datetime import date, datetime, timedelta
 
@@ -23,8 +27,8 @@ def write_receipts(*, night: date, until: datetime, store: CheckpointStore) -> N
     """Write the receipts of a night, for everyone who wants one, from the checkpoint on.
 
     A person's window begins where their last receipt ended, at the earliest when they asked for
-    receipts. Whoever has a receipt of this night already gets no second one: what was swept since
-    is told the next night.
+    receipts. Whoever has been sent a receipt of this night already gets no second one: what was
+    swept since is told the next night.
 
     Args:
         night: the date of the receipts.
@@ -47,8 +51,28 @@ def store_batch(*, night: date, until: datetime, store: CheckpointStore) -> bool
         else:
             people = people.filter(pk__lte=through)
             stored["person"] = through
+        stored["written"] += extend(people, night=night, until=until)
         stored["written"] += insert(people, night=night, until=until)
     return through is None
+
+
+def extend(people: UserQuerySet, *, night: date, until: datetime) -> int:
+    """Add a night to the receipts of some people that wait still; return to how many.
+
+    Another run may be sending one of them. It marks up to when it has told, see `end`.
+    """
+    new = TrashedTodo.objects.swept_between(OuterRef("until"), until)
+    waiting = Receipt.objects.waiting().filter(user__in=people, until__lt=until)
+    more = waiting.filter(Exists(new.filter(user=OuterRef("user"))))
+    # In one order, so that two runs at once do not wait for each other.
+    ids = list(more.order_by("pk").select_for_update(of=("self",)).values_list("pk", flat=True))
+    told = TrashedTodo.objects.swept_between(OuterRef("since"), until)
+    theirs = told.filter(user=OuterRef("user")).order_by().values("user")
+    return Receipt.objects.filter(pk__in=ids).update(
+        night=Greatest("night", Value(night, DateField())),
+        until=until,
+        todos=Subquery(theirs.annotate(number=Count("pk")).values("number")),
+    )
 
 
 def insert(people: UserQuerySet, *, night: date, until: datetime) -> int:
