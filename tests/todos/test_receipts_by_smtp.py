@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from threading import Event, Thread
 
 import pytest
@@ -30,11 +30,13 @@ def server(settings: Settings) -> Iterator[MailServer]:
         yield server
 
 
-def run(store: InMemoryStore | None = None) -> ReceiptsReport:
-    """Write and send receipts now."""
+def run(
+    store: InMemoryStore | None = None, *, as_of: datetime | None = None
+) -> ReceiptsReport:
+    """Write and send receipts now, or as the run of another night."""
     now = timezone.now()
     return ReceiptService.write_and_send(
-        as_of=now, settled_until=lambda: now, store=store or InMemoryStore()
+        as_of=as_of or now, settled_until=lambda: now, store=store or InMemoryStore()
     )
 
 
@@ -154,6 +156,35 @@ def test_server_that_refuses_everyone_is_at_fault_and_loses_nothing(
     later()
     assert run(store)["receipts_sent"] == 50
     assert set(server.per_person().values()) == {1}
+
+
+@pytest.mark.parametrize("number", [1, 19])
+def test_server_that_refuses_the_few_of_a_small_site_loses_nothing(
+    server: MailServer, db: None, number: int
+) -> None:
+    people(number)
+    server.refused = {"*": "554 5.7.1 Your address is on a list"}
+    store = InMemoryStore()
+    for _ in range(4):
+        with pytest.raises(MailDelayed):
+            run(store)
+        later()
+    assert states() == {"waiting": number}, "one night counts once"
+    server.refused = {}
+    assert run(store)["receipts_sent"] == number
+
+
+def test_only_address_is_believed_to_be_dead_after_three_nights(
+    server: MailServer, db: None
+) -> None:
+    people(1)
+    server.refused = {"*": NO_SUCH_USER}
+    for nights in (3, 2):
+        with pytest.raises(MailDelayed):
+            run(as_of=timezone.now() - timedelta(days=nights))
+        later()
+    assert states() == {"waiting": 1}
+    assert run(as_of=timezone.now() - timedelta(days=1))["receipts_refused"] == 1
 
 
 def test_twenty_dead_addresses_do_not_stop_those_after_them(server: MailServer, db: None) -> None:

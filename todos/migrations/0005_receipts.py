@@ -49,6 +49,8 @@ class Migration(migrations.Migration):
                 ("sent_at", models.DateTimeField(null=True)),
                 ("claim", models.UUIDField(null=True)),
                 ("held_until", models.DateTimeField(null=True)),
+                ("refusals", models.PositiveSmallIntegerField(db_default=0, default=0)),
+                ("refused_on", models.DateField(null=True)),
                 (
                     "user",
                     models.ForeignKey(

@@ -61,6 +61,8 @@ class Receipt(models.Model):
         todos: how many were in the trash when this was written.
         claim: of the run that is sending it, or has sent it.
         held_until: nobody else takes it before; None if nobody has taken it yet.
+        refusals: on how many nights the server refused it for good, but took no other mail either.
+        refused_on: the last of these nights.
     """
 
     user = models.ForeignKey(
@@ -85,6 +87,8 @@ class Receipt(models.Model):
     sent_at = models.DateTimeField(null=True)
     claim = models.UUIDField(null=True)
     held_until = models.DateTimeField(null=True)
+    refusals = models.PositiveSmallIntegerField(default=0, db_default=0)
+    refused_on = models.DateField(null=True)
 
     objects = ReceiptQuerySet.as_manager()
 

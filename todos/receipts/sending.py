@@ -12,9 +12,9 @@ have the same Message-ID.
 """
 
 from collections.abc import Collection
-from datetime import timedelta
+from datetime import date, timedelta
 from time import monotonic
-from typing import Any
+from typing import Any, TypedDict, Unpack
 from uuid import UUID
 
 import structlog
@@ -50,27 +50,41 @@ CLAIM = timedelta(minutes=30)
 #: How long a mail is put off that the server does not take now.
 PUT_OFF = timedelta(minutes=10)
 
-#: If the server refuses so many mails in a row, before it has taken any, the fault is not theirs.
+#: While the server takes no mail at all, the fault may be ours or its own. A mail is refused for
+#: good once it takes others, or has refused this one on so many nights.
+REFUSED_NIGHTS = 3
+
+#: If it refuses so many mails in a row, before it has taken any, the fault is not theirs.
 MOST_REFUSED = 20
+
+
+class Refusals(TypedDict, total=False):
+    """What is noted of a mail that was refused; see `Receipt`."""
+
+    refusals: int
+    refused_on: date
 
 
 class MailDelayed(Exception):  # noqa: N818  (it names the state, as Django's own do)
     """Receipts still wait, as the mail server does not take them; the text says why."""
 
 
-def send_receipts(store: CheckpointStore) -> None:
+def send_receipts(*, night: date, store: CheckpointStore) -> None:
     """Send what waits, of this night and of earlier ones.
+
+    Args:
+        night: the present one, by its date.
 
     Raises:
         MailDelayed: some still wait. Another attempt, or a later run, sends them.
     """
-    while batch := claim(store):
+    while batch := claim(night=night, store=store):
         batch.send()
     if left := store.read(Receipt.objects.waiting().count):
         raise MailDelayed(f"Receipts that wait for the mail server, or for another run: {left}")
 
 
-def claim(store: CheckpointStore) -> "Batch | None":
+def claim(*, night: date, store: CheckpointStore) -> "Batch | None":
     """Take the receipts that have waited for longest, and that nobody else holds; None if none.
 
     In the same step, what has become of the batch before is counted.
@@ -85,7 +99,9 @@ def claim(store: CheckpointStore) -> "Batch | None":
         Receipt.objects.filter(pk__in=ids).update(claim=token, held_until=now + CLAIM)
         stored["batch"] = ids
         takes_mail = stored[ReceiptState.SENT] > 0
-    return Batch(ids, token, takes_mail=takes_mail, store=store) if ids else None
+    if not ids:
+        return None
+    return Batch(ids, token, night=night, takes_mail=takes_mail, store=store)
 
 
 def count_ended(stored: dict[str, Any], token: UUID) -> None:
@@ -101,18 +117,26 @@ class Batch:
     """The receipts of one claim, handed over one by one."""
 
     def __init__(
-        self, ids: Collection[int], claim: UUID, *, takes_mail: bool, store: CheckpointStore
+        self,
+        ids: Collection[int],
+        claim: UUID,
+        *,
+        night: date,
+        takes_mail: bool,
+        store: CheckpointStore,
     ) -> None:
         """Prepare to send what was claimed just now.
 
         Args:
             ids: of the receipts.
             claim: theirs.
+            night: the present one.
             takes_mail: whether the server has accepted a mail of this run.
             store: waits while the database is away.
         """
         self._ids = ids
         self._claim = claim
+        self._night = night
         self._takes_mail = takes_mail
         self._store = store
         self._accepted = 0
@@ -136,7 +160,7 @@ class Batch:
             if not self._accepted:
                 raise MailDelayed(f"The mail server is away ({away}).") from None
         for receipt in self._refused:
-            self._end(receipt, ReceiptState.REFUSED)
+            self._refuse(receipt)
 
     def _send(self, backend: BaseEmailBackend, pk: int) -> None:
         # What is ours no longer is another run's, as this process was frozen.
@@ -168,8 +192,22 @@ class Batch:
         self._refused.append(receipt)
         if len(self._refused) >= MOST_REFUSED and not (self._accepted or self._takes_mail):
             for refused in self._refused:
-                self._put_off(refused)
+                self._put_off(refused, **self._refusals(refused))
             raise MailDelayed(f"The mail server refuses everyone: {MOST_REFUSED} mails in a row.")
+
+    def _refuse(self, receipt: Receipt) -> None:
+        """Believe that the server refuses a mail for good, or put it off until that is sure."""
+        refusals = self._refusals(receipt)
+        takes_others = self._accepted > 0 or self._takes_mail
+        if takes_others or refusals["refusals"] >= REFUSED_NIGHTS:
+            self._end(receipt, ReceiptState.REFUSED)
+        else:
+            self._put_off(receipt, **refusals)
+
+    def _refusals(self, receipt: Receipt) -> Refusals:
+        """Return what to note of a mail that was refused: a night counts once."""
+        nights = receipt.refusals + (receipt.refused_on != self._night)
+        return {"refusals": nights, "refused_on": self._night}
 
     def _still_ours(self, pk: int) -> Receipt | None:
         ours = Receipt.objects.waiting().filter(pk=pk, claim=self._claim)
@@ -184,10 +222,10 @@ class Batch:
         if state == ReceiptState.REFUSED:
             logger.warning("receipt refused", receipt=receipt.pk)
 
-    def _put_off(self, receipt: Receipt) -> None:
+    def _put_off(self, receipt: Receipt, **refusals: Unpack[Refusals]) -> None:
         later = self._store.read(database_now) + PUT_OFF
         it = Receipt.objects.waiting().filter(pk=receipt.pk)
-        self._store.read(lambda: it.update(claim=None, held_until=later))
+        self._store.read(lambda: it.update(claim=None, held_until=later, **refusals))
 
 
 def message_of(receipt: Receipt) -> EmailMessage | None:

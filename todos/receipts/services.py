@@ -60,7 +60,7 @@ class ReceiptService:
         night = timezone.localdate(as_of, timezone.get_default_timezone())
         write_receipts(night=night, until=until, store=store)
         delete_old_receipts(night=night, store=store)
-        send_receipts(store)
+        send_receipts(night=night, store=store)
         with store.step() as stored:
             return report(stored)
 
