@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from datetime import UTC, datetime, timedelta
+from email.message import EmailMessage as Message
+from email.policy import Policy
 from typing import Any
 
 import pytest
@@ -19,6 +21,7 @@ from tests.factories import new_trash, trash, wants_receipt
 from todos.bulk.store import InMemoryStore
 from todos.models import Receipt
 from todos.receipts import sending, writing
+from todos.receipts.mail import Letter
 from todos.receipts.post import ServerAway, hand_over
 from todos.receipts.sending import MailDelayed
 from todos.receipts.services import ReceiptService, ReceiptsReport
@@ -334,6 +337,46 @@ def test_receipt_that_waits_tells_nothing_from_before_they_asked_anew(alice: Use
     assert counts(run()) == {"dropped": 1}
 
 
+@pytest.mark.parametrize("broken", ["mail_of", "message"])
+def test_mail_that_cannot_be_made_is_put_off_and_the_others_are_sent(
+    alice: User,
+    bob: User,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    broken: str,
+) -> None:
+    for person in (alice, bob):
+        wants_receipt(person)
+        swept(person, "Secret")
+    (mail_of, message) = (sending.mail_of, Letter.message)
+
+    def broken_mail(receipt: Receipt, *, now: datetime) -> EmailMessage | None:
+        if receipt.user_id == alice.pk:
+            raise KeyError("Secret")
+        return mail_of(receipt, now=now)
+
+    def broken_message(letter: Letter, *, policy: Policy | None = None) -> Message:
+        if letter.to == ["alice@example.com"]:
+            raise KeyError("Secret")
+        return message(letter, policy=policy)
+
+    with monkeypatch.context() as patch:
+        if broken == "mail_of":
+            patch.setattr(sending, "mail_of", broken_mail)
+        else:
+            patch.setattr(Letter, "message", broken_message)
+        with pytest.raises(MailDelayed, match=r": 1$"):
+            run()
+
+    assert states() == {"alice": "waiting", "bob": "sent"}
+    log = caplog.text
+    assert f"'receipt': {Receipt.objects.get(user=alice).pk}" in log
+    assert "KeyError in " in log
+    assert "Secret" not in log
+    Receipt.objects.update(held_until=None)
+    assert counts(run()) == {"sent": 1}
+
+
 def test_without_a_mail_server_nothing_is_done_and_the_result_says_so(
     alice: User, settings: Settings
 ) -> None:
@@ -369,7 +412,29 @@ def test_nights_longer_ago_are_not_called_the_last(alice: User) -> None:
     swept(alice, "Older", at=NIGHT - 2 * DAY)
     swept(alice, "Newer")
     run()
-    assert the_mail().subject == "Tidy took 2 completed todos since 2026-03-08"
+    assert the_mail().subject == "Tidy took 2 completed todos since Sun 8 March"
+
+
+@pytest.mark.parametrize(
+    ("zone", "sent", "when"),
+    [
+        ("UTC", MORNING, "last night"),
+        ("UTC", MORNING + timedelta(hours=17), "last night"),
+        ("UTC", MORNING + DAY, "on Tue 10 March"),
+        # There, the night's cleanup is in the afternoon.
+        ("Pacific/Honolulu", MORNING, "on Mon 9 March"),
+        ("Australia/Sydney", MORNING, "on Tue 10 March"),
+    ],
+)
+def test_last_night_is_the_readers_when_the_mail_is_sent(
+    alice: User, monkeypatch: pytest.MonkeyPatch, zone: str, sent: datetime, when: str
+) -> None:
+    wants_receipt(alice, time_zone=zone)
+    swept(alice, "Done")
+    write_only()
+    monkeypatch.setattr(sending, "database_now", lambda: sent)
+    run()
+    assert the_mail().subject == f"Tidy took 1 completed todo {when}"
 
 
 def test_dates_are_in_the_readers_time_zone_and_language(alice: User, bob: User) -> None:
@@ -379,8 +444,8 @@ def test_dates_are_in_the_readers_time_zone_and_language(alice: User, bob: User)
         swept(person, "Done", at=NIGHT.replace(hour=23) - DAY)
     run()
     english, german = outbox()
-    assert "until 2026-04-09" in english.body, "the 8th in UTC"
-    assert "8. April 2026" in german.body
+    assert "until Thu 9 April." in english.body, "the 8th in UTC"
+    assert "Mi, 8. April" in german.body
 
 
 @pytest.mark.parametrize(

@@ -5,17 +5,26 @@ from datetime import date, datetime, timedelta
 
 from django.conf import settings
 from django.utils import timezone
-from django.utils.formats import date_format, number_format
+from django.utils.formats import number_format
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext, pgettext
+from django.utils.translation import ngettext
 
 from accounts.models import User
 from todos.bulk.trash import ID_IN_USE, RestoreReport
-from todos.leaving import EVENING_HOUR, Leaving
+from todos.day_words import day_words, is_last_night
+from todos.leaving import Leaving
 from todos.models import Todo, TrashedTodo
 
-#: What happened before this hour was last night. Later in the morning, somebody may have seen it.
-DAWN_HOUR = 6
+__all__ = [
+    "brought_back",
+    "day_words",
+    "days_left",
+    "is_last_night",
+    "is_recent",
+    "number",
+    "quoted",
+    "stays_until",
+]
 
 #: Characters of a title within a sentence. A notice has to fit into a cookie.
 MOST_QUOTED = 60
@@ -29,23 +38,6 @@ def quoted(title: str) -> str:
     title = title.translate(DIRECTIONS)
     short = title if len(title) <= MOST_QUOTED else title[: MOST_QUOTED - 1] + "…"
     return _("“%(title)s”") % {"title": f"\u2068{short}\u2069"}
-
-
-def day_words(day: date) -> str:
-    """Return a day such as "Mon 7 December"; with its year, if that is another one."""
-    if day.year == timezone.localdate().year:
-        # Translators: of a day of this year, such as "Mon 7 December".
-        return date_format(day, pgettext("date format", "D j F"))
-    # Translators: of a day of another year, such as "Mon 7 December 2026".
-    return date_format(day, pgettext("date format", "D j F Y"))
-
-
-def is_last_night(moment: datetime, *, now: datetime) -> bool:
-    """Say whether something happened in the night before today, in the reader's time zone."""
-    then, today = timezone.localtime(moment), timezone.localdate(now)
-    if then.date() == today:
-        return then.hour < DAWN_HOUR
-    return then.date() == today - timedelta(days=1) and then.hour >= EVENING_HOUR
 
 
 def is_recent(moment: datetime, *, now: datetime) -> bool:

@@ -13,15 +13,13 @@ from django.db.models import Count, Max, Min
 from django.template.loader import render_to_string
 from django.utils import timezone, translation
 
+from todos.day_words import day_words, is_last_night
 from todos.models import TrashedTodo, TrashedTodoQuerySet
 from todos.receipts.links import message_id, trash_link, unsubscribe_link
 from todos.receipts.models import Receipt
 
 #: Titles in one mail. Further todos are only counted.
 MOST_TITLES = 50
-
-#: What was swept longer before the end of the window than this was not swept "last night".
-LAST_NIGHT = timedelta(hours=24)
 
 #: Control characters, the ends of lines, surrogates, and what changes the direction of writing.
 HARMFUL = re.compile(
@@ -46,16 +44,18 @@ class Letter(EmailMessage):
         return super().message(policy=policy)
 
 
-def mail_of(receipt: Receipt) -> EmailMessage | None:
+def mail_of(receipt: Receipt, *, now: datetime) -> EmailMessage | None:
     """Return the mail of a receipt; None if all that it tells of is back, or gone for good.
 
     Args:
         receipt: with its user, whose address the mail goes to.
+        now: when it is sent.
     """
     todos = still_in_trash(receipt)
     numbers = todos.aggregate(
         count=Count("pk"),
         first=Min("trashed_at"),
+        last=Max("trashed_at"),
         days=Min("trash_days"),
         first_run=Min("run_id"),
         last_run=Max("run_id"),
@@ -71,7 +71,7 @@ def mail_of(receipt: Receipt) -> EmailMessage | None:
             "count": count,
             "titles": titles,
             "more": count - len(titles) if titles else 0,
-            "since": earlier_than_last_night(receipt, numbers["first"]),
+            **when(numbers["first"], numbers["last"], now=now),
             "kept_until": kept_until(numbers["first"], numbers["days"]),
             "trash": trash_link(only_run),
             "unsubscribe": unsubscribe_link(reader),
@@ -106,11 +106,20 @@ def titles_of(todos: TrashedTodoQuerySet) -> list[str]:
     return [" ".join(HARMFUL.sub(" ", title).split()) for title in titles]
 
 
-def earlier_than_last_night(receipt: Receipt, first: datetime) -> datetime | None:
-    """Return when the first todo was swept, if that was before the last night."""
-    return first if first < receipt.until - LAST_NIGHT else None
+def when(first: datetime, last: datetime, *, now: datetime) -> dict[str, object]:
+    """Return when todos were swept, for the templates: from the first to the last of them.
+
+    It is said as the reader's day and night are when the mail is sent, which may be days later.
+    """
+    days = {timezone.localdate(first), timezone.localdate(last)}
+    return {
+        "last_night": is_last_night(first, now=now) and is_last_night(last, now=now),
+        "one_day": len(days) == 1,
+        "day": day_words(min(days)),
+    }
 
 
-def kept_until(first: datetime, days: int) -> datetime:
-    """Return until when all of the todos stay in the trash, as `rules.past_promise` says."""
-    return first + timedelta(days=max(days, settings.TODO_TRASH_DAYS))
+def kept_until(first: datetime, days: int) -> str:
+    """Return until what day all of the todos stay in the trash, as `rules.past_promise` says."""
+    end = first + timedelta(days=max(days, settings.TODO_TRASH_DAYS))
+    return day_words(timezone.localdate(end))

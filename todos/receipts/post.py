@@ -8,6 +8,7 @@ from smtplib import (
     SMTPRecipientsRefused,
     SMTPResponseException,
 )
+from traceback import extract_tb
 
 from django.core import mail
 from django.core.mail.backends import smtp
@@ -24,6 +25,15 @@ HANGS_UP = 421
 
 class Unmailable(Exception):  # noqa: N818  (it names the state, as Django's own do)
     """The address is none that mail can be sent to."""
+
+
+class Unsendable(Exception):  # noqa: N818
+    """Something unexpected is wrong with this mail; the text says what, and where in the code."""
+
+    def __init__(self, error: Exception) -> None:
+        # Never the error's text, which may hold a title.
+        place = extract_tb(error.__traceback__)[-1]
+        super().__init__(f"{type(error).__name__} in {place.filename}:{place.lineno}")
 
 
 class RefusedForGood(Exception):  # noqa: N818
@@ -72,7 +82,7 @@ def hand_over(backend: BaseEmailBackend, message: mail.EmailMessage) -> None:
     """Send a mail to its one address; the server has accepted it when this returns.
 
     Raises:
-        Unmailable, RefusedForGood, RefusedForNow, ServerAway: it has not; see there.
+        Unmailable, Unsendable, RefusedForGood, RefusedForNow, ServerAway: it has not; see there.
     """
     try:
         backend.send_messages([message])
@@ -88,6 +98,9 @@ def hand_over(backend: BaseEmailBackend, message: mail.EmailMessage) -> None:
         raise ServerAway(error, in_doubt=False) from None
     except (SMTPException, OSError) as error:
         raise ServerAway(error, in_doubt=True) from None
+    except Exception as error:
+        forget_mail(backend)
+        raise Unsendable(error) from None
 
 
 def refusal(code: int, error: Exception) -> Exception:

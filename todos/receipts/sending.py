@@ -20,6 +20,7 @@ from uuid import UUID
 import structlog
 from django.core.mail import EmailMessage
 from django.core.mail.backends.base import BaseEmailBackend
+from django.db import InterfaceError, OperationalError
 from django.db.models import Count
 
 from accounts.services import UserService
@@ -32,6 +33,7 @@ from todos.receipts.post import (
     RefusedForNow,
     ServerAway,
     Unmailable,
+    Unsendable,
     connection,
     hand_over,
 )
@@ -167,11 +169,11 @@ class Batch:
         receipt = self._store.read(lambda: self._still_ours(pk))
         if receipt is None:
             return
-        message = self._store.read(lambda: message_of(receipt))
-        if message is None:
-            self._end(receipt, ReceiptState.DROPPED)
-            return
         try:
+            message = self._store.read(lambda: message_of(receipt))
+            if message is None:
+                self._end(receipt, ReceiptState.DROPPED)
+                return
             hand_over(backend, message)
         except Unmailable:
             self._end(receipt, ReceiptState.REFUSED)
@@ -183,6 +185,9 @@ class Batch:
             if away.in_doubt:  # If it is this mail that ends connections, others come first.
                 self._put_off(receipt)
             raise
+        except Unsendable as error:  # Whatever is wrong with one, the others get theirs.
+            logger.error("receipt failed", receipt=receipt.pk, error=str(error))
+            self._put_off(receipt)
         else:
             self._end(receipt, ReceiptState.SENT)
             self._accepted += 1
@@ -229,6 +234,18 @@ class Batch:
 
 
 def message_of(receipt: Receipt) -> EmailMessage | None:
-    """Return the mail of a receipt; None if it is not to be sent any more."""
+    """Return the mail of a receipt; None if it is not to be sent any more.
+
+    Raises:
+        Unsendable: something is wrong with this one.
+    """
     reachable = UserService.reachable().wanting_receipts().filter(pk=receipt.user_id)
-    return mail_of(receipt) if reachable.exists() else None
+    if not reachable.exists():
+        return None
+    now = database_now()
+    try:
+        return mail_of(receipt, now=now)
+    except (OperationalError, InterfaceError):  # The database is away, which is waited for.
+        raise
+    except Exception as error:
+        raise Unsendable(error) from None

@@ -1,0 +1,29 @@
+"""How pages and mails name a day, and last night."""
+
+from datetime import date, datetime, timedelta
+
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.translation import pgettext
+
+from todos.leaving import EVENING_HOUR
+
+#: What happened before this hour was last night. Later in the morning, somebody may have seen it.
+DAWN_HOUR = 6
+
+
+def day_words(day: date) -> str:
+    """Return a day such as "Mon 7 December"; with its year, if that is another one."""
+    if day.year == timezone.localdate().year:
+        # Translators: of a day of this year, such as "Mon 7 December".
+        return date_format(day, pgettext("date format", "D j F"))
+    # Translators: of a day of another year, such as "Mon 7 December 2026".
+    return date_format(day, pgettext("date format", "D j F Y"))
+
+
+def is_last_night(moment: datetime, *, now: datetime) -> bool:
+    """Say whether something happened in the night before today, in the reader's time zone."""
+    then, today = timezone.localtime(moment), timezone.localdate(now)
+    if then.date() == today:
+        return then.hour < DAWN_HOUR
+    return then.date() == today - timedelta(days=1) and then.hour >= EVENING_HOUR
