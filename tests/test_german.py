@@ -7,7 +7,7 @@ added later is in it.
 
 import re
 from collections.abc import Iterable, Iterator
-from datetime import timedelta
+from datetime import date, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,6 @@ from django.core.mail import EmailMessage
 from django.template.loader import render_to_string
 from django.test import Client
 from django.utils import timezone, translation
-from django.utils.formats import date_format
 from pytest_django import Settings
 
 from accounts.models import User, available_time_zones
@@ -31,6 +30,8 @@ from tests.factories import new_run, new_todos, trash, wants_receipt
 from tests.forms import Page, crawl
 from tests.translations import PLACE, read_catalogue
 from todos.bulk.store import InMemoryStore
+from todos.day_words import day_words
+from todos.receipts import sending
 from todos.receipts.services import ReceiptService
 
 PASSWORD = "ein langes Passwort"
@@ -308,10 +309,10 @@ def test_pages_of_errors_are_in_german(heidi: User, stranger: Client) -> None:
 
 
 def test_the_receipt_of_a_german_reader_is_in_german(
-    alice: User, bob: User, settings: Settings
+    alice: User, bob: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    now = timezone.now()
-    kept = timezone.localdate(now) + timedelta(days=settings.TODO_TRASH_DAYS)
+    now = timezone.now().replace(month=11, day=30, hour=5)
+    monkeypatch.setattr(sending, "database_now", lambda: now)
     for user, language in ((alice, ""), (bob, "de")):
         wants_receipt(user, language=language)
         EmailAddress.objects.create(user=user, email=user.email, verified=True)
@@ -322,7 +323,7 @@ def test_the_receipt_of_a_german_reader_is_in_german(
     assert to_alice.subject == "Tidy took 2 completed todos last night"
     assert to_bob.subject == "Tidy hat letzte Nacht 2 erledigte Todos aufgeräumt"
     with translation.override("de"):
-        assert f"bis zum {date_format(kept)} im Papierkorb" in to_bob.body
+        assert f"bis {day_words(date(now.year, 12, 30))} im Papierkorb" in to_bob.body
     assert not_german(words_in(to_bob)) == set()
 
 

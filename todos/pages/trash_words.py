@@ -47,13 +47,17 @@ def is_recent(moment: datetime, *, now: datetime) -> bool:
 
 
 def days_left(todo: TrashedTodo, *, now: datetime) -> str:
-    """Return when the purge may delete a trashed todo, in words."""
+    """Return when the purge may delete a trashed todo, in words that promise no more than it keeps.
+
+    The days are whole ones, of 24 hours and of the reader's calendar: the purge may come at once
+    when they are over, and at the beginning of the day that they lead to it has not come yet.
+    """
     end = todo.trashed_at + timedelta(days=max(settings.TODO_TRASH_DAYS, todo.trash_days))
-    days = (timezone.localdate(end) - timezone.localdate(now)).days
     if end <= now:
         return _("leaves for good any night now")
+    days = min((end - now).days, (timezone.localdate(end) - timezone.localdate(now)).days)
     if days == 0:
-        return _("leaves for good after today")
+        return _("may leave for good within a day")
     return ngettext("leaves for good in %(days)d day", "leaves for good in %(days)d days", days) % {
         "days": days
     }
