@@ -1,6 +1,6 @@
 """How pages and mails name a day, and last night."""
 
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 
 from django.utils import timezone
 from django.utils.formats import date_format
@@ -27,3 +27,9 @@ def is_last_night(moment: datetime, *, now: datetime) -> bool:
     if then.date() == today:
         return then.hour < DAWN_HOUR
     return then.date() == today - timedelta(days=1) and then.hour >= EVENING_HOUR
+
+
+def last_evening(*, now: datetime) -> datetime:
+    """Return when the night before today began, in the reader's time zone."""
+    yesterday = timezone.localdate(now) - timedelta(days=1)
+    return datetime.combine(yesterday, time(EVENING_HOUR), timezone.get_current_timezone())

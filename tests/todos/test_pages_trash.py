@@ -26,7 +26,7 @@ from tests.todos.sweeping import Run
 from todos.bulk import at_once as at_once_module
 from todos.models import Todo, TrashedTodo
 from todos.pages.paging import BY_REMOVAL
-from todos.pages.sweep_notice import sweeps_in
+from todos.pages.sweep_notice import notice_of
 from todos.pages.trash import PAGE_ROWS
 from todos.pages.trash_groups import groups_of
 from todos.services import TodoService
@@ -323,9 +323,21 @@ def test_a_second_click_says_that_it_is_on_the_list_already(hers: Client, alice:
 def test_undoing_a_night_twice_restores_it_once(hers: Client, alice: User) -> None:
     trash(alice, "Milk", run_id=7)
     press(hers, "restore_night", run=7)
-    again = press(hers, "restore_night", run=7)
-    assert again.startswith("Nothing from that night is in the trash any more.")
+    assert press(hers, "restore_night", run=7) == "That is on your list already."
     assert titles(Todo, alice) == {"Milk"}
+
+
+def test_undo_of_what_has_been_deleted_for_good_says_so(hers: Client, alice: User) -> None:
+    at = timezone.now()
+    (bread,) = trash(alice, "Bread")
+    press(hers, "restore", id=bread)
+    Todo.objects.update(restored_at=at - DAY)
+    trash(alice, "Milk", "Lamp", trashed_at=at)
+    press(hers, "empty_trash", until=at.isoformat())
+    gone = "Nothing of that is in the trash any more: it is gone for good."
+    assert press(hers, "restore_cleared", trashed_at=at.isoformat()) == gone
+    window = {"since": (at - DAY).isoformat(), "until": at.isoformat()}
+    assert press(hers, "restore_night", **window) == gone
 
 
 def test_several_nights_come_back_together(hers: Client, alice: User) -> None:
@@ -372,7 +384,7 @@ def test_what_was_cleared_comes_back_by_its_moment_and_nothing_else_does(
     assert said.startswith("Brought back 3 todos. They stay at least until ")
     assert titles(TrashedTodo, alice) == {"Deleted before", "Deleted after"}
     again = press(hers, "restore_cleared", trashed_at=cleared.trashed_at.isoformat())
-    assert again.startswith("Nothing of that is in the trash any more.")
+    assert again == "That is on your list already."
 
 
 @pytest.mark.parametrize(
@@ -582,7 +594,7 @@ def test_a_page_reads_the_rows_of_its_owner_alone(alice: User, bob: User, carol:
     with CaptureQueriesContext(connection) as queries:
         page = BY_REMOVAL.page(trash_of_alice, {}, size=PAGE_ROWS)
         groups_of(alice, trash_of_alice, page.todos, now=now)
-        sweeps_in(trash_of_alice)
+        notice_of(trash_of_alice, since=AS_OF, now=MORNING)
         trash_of_alice.count()
     asked = statements(queries)
     assert len(asked) == 4
@@ -633,7 +645,7 @@ def test_two_windows_that_undo_a_night_at_once_restore_it_once(alice: User) -> N
         return press(window, "restore_night", run=7)
 
     said = sorted(at_once(undo, undo))
-    assert [words.split()[0] for words in said] == ["Brought", "Nothing"]
+    assert [words.split()[0] for words in said] == ["Brought", "That"]
     assert titles(Todo, alice) == {"Milk", "Bread"}
 
 

@@ -19,7 +19,7 @@ from tests.factories import AS_OF, new_todos, new_trash, trash
 from tests.todos.locks import in_another_connection
 from tests.todos.sweeping import Run
 from todos.models import Todo, TrashedTodo
-from todos.pages.sweep_notice import MOST_SWEEPS, show_sweeps
+from todos.pages.sweep_notice import show_sweeps
 from todos.services import TodoService
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -58,8 +58,8 @@ def press_undo(client: Client, page: str) -> Any:
     form = page.partition('<section class="notice sweep-notice"')[2].partition("</form>")[0]
     address = re.search(r'action="([^"]*)"', form)
     assert address
-    runs = re.findall(r'name="run" value="([^"]*)"', form)
-    return client.post(address[1], {"run": runs, "next": "/"}, follow=True)
+    window = dict(re.findall(r'name="(since|until)" value="([^"]*)"', form))
+    return client.post(address[1], {**window, "next": "/"}, follow=True)
 
 
 def sweep(run_id: int) -> int:
@@ -99,6 +99,7 @@ def test_it_links_to_what_was_taken_last_night_and_undoes_it_in_one_click(
         ([TWO], "Last night Tidy took 1 completed todo."),
         ([TWO - timedelta(hours=3)], "Last night Tidy took 1 completed todo."),
         ([TWO, TWO - timedelta(hours=3)], "Last night Tidy took 2 completed todos."),
+        ([TWO, MORNING - timedelta(hours=1)], "Since last night Tidy took 2 completed todos."),
         ([MORNING - timedelta(minutes=1)], "Today Tidy took 1 completed todo."),
         ([MORNING, MORNING - timedelta(hours=1)], "Today Tidy took 2 completed todos."),
         ([TWO - 2 * DAY], "On Sat 28 November Tidy took 1 completed todo."),
@@ -124,6 +125,50 @@ def test_several_nights_come_back_by_one_undo(hers: Client, alice: User) -> None
 
     # What she had been told of before stays where it is.
     assert [todo.title for todo in TrashedTodo.objects.all()] == ["Of 5"]
+
+
+@time_machine.travel(MORNING, tick=False)
+def test_undo_names_what_it_brings_back(hers: Client, alice: User) -> None:
+    for hours in (6, 1):
+        trash(alice, "Milk", run_id=hours, trashed_at=MORNING - timedelta(hours=hours))
+    words = told(hers)
+    assert words.endswith("Undo all 2"), "not only last night's"
+    trash(alice, "Milk", run_id=9, trashed_at=MORNING)
+    assert told(hers).endswith("Undo")
+
+
+def test_all_that_is_told_comes_back_however_many_sweeps_there_were(
+    hers: Client, alice: User
+) -> None:
+    for hours in range(60):
+        trash(alice, "Milk", run_id=1 + hours, trashed_at=MORNING - timedelta(hours=hours))
+    UserService.set_sweeps_seen(user=alice, until=MORNING - 7 * DAY)
+    page = hers.get("/").content.decode()
+    assert "Tidy took 60 completed todos." in page
+    press_undo(hers, page)
+    assert Todo.objects.count() == 60
+
+
+def test_the_first_sweep_of_an_account_is_told_however_late(client: Client, db: None) -> None:
+    with time_machine.travel(MORNING - 60 * DAY):
+        newcomer = UserService.create_user(username="dave", password="!langes Wort")
+    trash(newcomer, "Milk", run_id=7, trashed_at=MORNING - 20 * DAY)
+    client.force_login(newcomer)
+    with time_machine.travel(MORNING):
+        assert "Tidy took 1 completed todo." in told(client)
+
+
+def test_whoever_has_looked_once_is_told_of_the_first_sweep_however_late(
+    hers: Client, alice: User
+) -> None:
+    now = datetime.now(UTC)
+    assert told(hers) == ""
+    trash(alice, "Milk", run_id=7, trashed_at=now)
+    with time_machine.travel(now + 12 * DAY):
+        alice.refresh_from_db()
+        notice = show_sweeps(alice, now=now + 12 * DAY)
+    assert notice
+    assert notice.todos == 1
 
 
 def test_a_first_visit_tells_of_the_last_week(hers: Client, alice: User) -> None:
@@ -191,14 +236,15 @@ def test_it_costs_a_query_and_one_more_when_there_is_something_to_tell(
     alice: User, each: int
 ) -> None:
     now = datetime.now(UTC)
+    UserService.set_sweeps_seen(user=alice, until=now - 2 * DAY)
     with CaptureQueriesContext(connection) as queries:
         assert show_sweeps(alice, now=now) is None
     assert len(queries) == 1
     new_trash(alice, each=each, run_id=7, trashed_at=now)
-    for run in range(10, 10 + MOST_SWEEPS):
+    for run in range(10, 60):
         new_trash(alice, each=1, run_id=run, trashed_at=now - DAY)
     with CaptureQueriesContext(connection) as queries:
         notice = show_sweeps(alice, now=now)
     assert len(queries) == 2
     assert notice
-    assert len(notice.runs) == MOST_SWEEPS
+    assert notice.todos == each + 50

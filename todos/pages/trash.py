@@ -1,6 +1,5 @@
 """A person's trash."""
 
-from datetime import datetime
 from typing import Any
 
 from django.conf import settings
@@ -8,14 +7,14 @@ from django.http import HttpResponse
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from todos.models import TrashedTodo, TrashedTodoQuerySet
+from todos.day_words import last_evening
+from todos.models import TrashedTodo
 from todos.pages.answers import logged_in, page
 from todos.pages.given import row_id
 from todos.pages.paging import BY_REMOVAL
 from todos.pages.requests import PersonRequest
-from todos.pages.sweep_notice import SweepNotice, sweeps_in
+from todos.pages.sweep_notice import notice_of
 from todos.pages.trash_groups import groups_of
-from todos.pages.trash_words import is_recent
 
 #: Todos on a page.
 PAGE_ROWS = 100
@@ -40,11 +39,6 @@ def show(request: PersonRequest) -> HttpResponse:
     if run is None and shown.todos:
         context["total"] = trash.count()
         if not shown.newer:
-            context["sweep_notice"] = recent_sweeps(trash, now=now)
+            # Of last night and today.
+            context["sweep_notice"] = notice_of(trash, since=last_evening(now=now), now=now)
     return page(request, "todos/trash.html", context)
-
-
-def recent_sweeps(trash: TrashedTodoQuerySet, *, now: datetime) -> SweepNotice | None:
-    """Return what was swept last night or today; None if nothing of it is left."""
-    recent = [sweep for sweep in sweeps_in(trash) if is_recent(sweep.at, now=now)]
-    return SweepNotice(recent, now) if recent else None

@@ -1,5 +1,6 @@
 """What the buttons of the trash do, and the Undo of notices: restore, and delete for good."""
 
+from datetime import datetime, timedelta
 from functools import wraps
 
 from django.contrib import messages
@@ -7,10 +8,12 @@ from django.db.models import Count, F, Max
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.cache import never_cache
 
+from accounts.models import User
 from todos.models import Todo, TrashedTodo, TrashedTodoQuerySet
 from todos.pages.answers import View, logged_in
 from todos.pages.given import back, moment, row_ids
@@ -18,6 +21,9 @@ from todos.pages.notices import report
 from todos.pages.requests import PersonRequest
 from todos.pages.trash_words import brought_back, number, quoted
 from todos.services import TodoService
+
+#: Whoever clicks twice does so within this time.
+JUST_NOW = timedelta(minutes=1)
 
 
 def posted(view: View[[]]) -> View[[]]:
@@ -85,35 +91,50 @@ def nothing_there(request: PersonRequest) -> HttpResponse:
 
 @posted
 def restore_night(request: PersonRequest) -> HttpResponse:
-    """Restore what runs of the cleanup took from this person: one, or several."""
-    runs = row_ids(request.POST.getlist("run"))
-    return restore_all(
-        request,
-        trash_of(request).swept_by(*runs),
-        otherwise=_(
-            "Nothing from that night is in the trash any more. What came back is on your list."
-        ),
-    )
+    """Restore what the cleanup took from this person: in some runs, or between two moments."""
+    trash = trash_of(request)
+    if "until" in request.POST:
+        since, until = (moment(request.POST.get(name, "")) for name in ("since", "until"))
+        return restore_all(request, trash.swept_between(since, until), left_at=until)
+    return restore_all(request, trash.swept_by(*row_ids(request.POST.getlist("run"))))
 
 
 @posted
 def restore_cleared(request: PersonRequest) -> HttpResponse:
     """Restore what this person cleared from their list at one moment."""
-    return restore_all(
-        request,
-        TrashedTodo.objects.cleared(by=request.user, at=moment(request.POST.get("trashed_at", ""))),
-        otherwise=_("Nothing of that is in the trash any more. What came back is on your list."),
-    )
+    at = moment(request.POST.get("trashed_at", ""))
+    return restore_all(request, TrashedTodo.objects.cleared(by=request.user, at=at), left_at=at)
 
 
 def restore_all(
-    request: PersonRequest, todos: TrashedTodoQuerySet, *, otherwise: str
+    request: PersonRequest, todos: TrashedTodoQuerySet, *, left_at: datetime | None = None
 ) -> HttpResponse:
+    """Restore some todos of this person.
+
+    Args:
+        todos: which.
+        left_at: when the last of them left the list, if that is known.
+    """
     done = TodoService.restore_at_once(todos=todos)
-    text = brought_back(request.user, done)
+    text = brought_back(request.user, done) or where_they_are(request.user, left_at=left_at)
     level = messages.SUCCESS if done["todos_restored"] else messages.INFO
-    report(request, text or otherwise, level=level)
+    report(request, text, level=level)
     return back(request, reverse("todos:trash"))
+
+
+def where_they_are(user: User, *, left_at: datetime | None) -> str:
+    """Return what has become of todos that are not in the trash any more.
+
+    A todo on the list does not say what it was restored from. But if nothing was restored since
+    these left, none of them was; and what was restored just now was by the click before this one.
+    """
+    found = Todo.objects.filter(user=user).aggregate(last=Max("restored_at"))
+    restored_at: datetime | None = found["last"]
+    if restored_at is None or (left_at and restored_at < left_at):
+        return _("Nothing of that is in the trash any more: it is gone for good.")
+    if restored_at > timezone.now() - JUST_NOW:
+        return _("That is on your list already.")
+    return _("Nothing of that is in the trash any more. What came back is on your list.")
 
 
 @never_cache

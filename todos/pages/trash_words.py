@@ -20,7 +20,6 @@ __all__ = [
     "day_words",
     "days_left",
     "is_last_night",
-    "is_recent",
     "number",
     "quoted",
     "stays_until",
@@ -38,12 +37,6 @@ def quoted(title: str) -> str:
     title = title.translate(DIRECTIONS)
     short = title if len(title) <= MOST_QUOTED else title[: MOST_QUOTED - 1] + "…"
     return _("“%(title)s”") % {"title": f"\u2068{short}\u2069"}
-
-
-def is_recent(moment: datetime, *, now: datetime) -> bool:
-    """Say whether something happened last night or today."""
-    today = timezone.localdate(moment) == timezone.localdate(now)
-    return today or is_last_night(moment, now=now)
 
 
 def days_left(todo: TrashedTodo, *, now: datetime) -> str:
