@@ -67,9 +67,7 @@ class UserService:
         """
         # Whatever is swept from now on is news to them, however long they stay away.
         now = timezone.now()
-        user = User(
-            username=User.normalize_username(username), email=email, sweeps_seen_until=now
-        )
+        user = User(username=User.normalize_username(username), email=email, sweeps_seen_until=now)
         validate_password(password, user)
         user.set_password(password)
         user.full_clean()

@@ -18,9 +18,9 @@ from django.db.models import DateTimeField, ExpressionWrapper, Q, Value
 from django.db.models.fields import BooleanField
 from django.utils import timezone
 
-from accounts.export import account_of, preferences_of
+from accounts.export import account_of, preferences_of, sessions_of
 from accounts.models import User
-from todos.models import Todo, TrashedTodo
+from todos.models import Receipt, Todo, TrashedTodo
 
 #: Todos that are in memory at once.
 CHUNK_TODOS = 500
@@ -43,6 +43,8 @@ def json_of(user: User) -> Iterator[str]:
         "exported_at": timezone.now(),
         "account": account_of(user),
         "preferences": preferences_of(user),
+        "sessions": sessions_of(user),
+        "receipts": receipts_of(user),
     }
     yield _json(about, indent=1).removesuffix("\n}")
     both = groupby(_todos_of(user), key=lambda todo: todo.pop("in_trash"))
@@ -62,6 +64,13 @@ def csv_of(user: User) -> Iterator[str]:
     yield BYTE_ORDER_MARK + _csv_lines([["in_trash", *_names(), "trashed_at", "swept"]])
     for todos in batched(_todos_of(user), CHUNK_TODOS):
         yield _csv_lines([_cell(value) for value in todo.values()] for todo in todos)
+
+
+def receipts_of(user: User) -> list[dict[str, Any]]:
+    """Return which nights a person was told of by mail, or is to be."""
+    receipts = Receipt.objects.filter(user=user).order_by("pk")
+    columns = ("night", "since", "until", "todos", "state", "sent_at")
+    return [dict(row) for row in receipts.values(*columns)]
 
 
 def _names() -> list[str]:

@@ -21,7 +21,8 @@ from hashlib import sha256
 from typing import NamedTuple, Unpack
 
 from django.db import IntegrityError, transaction
-from django.db.models import Count
+from django.db.models import Count, Subquery
+from django.db.models.functions import Coalesce
 
 from accounts.models import User
 from todos.bounds import MAX_BATCH_SIZE, MAX_TODOS, check_number, check_purge, check_sweep
@@ -375,11 +376,14 @@ class TodoService:
 
     @staticmethod
     def count(*, user: User) -> TodoCounts:
-        """Return how many todos a person has."""
-        return TodoCounts(
-            on_list=Todo.objects.filter(user=user).count(),
-            in_trash=TrashedTodo.objects.filter(user=user).count(),
+        """Return how many todos a person has, in one query."""
+        on_list, in_trash = (
+            rows.filter(user=user).order_by().values("user").annotate(number=Count("*"))
+            for rows in (Todo.objects.all(), TrashedTodo.objects.all())
         )
+        numbers = [Coalesce(Subquery(rows.values("number")), 0) for rows in (on_list, in_trash)]
+        found = User.objects.get_queryset().filter(pk=user.pk).values_list(*numbers).first()
+        return TodoCounts(*(found or (0, 0)))
 
     @staticmethod
     def preview_keep_times(

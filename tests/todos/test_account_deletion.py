@@ -1,6 +1,7 @@
 """Deleting one's own account: it says what goes, asks for the password, and leaves nothing."""
 
 import re
+from collections.abc import Callable
 from html import unescape
 from typing import Any
 from unittest.mock import patch
@@ -216,6 +217,23 @@ def test_large_account_is_not_loaded(page: Client, dora: User) -> None:
     assert len(few) <= 40
     assert not any('SELECT "todos_' in query["sql"] for query in few)
     assert not Todo.objects.exists()
+
+
+@pytest.mark.parametrize("has_password", [True, False])
+def test_request_that_deletes_nothing_costs_six_queries_at_most(
+    page: Client, dora: User, *, has_password: bool
+) -> None:
+    new_todos(dora, each=3)
+    EmailAddress.objects.create(user=dora, email="dora@example.com", primary=True)
+    if not has_password:
+        dora.set_unusable_password()
+        dora.save()
+        page.force_login(dora)
+    asks: list[Callable[[], Any]] = [lambda: page.get(PAGE), lambda: confirm(page, "wrong")]
+    for ask in asks:
+        with CaptureQueriesContext(connection) as queries:
+            assert "3 todos on your list" in text_of(ask())
+        assert len(queries) <= 6
 
 
 def test_goodbye_is_for_those_who_have_left(client: Client, page: Client) -> None:

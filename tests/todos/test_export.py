@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 from allauth.account.models import EmailAddress
+from allauth.mfa.models import Authenticator
+from allauth.usersessions.models import UserSession
 from django.db import DatabaseError, connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -20,7 +22,7 @@ from accounts.models import Preferences, User
 from tests.factories import AS_OF, LONG_AGO, new_todo, new_todos, new_trash, trash
 from tests.todos.locks import in_another_connection
 from todos.export import CHUNK_TODOS, csv_of, json_of
-from todos.models import Todo, TrashedTodo
+from todos.models import Receipt, Todo, TrashedTodo
 from todos.services import TodoService
 
 JSON, CSV = "/export.json", "/export.csv"
@@ -66,6 +68,7 @@ def test_everything_of_a_person_is_in_the_json(page: Client, alice: User, bob: U
         "last_name": "",
         "email": "",
         "email_addresses": [{"email": "a@example.com", "verified": True, "primary": True}],
+        "second_factors": [],
         "joined_at": alice.date_joined.isoformat(),
         "last_login_at": User.objects.get(pk=alice.pk).last_login.isoformat(),  # type: ignore[union-attr]  # She is logged in.
     }
@@ -86,6 +89,48 @@ def test_everything_of_a_person_is_in_the_json(page: Client, alice: User, bob: U
     assert datetime.fromisoformat(content["exported_at"]).tzinfo == UTC
 
 
+def test_json_says_where_they_log_in_by_what_and_of_what_they_were_told(
+    page: Client, alice: User, bob: User
+) -> None:
+    for user in (alice, bob):
+        details = {"ip": "192.0.2.1", "user_agent": f"Browser of {user}"}
+        UserSession.objects.create(user=user, session_key=user.username, **details)
+        Authenticator.objects.create(
+            user=user,
+            type=Authenticator.Type.WEBAUTHN,
+            data={"name": f"Key of {user}", "credential": "secret"},
+        )
+        Receipt.objects.create(
+            user=user, night=AS_OF.date(), since=LONG_AGO, until=AS_OF, todos=user.pk
+        )
+    Authenticator.objects.create(user=alice, type=Authenticator.Type.TOTP, data={"secret": "s"})
+
+    content = exported(page)
+
+    factors = content["account"]["second_factors"]
+    named = [(factor["type"], factor["name"]) for factor in factors]
+    assert named == [("webauthn", "Key of alice"), ("totp", "")]
+    assert list(factors[0]) == ["type", "name", "created_at", "last_used_at"]
+    assert content["sessions"] == [
+        {
+            "created_at": UserSession.objects.get(user=alice).created_at.isoformat(),
+            "last_seen_at": UserSession.objects.get(user=alice).last_seen_at.isoformat(),
+            "ip": "192.0.2.1",
+            "user_agent": "Browser of alice",
+        }
+    ]
+    assert content["receipts"] == [
+        {
+            "night": "2026-03-01",
+            "since": LONG_AGO.isoformat(),
+            "until": AS_OF.isoformat(),
+            "todos": alice.pk,
+            "state": "waiting",
+            "sent_at": None,
+        }
+    ]
+
+
 @pytest.mark.parametrize(("on_list", "in_trash"), [(0, 0), (1, 0), (0, 1), (2, 3)])
 def test_json_is_valid_whatever_there_is(
     page: Client, alice: User, on_list: int, in_trash: int
@@ -95,7 +140,8 @@ def test_json_is_valid_whatever_there_is(
     content = exported(page)
     assert (len(content["todos"]), len(content["trash"])) == (on_list, in_trash)
     assert list(content) == [
-        *("format", "version", "exported_at", "account", "preferences", "todos", "trash"),
+        *("format", "version", "exported_at", "account", "preferences", "sessions", "receipts"),
+        *("todos", "trash"),
     ]
 
 

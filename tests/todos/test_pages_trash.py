@@ -24,11 +24,13 @@ from tests.factories import AS_OF, new_todo, new_todos, new_trash, trash
 from tests.todos.locks import in_another_connection, locked, short_of_patience, wait_until_blocked
 from tests.todos.sweeping import Run
 from todos.bulk import at_once as at_once_module
+from todos.leaving import Leaving
 from todos.models import Todo, TrashedTodo
 from todos.pages.paging import BY_REMOVAL
 from todos.pages.sweep_notice import notice_of
 from todos.pages.trash import PAGE_ROWS
 from todos.pages.trash_groups import groups_of
+from todos.pages.trash_words import completed_words
 from todos.services import TodoService
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -304,6 +306,28 @@ def test_a_selection_comes_back_and_the_rest_stays(hers: Client, alice: User) ->
     assert press(hers, "restore", id=[milk, bread]) == "2 todos are on your list again."
     assert titles(Todo, alice) == {"Milk", "Bread"}
     assert titles(TrashedTodo, alice) == {"Lamp"}
+
+
+@pytest.mark.parametrize(
+    ("trash_days", "promise", "completed"),
+    [
+        (30, "it waits in the trash", "Completed “Milk”. It leaves tonight."),
+        (
+            0,
+            "leaves your list by itself, for good.",
+            "Completed “Milk”. It leaves tonight, for good.",
+        ),
+    ],
+)
+@time_machine.travel(MORNING, tick=False)
+def test_a_site_without_a_trash_promises_none(
+    alice: User, settings: Settings, trash_days: int, promise: str, completed: str
+) -> None:
+    settings.TODO_TRASH_DAYS = trash_days
+    assert promise in Client().get("/").content.decode()
+    milk = new_todo(alice, title="Milk", completed_at=MORNING)
+    said = completed_words(milk, Leaving(alice, now=MORNING))
+    assert said.translate(dict.fromkeys((0x2068, 0x2069))) == completed
 
 
 def test_a_selection_of_nothing_asks_for_one(hers: Client) -> None:

@@ -21,7 +21,7 @@ from tests.factories import new_trash, trash, wants_receipt
 from todos.bulk.store import InMemoryStore
 from todos.models import Receipt
 from todos.receipts import sending, writing
-from todos.receipts.mail import Letter
+from todos.receipts.mail import Letter, mail_of
 from todos.receipts.post import ServerAway, hand_over
 from todos.receipts.sending import MailDelayed
 from todos.receipts.services import ReceiptService, ReceiptsReport
@@ -348,7 +348,7 @@ def test_mail_that_cannot_be_made_is_put_off_and_the_others_are_sent(
     for person in (alice, bob):
         wants_receipt(person)
         swept(person, "Secret")
-    (mail_of, message) = (sending.mail_of, Letter.message)
+    message = Letter.message
 
     def broken_mail(receipt: Receipt, *, now: datetime) -> EmailMessage | None:
         if receipt.user_id == alice.pk:

@@ -30,9 +30,7 @@ def server(settings: Settings) -> Iterator[MailServer]:
         yield server
 
 
-def run(
-    store: InMemoryStore | None = None, *, as_of: datetime | None = None
-) -> ReceiptsReport:
+def run(store: InMemoryStore | None = None, *, as_of: datetime | None = None) -> ReceiptsReport:
     """Write and send receipts now, or as the run of another night."""
     now = timezone.now()
     return ReceiptService.write_and_send(

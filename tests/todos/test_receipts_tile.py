@@ -83,6 +83,6 @@ def test_each_sweep_is_told_once(
     assert sum(Receipt.objects.values_list("todos", flat=True)) == swept.total()
 
 
-def fail(_: object) -> None:
+def fail(**_: object) -> None:
     """Be a mail server that is away."""
     raise MailDelayed("away")

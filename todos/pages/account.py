@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from allauth.account.adapter import get_adapter
 from allauth.account.decorators import reauthentication_required
 from allauth.account.forms import ReauthenticateForm
 from allauth.decorators import rate_limit
+from allauth.mfa.models import Authenticator
 from django import forms
 from django.contrib import messages
 from django.contrib.auth import logout
@@ -49,7 +49,7 @@ class UsernameForm(forms.Form):
 def may_confirm_otherwise(request: PersonRequest) -> bool:
     """Say whether somebody has no password, but a passkey, for example."""
     user = request.user
-    return not user.has_usable_password() and bool(get_adapter().get_reauthentication_methods(user))
+    return not user.has_usable_password() and Authenticator.objects.filter(user=user).exists()
 
 
 @never_cache
@@ -60,9 +60,8 @@ def may_confirm_otherwise(request: PersonRequest) -> bool:
 def delete(request: PersonRequest) -> HttpResponse:
     """Say what goes with an account; delete it, with all of that, if its owner confirms it."""
     user = request.user
-    try:
-        UserService.check_deletable(users=User.objects.get_queryset().filter(pk=user.pk))
-    except AccountKept:
+    # Whoever confirms it is not asked for twice: the deletion looks at it itself.
+    if (request.method != "POST" or user.is_staff) and must_stay(user):
         return render(request, "todos/account_kept.html")
     ask = ReauthenticateForm if user.has_usable_password() else UsernameForm
     data = request.POST if request.method == "POST" else None
@@ -71,6 +70,15 @@ def delete(request: PersonRequest) -> HttpResponse:
         return _delete(request)
     context = {"form": form, **TodoService.count(user=user)._asdict()}
     return render(request, "todos/delete_account.html", context)
+
+
+def must_stay(user: User) -> bool:
+    """Say whether an account cannot be deleted."""
+    try:
+        UserService.check_deletable(users=User.objects.get_queryset().filter(pk=user.pk))
+    except AccountKept:
+        return True
+    return False
 
 
 def _delete(request: PersonRequest) -> HttpResponse:

@@ -107,16 +107,18 @@ def show_sweeps(user: User, *, now: datetime) -> SweepNotice | None:
     return notice
 
 
-def notice_of(
-    trash: TrashedTodoQuerySet, *, since: datetime, now: datetime
-) -> SweepNotice | None:
+def notice_of(trash: TrashedTodoQuerySet, *, since: datetime, now: datetime) -> SweepNotice | None:
     """Return what was swept of somebody's trash later than a moment; None if it was nothing."""
-    found = trash.swept().filter(trashed_at__gt=since).aggregate(
-        todos=Count("pk"),
-        first=Min("trashed_at"),
-        last=Max("trashed_at"),
-        first_run=Min("run_id"),
-        last_run=Max("run_id"),
+    found = (
+        trash.swept()
+        .filter(trashed_at__gt=since)
+        .aggregate(
+            todos=Count("pk"),
+            first=Min("trashed_at"),
+            last=Max("trashed_at"),
+            first_run=Min("run_id"),
+            last_run=Max("run_id"),
+        )
     )
     if not found["todos"]:
         return None

@@ -29,7 +29,10 @@ def show(request: HttpRequest) -> HttpResponse:
     """Show the list; to somebody who is not logged in, what Tidy is."""
     if request.user.is_authenticated:
         return show_list(cast("PersonRequest", request))
-    context = {"signup_is_open": settings.ACCOUNTS_SIGN_UP}
+    context = {
+        "signup_is_open": settings.ACCOUNTS_SIGN_UP,
+        "trash_days": settings.TODO_TRASH_DAYS,
+    }
     return render(request, "todos/welcome.html", context)
 
 

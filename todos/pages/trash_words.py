@@ -17,6 +17,7 @@ from todos.models import Todo, TrashedTodo
 
 __all__ = [
     "brought_back",
+    "completed_words",
     "day_words",
     "days_left",
     "is_last_night",
@@ -54,6 +55,20 @@ def days_left(todo: TrashedTodo, *, now: datetime) -> str:
     return ngettext("leaves for good in %(days)d day", "leaves for good in %(days)d days", days) % {
         "days": days
     }
+
+
+def completed_words(todo: Todo, leaving: Leaving) -> str:
+    """Return that a todo was completed, and when it leaves; without a trash, that it is for good.
+
+    Args:
+        todo: completed just now.
+        leaving: of its owner.
+    """
+    if settings.TODO_TRASH_DAYS or leaving.of(todo) is None:
+        text = _("Completed %(title)s. It %(leaves)s.")
+    else:
+        text = _("Completed %(title)s. It %(leaves)s, for good.")
+    return text % {"title": quoted(todo.title), "leaves": leaving.words(todo)}
 
 
 def stays_until(user: User) -> date | None:

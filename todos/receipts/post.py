@@ -98,7 +98,7 @@ def hand_over(backend: BaseEmailBackend, message: mail.EmailMessage) -> None:
         raise ServerAway(error, in_doubt=False) from None
     except (SMTPException, OSError) as error:
         raise ServerAway(error, in_doubt=True) from None
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  (see Unsendable)
         forget_mail(backend)
         raise Unsendable(error) from None
 

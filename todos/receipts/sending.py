@@ -186,7 +186,7 @@ class Batch:
                 self._put_off(receipt)
             raise
         except Unsendable as error:  # Whatever is wrong with one, the others get theirs.
-            logger.error("receipt failed", receipt=receipt.pk, error=str(error))
+            logger.error("receipt failed", receipt=receipt.pk, error=str(error))  # noqa: TRY400  (a traceback may hold a title)
             self._put_off(receipt)
         else:
             self._end(receipt, ReceiptState.SENT)
@@ -247,5 +247,5 @@ def message_of(receipt: Receipt) -> EmailMessage | None:
         return mail_of(receipt, now=now)
     except (OperationalError, InterfaceError):  # The database is away, which is waited for.
         raise
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  (see Unsendable)
         raise Unsendable(error) from None
