@@ -356,6 +356,7 @@ def test_in_two_windows_no_edit_is_lost(arrive: Arrive, *, scripts: bool) -> Non
     says(here, "Saved “Call the dentist at ten”.")
 
     there.get_by_role("button", name="Delete Call the dentist at nine").click()
+    says(there, "Deleted “Call the dentist at")
     here.get_by_role("button", name="Complete Call the dentist at ten").click()
     says(here, "is not on your list any more: it is in the trash.")
     here.get_by_role("button", name="Restore").click()
