@@ -16,7 +16,7 @@ from todos.pages.answers import gone, page, posted
 from todos.pages.given import back, day, next_of, row_id
 from todos.pages.notices import Offer, report
 from todos.pages.requests import PersonRequest
-from todos.pages.trash_words import day_words, number, quoted
+from todos.pages.trash_words import completed_words, day_words, number, quoted
 from todos.services import TodoChanged, TodoNotFound, TodoService
 
 
@@ -28,10 +28,8 @@ def complete(request: PersonRequest) -> HttpResponse:
         todo = TodoService.complete(user=request.user, todo_id=todo_id)
     except TodoNotFound:
         return gone(request, todo_id)
-    leaves = Leaving(request.user, now=timezone.now()).words(todo)
-    text = _("Completed %(title)s. It %(leaves)s.")
-    undo = undo_by("todos:reopen", todo_id)
-    report(request, text % {"title": quoted(todo.title), "leaves": leaves}, undo)
+    text = completed_words(todo, Leaving(request.user, now=timezone.now()))
+    report(request, text, undo_by("todos:reopen", todo_id))
     return back(request)
 
 
