@@ -57,7 +57,7 @@ def save(page: Page) -> None:
 def test_choice_says_what_it_takes_is_saved_and_undone(begin: Begin, *, script: bool) -> None:
     page = begin(java_script_enabled=script).page
     for label, takes in (
-        ("They leave the next night", "tonight this takes 3 todos"),
+        ("They leave with the next cleanup", "tonight this takes 3 todos"),
         ("They leave after 7 days", "tonight this takes 1 todo"),
         ("They stay for ever", "tonight this takes nothing"),
     ):
