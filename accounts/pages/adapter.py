@@ -24,7 +24,7 @@ from django.utils.translation import gettext_lazy
 from qrcode.main import QRCode
 
 from accounts.models import User
-from accounts.pages.backend import person_meant
+from accounts.pages.backend import attempts_key, person_meant
 from accounts.pages.clients import address_of, browser_of
 from accounts.pages.mails import forget_mail
 from accounts.pages.stages import is_newcomer
@@ -127,9 +127,15 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # It ships n
         # By person, however they are named, and not with the Host header, as allauth has it: each
         # port would give further attempts.
         if person := person_meant(credentials):
-            return f"id {person.pk}"
+            return attempts_key(person)
         name: str = credentials.get("username") or credentials.get("email") or ""
         return f"name {name.lower()}"
+
+    def _delete_login_attempts_cached_email(self, request: HttpRequest, **credentials: Any) -> None:
+        """Forget no attempts by address: one that only waits may be another person's.
+
+        Those of who has reset their password are forgotten by `receivers.password_reset`.
+        """
 
     def get_client_ip(self, request: HttpRequest) -> str:
         return address_of(request)

@@ -30,6 +30,11 @@ def person_meant(credentials: dict[str, Any]) -> User | None:
     return person_called(credentials.get("username") or credentials.get("email") or "")
 
 
+def attempts_key(person: User) -> str:
+    """Return what the failed attempts at a person are counted by, however they were named."""
+    return f"id {person.pk}"
+
+
 def person_called(name: str) -> User | None:
     """Return who is meant by what somebody typed to log in: an address or a user name.
 

@@ -5,6 +5,7 @@ from typing import Any
 import structlog
 from allauth.account import signals as account
 from allauth.account.authentication import get_authentication_records
+from allauth.core import ratelimit
 from allauth.mfa import signals as second_factor
 from allauth.mfa.models import Authenticator
 from allauth.usersessions.models import UserSession
@@ -13,6 +14,7 @@ from django.dispatch import receiver
 from django.http import HttpRequest
 
 from accounts.models import User
+from accounts.pages.backend import attempts_key
 from accounts.pages.clients import address_of
 from accounts.services import SessionService
 
@@ -57,6 +59,8 @@ def password_changed(request: HttpRequest, user: User, **_: Any) -> None:
 
 @receiver(account.password_reset)
 def password_reset(request: HttpRequest, user: User, **_: Any) -> None:
+    """End all sessions, and let them log in at once who have failed too often."""
+    ratelimit.clear(request, action="login_failed", key=attempts_key(user))
     SessionService.end_others(user=user, session_key="")
     log("password reset", request, user)
 

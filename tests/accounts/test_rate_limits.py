@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import redis
+from allauth.account.models import EmailAddress
 from allauth.mfa.totp.internal.auth import TOTP, generate_totp_secret
 from django.core.cache import caches
 from django.core.cache.backends.locmem import LocMemCache
@@ -17,7 +18,7 @@ from accounts.models import User
 from project import cache as shared
 from project import settings as of_the_project
 from tests.accounts.conftest import Events
-from tests.accounts.people import log_in, sign_up, words
+from tests.accounts.people import PASSWORD, log_in, path_in, sign_up, words
 
 TOO_MANY = "Too many attempts have failed."
 
@@ -75,6 +76,23 @@ def test_name_and_address_are_one_person_to_the_limit(ann: User) -> None:
     there: dict[str, Any] = {"REMOTE_ADDR": "192.0.2.99"}
     for name in ("ann", "ann@example.com"):
         assert TOO_MANY in words(log_in(Client(), name, **there))
+
+
+def test_new_password_ends_the_wait_of_its_owner_and_of_nobody_else(
+    ann: User, mail_server: list[Any]
+) -> None:
+    eve = User.objects.create_user("eve", email="eve@example.com", password=PASSWORD)
+    EmailAddress.objects.create(user=eve, email=ann.email)  # She has only asked for it.
+    for number in range(10):
+        for name in ("ann", "eve"):
+            log_in(Client(), name, "wrong", REMOTE_ADDR=f"192.0.2.{number}")
+    browser = Client()
+    browser.post("/accounts/password/reset/", {"email": "eve@example.com"})
+    page = browser.get(path_in(mail_server[0]), follow=True)
+    new = "an0ther horse"
+    browser.post(page.redirect_chain[-1][0], {"password1": new, "password2": new})
+    assert log_in(Client(), "eve", new, REMOTE_ADDR="192.0.2.98").status_code == 302
+    assert TOO_MANY in words(log_in(Client(), "ann", REMOTE_ADDR="192.0.2.99"))
 
 
 def test_who_is_limited_is_told_the_same_whether_the_person_exists(ann: User) -> None:
