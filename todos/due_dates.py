@@ -61,17 +61,19 @@ def by_weekday(said: list[str], today: date, vocabulary: Vocabulary) -> date | N
         return None
     if vocabulary.next.issuperset(which) and which:
         return coming(0, today) + timedelta(days=weekday)
-    return coming(weekday, today) if vocabulary.this.issuperset(which) else None
+    this = vocabulary.this | vocabulary.coming
+    return coming(weekday, today) if this.issuperset(which) else None
 
 
 def in_units(said: list[str], today: date, vocabulary: Vocabulary) -> date | None:
     """Understand "next week" (its Monday), "next month" (its first day), "in 3 weeks"."""
     *before, unit = said
     kind = vocabulary.units.get(unit.removesuffix("."))
+    following = vocabulary.next | vocabulary.coming
     match before:
-        case [which] if which in vocabulary.next and kind == "w":
+        case [which] if which in following and kind == "w":
             return coming(0, today)
-        case [which] if which in vocabulary.next and kind == "m":
+        case [which] if which in following and kind == "m":
             return months_after(today, 1).replace(day=1)
         case [ahead, number] if ahead in vocabulary.ahead and kind:
             count = vocabulary.numbers.get(number) or whole_number(number)

@@ -18,6 +18,7 @@ class Vocabulary:
         by: what may stand before whatever says when.
         before: as `by`, and means the day before.
         never: what makes a date before which it stands another than the next one, or none.
+        spoils: next to what says when, it leaves in doubt which day a title means.
         not_before: what makes something else of a date behind which it stands.
         phrases: what means a day by itself, each with the rule for it.
         nouns: phrases that are something else in the middle of a title if they are capitalized.
@@ -27,6 +28,7 @@ class Vocabulary:
         articles: what may stand before a date, after `on`.
         next: what may stand before a weekday or a unit.
         this: what may stand before a weekday.
+        coming: as `this`, and before a unit as `next`.
         ahead: what stands before a number of units.
         numbers: those that are written as words.
         units: their first letters in English: d, w or m.
@@ -37,6 +39,7 @@ class Vocabulary:
     by: frozenset[str]
     before: frozenset[str]
     never: frozenset[str]
+    spoils: frozenset[str]
     not_before: frozenset[str]
     phrases: dict[str, Rule]
     nouns: frozenset[str] = frozenset()
@@ -46,6 +49,7 @@ class Vocabulary:
     articles: frozenset[str]
     next: frozenset[str]
     this: frozenset[str]
+    coming: frozenset[str] = frozenset()
     ahead: frozenset[str]
     numbers: dict[str, int]
     units: dict[str, str]
@@ -61,7 +65,8 @@ class Vocabulary:
         """What may be the first word, besides a number."""
         firsts = (phrase.split()[0] for phrase in self.phrases)
         names = (*firsts, *self.weekdays, *self.months)
-        return self.leads | self.articles | self.next | self.this | self.ahead | frozenset(names)
+        which = self.next | self.this | self.coming
+        return self.leads | self.articles | which | self.ahead | frozenset(names)
 
     @cached_property
     def ends(self) -> frozenset[str]:
@@ -73,7 +78,8 @@ class Vocabulary:
     def goes_with(self) -> frozenset[str]:
         """Behind which no other date begins: it is of the same one, of a range, or none."""
         names = (*self.phrases, *self.weekdays, *self.months)
-        return self.never | self.leads | self.next | self.this | frozenset(names)
+        which = self.next | self.this | self.coming
+        return self.never | self.spoils | self.leads | which | frozenset(names)
 
 
 def days_ahead(days: int) -> Rule:
@@ -88,6 +94,11 @@ def weekend(today: date) -> date:
 def end_of_week(today: date) -> date:
     """Return the next Friday; on a weekend, its Sunday."""
     return today + timedelta(days=(4 if today.weekday() <= 4 else 6) - today.weekday())  # noqa: PLR2004  (Friday)
+
+
+def end_of_next_week(today: date) -> date:
+    """Return the Friday of the week that begins on the next Monday."""
+    return today + timedelta(days=7 - today.weekday() + 4)
 
 
 def end_of_month(today: date) -> date:
@@ -115,6 +126,8 @@ ENGLISH = Vocabulary(
     by=words("by due until till for"),
     before=words("before"),
     never=words("every each last any since after of from the a and or not to through"),
+    spoils=words("every each other alternate after since ago never not except last past")
+    | words("first second third fourth fifth 1st 2nd 3rd 4th 5th daily weekly monthly yearly"),
     not_before=words("morning afternoon evening night of and or to till until"),
     phrases=phrases(
         (days_ahead(0), "today, later today, tonight, this morning, this afternoon, this evening"),
@@ -123,6 +136,7 @@ ENGLISH = Vocabulary(
         (days_ahead(2), "day after tomorrow, the day after tomorrow"),
         (weekend, "this weekend, the weekend, at the weekend, on the weekend"),
         (end_of_week, "end of the week, the end of the week, end of week"),
+        (end_of_next_week, "end of next week, the end of next week"),
         (end_of_month, "end of the month, the end of the month, end of month"),
     ),
     weekdays=numbered("monday tuesday wednesday thursday friday saturday sunday"),
@@ -146,6 +160,9 @@ GERMAN = Vocabulary(
     before=words("vor"),
     never=words("jeden jede jeder jedes guten letzten letzte letztes seit nach von ab")
     | words("den dem der die das und oder nicht herr herrn frau"),
+    spoils=words("jeden jede jeder jedes seit nach nie niemals nicht außer letzten letzte letztes")
+    | words("übernächste übernächsten übernächster ersten zweiten dritten vierten fünften")
+    | words("vergangenen vergangene anfang mitte ende täglich wöchentlich monatlich jährlich"),
     not_before=words("früh vormittag mittag nachmittag abend nacht morgen und oder bis der des")
     | words("geburtstag namenstag jahrestag hochzeitstag todestag feiertag weihnachtstag tag")
     | words("weihnachtsfeiertag advent mal stock spieltag"),
@@ -157,6 +174,8 @@ GERMAN = Vocabulary(
         (days_ahead(2), "übermorgen, übermorgen früh, übermorgen mittag, übermorgen abend"),
         (weekend, "am wochenende, dieses wochenende, zum wochenende"),
         (end_of_week, "ende der woche, zum ende der woche, am ende der woche"),
+        (end_of_next_week, "ende nächster woche, ende der nächsten woche"),
+        (end_of_next_week, "ende kommender woche, ende der kommenden woche"),
         (end_of_month, "ende des monats, zum ende des monats, am ende des monats, zum monatsende"),
     ),
     nouns=words("Morgen"),
@@ -168,8 +187,9 @@ GERMAN = Vocabulary(
     ),
     ordinals=(".",),
     articles=words("dem den"),
-    next=words("nächste nächsten nächster kommende kommenden"),
+    next=words("nächste nächsten nächster"),
     this=words("diesen"),
+    coming=words("kommende kommenden kommender"),
     ahead=words("in"),
     numbers=numbered("einem/einer zwei drei vier fünf sechs sieben acht neun zehn", start=1),
     units={"tag": "d", "tagen": "d", "woche": "w", "wochen": "w", "monat": "m", "monaten": "m"},

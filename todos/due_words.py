@@ -8,7 +8,8 @@ as much as they mind a wrong one.
 
 Which words say a date is in `due_vocabulary.py`, and which date in `due_dates.py`. This module
 knows where in a title they may stand: at its end, also with a time behind them; at its beginning;
-and in its middle, if what is around them leaves no doubt.
+and in its middle, if what is around them leaves no doubt. Wherever words that say when stand next
+to others that change what they mean ("every other Friday", "a week on Friday"), nothing is offered.
 """
 
 import re
@@ -34,6 +35,9 @@ TIME = re.compile(
     r"(?:(?:at|from|um|gegen|ab) )?"
     r"(?:[0-9]{1,2}(?:[:.][0-9]{2})?(?: ?(?:am|pm|uhr|h|o['’]clock))?|noon|midnight)"  # noqa: RUF001  (so do people)
 )
+
+#: A day and a month; or a version.
+DOTTED = re.compile(r"[0-9]{1,2}\.[0-9]{1,2}\.")
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,8 @@ def suggest(title: str, *, today: date, language: str) -> Suggestion | None:
             if due_on is not None:
                 rest = without(" ".join(typed), text)
                 if rest.strip(AROUND) and not is_time(rest.casefold()):
-                    return Suggestion(due_on, text, rest)
+                    doubtful = is_doubtful(typed, plain, today, vocabulary)
+                    return None if doubtful else Suggestion(due_on, text, rest)
     return None
 
 
@@ -116,6 +121,57 @@ def places(typed: list[str], plain: list[str], vocabulary: Vocabulary) -> Iterat
     for start, end in pairs:
         if end < count and stands_free(typed, plain, start, end, vocabulary):
             yield start, end
+
+
+def is_doubtful(typed: list[str], plain: list[str], today: date, vocabulary: Vocabulary) -> bool:
+    """Say whether anything around the words that say when may mean another day, or none."""
+    until = 0
+    for start, end in widest(plain, today, vocabulary):
+        before, after = plain[start - 1] if start else "", plain[end : end + 3]
+        if (start and start <= until) or not {before, *after[:1]}.isdisjoint(
+            vocabulary.spoils | vocabulary.units.keys()
+        ):
+            return True  # "12 December 26", "morgen in einer Woche"; "every other Friday".
+        is_past = after[:1] and after[0] in vocabulary.before and after[-1] in vocabulary.units
+        if is_past or is_year_cut_off(plain, end, vocabulary):
+            return True
+        if is_perhaps_a_version(typed, start, end, vocabulary):
+            return True
+        until = end
+    return False
+
+
+def widest(plain: list[str], today: date, vocabulary: Vocabulary) -> Iterator[tuple[int, int]]:
+    """Yield where words that say when begin and end, but for those within others."""
+    until = 0
+    for start, word in enumerate(plain):
+        if word not in vocabulary.begins and not word[:1].isdigit():
+            continue
+        for end in range(min(start + MOST_WORDS, len(plain)), max(start, until), -1):
+            said = " ".join(plain[start:end])
+            # In "3 December 10 am", nothing says "December 10".
+            if date_of(said, today, vocabulary) and not is_time_at(plain, end - 1):
+                yield start, end
+                until = end
+                break
+
+
+def is_year_cut_off(plain: list[str], end: int, vocabulary: Vocabulary) -> bool:
+    """Say whether a bare number follows a month: "12 December 32"."""
+    return (
+        plain[end - 1].rstrip(".") in vocabulary.months
+        and end < len(plain)
+        and plain[end].isdigit()
+        and not is_time_at(plain, end)
+    )
+
+
+def is_perhaps_a_version(typed: list[str], start: int, end: int, vocabulary: Vocabulary) -> bool:
+    """Say whether "3.12." follows a name: "Install Python 3.12.". In German every noun looks so."""
+    is_dotted = end == start + 1 and DOTTED.fullmatch(typed[start].strip(AROUND))
+    name = typed[start - 1] if start else ""
+    is_name = start > 1 and vocabulary.goes_on is not None and name[:1].isupper()
+    return bool(is_dotted) and (is_name or name.casefold().rstrip(".") in {"version", "v"})
 
 
 def may_follow(last: str, vocabulary: Vocabulary) -> bool:

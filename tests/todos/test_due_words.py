@@ -71,6 +71,9 @@ def offered(title: str, language: str = "en") -> tuple[str, str] | None:
         ("Send it by 3 December with a card", "2026-12-03", "Send it with a card"),
         ("On Friday call Kim", "2026-12-04", "call Kim"),
         ("Friday: call Kim", "2026-12-04", "call Kim"),
+        ("Report by the end of next week", "2026-12-11", "Report"),
+        ("Dentist 3 December 10 am", "2026-12-03", "Dentist 10 am"),
+        ("Greet every friend of Bob tomorrow", "2026-12-01", "Greet every friend of Bob"),
         ("File the receipt of 3 March 2020", None, ""),
         ("File the receipt 3 March 2020", "2020-03-03", "File the receipt"),
     ],
@@ -90,6 +93,11 @@ def test_date_in_english_is_offered(title: str, due_on: str | None, rest: str) -
         ("Anrufen am Sonnabend", "2026-12-05", "Anrufen"),
         ("Anrufen nächsten Freitag", "2026-12-11", "Anrufen"),
         ("Aufräumen am Wochenende", "2026-12-05", "Aufräumen"),
+        ("Kommenden Freitag einkaufen", "2026-12-04", "einkaufen"),
+        ("Einkaufen kommende Woche", "2026-12-07", "Einkaufen"),
+        ("Bericht bis Ende nächster Woche", "2026-12-11", "Bericht"),
+        ("Zahnarzt 3. Dezember 10 Uhr", "2026-12-03", "Zahnarzt 10 Uhr"),
+        ("Geschenke 3.12.", "2026-12-03", "Geschenke"),
         ("Miete in 3 Tagen", "2026-12-03", "Miete"),
         ("Miete in zwei Wochen", "2026-12-14", "Miete"),
         ("Miete nächste Woche", "2026-12-07", "Miete"),
@@ -136,6 +144,24 @@ def test_date_in_german_is_offered_to_germans(title: str, due_on: str, rest: str
         *((title, "de") for title in ("Am 15. Geburtstag feiern", "Karte zum 3. Advent malen")),
         *((title, "de") for title in ("Urlaub 24. bis 26. Dezember", "Montag bis Freitag Urlaub")),
         *((title, "de") for title in ("nächsten Montag", "am 15.", "Oma am Freitag Abend anrufen")),
+        # Words beside a date that make another of it, or many, or none.
+        *((title, "en") for title in ("Ready after next Friday", "Run every other Friday")),
+        *((title, "en") for title in ("Meet Bob a week on Friday", "Call Bob two weeks tomorrow")),
+        *((title, "en") for title in ("Met Bob 3 weeks ago today", "Never on Sunday")),
+        *((title, "en") for title in ("Call Bob Friday week", "Water them weekly on Friday")),
+        *((title, "en") for title in ("Run each second Friday", "Run every Friday, also tomorrow")),
+        *((title, "en") for title in ("12 December 26", "Pay 12 December 26", "Pay 12 Dec 32 x")),
+        *((title, "en") for title in ("Install Python 3.12.", "Call Bob tomorrow in a week")),
+        *(
+            (title, "de")
+            for title in ("Ferien bis übernächsten Freitag", "Heute vor einer Woche x")
+        ),
+        *(
+            (title, "de")
+            for title in ("Zahnarzt Freitag in einer Woche", "Oma Anfang nächster Woche")
+        ),
+        *((title, "de") for title in ("Zahnarzt morgen in einer Woche", "Laufen nie am Sonntag")),
+        *((title, "de") for title in ("Laufen jeden zweiten Dienstag", "Every other Friday run")),
         # Dates that there are not, or that nobody means.
         *((title, "en") for title in ("Pay 31 Nov", "Pay 30.02.", "Pay 99.99.", "Pay 0.0.2026")),
         *((title, "en") for title in ("Pay in 0 days", "Pay in 99999 days", "Pay 0001-01-01")),
@@ -147,7 +173,11 @@ def test_nothing_else_is_offered(title: str, language: str) -> None:
 
 WORDS = sorted(
     {word for words in (ENGLISH, GERMAN) for word in [*words.begins, *words.ends]}
-    | {word for words in (ENGLISH, GERMAN) for word in [*words.never, *words.not_before]}
+    | {
+        word
+        for words in (ENGLISH, GERMAN)
+        for word in [*words.never, *words.spoils, *words.not_before]
+    }
     | {"3", "15th", "24", "24.", "24.12.", "2026-12-24", "29", "31", "31.", "10:30", "10 Uhr"}
     | {"(", "—", "a", "x", "about", "²", "٣", "Morgen", "Freitag,"}
 )
