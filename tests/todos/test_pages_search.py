@@ -56,6 +56,13 @@ def test_all_of_the_words_are_looked_for_in_any_order(hers: Client, alice: User)
     assert not found(hers, "milk bread")
 
 
+def test_no_word_is_left_out_however_many_there_are(hers: Client, alice: User) -> None:
+    new_todo(alice, title="a b c d e f g h i", completed_at=None)
+    assert found(hers, "a b c d e f g h i") == ["a b c d e f g h i"]
+    assert not found(hers, "a b c d e f g h x")
+    assert not found(hers, " ".join(map(chr, range(0x4E00, 0x4E00 + 100))))
+
+
 @pytest.mark.parametrize("text", ["100%", "a_b", "\\", "'", '"', "<b>", "{{ 7 }}", "ü", "\u202e"])
 def test_signs_are_looked_for_as_they_are(hers: Client, alice: User, text: str) -> None:
     new_todo(alice, title=f"Some {text} here", completed_at=None)

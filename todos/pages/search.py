@@ -17,8 +17,8 @@ from todos.pages.paging import BY_COMPLETION, BY_DUE, BY_REMOVAL
 from todos.pages.requests import PersonRequest
 from todos.pages.rows import completed_rows, for_rows, open_rows, trashed_rows
 
-#: The longest text that is looked for, and the most words of it.
-MAX_LENGTH, MAX_WORDS = 200, 8
+#: The longest text that is looked for: as a title, so that all its words are.
+MAX_LENGTH = 200
 
 #: Where it is looked for, in this order.
 SECTIONS = ("open", "completed", "trash")
@@ -61,5 +61,5 @@ def section(request: PersonRequest, name: str, text: str) -> dict[str, Any]:
 
 def matching(text: str) -> Q:
     """Return the condition that a todo has each of the words, in its title or its description."""
-    words = text.split()[:MAX_WORDS]
+    words = dict.fromkeys(text.split())
     return reduce(and_, (Q(title__icontains=w) | Q(description__icontains=w) for w in words))
