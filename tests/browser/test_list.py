@@ -50,6 +50,14 @@ TAP_AFTER_THE_ANSWER = """
     }, { once: true })
 """
 
+UNCOVERED = """
+    (element) => {
+        const { left, top, width, height } = element.getBoundingClientRect();
+        const seen = document.elementFromPoint(left + width / 2, top + height / 2);
+        return element.contains(seen);
+    }
+"""
+
 type Arrive = Callable[..., Visit]
 
 
@@ -293,6 +301,83 @@ def test_the_list_by_keyboard_alone(arrive: Arrive) -> None:
     page.keyboard.type("dentist\n")
     expect(row(page, "Call the dentist")).to_be_visible()
     expect(row(page, "Send the invoice")).to_have_count(0)
+
+
+def test_keys_beside_an_open_form(arrive: Arrive) -> None:
+    page = arrive("beside").page
+    press = page.keyboard.press
+    page.get_by_role("link", name=f"Edit {TITLES[1]}").click()
+    expect(page.get_by_label("Title")).to_be_focused()
+    page.get_by_role("button", name=f"Complete {TITLES[2]}").focus()
+    press("x")
+    says(page, f"Completed “{TITLES[2]}”.")
+    expect(page.get_by_role("button", name=f"Complete {TITLES[0]}")).to_be_focused()
+
+    # Into the form, and on from it.
+    press("k")
+    expect(page.get_by_label("Title")).to_be_focused()
+    page.keyboard.type("!")
+    press("Escape")
+    expect(page.get_by_role("link", name="Cancel")).to_be_focused()
+    press("j")
+    expect(page.get_by_role("button", name=f"Complete {TITLES[0]}")).to_be_focused()
+
+
+def test_a_key_that_is_held_down_completes_one_todo(arrive: Arrive) -> None:
+    page = arrive("held").page
+    page.get_by_role("button", name=f"Complete {TITLES[2]}").focus()
+    page.keyboard.down("x")
+    says(page, f"Completed “{TITLES[2]}”.")
+    expect(page.get_by_role("button", name=f"Complete {TITLES[1]}")).to_be_focused()
+    page.keyboard.down("x")  # The key repeats.
+    page.keyboard.up("x")
+    page.keyboard.press("j")
+    page.keyboard.press("x")
+    says(page, f"Completed “{TITLES[0]}”.")
+    expect(page.get_by_role("button", name=f"Complete {TITLES[1]}")).to_be_visible()
+
+
+def test_a_selection_in_the_trash_outlives_the_restoring_of_one(arrive: Arrive) -> None:
+    visit = arrive("chosen")
+    page = visit.page
+    page.keyboard.type("".join(f"Todo {number}\n" for number in range(12)))
+    says(page, "Added “Todo 11”.")
+    page.evaluate("document.querySelectorAll('.tool.delete').forEach((one) => one.click())")
+    expect(page.locator(".row")).to_have_count(0)
+    visit.go("/trash/")
+    page.get_by_role("checkbox", name="Todo 3").check()
+    page.get_by_role("button", name="Restore Todo 5").click()
+    says(page, "“Todo 5” is on your list again.")
+    expect(page.get_by_role("checkbox", name="Todo 3")).to_be_checked()
+    expect(page.locator(".trashed :checked")).to_have_count(1)
+
+    # The message covers none of what is done with it, also at the end of the page.
+    for height in (800, 640):
+        page.set_viewport_size({"width": 320, "height": height})
+        page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
+        for name in ("Restore selected", "Delete selected for good"):
+            assert on_top(page, page.get_by_role("button", name=name)) == name
+    check(visit)
+
+
+@pytest.mark.parametrize("height", [640, 800])
+def test_a_message_covers_nothing_that_the_tabulator_leads_to(arrive: Arrive, height: int) -> None:
+    page = arrive(f"tab.{height}", width=320).page
+    page.set_viewport_size({"width": 320, "height": height})
+    page.keyboard.type("".join(f"Todo {number} tomorrow\n" for number in range(12)))
+    says(page, "Added “Todo 11 tomorrow”.")
+    page.evaluate("scrollTo(0, 0)")
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        focused = page.locator(":focus")
+        if focused.evaluate("(element) => !!element.closest('.row')"):
+            assert focused.evaluate(UNCOVERED)
+
+
+def on_top(page: Page, control: Locator) -> str:
+    """Return the words of what is seen in the middle of a control."""
+    at = list(middle(control))
+    return str(page.evaluate("([x, y]) => document.elementFromPoint(x, y).textContent", at))
 
 
 def test_pictures_on_buttons_say_what_they_mean(arrive: Arrive) -> None:

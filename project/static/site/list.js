@@ -89,7 +89,7 @@
         say(document.getElementById("notices")?.textContent);
     });
 
-    // --- What was typed, and where the focus was --------------------------------------------------
+    // --- What was typed and chosen, and where the focus was --------------------------------------------------
 
     let before = null;
 
@@ -100,6 +100,7 @@
             active,
             editing: [...main.querySelectorAll(".row.editing:not(.going)")],
             complaints: [...main.querySelectorAll(".notice.trouble")],
+            checked: new Set([...main.querySelectorAll(".trashed :checked")].map((box) => box.value)),
             row: focused && {
                 id: focused.id,
                 list: focused.parentElement.dataset.rows,
@@ -111,9 +112,12 @@
 
     function bringBack() {
         if (!before) return;
-        const { active, editing, complaints, row } = before;
+        const { active, editing, complaints, checked, row } = before;
         before = null;
         document.getElementById("notices")?.prepend(...complaints);
+        // What has had the focus would take it once more when it is put into the page again.
+        for (const one of editing) one.querySelector("[autofocus]")?.removeAttribute("autofocus");
+        for (const box of main.querySelectorAll(".trashed [type=checkbox]")) box.checked ||= checked.has(box.value);
         for (const form of editing) {
             const now = document.getElementById(form.id);
             if (now) now.replaceWith(form);
@@ -125,11 +129,14 @@
         if (document.activeElement === document.body) (field() ?? main).focus({ preventScroll: true });
     }
 
-    // The same control of the same row; of the one in its place, if it has left its list.
+    // The same control of the same row; of the one in its place, if it has left its list: of one
+    // after it that is not being edited, so that no key goes on as text.
     function nextTo({ id, list, index, control }) {
         const rows = main.querySelector(`[data-rows="${list}"]`)?.children;
         if (!rows?.length) return field();
-        const row = [...rows].find((one) => one.id === id) ?? rows[Math.min(index, rows.length - 1)];
+        const own = [...rows].find((one) => one.id === id);
+        const others = [...rows].slice(index).concat([...rows].slice(0, index).reverse());
+        const row = own ?? others.find((one) => !one.matches(".editing")) ?? rows[0];
         return row.querySelector(control) ?? row.querySelector("button, a");
     }
 
@@ -303,7 +310,7 @@
         if ("shortcuts" in document.body.dataset && Object.hasOwn(shortcuts, key)) {
             if (document.querySelector("dialog[open]")) return;
             event.preventDefault();
-            shortcuts[key]();
+            if (!event.repeat || "jk".includes(key)) shortcuts[key]();  // Held down, x is one todo's.
         }
     });
 
@@ -311,15 +318,22 @@
     function leave(element) {
         const row = rowOf(element);
         const changed = [...(row?.querySelectorAll(FIELDS) ?? [])].some((one) => one.value !== one.defaultValue);
+        if (row && changed) return row.querySelector("[data-cancel]")?.focus();
         element.blur();
-        if (row && !changed) cancel(row);
+        if (row) cancel(row);
     }
 
     function move(step) {
         const rows = [...main.querySelectorAll(".row")];
         const at = rows.indexOf(rowOf(document.activeElement));
         const row = rows[at < 0 ? 0 : Math.max(0, Math.min(rows.length - 1, at + step))];
-        row?.querySelector(".check, button, input, a")?.focus();
+        focusIn(row, ".check, button, input, a");
+    }
+
+    // The first that is there to be seen: forms begin with hidden fields.
+    function focusIn(row, controls) {
+        const shown = [...(row?.querySelectorAll(controls) ?? [])].find((one) => one.checkVisibility());
+        shown?.focus();
     }
 
     function help() {
