@@ -43,6 +43,7 @@ chaos: .venv ## Inject faults for ten minutes; nothing may be lost, doubled, stu
 bench: .venv ## Compare the sweep, the pages and the worker with alternatives; takes half an hour
 	$(RUN) python -m tests.benchmarks.sweep
 	$(RUN) python -m tests.benchmarks.pages
+	$(RUN) python -m tests.benchmarks.visits
 	$(RUN) python -m tests.benchmarks.latency
 	$(RUN) python -m tests.benchmarks.recovery
 
