@@ -22,7 +22,10 @@ PEOPLE = """
         )
         SELECT 'p' || n, '', '', '', 'p' || n || '@example.com', FALSE, FALSE, TRUE, TRUE, now(),
             TRUE, now() - interval '1 day'
-        FROM generate_series(1, %s) AS n RETURNING id
+        FROM generate_series(1, %s) AS n RETURNING id, email
+    ), confirmed AS (
+        INSERT INTO account_emailaddress (user_id, email, verified, "primary")
+        SELECT id, email, true, true FROM person
     )
     INSERT INTO todos_trashedtodo (
         id, user_id, title, description, created_at, trashed_at, trash_days, run_id
