@@ -6,10 +6,7 @@ from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import pgettext
 
-from todos.leaving import EVENING_HOUR
-
-#: What happened before this hour was last night. Later in the morning, somebody may have seen it.
-DAWN_HOUR = 6
+from todos.leaving import EVENING_HOUR, MORNING_HOUR
 
 
 def day_words(day: date) -> str:
@@ -25,7 +22,7 @@ def is_last_night(moment: datetime, *, now: datetime) -> bool:
     """Say whether something happened in the night before today, in the reader's time zone."""
     then, today = timezone.localtime(moment), timezone.localdate(now)
     if then.date() == today:
-        return then.hour < DAWN_HOUR
+        return then.hour < MORNING_HOUR
     return then.date() == today - timedelta(days=1) and then.hour >= EVENING_HOUR
 
 

@@ -8,6 +8,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from todos.bounds import MAX_TODOS
+from todos.day_words import day_words
 from todos.models import Todo
 from todos.pages.answers import gone, posted
 from todos.pages.due_offer import meant_by, offer_due
@@ -17,7 +18,7 @@ from todos.pages.limits import may_add
 from todos.pages.notices import Offer, report
 from todos.pages.requests import PersonRequest
 from todos.pages.todo_list import new_key, show_list
-from todos.pages.trash_words import day_words, number, quoted
+from todos.pages.trash_words import number, quoted
 from todos.services import TodoNotFound, TodoService, TooManyTodos
 
 

@@ -9,6 +9,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from todos.day_words import day_words
 from todos.due_words import without
 from todos.leaving import Leaving
 from todos.models import Todo
@@ -16,7 +17,7 @@ from todos.pages.answers import gone, page, posted
 from todos.pages.given import back, day, next_of, row_id
 from todos.pages.notices import Offer, report
 from todos.pages.requests import PersonRequest
-from todos.pages.trash_words import completed_words, day_words, number, quoted
+from todos.pages.trash_words import completed_words, number, quoted
 from todos.services import TodoChanged, TodoNotFound, TodoService
 
 

@@ -1,13 +1,11 @@
 """Requests to people's pages."""
 
-from django.http import HttpRequest
 from django_htmx.middleware import HtmxDetails
 
-from accounts.models import User
+from accounts.pages import requests
 
 
-class PersonRequest(HttpRequest):
-    """A request to a page for those who are logged in."""
+class PersonRequest(requests.PersonRequest):
+    """A request of somebody who is logged in, perhaps for a part of a page."""
 
-    user: User
     htmx: HtmxDetails

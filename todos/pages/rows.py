@@ -10,11 +10,12 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from todos.day_words import day_words
 from todos.leaving import Leaving
 from todos.models import Todo, TrashedTodo
 from todos.pages.due_offer import meant_by_new, offer_due
 from todos.pages.notices import Offer
-from todos.pages.trash_words import day_words, days_left
+from todos.pages.trash_words import days_left
 
 #: How much of a description a row shows, in characters.
 EXCERPT = 200

@@ -46,7 +46,7 @@ def restore(request: PersonRequest) -> HttpResponse:
     ids = row_ids(request.POST.getlist("id"))
     if not ids:
         report(request, _("Choose a todo first."), level=messages.WARNING)
-        return back(request, reverse("todos:trash"))
+        return back(request, "todos:trash")
     done = TodoService.restore_at_once(todos=trash_of(request).filter(pk__in=ids), number=len(ids))
     mine = Todo.objects.filter(user=request.user, pk__in=ids)
     # First what was just restored, then what had been on the list before.
@@ -63,7 +63,7 @@ def restore(request: PersonRequest) -> HttpResponse:
     )
     level = messages.SUCCESS if restored else messages.INFO
     report(request, " ".join(filter(None, words)), level=level)
-    return back(request, reverse("todos:trash"))
+    return back(request, "todos:trash")
 
 
 def already_there(todos: list[Todo]) -> str:
@@ -119,7 +119,7 @@ def restore_all(
     text = brought_back(request.user, done) or where_they_are(request.user, left_at=left_at)
     level = messages.SUCCESS if done["todos_restored"] else messages.INFO
     report(request, text, level=level)
-    return back(request, reverse("todos:trash"))
+    return back(request, "todos:trash")
 
 
 def where_they_are(user: User, *, left_at: datetime | None) -> str:

@@ -10,8 +10,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from accounts.models import User
+from todos.day_words import day_words, is_last_night
 from todos.models import TrashedTodo, TrashedTodoQuerySet
-from todos.pages.trash_words import day_words, days_left, is_last_night, number
+from todos.pages.trash_words import days_left, number
 
 type Sizes = dict[tuple[int | None, datetime | None], int]
 """How many todos a run swept, by its id, or a person cleared at once, by the moment."""

@@ -11,20 +11,9 @@ from django.utils.translation import ngettext
 
 from accounts.models import User
 from todos.bulk.trash import ID_IN_USE, RestoreReport
-from todos.day_words import day_words, is_last_night
+from todos.day_words import day_words
 from todos.leaving import Leaving
 from todos.models import Todo, TrashedTodo
-
-__all__ = [
-    "brought_back",
-    "completed_words",
-    "day_words",
-    "days_left",
-    "is_last_night",
-    "number",
-    "quoted",
-    "stays_until",
-]
 
 #: Characters of a title within a sentence. A notice has to fit into a cookie.
 MOST_QUOTED = 60
