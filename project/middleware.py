@@ -45,7 +45,8 @@ LOCK_ERRORS = LOCKED | {"40P01", "SQLITE_BUSY"}
 class NotKeptMiddleware:
     """Has browsers and proxies keep no page, unless its view says otherwise.
 
-    A page shows what is somebody's, or has a form with a token of its own. Static files, which may
+    A page shows what is somebody's, or has a form with a token of its own; and after going back, a
+    list that is no longer so would be shown. Static files, which may
     be kept, do not come this far.
     """
 

@@ -9,7 +9,6 @@ from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
-from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
 from accounts.models import Session
@@ -38,7 +37,6 @@ class Shown:
 
 
 @login_required
-@never_cache
 def show(request: PersonRequest) -> HttpResponse:
     """Show where they are logged in."""
     live = Session.objects.live(request.user)

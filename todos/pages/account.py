@@ -16,7 +16,6 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts.models import User
@@ -52,7 +51,6 @@ def may_confirm_otherwise(request: PersonRequest) -> bool:
     return not user.has_usable_password() and Authenticator.objects.filter(user=user).exists()
 
 
-@never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 @login_required
 @rate_limit(action="reauthenticate")  # type: ignore[untyped-decorator]  # allauth has no types.

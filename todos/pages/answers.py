@@ -10,7 +10,7 @@ from django.contrib.auth.views import redirect_to_login
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
-from django.utils.cache import add_never_cache_headers, patch_vary_headers
+from django.utils.cache import patch_vary_headers
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 from django_htmx.http import HttpResponseClientRedirect
@@ -57,7 +57,7 @@ def page(
     into: str = "#main",
     status: int = 200,
 ) -> HttpResponse:
-    """Answer with a page; with a part of it, if a script asks. No browser keeps it.
+    """Answer with a page; with a part of it, if a script asks.
 
     Args:
         request: to answer.
@@ -75,8 +75,6 @@ def page(
         response["HX-Reswap"] = "innerHTML" if into == "#main" else "outerHTML"
     else:
         response = render(request, template, context, status=status)
-    # After going back, a list that is no longer so would be shown; or somebody else's.
-    add_never_cache_headers(response)
     patch_vary_headers(response, ["HX-Request"])
     return response
 

@@ -15,7 +15,6 @@ from django.urls import reverse
 from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
 from accounts.models import Preferences, Theme, User
@@ -127,7 +126,6 @@ class PreferencesForm(forms.Form):
         return Offer(label=_("Undo"), url=reverse("todos:preferences"), fields=fields)
 
 
-@never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 @login_required
 def show(request: PersonRequest) -> HttpResponse:

@@ -11,7 +11,6 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
-from django.views.decorators.cache import never_cache
 
 from accounts.models import User
 from todos.models import Todo, TrashedTodo, TrashedTodoQuerySet
@@ -137,7 +136,6 @@ def where_they_are(user: User, *, left_at: datetime | None) -> str:
     return _("Nothing of that is in the trash any more. What came back is on your list.")
 
 
-@never_cache
 @logged_in
 def delete_forever(request: PersonRequest) -> HttpResponse:
     """Delete the todos whose ids are given for good, once that has been confirmed."""
@@ -161,7 +159,6 @@ def delete_forever(request: PersonRequest) -> HttpResponse:
     return say_deleted(request, purged)
 
 
-@never_cache
 @logged_in
 def empty_trash(request: PersonRequest) -> HttpResponse:
     """Delete all that was in the trash when the page was shown for good, once that is confirmed.
