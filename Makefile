@@ -5,7 +5,7 @@ UV_VERSION := 0.13.9
 UV := $(shell uv --version >/dev/null 2>&1 && echo uv || echo .uv/bin/uv)
 # Not only the Python that .python-version names: it may be missing, and its download impossible.
 export UV_PYTHON ?= >=3.12
-RUN := $(UV) run --frozen
+RUN := $(UV) run --frozen --all-extras
 # Where the shell forbids Python to keep what it has compiled, each process would compile all tests.
 PYTEST := PYTHONDONTWRITEBYTECODE= $(RUN) python -m pytest --numprocesses 4 --dist loadgroup
 
@@ -66,7 +66,7 @@ clean: ## Remove what these targets created, except this machine's data in var/ 
 
 # The virtual environment, as uv.lock says.
 .venv: pyproject.toml uv.lock $(if $(filter .uv/bin/uv,$(UV)),.uv/bin/uv)
-	$(UV) sync --frozen
+	$(UV) sync --frozen --all-extras
 	@touch .venv
 
 # From the package index. Made outside this folder, whose .python-version might name a Python that

@@ -205,7 +205,17 @@ class TaskRunAdmin(ReadOnlyAdmin):
         ("Error", {"fields": ("traceback",)}),
         (
             "Request",
-            {"fields": ("trigger", "scheduled_for", "requested_by", "created_at", "arguments")},
+            {
+                "fields": (
+                    "trigger",
+                    "scheduled_for",
+                    "requested_by",
+                    "created_at",
+                    "arguments",
+                    "request_id",
+                    "trace_parent",
+                )
+            },
         ),
         (
             "Message",

@@ -26,6 +26,21 @@ class RunRecord(models.Model):
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
     )
 
+    request_id = models.CharField(
+        max_length=64,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="The request that asked for it, as logs name it; empty if there was none.",
+    )
+    trace_parent = models.CharField(
+        max_length=55,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="The span that asked for it, as W3C's traceparent; empty if there was none.",
+    )
+
     message_id = models.UUIDField(default=uuid4, unique=True)
     queue = models.CharField(max_length=100)
     arguments = models.JSONField(default=dict, help_text="The message's args and kwargs.")
