@@ -16,7 +16,7 @@ for_production = DJANGO_DEBUG=false DATABASE_URL=sqlite://:memory: \
 	DJANGO_SECRET_KEY=only-for-the-check-0123456789-abcdefghijklmnopqrstuvwxyz
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast chromium pictures chaos bench lint format clean
+.PHONY: help run test test-fast chromium pictures chaos bench year lint format clean
 
 help: ## Show these lines
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -46,6 +46,10 @@ bench: .venv ## Compare the sweep, the pages and the worker with alternatives; t
 	$(RUN) python -m tests.benchmarks.visits
 	$(RUN) python -m tests.benchmarks.latency
 	$(RUN) python -m tests.benchmarks.recovery
+	$(RUN) python -m tests.benchmarks.load
+
+year: .venv ## Live through a year of nights in half an hour; nothing may grow
+	$(RUN) python -m tests.year --days 365
 
 lint: .venv ## Check style, types, migrations, translations and the production settings
 	$(RUN) ruff check .

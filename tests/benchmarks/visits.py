@@ -60,7 +60,7 @@ def main() -> None:
         with (
             valkey_server(folder / "valkey") as broker,
             server(folder, SIZE, 1, broker=broker) as stage,
-            gunicorn(folder, stage, broker) as port,
+            gunicorn(folder, broker) as port,
         ):
             say("filling the tables")
             stage.fill(SIZE)
@@ -70,7 +70,7 @@ def main() -> None:
 
 
 @contextmanager
-def gunicorn(folder: Path, stage: Server, broker: str) -> Iterator[int]:
+def gunicorn(folder: Path, broker: str, *, workers: int = 1) -> Iterator[int]:
     """Serve the site from a copy of the project until the block ends; yield its port."""
     import os  # noqa: PLC0415  (what `server` has put into the environment)
 
@@ -80,7 +80,7 @@ def gunicorn(folder: Path, stage: Server, broker: str) -> Iterator[int]:
     assert done.returncode == 0, done.stderr
     port = free_port()
     command = [sys.executable, "-m", "gunicorn", "project.wsgi", "--bind", f"127.0.0.1:{port}"]
-    options = ["--workers=1", f"--threads={CONNECTIONS}", "--no-control-socket"]
+    options = [f"--workers={workers}", f"--threads={CONNECTIONS}", "--no-control-socket"]
     with (
         (folder / "gunicorn.log").open("w") as log,
         Popen([*command, *options], cwd=checkout, env=tidy.settings, stdout=log, stderr=log) as web,
