@@ -48,9 +48,5 @@ COPY --from=build /app /app
 USER 10001:10001
 EXPOSE 8000
 
-# Requests are logged by the site itself (project/request_log.py), without the secrets of links.
-#
-# Requests in hand get 20 s when the container stops; its grace must be longer. Workers show that
-# they are alive by touching a file, in memory: on a slow disk that would stall them.
-CMD ["gunicorn", "project.wsgi", "--bind", "0.0.0.0:8000", "--workers", "2", "--threads", "4", \
-     "--graceful-timeout", "20", "--worker-tmp-dir", "/dev/shm", "--no-control-socket"]
+# gunicorn.conf.py has all else.
+CMD ["gunicorn", "--bind", "0.0.0.0:8000"]

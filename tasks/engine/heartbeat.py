@@ -73,6 +73,11 @@ class Heartbeat:
         """The host and process id, to be displayed (see `ProcessQuerySet.named`)."""
         return f"{socket.gethostname()}, process {os.getpid()}"
 
+    @property
+    def is_beating(self) -> bool:
+        """Whether its thread runs; the database may be away."""
+        return self._thread.is_alive()
+
     def start(self) -> None:
         """Write the first heartbeat and start the thread."""
         self._try_to_beat()

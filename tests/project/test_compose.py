@@ -22,6 +22,7 @@ from tests.env_example import FOR_COMPOSE, examples
 
 COMPOSE_TEXT = (ROOT / "docker-compose.yml").read_text()
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
+GUNICORN_CONF = (ROOT / "gunicorn.conf.py").read_text()
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(COMPOSE_TEXT)["services"]
 
 SERVERS = {"postgres", "valkey"}
@@ -113,8 +114,8 @@ def test_worker_and_web_may_finish_before_they_are_killed() -> None:
     timeout = int(option(SERVICES["worker"]["command"], "--worker-shutdown-timeout"))
     # Dramatiq's workers look for the signal once a second, and close their connections after.
     assert seconds(SERVICES["worker"]["stop_grace_period"]) * 1000 >= timeout + 5_000
-    timeout = int(option(serving_command(), "--graceful-timeout"))
-    assert seconds(SERVICES["web"]["stop_grace_period"]) >= timeout + 5
+    (timeout,) = re.findall(r"^graceful_timeout = (\d+)$", GUNICORN_CONF, re.MULTILINE)
+    assert seconds(SERVICES["web"]["stop_grace_period"]) >= int(timeout) + 5
 
 
 @pytest.mark.parametrize("name", ["migrate", "worker", "scheduler"])
@@ -234,6 +235,7 @@ def test_image_serves_the_site_unless_told_otherwise(checkout: Path) -> None:
 
 
 def test_server_keeps_no_log_of_addresses_that_carry_secrets() -> None:
+    assert "accesslog = None" in GUNICORN_CONF
     assert not [word for word in serving_command() if "access-log" in word]
 
 
@@ -243,4 +245,4 @@ def test_image_has_the_projects_apps_and_no_files_that_nobody_chose() -> None:
     assert rules[0] == "*"
     chosen = {rule.removeprefix("!") for rule in rules if rule.startswith("!")}
     apps = {f"{app}/" for app in settings.INSTALLED_APPS if (ROOT / app).is_dir()}
-    assert chosen == apps | {"manage.py", "pyproject.toml", "uv.lock"}
+    assert chosen == apps | {"gunicorn.conf.py", "manage.py", "pyproject.toml", "uv.lock"}

@@ -7,9 +7,13 @@ class ActiveMessages:
     """The messages of one queue that this process has fetched and not acknowledged, by their ids.
 
     Only the consumer's thread adds to them; any thread may remove one.
+
+    Attributes:
+        polls: how often that thread has looked for messages, or for a broker that is away.
     """
 
     def __init__(self) -> None:
+        self.polls = 0
         self._lock = Lock()
         self._ids: set[bytes] = set()
         # Those that the consumer has not passed on to a worker thread: they end with it.

@@ -83,6 +83,7 @@ class WakingConsumer(_RedisConsumer):
 
     def __next__(self) -> MessageProxy | None:
         """Return a message; where there is none, sleep and return None."""
+        self._active.polls += 1
         with errors_as_closed():
             if monotonic() >= self._reconcile_at:
                 self._reconcile()

@@ -51,6 +51,7 @@ class WakingBroker(RedisBroker):
     def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 5000) -> WakingConsumer:
         """Return a new consumer of a queue; `timeout` is in milliseconds."""
         active = self.active(queue_name)
+        active.polls += 1
         return WakingConsumer(self, self.keys(queue_name), active, prefetch, timeout)
 
     def enqueue(self, message: Message[Any], *, delay: int | None = None) -> Message[Any]:

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import structlog
 from django.db import connections
-from dramatiq import Broker, MessageProxy
+from dramatiq import Broker, MessageProxy, Worker
 from dramatiq.middleware import SkipMessage
 
 from tasks.engine.database import DATABASE_AWAY
@@ -20,6 +20,7 @@ from tasks.engine.runs.results import store_exception
 from tasks.engine.worker.active import ActiveAttempts, Attempt
 from tasks.engine.worker.closing import close_attempt
 from tasks.engine.worker.opening import open_attempt, uuid_from
+from tasks.engine.worker.watchdog import Watchdog
 
 logger = structlog.get_logger(__name__)
 
@@ -36,6 +37,7 @@ class Attempts:
 
     def __init__(self) -> None:
         self._heartbeat: Heartbeat | None = None
+        self._watchdog: Watchdog | None = None
         self._active = ActiveAttempts()
 
     def start(self, *, queues: Collection[str], tasks: Collection[str]) -> None:
@@ -44,8 +46,16 @@ class Attempts:
         )
         self._heartbeat.start()
 
+    def watch(self, worker: Worker) -> None:
+        """Have a watchdog end this process when its threads are stuck."""
+        if self._heartbeat:
+            self._watchdog = Watchdog(worker, self._heartbeat)
+            self._watchdog.start()
+
     def shut_down(self) -> None:
-        """Let runs end at their next step."""
+        """Let runs end at their next step; what stops may take its time."""
+        if self._watchdog:
+            self._watchdog.stop()
         shutting_down.set()
 
     def stop(self) -> None:

@@ -54,6 +54,9 @@ class RunLedger(Middleware):
             tasks=broker.get_declared_actors(),
         )
 
+    def after_worker_boot(self, broker: Broker, worker: Worker) -> None:  # noqa: ARG002
+        self._attempts.watch(worker)
+
     def before_worker_shutdown(self, broker: Broker, worker: Worker) -> None:  # noqa: ARG002
         self._attempts.shut_down()
 

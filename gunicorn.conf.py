@@ -1,0 +1,36 @@
+"""How gunicorn serves the site: `gunicorn`, in this folder, with no more words.
+
+Its command line overrides each value here. Like manage.py, it reads `.env`, if there is one, and
+says in one line what is wrong with a setting: the master does not start then.
+"""
+
+import sys
+from pathlib import Path
+
+from django.core.exceptions import ImproperlyConfigured
+from dotenv import load_dotenv
+
+load_dotenv(Path(__file__).resolve().parent / ".env")  # Variables that are set already win.
+try:
+    import project.settings  # noqa: F401  (workers would read it too late: after a hundred lines)
+except ImproperlyConfigured as error:
+    reason = str(error).rstrip(".")
+    sys.exit(f"gunicorn: {reason}. .env.example explains every setting.")
+
+wsgi_app = "project.wsgi"
+bind = "127.0.0.1:8000"
+workers = 2
+threads = 4
+
+# Requests in hand get 20 s when it stops; whoever kills it must wait for longer.
+graceful_timeout = 20
+
+# Requests are logged by the site itself (project/request_log.py), without the secrets of links.
+accesslog = None
+
+# Workers show the master that they are alive by touching a file, in memory: on a slow disk that
+# would stall them.
+memory = Path("/dev/shm")  # noqa: S108  (gunicorn makes a file of its own there, and unlinks it)
+worker_tmp_dir = str(memory) if memory.is_dir() else None
+
+control_socket_disable = True
