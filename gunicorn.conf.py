@@ -27,6 +27,8 @@ graceful_timeout = 20
 
 # Requests are logged by the site itself (project/request_log.py), without the secrets of links.
 accesslog = None
+# Its own lines have the form of the site's.
+logger_class = "project.server_log.ServerLog"
 
 # Workers show the master that they are alive by touching a file, in memory: on a slow disk that
 # would stall them.

@@ -1,8 +1,8 @@
-"""The log of every process: one event per line, as `key=value`, on standard error.
+"""The log of every process: one event per line, on standard error.
 
-Events of structlog's loggers and of the standard library's (Django, Dramatiq, APScheduler) have
-the same form. In development, a terminal shows colors. Text from outside can neither forge a line
-nor control a terminal: control characters are written as escapes.
+Events of structlog's loggers and of the standard library's (Django, gunicorn, Dramatiq,
+APScheduler, Python's warnings) have the same form. In production that is JSON; in development
+`key=value`, and colors at a terminal.
 """
 
 import logging
@@ -10,20 +10,21 @@ import sys
 from typing import Any
 
 import structlog
-from structlog.typing import EventDict, WrappedLogger
 
-from project.paths import without_secrets
+from project import log_filters
+from project.log_lines import escape_values, render_json, render_logfmt, tell_error
 
-_logfmt = structlog.processors.LogfmtRenderer(
-    key_order=["timestamp", "level", "event", "logger"], bool_as_flag=False
-)
+#: The formats of lines, by their names in LOG_FORMAT.
+FORMATS = {"json": render_json, "logfmt": render_logfmt}
 
 
-def logging_config(*, colors: bool) -> dict[str, Any]:
+def logging_config(*, form: str = "json", development: bool = False) -> dict[str, Any]:
     """Set structlog up and return the matching LOGGING setting.
 
     Args:
-        colors: write for people if standard error is a terminal.
+        form: a key of `FORMATS`.
+        development: write for the people who wrote the code: colors if standard error is a
+            terminal, and the messages of all errors.
     """
     shared: list[structlog.types.Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -41,12 +42,14 @@ def logging_config(*, colors: bool) -> dict[str, Any]:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
+    logging.captureWarnings(capture=True)
     drop_meta = structlog.stdlib.ProcessorFormatter.remove_processors_meta
-    renderer: list[structlog.types.Processor]
-    if colors and sys.stderr.isatty():
-        renderer = [escape_values, structlog.dev.ConsoleRenderer()]
-    else:
-        renderer = [structlog.processors.format_exc_info, render_line]
+    filters = {
+        "without_paths": log_filters.without_paths,
+        "without_arguments": log_filters.without_arguments,
+        "without_request_lines": log_filters.without_request_lines,
+        "seldom": log_filters.Seldom(),
+    }
     return {
         "version": 1,
         "disable_existing_loggers": False,
@@ -54,18 +57,18 @@ def logging_config(*, colors: bool) -> dict[str, Any]:
             "line": {
                 "()": structlog.stdlib.ProcessorFormatter,
                 "foreign_pre_chain": shared,
-                "processors": [drop_meta, *renderer],
+                "processors": [drop_meta, *renderer(form, development=development)],
             },
         },
         "filters": {
-            "without_static": {"()": lambda: is_told},
-            "without_secrets": {"()": lambda: without_secrets},
+            "without_static": {"()": lambda: log_filters.without_static},
+            **{name: {"()": lambda one=one: one} for name, one in filters.items()},
         },
         "handlers": {
             "stderr": {
                 "class": "logging.StreamHandler",
                 "formatter": "line",
-                "filters": ["without_secrets"],
+                "filters": [*filters],
             }
         },
         "root": {"handlers": ["stderr"], "level": "INFO"},
@@ -84,29 +87,12 @@ def logging_config(*, colors: bool) -> dict[str, Any]:
     }
 
 
-def is_told(record: logging.LogRecord) -> bool:
-    """Leave out the files of each page that `manage.py dev` serves, which scroll all else away."""
-    request, status = (*(record.args or ()), "", "")[:2]
-    return not (str(request).startswith("GET /static/") and str(status) in {"200", "304"})
-
-
-def escape(text: str) -> str:
-    """Return `text` with each unprintable character as an escape, such as `\\x1b`."""
-    if text.isprintable():
-        return text
-    return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
-        for character in text
-    )
-
-
-def escape_values(_logger: WrappedLogger, _method: str, event_dict: EventDict) -> EventDict:
-    """Escape the strings of an event (a structlog processor)."""
-    return {
-        key: escape(value) if isinstance(value, str) else value for key, value in event_dict.items()
-    }
-
-
-def render_line(logger: WrappedLogger, method: str, event_dict: EventDict) -> str:
-    """Return an event as one line of `key=value` (a structlog processor)."""
-    return escape(_logfmt(logger, method, event_dict))
+def renderer(form: str, *, development: bool) -> list[structlog.types.Processor]:
+    """Return what makes lines of events; see `logging_config`."""
+    if not development:
+        return [tell_error, FORMATS[form]]
+    if form == "logfmt" and sys.stderr.isatty():
+        # Not the tracebacks that `rich` would write, where it is installed: they hold values.
+        plain = structlog.dev.plain_traceback
+        return [escape_values, structlog.dev.ConsoleRenderer(exception_formatter=plain)]
+    return [structlog.processors.format_exc_info, FORMATS[form]]

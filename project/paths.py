@@ -1,8 +1,6 @@
 """How the paths of requests are logged: without the secrets and texts that people's links carry."""
 
-import logging
 import re
-from http import HTTPStatus
 
 from django.contrib.admindocs.utils import replace_metacharacters, replace_named_groups
 from django.http import HttpRequest
@@ -10,9 +8,6 @@ from django.urls import Resolver404, resolve
 
 #: Where a route has a value: its name.
 VALUE = re.compile(r"<(?:\w+:)?(\w+)>")
-
-#: From here on, it is not the client's fault.
-FAILED = HTTPStatus.INTERNAL_SERVER_ERROR
 
 #: The beginning of an unknown path that is shown.
 MAX_UNKNOWN = 30
@@ -36,21 +31,3 @@ def shown_path(request: HttpRequest) -> str:
         return value if value.isdecimal() else f"<{found[1]}>"
 
     return VALUE.sub(shown, route)
-
-
-def without_secrets(record: logging.LogRecord) -> bool:
-    """Have Django's own lines name a request by its shown path (a filter that keeps each).
-
-    What the client did wrong is one warning: no traceback tells more about it.
-    """
-    request = getattr(record, "request", None)
-    if not record.name.startswith("django.") or not isinstance(request, HttpRequest):
-        return True
-    if isinstance(record.args, tuple):
-        path = shown_path(request)
-        record.args = tuple(path if str(arg).startswith("/") else arg for arg in record.args)
-    if getattr(record, "status_code", FAILED) < FAILED:
-        record.exc_info = record.exc_text = None
-        if record.levelno > logging.WARNING:
-            record.levelno, record.levelname = logging.WARNING, "WARNING"
-    return True

@@ -20,7 +20,7 @@ from project.environment import (
     mailer_from,
     site_address,
 )
-from project.log_config import logging_config
+from project.log_config import FORMATS, logging_config
 from tasks.engine.conf import (
     DEFAULT_LIVENESS_SECONDS,
     MAX_LIVENESS_SECONDS,
@@ -70,6 +70,9 @@ try:
     ACCOUNTS_SIGN_UP = env.bool("ACCOUNTS_SIGN_UP", True)
     ACCOUNTS_STAFF_SECOND_FACTOR = env.bool("ACCOUNTS_STAFF_SECOND_FACTOR", False)
     TRUSTED_PROXIES = env.int("TRUSTED_PROXIES", 0, validate=validate.Range(0, 10))
+    LOG_FORMAT = env.str(
+        "LOG_FORMAT", "logfmt" if DEBUG else "json", validate=validate.OneOf([*FORMATS])
+    )
     TIME_ZONE = env.str("TIME_ZONE", "UTC", validate=known_time_zone)
     TODO_KEEP_COMPLETED_DAYS = env.int(
         "TODO_KEEP_COMPLETED_DAYS", 0, validate=validate.Range(0, 3650)
@@ -203,7 +206,7 @@ STORAGES = {
     },
 }
 
-LOGGING = logging_config(colors=DEBUG)
+LOGGING = logging_config(form=LOG_FORMAT, development=DEBUG)
 
 
 # People

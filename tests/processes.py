@@ -1,5 +1,6 @@
 """Tidy's own processes, started as an operator starts them, in a copy of the project."""
 
+import json
 import os
 import pty
 import signal
@@ -11,6 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic, sleep
+from typing import Any
 
 from tests.preforked import Preforked, Running, inherited, run_to_its_end
 from tests.seam.injection import VARIABLE, Injection, Patch
@@ -160,7 +162,12 @@ def touched_at(file: Path) -> float:
 def without_log(text: str) -> str:
     """Return what a command has written beside its log lines."""
     lines = text.splitlines(keepends=True)
-    return "".join(line for line in lines if not line.startswith("timestamp="))
+    return "".join(line for line in lines if not line.startswith('{"timestamp": '))
+
+
+def events(text: str) -> list[dict[str, Any]]:
+    """Return the events of a log in JSON, as production writes it."""
+    return [json.loads(line) for line in text.splitlines() if line.startswith('{"timestamp": ')]
 
 
 def wait_until(

@@ -50,7 +50,7 @@ def test_scheduled_cleanup_leaves_exactly_what_the_rule_says(tidy: Tidy) -> None
     assert len(before) == 100_000
     assert latest <= after <= earliest
     assert 10_000 < len(after) < 90_000
-    swept = [int(number) for number in re.findall(r"todos_deleted=(\d+)", worker.output())]
+    swept = [int(number) for number in re.findall(r'"todos_deleted": (\d+)', worker.output())]
     assert sum(swept) == len(before) - len(after)
 
 
@@ -184,7 +184,7 @@ def test_scheduler_outlives_a_broker_that_is_away(tidy: Tidy, tmp_path: Path) ->
     reachable = tidy.settings
     tidy.settings = {**reachable, "REDIS_URL": "unix:///nonexistent/valkey.sock"}
     with tidy.start("runscheduler", "--alive-file", str(alive)) as scheduler:
-        scheduler.wait_for('event="broker away"')
+        scheduler.wait_for('"event": "broker away"')
         wait_for_ticks(alive, 2, scheduler)  # It says so once, and keeps trying.
         assert scheduler.popen.poll() is None
         assert scheduler.stop() == 0

@@ -168,6 +168,10 @@ def do(tidy: Tidy, *arguments: str) -> str:
     return done.stdout
 
 
+#: How each version marks an error in its log.
+ERRORS = ("level=error", "level=critical", '"level": "error"', '"level": "critical"')
+
+
 def live_through_a_day(tidy: Tidy) -> None:
     """Do with a version what people and operators do."""
     assert "pages shown" in do(for_pages(tidy), "shell", "-v0", "-c", DAY)
@@ -179,16 +183,13 @@ def for_pages(tidy: Tidy) -> Tidy:
 
 
 def errors(output: str) -> list[str]:
-    """Return the errors that are logged.
+    """Return the errors that are logged, in the form of either version.
 
     That schedules of new tasks are unusable is none: the scheduler of the version before says so.
     """
-    known = [f'event="schedule of {task} unusable"' for task in NEW_TASKS]
-    return [
-        line
-        for line in output.splitlines()
-        if "level=error" in line and not any(event in line for event in known)
-    ]
+    known = [f"schedule of {task} unusable" for task in NEW_TASKS]
+    lines = [line for line in output.splitlines() if any(mark in line for mark in ERRORS)]
+    return [line for line in lines if not any(event in line for event in known)]
 
 
 def test_version_before_works_on_the_new_schema_while_it_is_replaced(versions: Versions) -> None:

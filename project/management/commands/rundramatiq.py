@@ -1,11 +1,15 @@
 """`manage.py rundramatiq`: django-dramatiq's own command, which runs workers, after checks."""
 
 import os
+import sys
 from argparse import ArgumentParser
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-from django.core.management.base import CommandError
+from django.core.management.base import CommandError, OutputWrapper
 from django_dramatiq.management.commands import rundramatiq
 
 from tasks.engine.alive import VARIABLE, prepare
@@ -44,4 +48,25 @@ class Command(rundramatiq.Command):  # type: ignore[misc]  # It ships no types.
             except OSError as error:
                 raise CommandError(f"--alive-folder {folder}: {error.strerror}.") from error
             os.environ[VARIABLE] = str(folder.resolve())
-        super().handle(*args, **options)
+        # What follows says which modules it has found: a program's output, beside the log.
+        self.stdout = OutputWrapper(StringIO())
+        with becoming_our_workers():
+            super().handle(*args, **options)
+
+
+@contextmanager
+def becoming_our_workers() -> Iterator[None]:
+    """Have a process that becomes the program `dramatiq` become ours, whose master logs as we do.
+
+    django-dramatiq has no setting for the program.
+    """
+
+    def become(_program: str, arguments: Sequence[str]) -> NoReturn:
+        command = [sys.executable, "-m", "project.workers", *arguments[1:]]
+        os.execv(sys.executable, command)  # noqa: S606  (no shell is wanted)
+
+    before, os.execvp = os.execvp, become  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        os.execvp = before

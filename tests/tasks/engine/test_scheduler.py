@@ -118,10 +118,10 @@ def test_database_that_is_away_is_said_once_and_the_scheduler_is_right_again_whe
             " WHERE datname = %s AND pid <> %s",
             [name, database_of_tidy.info.backend_pid],
         )
-        scheduler.wait_for('event="database away"')
+        scheduler.wait_for('"event": "database away"')
         wait_for_ticks(alive, 2, scheduler)  # It tries again, and says nothing more.
         admin.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
-        scheduler.wait_for('event="database back"')
+        scheduler.wait_for('"event": "database back"')
         before = runs(database_of_tidy, "true")
         wait_until(
             lambda: runs(database_of_tidy, "true") > before + 1,

@@ -1,0 +1,103 @@
+"""What libraries say in their lines, without what people wrote and without secrets.
+
+Each function is a filter of the log's handlers: it keeps a record, perhaps changed, or drops it.
+"""
+
+import logging
+import re
+from http import HTTPStatus
+from time import monotonic
+from typing import Any
+
+from django.http import HttpRequest
+from dramatiq import Message, MessageProxy
+
+from project.paths import shown_path
+
+#: From here on, it is not the client's fault.
+FAILED = HTTPStatus.INTERNAL_SERVER_ERROR
+
+#: An address's host, and the rest of it, which may be the link of a mail.
+ADDRESS = re.compile(r"(\w+://[^\s/?#]+)[/?#]\S*")
+
+#: What gunicorn says of a request that it cannot read, and then quotes of it.
+UNREADABLE = re.compile(r"(Invalid request from ip=\S+: [^:']*).*", re.DOTALL)
+
+#: Between two lines about a collector of traces that is away.
+COLLECTOR_SECONDS = 60.0
+
+
+def without_static(record: logging.LogRecord) -> bool:
+    """Leave out the files of each page that `manage.py dev` serves, which scroll all else away."""
+    request, status = (*(record.args or ()), "", "")[:2]
+    return not (str(request).startswith("GET /static/") and str(status) in {"200", "304"})
+
+
+def without_paths(record: logging.LogRecord) -> bool:
+    """Have Django's own lines name a request by its shown path, and an address by its host.
+
+    What the client did wrong is one warning: no traceback tells more about it.
+    """
+    request = getattr(record, "request", None)
+    if not record.name.startswith("django.") or not isinstance(request, HttpRequest):
+        return True
+    if isinstance(record.args, tuple):
+        path = shown_path(request)
+        record.args = tuple(
+            path if str(arg).startswith("/") else without_addresses(arg) for arg in record.args
+        )
+    if getattr(record, "status_code", FAILED) < FAILED:
+        record.exc_info = record.exc_text = None
+        if record.levelno > logging.WARNING:
+            record.levelno, record.levelname = logging.WARNING, "WARNING"
+    return True
+
+
+def without_addresses(value: object) -> object:
+    """Return a text with no more of the addresses in it than their hosts; anything else as is."""
+    return ADDRESS.sub(r"\1/...", value) if isinstance(value, str) else value
+
+
+def without_arguments(record: logging.LogRecord) -> bool:
+    """Have Dramatiq's lines name a message by its task and its id: its arguments may be texts."""
+    if isinstance(record.args, tuple):
+        record.args = tuple(map(named, record.args))
+    return True
+
+
+def named(value: object) -> object:
+    """Return a message's task and id; anything else as it is."""
+    if isinstance(value, Message | MessageProxy):
+        return f"{value.actor_name} {value.message_id}"
+    return value
+
+
+def without_request_lines(record: logging.LogRecord) -> bool:
+    """Have gunicorn's lines quote nothing of a request: neither its address nor its headers."""
+    if record.name == "gunicorn.error":
+        # Of an error that the site did not catch: its method, if known, and its address.
+        if str(record.msg).startswith("Error handling request"):
+            record.msg, record.args = "Error handling request", ()
+        record.msg = UNREADABLE.sub(r"\1", str(record.msg))
+    return True
+
+
+class Seldom:
+    """Tells that the collector of traces is away, and no more of it for a minute.
+
+    What the exporter says names each attempt, and addresses.
+    """
+
+    def __init__(self) -> None:
+        self._next_at = float("-inf")
+
+    def __call__(self, record: logging.LogRecord) -> bool:
+        if not record.name.startswith("opentelemetry.") or record.levelno < logging.WARNING:
+            return True
+        if monotonic() < self._next_at:
+            return False
+        self._next_at = monotonic() + COLLECTOR_SECONDS
+        values: dict[str, Any] = {"levelno": logging.WARNING, "levelname": "WARNING", "args": ()}
+        values |= {"msg": "traces not delivered", "exc_info": None, "exc_text": None}
+        record.__dict__.update(values)
+        return True
