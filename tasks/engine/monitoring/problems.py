@@ -1,6 +1,7 @@
 """What needs an operator's attention, in words; `docs/operations.md` explains each line."""
 
 from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 
 from tasks.engine.database import CLOCK_TOLERANCE
 from tasks.engine.models import ProcessKind, State
@@ -27,15 +28,40 @@ STOPPING = "was asked to stop at {since} and is still running. End its worker if
 INTERRUPTED = "was interrupted after {since} and will be retried. Its page shows the error."
 
 
+@dataclass(frozen=True)
+class Problem:
+    """A line of the verdict.
+
+    Attributes:
+        kind: what is wrong, and with what; the same for as long as that does not change, although
+            the line names other runs and moments.
+        text: the line, without what it quotes.
+        quoted: what it quotes of an error at its end; it may hold people's own text.
+    """
+
+    kind: str
+    text: str
+    quoted: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.text}: {self.quoted}" if self.quoted else self.text
+
+
 def problems(status: Status) -> Iterator[str]:
     """Yield what needs attention, in a line each; nothing if all is well."""
+    return map(str, find_problems(status))
+
+
+def find_problems(status: Status) -> Iterator[Problem]:
+    """Yield what needs attention; nothing if all is well."""
     yield from problems_of_processes(status)
     yield from problems_of_clocks(status)
     yield from problems_of_broker(status)
     for task in status.unknown_tasks:
-        yield (
+        yield Problem(
+            f"unknown task {task}",
             f"{task}: no live worker knows this task. Deploy workers that do: its runs wait for"
-            " one, and fail after some minutes."
+            " one, and fail after some minutes.",
         )
     served = {name for process in status.processes for name in process.queues}
     for runs in status.active_runs:
@@ -48,26 +74,31 @@ def problems(status: Status) -> Iterator[str]:
     yield from problems_of_failures(status)
 
 
-def problems_of_processes(status: Status) -> Iterator[str]:
+def problems_of_processes(status: Status) -> Iterator[Problem]:
     kinds = {process.kind for process in status.processes}
     if ProcessKind.SCHEDULER not in kinds:
-        yield "No scheduler is alive. Start one: manage.py runscheduler"
+        yield Problem("no scheduler", "No scheduler is alive. Start one: manage.py runscheduler")
     if ProcessKind.WORKER not in kinds:
-        yield "No worker is alive. Start one: manage.py rundramatiq"
+        yield Problem("no worker", "No worker is alive. Start one: manage.py rundramatiq")
     else:
         for name in status.unserved_queues:
-            yield f"No live worker serves the queue {name}. Start one that does."
+            yield Problem(
+                f"unserved queue {name}",
+                f"No live worker serves the queue {name}. Start one that does.",
+            )
     for process in status.silent_processes:
-        yield problem_of_silent(process, in_future=process.row.seen_at > status.now)
+        text = line_of_silent(process, in_future=process.row.seen_at > status.now)
+        yield Problem(f"silent {process.row.kind}", text)
     if status.last_ping.stale:
         last = moment(status.last_ping.answered_at)
-        yield (
+        yield Problem(
+            "no ping",
             f"No ping has been answered {f'since {last}' if last else 'yet'}. Solve the other"
-            " problems first; if there are none, read the logs of schedulers and workers."
+            " problems first; if there are none, read the logs of schedulers and workers.",
         )
 
 
-def problem_of_silent(process: SilentProcess, *, in_future: bool) -> str:
+def line_of_silent(process: SilentProcess, *, in_future: bool) -> str:
     row = process.row
     name = f"The {row.kind} on {row.host}, process {row.pid},"
     if in_future:
@@ -79,36 +110,42 @@ def problem_of_silent(process: SilentProcess, *, in_future: bool) -> str:
     )
 
 
-def problems_of_clocks(status: Status) -> Iterator[str]:
+def problems_of_clocks(status: Status) -> Iterator[Problem]:
     ahead = status.clock_ahead_seconds
     if abs(ahead) > CLOCK_TOLERANCE.total_seconds():
-        yield (
+        yield Problem(
+            "clocks",
             f"This host's clock is {duration(abs(ahead))} {'ahead of' if ahead > 0 else 'behind'}"
             " the database's. Synchronize both with a time server: tasks may refuse to run until"
-            " then."
+            " then.",
         )
 
 
-def problems_of_broker(status: Status) -> Iterator[str]:
+def problems_of_broker(status: Status) -> Iterator[Problem]:
     if status.broker_error:
-        yield f"The broker cannot be used: {status.broker_error}"
+        yield Problem("broker", f"The broker cannot be used: {status.broker_error}")
     for queue in status.queues:
         if queue.dead:
             letters = count(queue.dead, "dead letter")
-            yield f"The queue {queue.name} has {letters} to retry or discard in the console."
+            yield Problem(
+                f"dead letters of {queue.name}",
+                f"The queue {queue.name} has {letters} to retry or discard in the console.",
+            )
         age = queue.oldest_age_seconds
         if age is not None and age > WAIT_GRACE.total_seconds():
-            yield (
+            yield Problem(
+                f"waiting queue {queue.name}",
                 f"The queue {queue.name} has a message that no worker has fetched for"
-                f" {duration(age)}. Start more workers, or check whether they are stuck."
+                f" {duration(age)}. Start more workers, or check whether they are stuck.",
             )
 
 
-def problems_of_waiting(runs: ActiveRuns, served: Collection[str]) -> Iterator[str]:
+def problems_of_waiting(runs: ActiveRuns, served: Collection[str]) -> Iterator[Problem]:
     if runs.overdue:
-        yield (
+        yield Problem(
+            f"{runs.task} not sent",
             f"{runs.task}: {count(runs.overdue, 'run')} should have been sent by now. Check that a"
-            " scheduler is alive and that the broker can be used."
+            " scheduler is alive and that the broker can be used.",
         )
     waiting = runs.waiting
     advice = (
@@ -117,59 +154,68 @@ def problems_of_waiting(runs: ActiveRuns, served: Collection[str]) -> Iterator[s
         else f"No live worker serves the queue {waiting.queue}: start one."
     )
     if waiting.count:
-        yield (
+        yield Problem(
+            f"{runs.task} not started",
             f"{runs.task}: run {waiting.run} has waited for a worker since {moment(waiting.since)}."
-            f" {advice}{and_more(waiting.count)}"
+            f" {advice}{and_more(waiting.count)}",
         )
 
 
-def problems_of_running(runs: ActiveRuns) -> Iterator[str]:
-    for stuck, problem in (
-        (runs.stalled, STALLED),
-        (runs.orphaned, ORPHANED),
-        (runs.stopping, STOPPING),
-        (runs.interrupted, INTERRUPTED),
+def problems_of_running(runs: ActiveRuns) -> Iterator[Problem]:
+    for kind, stuck, problem in (
+        ("stalled", runs.stalled, STALLED),
+        ("orphaned", runs.orphaned, ORPHANED),
+        ("not stopping", runs.stopping, STOPPING),
+        ("interrupted", runs.interrupted, INTERRUPTED),
     ):
         if stuck.count:
             text = problem.format(since=moment(stuck.since), run=stuck.run)
-            yield f"{runs.task}: run {stuck.run} {text}{and_more(stuck.count)}"
+            line = f"{runs.task}: run {stuck.run} {text}{and_more(stuck.count)}"
+            yield Problem(f"{runs.task} {kind}", line)
 
 
 def and_more(number: int) -> str:
     return f" And {number - 1:,} more like it." if number > 1 else ""
 
 
-def problems_of_schedule(schedule: ScheduleStatus) -> Iterator[str]:
+def problems_of_schedule(schedule: ScheduleStatus) -> Iterator[Problem]:
     task = schedule.row.task
     if schedule.fault:
-        yield f"{task}: its schedule cannot be used: {schedule.fault}"
+        text = f"{task}: its schedule cannot be used: {schedule.fault}"
+        yield Problem(f"{task} unusable", text)
     if schedule.overdue_slot:
-        yield (
+        yield Problem(
+            f"{task} not claimed",
             f"{task}: no scheduler has claimed its slot of {moment(schedule.overdue_slot)}. Check"
-            " that one is alive, and that nothing locks the schedule's row."
+            " that one is alive, and that nothing locks the schedule's row.",
         )
     if schedule.held_until:
-        yield (
+        yield Problem(
+            f"{task} held",
             f"{task}: it does not run before {moment(schedule.held_until)}, as the database's clock"
             " was set back. To run it before then, set last_slot of its row in tasks_schedule to"
-            " NULL; to count from now, pause it and resume it after that."
+            " NULL; to count from now, pause it and resume it after that.",
         )
     if schedule.unsuccessful_since:
-        yield (
+        yield Problem(
+            f"{task} without success",
             f"{task}: none of its slots since {moment(schedule.unsuccessful_since)} has succeeded."
-            " See why its runs failed, or were skipped or cancelled."
+            " See why its runs failed, or were skipped or cancelled.",
         )
 
 
-def problems_of_failures(status: Status) -> Iterator[str]:
+def problems_of_failures(status: Status) -> Iterator[Problem]:
     failures = status.unacknowledged
     for run in failures.latest[:MAX_FAILURES_NAMED]:
         if run.state == State.FAILED:
-            yield f"{run.task}: run {run.pk} failed and is not acknowledged: {shown_error(run)}"
+            text = f"{run.task}: run {run.pk} failed and is not acknowledged"
+            yield Problem(f"run {run.pk} failed", text, shown_error(run))
         else:
             errors = count(count_errors(run.result), "error")
             counts = f": {run.summary}" if run.summary else ""
-            yield f"{run.task}: run {run.pk} ended with {errors}, not acknowledged{counts}."
+            text = f"{run.task}: run {run.pk} ended with {errors}, not acknowledged{counts}."
+            yield Problem(f"run {run.pk} with errors", text)
     more = failures.count - MAX_FAILURES_NAMED
     if more > 0:
-        yield f"And {count(more, 'more unacknowledged run')} failed or ended with errors."
+        text = f"And {count(more, 'more unacknowledged run')} failed or ended with errors."
+        yield Problem("more failures", text)
