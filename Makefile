@@ -12,7 +12,7 @@ PYTEST := PYTHONDONTWRITEBYTECODE= $(RUN) python -m pytest --numprocesses 4 --di
 # Settings for tools that load the project without running it.
 for_lint = DJANGO_DEBUG=true DJANGO_SECRET_KEY=lint DATABASE_URL=sqlite://:memory:
 for_production = DJANGO_DEBUG=false DATABASE_URL=sqlite://:memory: \
-	REDIS_URL=redis://localhost DJANGO_ALLOWED_HOSTS=tidy.example \
+	REDIS_URL=redis://localhost DJANGO_ALLOWED_HOSTS=tidy.example TRUSTED_PROXIES=1 \
 	DJANGO_SECRET_KEY=only-for-the-check-0123456789-abcdefghijklmnopqrstuvwxyz
 
 .DEFAULT_GOAL := help

@@ -35,6 +35,10 @@ POSTGRESQL_OPTIONS = {
     # The same for data that was sent and is not acknowledged.
     "tcp_user_timeout": 20_000,  # milliseconds
 }
+PROXIES_UNKNOWN = (
+    "TRUSTED_PROXIES: must be set while DJANGO_HTTPS is on, as X-Forwarded-Proto and -For are"
+    " believed only then: 1 behind one proxy that ends TLS, 0 if gunicorn does so itself."
+)
 #: The port of each kind of connection to a mail server, unless its address names one.
 SMTP_PORTS = {"smtp": 587, "smtps": 465, "smtp+plain": 25}
 SMTP_TIMEOUT_SECONDS = 10

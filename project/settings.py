@@ -13,6 +13,7 @@ from django.utils.csp import CSP
 from environs import FileAwareEnv, validate
 
 from project.environment import (
+    PROXIES_UNKNOWN,
     broker_address,
     complaint,
     database_from,
@@ -61,6 +62,9 @@ try:
         REDIS_URL = env.str("REDIS_URL", validate=broker_address)
     CSRF_TRUSTED_ORIGINS: list[str] = env.list("DJANGO_CSRF_TRUSTED_ORIGINS", [])
     HTTPS = env.bool("DJANGO_HTTPS", not DEBUG)
+    HSTS = env.str(
+        "DJANGO_HSTS", "host", validate=validate.OneOf(["host", "subdomains", "preload"])
+    )
     SITE_URL = env.str("SITE_URL", "", validate=site_address).rstrip("/") or (
         "http://127.0.0.1:8000" if DEBUG else f"https://{ALLOWED_HOSTS[0].lstrip('*.')}"
     )
@@ -69,10 +73,11 @@ try:
     DEFAULT_FROM_EMAIL = env.str("EMAIL_FROM", "") or f"Tidy <tidy@{urlsplit(SITE_URL).hostname}>"
     ACCOUNTS_SIGN_UP = env.bool("ACCOUNTS_SIGN_UP", True)
     ACCOUNTS_STAFF_SECOND_FACTOR = env.bool("ACCOUNTS_STAFF_SECOND_FACTOR", False)
-    TRUSTED_PROXIES = env.int("TRUSTED_PROXIES", 0, validate=validate.Range(0, 10))
     LOG_FORMAT = env.str(
         "LOG_FORMAT", "logfmt" if DEBUG else "json", validate=validate.OneOf([*FORMATS])
     )
+    #: None if it is not said, and none is trusted.
+    PROXIES = env.int("TRUSTED_PROXIES", None, validate=validate.Range(0, 10))
     TIME_ZONE = env.str("TIME_ZONE", "UTC", validate=known_time_zone)
     TODO_KEEP_COMPLETED_DAYS = env.int(
         "TODO_KEEP_COMPLETED_DAYS", 0, validate=validate.Range(0, 3650)
@@ -89,6 +94,11 @@ try:
     )
 except ValueError as error:
     raise ImproperlyConfigured(complaint(error)) from error
+
+if HTTPS and PROXIES is None:
+    # Guessed, either anybody could claim to come by HTTPS, or all would be redirected for ever.
+    raise ImproperlyConfigured(PROXIES_UNKNOWN)
+TRUSTED_PROXIES = PROXIES or 0
 
 
 # Django
@@ -117,7 +127,10 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    # First: a probe comes by IP address and plain HTTP.
+    # Before all that answers by itself.
+    "project.headers.HeadersMiddleware",
+    "django.middleware.csp.ContentSecurityPolicyMiddleware",
+    # Early: a probe comes by IP address and plain HTTP.
     "project.health.HealthMiddleware",
     # Django's development server has a log of its own.
     *([] if DEBUG else ["project.request_log.RequestLogMiddleware"]),
@@ -125,7 +138,6 @@ MIDDLEWARE = [
     *([] if DEBUG else ["whitenoise.middleware.WhiteNoiseMiddleware"]),
     "project.middleware.NotKeptMiddleware",
     "django.middleware.gzip.GZipMiddleware",
-    "django.middleware.csp.ContentSecurityPolicyMiddleware",
     "project.middleware.RefuseMalformedMiddleware",
     "project.middleware.ConflictMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -217,8 +229,12 @@ SENDS_MAIL = DEBUG or MAILER is not None
 MAILERS = {
     "default": MAILER or {"BACKEND": f"django.core.mail.backends.{NO_MAILER}.EmailBackend"},
 }
-# A site without a mail server is a choice: its pages do not offer what takes mails.
-SILENCED_SYSTEM_CHECKS = [] if MAILER else ["mail.E001"]
+SILENCED_SYSTEM_CHECKS = [
+    # HSTS for other hosts, and for good, is a choice: DJANGO_HSTS.
+    *("security.W005", "security.W021"),
+    # So is a site without a mail server: its pages do not offer what takes mails.
+    *([] if MAILER else ["mail.E001"]),
+]
 
 ACCOUNT_ADAPTER = "accounts.pages.adapter.AccountAdapter"
 ACCOUNT_FORMS = {
@@ -284,13 +300,13 @@ SECURE_CSP = {
 }
 SECURE_SSL_REDIRECT = HTTPS
 SECURE_HSTS_SECONDS = 365 * 24 * 60 * 60 if HTTPS else 0
-SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS
-SECURE_HSTS_PRELOAD = HTTPS
+SECURE_HSTS_INCLUDE_SUBDOMAINS = HSTS != "host"
+SECURE_HSTS_PRELOAD = HSTS == "preload"
 SESSION_COOKIE_SECURE = HTTPS
 CSRF_COOKIE_SECURE = HTTPS
-# gunicorn speaks plain HTTP. With HTTPS on, the proxy in front of it ends TLS and overwrites this
-# header, whatever the visitor sent.
-SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
+# gunicorn speaks plain HTTP. A proxy that is counted ends TLS and overwrites this header, whatever
+# the visitor sent; without one, it is the visitor's own word. X-Forwarded-Host is never believed.
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES else None
 X_FRAME_OPTIONS = "DENY"
 
 

@@ -77,7 +77,8 @@ class Tidy:
     @property
     def environment(self) -> dict[str, str]:
         """The whole environment of its processes."""
-        environment = inherited()
+        # Required where HTTPS is on, as it is unless DEBUG is.
+        environment = {"TRUSTED_PROXIES": "1", **inherited()}
         if self.injection != Injection():
             environment["DJANGO_SETTINGS_MODULE"] = "tests.seam.settings"
             environment[VARIABLE] = self.injection.encode()

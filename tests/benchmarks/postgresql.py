@@ -106,6 +106,7 @@ def server(
             DJANGO_SETTINGS_MODULE="project.settings",
             DJANGO_SECRET_KEY="benchmark",
             DJANGO_ALLOWED_HOSTS="localhost",
+            TRUSTED_PROXIES="1",
             DATABASE_URL=f"postgresql://postgres@/postgres?host={host}",
             REDIS_URL=broker,
         )

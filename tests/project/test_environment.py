@@ -20,6 +20,7 @@ PRODUCTION = {
     "DJANGO_ALLOWED_HOSTS": "tidy.example",
     "DATABASE_URL": "sqlite://:memory:",
     "REDIS_URL": "redis://localhost",
+    "TRUSTED_PROXIES": "1",
 }
 DEVELOPMENT = {"DJANGO_DEBUG": "true", "DJANGO_SECRET_KEY": "made-up"}
 
@@ -71,7 +72,11 @@ def report(checkout: Path, **environment: str) -> tuple[dict[str, object], set[s
 # Wrong and missing values
 
 
-REQUIRED = ["DJANGO_SECRET_KEY", "DJANGO_ALLOWED_HOSTS", "DATABASE_URL", "REDIS_URL"]
+REQUIRED = [
+    *("DJANGO_SECRET_KEY", "DJANGO_ALLOWED_HOSTS", "DATABASE_URL", "REDIS_URL"),
+    # While HTTPS is on, as it is by default.
+    "TRUSTED_PROXIES",
+]
 
 
 @pytest.mark.parametrize("name", REQUIRED)
@@ -94,6 +99,8 @@ def test_development_does_not_start_without_a_secret_key(checkout: Path) -> None
     [
         ("DJANGO_DEBUG", "perhaps"),
         ("DJANGO_HTTPS", "perhaps"),
+        ("DJANGO_HSTS", "always"),
+        ("TRUSTED_PROXIES", "-1"),
         ("TIME_ZONE", "Mars/Olympus_Mons"),
         ("TIME_ZONE", "../../etc/passwd"),
         ("TIME_ZONE", ""),
@@ -125,6 +132,13 @@ def assert_refused(checkout: Path, name: str, environment: dict[str, str]) -> No
     assert completed.stderr.count("\n") == 1
     assert re.match(rf"manage\.py: .*\b{name}\b", completed.stderr)
     assert "hunter2" not in completed.stderr
+
+
+def test_without_https_no_proxy_needs_to_be_counted(checkout: Path) -> None:
+    environment = PRODUCTION | {"DJANGO_HTTPS": "false"}
+    del environment["TRUSTED_PROXIES"]
+    values, _ = report(checkout, **environment)
+    assert values["TRUSTED_PROXIES"] is None
 
 
 def test_right_values_are_accepted(checkout: Path) -> None:
