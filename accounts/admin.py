@@ -16,7 +16,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
 from accounts.models import User, UserQuerySet
-from accounts.services import AccountKept, UserService
+from accounts.services import AccountKept, SessionService, UserService
 from accounts.staff.deletion import Deleted, LargeDeletion
 from accounts.staff.log import by_id, log_selection
 from accounts.staff.rights import RIGHTS, StaffRequest, may_manage
@@ -85,8 +85,13 @@ class UserAdmin(LargeDeletion, auth.UserAdmin):  # type: ignore[type-arg]  # Not
         return super().has_delete_permission(request, obj) and may_manage(request, obj)
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
-        """Save a person; an address that staff have replaced no longer logs in or gets mails."""
+        """Save a person; an address that staff have replaced no longer logs in or gets mails.
+
+        Who becomes staff logs in for it: a session that has lasted for weeks gains nothing.
+        """
         super().save_model(request, obj, form, change)
+        if {"is_staff", "is_superuser"}.intersection(form.changed_data):
+            SessionService.end_others(user=obj, session_key=request.session.session_key or "")
         if "email" in form.changed_data:
             UserService.forget_other_addresses(user=obj)
 

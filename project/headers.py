@@ -14,12 +14,12 @@ from django.http import HttpRequest, HttpResponse
 FEATURES = {
     **dict.fromkeys(
         (
-            *("accelerometer", "autoplay", "bluetooth", "browsing-topics", "camera"),
+            *("accelerometer", "autoplay", "browsing-topics", "camera"),
             *("clipboard-read", "display-capture", "encrypted-media", "fullscreen", "gamepad"),
             *("geolocation", "gyroscope", "hid", "identity-credentials-get", "idle-detection"),
             *("local-fonts", "magnetometer", "microphone", "midi", "otp-credentials", "payment"),
             *("picture-in-picture", "screen-wake-lock", "serial", "storage-access", "sync-xhr"),
-            *("usb", "web-share", "window-management", "xr-spatial-tracking"),
+            *("usb", "window-management", "xr-spatial-tracking"),
         ),
         "()",
     ),

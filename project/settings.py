@@ -76,6 +76,12 @@ try:
     LOG_FORMAT = env.str(
         "LOG_FORMAT", "logfmt" if DEBUG else "json", validate=validate.OneOf([*FORMATS])
     )
+    ACCOUNTS_STAFF_SESSION_HOURS = env.int(
+        "ACCOUNTS_STAFF_SESSION_HOURS", 12, validate=validate.Range(1, 168)
+    )
+    ACCOUNTS_STAFF_IDLE_MINUTES = env.int(
+        "ACCOUNTS_STAFF_IDLE_MINUTES", 60, validate=validate.Range(5, 10_080)
+    )
     #: None if it is not said, and none is trusted.
     PROXIES = env.int("TRUSTED_PROXIES", None, validate=validate.Range(0, 10))
     TIME_ZONE = env.str("TIME_ZONE", "UTC", validate=known_time_zone)
@@ -148,6 +154,7 @@ MIDDLEWARE = [
     "django_htmx.middleware.HtmxMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "accounts.middleware.ReaderMiddleware",
+    "accounts.staff.sessions.StaffSessionMiddleware",
     "accounts.middleware.SecondFactorMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]

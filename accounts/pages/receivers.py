@@ -9,7 +9,7 @@ from allauth.core import ratelimit
 from allauth.mfa import signals as second_factor
 from allauth.mfa.models import Authenticator
 from allauth.usersessions.models import UserSession
-from django.contrib.auth.signals import user_logged_out
+from django.contrib.auth.signals import user_logged_in, user_logged_out
 from django.dispatch import receiver
 from django.http import HttpRequest
 
@@ -17,6 +17,7 @@ from accounts.models import User
 from accounts.pages.backend import attempts_key
 from accounts.pages.clients import address_of
 from accounts.services import SessionService
+from accounts.staff.sessions import begin
 
 logger = structlog.get_logger(__name__)
 
@@ -34,6 +35,11 @@ def signed_up(request: HttpRequest, user: User, **_: Any) -> None:
     log("signed up", request, user)
 
 
+@receiver(user_logged_in)
+def session_began(request: HttpRequest, **_: Any) -> None:
+    begin(request.session)
+
+
 @receiver(account.user_logged_in)
 def logged_in(request: HttpRequest, user: User, **_: Any) -> None:
     """Remember the session's browser and address, and log how they proved who they are."""
@@ -47,6 +53,13 @@ def logged_in(request: HttpRequest, user: User, **_: Any) -> None:
 def logged_out(request: HttpRequest, user: User | None, **_: Any) -> None:
     SessionService.forget(session_key=request.session.session_key or "")
     log("logged out", request, user)
+
+
+def renew_key(request: HttpRequest) -> None:
+    """Have a session go on under a new key."""
+    SessionService.forget(session_key=request.session.session_key or "")
+    request.session.cycle_key()
+    UserSession.objects.create_from_request(request)
 
 
 @receiver([account.password_changed, account.password_set])
@@ -74,6 +87,9 @@ def address_changed(request: HttpRequest, user: User, **_: Any) -> None:
 def second_factor_used(request: HttpRequest, user: User, **_: Any) -> None:
     # The user's id: until they are logged in, somebody else may log in to this session.
     request.session[SECOND_FACTOR] = user.pk
+    if request.user.is_authenticated:
+        # It opens more than before: who knew its key shall not.
+        renew_key(request)
 
 
 @receiver(second_factor.authentication_failed)
@@ -87,6 +103,7 @@ def second_factor_added(
 ) -> None:
     if authenticator.type != Authenticator.Type.RECOVERY_CODES:
         request.session[SECOND_FACTOR] = user.pk
+        renew_key(request)
     log("second factor added", request, user, kind=str(authenticator.type))
 
 

@@ -326,3 +326,17 @@ def test_admin_shows_no_secrets(admin_client: Client, db: None) -> None:
     assert "Authenticator" not in page
     assert "session" not in page.lower()
     assert admin_client.get("/admin/mfa/authenticator/").status_code == 404
+
+
+@pytest.mark.django_db(transaction=True)
+def test_key_of_a_session_that_proves_a_second_factor_opens_no_admin(
+    staff: User, settings: Settings
+) -> None:
+    settings.ACCOUNTS_STAFF_SECOND_FACTOR = True
+    client, thief = Client(), Client()
+    log_in(client, "boss")
+    thief.cookies["sessionid"] = client.cookies["sessionid"].value
+    set_up_app(client)
+    assert client.get("/admin/").status_code == 200
+    assert not is_logged_in(thief)
+    assert "This device." in words(client.get("/accounts/sessions/"))
