@@ -4,15 +4,18 @@ from collections.abc import Callable
 from functools import partial
 from threading import Lock
 from time import monotonic
-from typing import Any
+from typing import Any, cast
 
 import structlog
 from django.core.cache.backends.locmem import LocMemCache
 from django.core.cache.backends.redis import RedisCache, RedisCacheClient
 from django.utils.functional import cached_property
+from redis import ConnectionPool
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
+
+from tasks.engine.broker.clients import connection_pool
 
 logger = structlog.get_logger(__name__)
 
@@ -26,6 +29,12 @@ PAUSE_SECONDS = 10.0
 MEMORY, MAX_ENTRIES = "while the broker is away", 10_000
 
 
+class BrokerPool:
+    """Where Django asks for a pool of connections to an address."""
+
+    from_url = staticmethod(connection_pool)
+
+
 class SharedCache(RedisCache):
     """Django's own cache in Redis, kept beside the broker's queues."""
 
@@ -34,6 +43,7 @@ class SharedCache(RedisCache):
         return Survivor(
             RedisCacheClient(
                 self._servers,  # type: ignore[attr-defined]  # The stubs leave it out.
+                pool_class=cast("type[ConnectionPool]", BrokerPool),
                 socket_connect_timeout=TIMEOUT_SECONDS,
                 socket_timeout=TIMEOUT_SECONDS,
                 retry=Retry(NoBackoff(), 0),

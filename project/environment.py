@@ -5,15 +5,17 @@ which may hold a password.
 """
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 from zoneinfo import ZoneInfo
 
 import dj_database_url
-import redis
 from django.core.management.utils import get_random_secret_key
 from environs import EnvValidationError, ValidationError
+
+from tasks.engine.broker.clients import WrongAddress, connection_pool
 
 SQLITE_OPTIONS = {
     # Take the write lock when a transaction begins. On SQLite, a transaction that reads first and
@@ -39,11 +41,19 @@ PROXIES_UNKNOWN = (
     "TRUSTED_PROXIES: must be set while DJANGO_HTTPS is on, as X-Forwarded-Proto and -For are"
     " believed only then: 1 behind one proxy that ends TLS, 0 if gunicorn does so itself."
 )
+#: The same for each of several hosts: libpq waits no shorter.
+CONNECT_TIMEOUT_OF_SEVERAL_SECONDS = 2
+POSTGRESQL_PORT = 5432
+#: The values of `target_session_attrs` that find the one to use.
+ACCEPTS_WRITES = {"read-write", "primary"}
 #: The port of each kind of connection to a mail server, unless its address names one.
 SMTP_PORTS = {"smtp": 587, "smtps": 465, "smtp+plain": 25}
 SMTP_TIMEOUT_SECONDS = 10
 #: How long a statement waits for a lock, unless its transaction sets another time-out.
 LOCK_TIMEOUT_MILLISECONDS = 10_000
+
+
+BROKER_SCHEMES = ("redis://", "rediss://", "unix://", "redis+sentinel://", "rediss+sentinel://")
 
 
 def known_time_zone(value: str) -> None:
@@ -54,10 +64,13 @@ def known_time_zone(value: str) -> None:
 
 
 def broker_address(value: str) -> None:
-    if not value.startswith(("redis://", "rediss://", "unix://")):
-        raise ValidationError("must begin with redis://, rediss:// or unix://.")
+    if not value.startswith(BROKER_SCHEMES):
+        schemes = f"{', '.join(BROKER_SCHEMES[:-1])} or {BROKER_SCHEMES[-1]}"
+        raise ValidationError(f"must begin with {schemes}.")
     try:
-        redis.ConnectionPool.from_url(value)  # Parses it; does not connect.
+        connection_pool(value)  # It does not connect.
+    except WrongAddress as error:
+        raise ValidationError(str(error)) from error
     except ValueError as error:
         raise ValidationError("is not a valid address.") from error
 
@@ -101,12 +114,14 @@ def database_from(url: str) -> dj_database_url.DBConfig:
     """Return an entry of Django's DATABASES, or raise ValidationError.
 
     Args:
-        url: `postgresql://user:password@host:port/name` or `sqlite:////absolute/path`.
+        url: `postgresql://user:password@host:port/name`, with several hosts
+            `postgresql://user:password@host:port,host2:port/name?target_session_attrs=read-write`,
+            or `sqlite:////absolute/path`.
     """
     if not url.startswith(("postgres://", "postgresql://", "sqlite://")):
         raise ValidationError("must begin with postgresql:// or sqlite://.")
     try:
-        database = dj_database_url.parse(url)
+        database = with_hosts(url)
     except ValueError as error:
         raise ValidationError("is not a valid address.") from error
     if database["ENGINE"].endswith("sqlite3"):
@@ -118,7 +133,42 @@ def database_from(url: str) -> dj_database_url.DBConfig:
     # If an option is set twice, the last value counts: the address's own.
     ours = f"-c lock_timeout={LOCK_TIMEOUT_MILLISECONDS}"
     options["options"] = " ".join(filter(None, [ours, options.get("options")]))
+    several = "," in database["HOST"]
+    wanted = options.get("target_session_attrs", "any")
+    if wanted not in {"any", *ACCEPTS_WRITES} or "," in str(options.get("host", "")):
+        raise ValidationError(
+            "must lead to a server that accepts writes: postgresql://user:password@host,host2/name"
+            "?target_session_attrs=read-write."
+        )
+    if several and wanted == "any":
+        raise ValidationError("names several hosts: add ?target_session_attrs=read-write.")
+    if several:
+        # The others wait for as long while the first one is silent.
+        options["connect_timeout"] = database.get("OPTIONS", {}).get(
+            "connect_timeout", CONNECT_TIMEOUT_OF_SEVERAL_SECONDS
+        )
+    if wanted != "any":
+        database["ENGINE"] = "project.postgresql"
     return {**database, "CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True, "OPTIONS": options}
+
+
+def with_hosts(url: str) -> dj_database_url.DBConfig:
+    """Parse a database's address, which may name several hosts.
+
+    Raises:
+        ValueError: it is none.
+    """
+    authority = re.split("[/?#]", url.partition("://")[2], maxsplit=1)[0]
+    credentials, at, hosts = authority.rpartition("@")
+    if "," not in hosts:
+        return dj_database_url.parse(url)
+    database = dj_database_url.parse(url.replace(authority, f"{credentials}{at}several", 1))
+    parts = [urlsplit(f"//{host}") for host in hosts.split(",")]
+    if not all(part.hostname for part in parts):
+        raise ValueError("lacks a host between two commas")
+    database["HOST"] = ",".join(unquote(str(part.hostname)) for part in parts)
+    database["PORT"] = ",".join(str(part.port or POSTGRESQL_PORT) for part in parts)
+    return database
 
 
 def complaint(error: ValueError) -> str:

@@ -6,7 +6,6 @@ and the redirect to HTTPS would refuse.
 
 from collections.abc import Callable
 
-import redis
 import structlog
 from django.conf import settings
 from django.core.management.base import CommandError
@@ -14,6 +13,7 @@ from django.db import DatabaseError, connection
 from django.http import HttpRequest, HttpResponse
 from redis.exceptions import RedisError
 
+from tasks.engine.broker.clients import client_for
 from tasks.engine.management.migrated import check_migrated
 
 logger = structlog.get_logger(__name__)
@@ -23,9 +23,7 @@ class HealthMiddleware:
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
         self.migrated = False
-        self.broker = redis.Redis.from_url(
-            settings.REDIS_URL, socket_connect_timeout=2, socket_timeout=2
-        )
+        self.broker = client_for(settings.REDIS_URL, socket_connect_timeout=2, socket_timeout=2)
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         if request.path == "/livez":

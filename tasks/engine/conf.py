@@ -6,11 +6,11 @@ A settings module imports this, so nothing here may need Django's apps.
 import os
 from typing import Any
 
-import redis
 from django.conf import settings
 from django.core.checks import CheckMessage, Error
 from dramatiq.results import Results
 
+from tasks.engine.broker.clients import client_for
 from tasks.engine.runs.result_backend import ResultBackend
 
 #: How long a result is kept for whoever waits for it.
@@ -59,12 +59,13 @@ def dramatiq_broker(
     is set already.
 
     Args:
-        url: the address of Redis or Valkey, such as `redis://localhost:6379/0`.
+        url: the address of Redis or Valkey, such as `redis://localhost:6379/0`, or of their
+            Sentinels (`tasks/engine/broker/clients.py`).
         liveness_seconds: the same as the setting `TASKS_LIVENESS_SECONDS`. What a dead worker had
             fetched returns to the queue after this time.
     """
     os.environ.setdefault("dramatiq_worker_timeout", str(POLL_MS))
-    client = redis.Redis.from_url(url, socket_timeout=RESULT_SOCKET_TIMEOUT_SECONDS)
+    client = client_for(url, socket_timeout=RESULT_SOCKET_TIMEOUT_SECONDS)
     return {
         "BROKER": "tasks.engine.broker.waking.WakingBroker",
         "OPTIONS": {

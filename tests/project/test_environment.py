@@ -114,10 +114,20 @@ def test_development_does_not_start_without_a_secret_key(checkout: Path) -> None
         ("DATABASE_URL", "mysql://tidy:hunter2@localhost/tidy"),
         ("DATABASE_URL", "postgresql://tidy:hunter2@localhost:port/tidy"),
         ("DATABASE_URL", "postgresql://tidy:hunter2@[localhost/tidy"),
+        ("DATABASE_URL", "postgresql://tidy:hunter2@one,two/tidy"),
+        ("DATABASE_URL", "postgresql://tidy:hunter2@one,two/tidy?target_session_attrs=standby"),
+        ("DATABASE_URL", "postgresql://tidy:hunter2@one,,/tidy?target_session_attrs=read-write"),
+        ("DATABASE_URL", "postgresql://:hunter2@/x?host=a,b&target_session_attrs=read-write"),
         ("REDIS_URL", "amqp://tidy:hunter2@localhost"),
         ("REDIS_URL", "redis://:hunter2@localhost:port"),
         ("REDIS_URL", "redis://:hunter2@[localhost"),
         ("REDIS_URL", "localhost:6379"),
+        ("REDIS_URL", "redis://:hunter2@localhost?no_such_option=hunter2"),
+        ("REDIS_URL", "redis+sentinel://:hunter2@one,two"),
+        ("REDIS_URL", "redis+sentinel://:hunter2@one,two:port/tidy"),
+        ("REDIS_URL", "redis+sentinel://:hunter2@one,/tidy"),
+        ("REDIS_URL", "redis+sentinel://:hunter2@one/tidy/hunter2"),
+        ("REDIS_URL", "redis+sentinel://:hun/ter2@one/tidy"),
     ],
 )
 def test_wrong_value_stops_the_program(checkout: Path, name: str, value: str) -> None:
@@ -141,10 +151,25 @@ def test_without_https_no_proxy_needs_to_be_counted(checkout: Path) -> None:
     assert values["TRUSTED_PROXIES"] is None
 
 
+#: As docs/operations.md has it.
+SEVERAL_HOSTS = {
+    "DATABASE_URL": "postgresql://tidy:x@one,two:5433,[::1]:5434/tidy"
+    "?target_session_attrs=read-write",
+    "REDIS_URL": "redis+sentinel://:x@one,two:26380,[::1]/tidy/0?sentinel_password=y",
+}
+
+
 def test_right_values_are_accepted(checkout: Path) -> None:
     for environment in (PRODUCTION, DEVELOPMENT):
         completed = run(checkout, "manage.py", "check", **environment)
         assert completed.returncode == 0, completed.stderr
+
+
+def test_several_hosts_are_accepted(checkout: Path) -> None:
+    values, _ = report(checkout, **PRODUCTION | SEVERAL_HOSTS)
+    database = values["DATABASE_URL"]
+    assert isinstance(database, dict)
+    assert (database["HOST"], database["PORT"]) == ("one,two,::1", "5432,5433,5434")
 
 
 # Values from files

@@ -21,6 +21,7 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from tasks.engine.broker.active import ActiveMessages
+from tasks.engine.broker.clients import client_for
 from tasks.engine.broker.consumer import WakingConsumer
 from tasks.engine.broker.keys import IDS_PER_EXCHANGE, QueueKeys, acks_key, heartbeats_key
 from tasks.engine.broker.messages import check_arguments
@@ -34,8 +35,8 @@ class WakingBroker(RedisBroker):
     """A RedisBroker whose `enqueue` has a short timeout, and wakes the consumers."""
 
     def __init__(self, *, url: str, **options: Any) -> None:
-        super().__init__(url=url, **options)
-        client = redis.Redis.from_url(
+        super().__init__(client=client_for(url), **options)
+        client = client_for(
             url,
             socket_connect_timeout=TIMEOUT_SECONDS,
             socket_timeout=TIMEOUT_SECONDS,
