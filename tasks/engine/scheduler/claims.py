@@ -32,14 +32,11 @@ def claim(schedule_id: int) -> TaskRun | None:
     Raises:
         ActorNotFound: this version of the code has no actor for the schedule's task.
     """
-    # Other claims of these slots and changes of the schedule wait here. (SQLite has one writer.)
-    schedule = Schedule.objects.select_for_update().filter(pk=schedule_id, enabled=True).first()
+    schedule = _lock(schedule_id)
     if schedule is None:
         return None
     now = database_now()
-    since = schedule.handled_until
-    new_slots = takewhile(lambda slot: slot > since, schedule.recurrence.until(now))
-    slots = list(islice(new_slots, MOST_MISSED))
+    slots = _new_slots(schedule, now)
     if not slots:
         return None
     latest, *missed = slots
@@ -53,6 +50,46 @@ def claim(schedule_id: int) -> TaskRun | None:
         return None
     message = get_broker().get_actor(schedule.task).message()
     return Request(Trigger.SCHEDULE).create(message, scheduled_for=latest)
+
+
+@short_transaction(wait_for_disk=True)
+def skip_missed(schedule_id: int, reason: str) -> list[datetime]:
+    """Record the slots of a schedule that have come as skipped, the latest one too.
+
+    Returns:
+        Their times, the latest first.
+
+    Raises:
+        ActorNotFound: see `claim`.
+    """
+    schedule = _lock(schedule_id)
+    if schedule is None:
+        return []
+    now = database_now()
+    slots = _new_slots(schedule, now)
+    if slots:
+        Schedule.objects.filter(pk=schedule_id).update(last_slot=slots[0])
+        skips = [skip(schedule, slot, now, reason) for slot in reversed(slots)]
+        TaskRun.objects.bulk_create(skips, ignore_conflicts=True, batch_size=ROWS_PER_INSERT)
+    return slots
+
+
+def _lock(schedule_id: int) -> Schedule | None:
+    """Lock a schedule's row: other claims of its slots, and changes of it, wait until the end.
+
+    (SQLite has one writer.)
+
+    Returns:
+        None if it is paused.
+    """
+    return Schedule.objects.select_for_update().filter(pk=schedule_id, enabled=True).first()
+
+
+def _new_slots(schedule: Schedule, now: datetime) -> list[datetime]:
+    """Return the slots that have come and are not handled, the latest first."""
+    since = schedule.handled_until
+    new_slots = takewhile(lambda slot: slot > since, schedule.recurrence.until(now))
+    return list(islice(new_slots, MOST_MISSED))
 
 
 def reason_to_skip(schedule: Schedule, slot: datetime, now: datetime) -> str:
