@@ -89,7 +89,7 @@ def test_worker_that_starts_forgets_the_processes_of_an_earlier_one(tmp_path: Pa
 
 @pytest.mark.parametrize("kind", [(), ("worker",), ("database", "x")])
 def test_wrong_words_are_refused(kind: tuple[str, ...]) -> None:
-    with pytest.raises(AssertionError, match="usage: python -m project.healthcheck"):
+    with pytest.raises(AssertionError, match=r"usage: python -m project\.healthcheck"):
         healthcheck(ROOT, *kind)
 
 
