@@ -138,6 +138,7 @@ MIDDLEWARE = [
     "django.middleware.csp.ContentSecurityPolicyMiddleware",
     # Early: a probe comes by IP address and plain HTTP.
     "project.health.HealthMiddleware",
+    "project.request_id.RequestIdMiddleware",
     # Django's development server has a log of its own.
     *([] if DEBUG else ["project.request_log.RequestLogMiddleware"]),
     "django.middleware.security.SecurityMiddleware",

@@ -5,7 +5,6 @@ starting it by hand takes, instead of `tasks.start_taskrun`.
 """
 
 import dramatiq
-import structlog
 
 from accounts.models import User
 from accounts.services import ClearedSessions, SessionService, UserService
@@ -25,8 +24,6 @@ from todos.bulk.sweep import SweepReport
 from todos.bulk.trash import PurgeReport, RestoreReport
 from todos.receipts.services import ReceiptService, ReceiptsReport
 from todos.services import TodoService
-
-logger = structlog.get_logger(__name__)
 
 SECOND_MS = 1_000
 MINUTE_MS = 60 * SECOND_MS
@@ -62,15 +59,13 @@ def todo_cleanup(
         ClocksDisagree: this host's clock or the database's is wrong; another host may do better.
     """
     run = current_run()
-    report = TodoService.sweep(
+    return TodoService.sweep(
         as_of=run.as_of,
         keep_days=keep_days,
         batch_size=batch_size,
         user=_user(user_id),
         store=run,
     )
-    logger.info("todos swept", **report)
-    return report
 
 
 @dramatiq.actor(
@@ -95,14 +90,12 @@ def todo_purge(*, days: int | None = None, user_id: int | None = None) -> PurgeR
         as `todo_cleanup`.
     """
     run = current_run()
-    report = TodoService.purge(
+    return TodoService.purge(
         as_of=run.as_of,
         days=days,
         user=_user(user_id),
         store=run,
     )
-    logger.info("trash purged", **report)
-    return report
 
 
 @dramatiq.actor(
@@ -129,11 +122,9 @@ def todo_restore(
     Raises:
         NotRestorable: no todos can be meant by these arguments.
     """
-    report = TodoService.restore_selected(
+    return TodoService.restore_selected(
         todos=todos_removed_by(run_id=run_id, user_id=user_id, since=since), store=current_run()
     )
-    logger.info("todos restored", **report)
-    return report
 
 
 @dramatiq.actor(
@@ -153,9 +144,7 @@ def todo_receipts() -> ReceiptsReport:
         MailDelayed: the mail server does not take all of them; another attempt sends the rest.
     """
     run = current_run()
-    report = ReceiptService.write_and_send(as_of=run.as_of, settled_until=settled_until, store=run)
-    logger.info("receipts sent", **report)
-    return report
+    return ReceiptService.write_and_send(as_of=run.as_of, settled_until=settled_until, store=run)
 
 
 @dramatiq.actor(
@@ -167,9 +156,7 @@ def todo_receipts() -> ReceiptsReport:
 )
 def sessions_clear() -> ClearedSessions:
     """Delete the sessions that have expired."""
-    cleared = SessionService.clear()
-    logger.info("sessions cleared", **cleared)
-    return cleared
+    return SessionService.clear()
 
 
 @dramatiq.actor(
@@ -181,9 +168,7 @@ def sessions_clear() -> ClearedSessions:
 )
 def requests_prune() -> dict[str, int]:
     """Delete the keys by which requests that are sent twice are recognized, once they are old."""
-    pruned = TodoService.prune_requests(as_of=current_run().as_of)
-    logger.info("requests pruned", requests=pruned)
-    return {"requests_pruned": pruned}
+    return {"requests_pruned": TodoService.prune_requests(as_of=current_run().as_of)}
 
 
 def _user(user_id: int | None) -> User | None:

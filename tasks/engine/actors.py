@@ -5,13 +5,10 @@ import socket
 from typing import TypedDict
 
 import dramatiq
-import structlog
 from django.utils import timezone
 
 from tasks.engine.extension import TaskExtension
 from tasks.engine.operations.pruning import PruneReport, prune_runs
-
-logger = structlog.get_logger(__name__)
 
 SECOND_MS = 1_000
 MINUTE_MS = 60 * SECOND_MS
@@ -54,6 +51,4 @@ class PruneExtension(TaskExtension):
 )
 def runs_prune() -> PruneReport:
     """Delete runs that ended long ago."""
-    report = prune_runs()
-    logger.info("runs pruned", **report)
-    return report
+    return prune_runs()

@@ -77,6 +77,7 @@ def dramatiq_broker(
         # stops first, then the run is closed, then the result is stored, and the database
         # connections are closed last.
         "MIDDLEWARE": [
+            "tasks.engine.worker.context.ContextCarrier",
             "django_dramatiq.middleware.DbConnectionsMiddleware",
             "dramatiq.middleware.AgeLimit",
             "dramatiq.middleware.ShutdownNotifications",

@@ -11,6 +11,7 @@ from django.core.management.base import CommandError
 from django.db import OperationalError
 from django.utils import timezone
 from psycopg.errors import DiskFull, LockNotAvailable
+from pytest_django import DjangoCaptureOnCommitCallbacks
 
 from accounts.models import User
 from tasks.engine.models import State, TaskRun
@@ -131,8 +132,12 @@ def test_database_that_fails_in_the_middle_leaves_the_rest_to_a_worker(
 
 
 def test_sweep_in_this_process_is_logged_as_in_a_worker_and_not_on_standard_output(
-    todos: None, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+    todos: None,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+    django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks,
 ) -> None:
-    call_command("cleanup_todos", "--json")
+    with django_capture_on_commit_callbacks(execute=True):
+        call_command("cleanup_todos", "--json")
     assert json.loads(capsys.readouterr().out)["todos_deleted"] == 4
-    assert any("todos swept" in record.getMessage() for record in caplog.records)
+    assert any("run succeeded" in record.getMessage() for record in caplog.records)

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from tests.counting import number
-from tests.processes import Tidy, wait_for_ticks, wait_until, without_log
+from tests.processes import Tidy, events, wait_for_ticks, wait_until, without_log
 
 pytestmark = pytest.mark.e2e
 
@@ -41,7 +41,7 @@ def test_scheduled_cleanup_leaves_exactly_what_the_rule_says(tidy: Tidy) -> None
             tidy.start("rundramatiq", "--processes=1", "--threads=2") as worker,
             tidy.start("runscheduler") as scheduler,
         ):
-            worker.wait_for("todos swept", times=2, seconds=60)
+            worker.wait_for("todos_deleted", times=2, seconds=60)
             assert scheduler.stop() == 0
             assert worker.stop() == 0
         latest = ids(database, SURVIVORS, datetime.now(UTC))
@@ -50,7 +50,8 @@ def test_scheduled_cleanup_leaves_exactly_what_the_rule_says(tidy: Tidy) -> None
     assert len(before) == 100_000
     assert latest <= after <= earliest
     assert 10_000 < len(after) < 90_000
-    swept = [int(number) for number in re.findall(r'"todos_deleted": (\d+)', worker.output())]
+    ended = [event for event in events(worker.output()) if event["event"] == "run succeeded"]
+    swept = [event["counts"]["todos_deleted"] for event in ended]
     assert sum(swept) == len(before) - len(after)
 
 
@@ -83,7 +84,8 @@ def test_progress_of_a_cleanup_is_shown_on_a_terminal_and_not_in_a_pipe(tidy: Ti
     assert without_log(shown).startswith("{")
     piped = tidy.manage("cleanup_todos")
     assert (piped.returncode, without_log(piped.stderr)) == (0, "")
-    assert "todos swept" in piped.stderr  # As a worker logs it.
+    (ended,) = events(piped.stderr)  # As a worker logs it.
+    assert (ended["event"], ended["trigger"]) == ("run succeeded", "command")
     assert re.fullmatch(
         r"Swept [1-9]\d* completed todos of \d+ people taking part\.\n", piped.stdout
     )

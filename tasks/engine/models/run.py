@@ -18,14 +18,16 @@ may write. The process of an earlier one, which counted as gone, learns that it 
 import json
 from collections.abc import Mapping
 from datetime import timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
 from django.contrib.auth.base_user import AbstractBaseUser
-from django.db import connection, models
+from django.db import connection, models, transaction
 from django.db.models import Exists, F, Q, Subquery, Value
 from django.db.models.functions import Coalesce, Now
 
+from tasks.engine.models.ended import log_end
 from tasks.engine.models.outcome import count_errors, storable
 from tasks.engine.models.process import Process
 from tasks.engine.models.run_queryset import TaskRunQuerySet
@@ -55,6 +57,9 @@ class TaskRun(RunRecord):
     """One run of a task, and the verbs that change it."""
 
     objects = TaskRunQuerySet.as_manager()
+
+    #: The end that the database was last asked for, while its answer is not known.
+    _ending: State | None = None
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Insert the row.
@@ -203,9 +208,13 @@ class TaskRun(RunRecord):
         orphaned = Q(pk__in=TaskRun.objects.filter(pk=self.pk).orphaned())
         return self._put_back(orphaned, crashes=F("crashes") + 1)
 
-    def fail(self, error: str, *conditions: Q) -> bool:
-        """End it as failed, whichever process holds it, if its row meets the conditions."""
-        return self._end(State.FAILED, self._latest(), *conditions, error=storable(error))
+    def fail(self, error: str, *conditions: Q, why: str = "") -> bool:
+        """End it as failed, whichever process holds it, if its row meets the conditions.
+
+        Args:
+            why: what the log says of it, in a line that quotes no row.
+        """
+        return self._end(State.FAILED, self._latest(), *conditions, why=why, error=storable(error))
 
     # Operators.
 
@@ -246,8 +255,17 @@ class TaskRun(RunRecord):
             **values,
         )
 
-    def _end(self, state: State, *conditions: Q, **values: Any) -> bool:
-        return self._change(*conditions, state=state, finished_at=Now(), **values)
+    def _end(self, state: State, *conditions: Q, why: str = "", **values: Any) -> bool:
+        asked_before = self._ending == state
+        self._ending = state
+        ended = self._change(*conditions, state=state, finished_at=Now(), **values)
+        self._ending = None
+        # The database's answer to an earlier call may have been lost: then that one ended the run.
+        here = TaskRun.objects.filter(pk=self.pk)
+        if ended or (asked_before and here.filter(attempts=self.attempts, state=state).exists()):
+            known = {"task": self.task, "run": self.pk, "trigger": self.trigger}
+            transaction.on_commit(partial(log_end, here, state, known, why=why), robust=True)
+        return ended
 
     def _change(self, *conditions: Q | Exists, **values: Any) -> bool:
         return bool(TaskRun.objects.filter(*conditions, pk=self.pk).update(**values))

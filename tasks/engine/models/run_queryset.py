@@ -8,6 +8,7 @@ from django.db import models
 from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Now
 
+from tasks.engine.models.ended import log_end
 from tasks.engine.models.outcome import storable
 from tasks.engine.models.process import Process
 from tasks.engine.models.states import UNFINISHED, State
@@ -76,9 +77,21 @@ class TaskRunQuerySet(models.QuerySet["TaskRun"]):
         Dramatiq may have retried the message after a failure, so a failed run succeeds as well.
         """
         runs = self.filter(message_id=message_id, state__in=(*UNFINISHED, State.FAILED))
-        return bool(runs.update(state=State.SUCCEEDED, finished_at=Now(), result=result, error=""))
+        ended = runs.update(state=State.SUCCEEDED, finished_at=Now(), result=result, error="")
+        return self._log_end(message_id, State.SUCCEEDED, ended=ended)
 
-    def fail_unrecorded(self, message_id: UUID, error: str) -> bool:
-        """Mark the run of a message whose actor is not recorded as failed, if it has one."""
+    def fail_unrecorded(self, message_id: UUID, error: str, *, why: str) -> bool:
+        """Mark the run of a message whose actor is not recorded as failed, if it has one.
+
+        Args:
+            why: what the log says of it, in a line that quotes no row.
+        """
         runs = self.filter(message_id=message_id, state__in=UNFINISHED)
-        return bool(runs.update(state=State.FAILED, finished_at=Now(), error=storable(error)))
+        ended = runs.update(state=State.FAILED, finished_at=Now(), error=storable(error))
+        return self._log_end(message_id, State.FAILED, ended=ended, why=why)
+
+    def _log_end(self, message_id: UUID, state: State, *, ended: int, why: str = "") -> bool:
+        if ended:
+            here = self.filter(message_id=message_id)
+            log_end(here, state, {"message_id": str(message_id)}, why=why)
+        return bool(ended)

@@ -22,6 +22,8 @@ from redis.exceptions import RedisError
 from tasks.engine.broker.messages import check_arguments
 from tasks.engine.models import State, TaskRun, Trigger
 from tasks.engine.outages import outages
+from tasks.engine.runs.context import Context, given_context
+from tasks.engine.tracing import tracing
 
 #: How long a run waits for a broker that is away before it is published again.
 PUBLISH_RETRY_DELAY = timedelta(seconds=2)
@@ -76,15 +78,17 @@ class Request:
         """
         check_arguments(get_broker(), message)
         message.encode()
-        return TaskRun.objects.create(
-            task=message.actor_name,
-            trigger=self.trigger,
-            requested_by_id=self.by.pk if self.by else None,
-            message_id=UUID(message.message_id),
-            queue=message.queue_name,
-            arguments=arguments(message),
-            **values,
-        )
+        with tracing().enqueueing(message.actor_name):
+            return TaskRun.objects.create(
+                task=message.actor_name,
+                trigger=self.trigger,
+                requested_by_id=self.by.pk if self.by else None,
+                message_id=UUID(message.message_id),
+                queue=message.queue_name,
+                arguments=arguments(message),
+                **given_context().columns,
+                **values,
+            )
 
 
 def enqueue[**P, R](actor: Actor[P, R], /, *args: P.args, **kwargs: P.kwargs) -> TaskRun:
@@ -120,9 +124,11 @@ def publish(run: TaskRun) -> bool:
 
     If not, the relay publishes it later.
     """
-    message = run.message().copy(options={"delivery": str(run.delivery)})
+    options = {"delivery": str(run.delivery), **Context.of(run).options}
+    message = run.message().copy(options=options)
     try:
-        get_broker().enqueue(message)
+        with tracing().publishing(run.task, run.trace_parent):
+            get_broker().enqueue(message)
     except RedisError as error:
         outages.report("broker", error)
         with outages.reporting():

@@ -10,6 +10,7 @@ from typing import cast
 from django.db.models.functions import Now
 from dramatiq import Message
 from dramatiq.broker import get_broker
+from structlog.contextvars import bound_contextvars
 
 from tasks.engine.database import DATABASE_AWAY, refuses_everyone
 from tasks.engine.errors import error_name, format_error
@@ -62,7 +63,7 @@ def run_inline[R](
         )
         run.refresh_from_db()
         execution = Execution(run, heartbeat, sliced=False, on_step=on_progress)
-        with failure_recorded(run):
+        with bound_contextvars(task=run.task, run=run.pk, attempt=1), failure_recorded(run):
             on_progress(execution)
             with stopped_by_signals(execution):
                 result = call_actor(execution, message)
@@ -105,7 +106,7 @@ def failure_recorded(run: TaskRun) -> Iterator[None]:
         raise Interrupted(f"the database failed with {error_name(error)}") from error
     except BaseException as error:
         with suppress(*DATABASE_AWAY):
-            run.fail(format_error(error))
+            run.fail(format_error(error), why=error_name(error))
         raise
 
 

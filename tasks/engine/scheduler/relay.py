@@ -227,7 +227,6 @@ def resend_stuck(broker: WakingBroker, queue: str, runs: Sequence[TaskRun]) -> N
 
 def fail_run(run: TaskRun, reason: str, *conditions: Q) -> None:
     """Fail a run that meets the conditions, and store the result for callers that wait for it."""
-    if run.fail(reason, *conditions):
+    if run.fail(reason, *conditions, why=reason):
         run.refresh_from_db()
         store_result(run)
-        logger.error("run failed", task=run.task, run=run.pk, reason=reason)

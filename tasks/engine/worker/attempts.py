@@ -8,6 +8,7 @@ import structlog
 from django.db import connections
 from dramatiq import Broker, MessageProxy, Worker
 from dramatiq.middleware import SkipMessage
+from structlog.contextvars import bind_contextvars
 
 from tasks.engine.database import DATABASE_AWAY
 from tasks.engine.errors import error_name, format_error
@@ -90,6 +91,9 @@ class Attempts:
             message.options["store_results"] = False
             raise SkipMessage(f"{message.actor_name} has ended, or another process works on it")
         set_current(execution)
+        bind_contextvars(run=execution.run_id, attempt=execution.run.attempts)
+        if execution.run.request_id:
+            bind_contextvars(request_id=execution.run.request_id)
 
     def _open(self, message: MessageProxy, reserved: set[Attempt]) -> Execution | None:
         if self._heartbeat is None:
@@ -122,7 +126,9 @@ class Attempts:
             reason = f"{what} cannot be stored: {error_name(failure)}."
             error = f"{format_error(failure)}{reason}"
             logger.exception("run not closed", task=run.task, run=run.pk)
-            outages.retry_until_database_returns(lambda: run.fail(error), until=shutting_down)
+            outages.retry_until_database_returns(
+                lambda: run.fail(error, why=reason), until=shutting_down
+            )
             message.options["store_results"] = False
             store_exception(run, RunFailed(reason))
         finally:
@@ -141,7 +147,8 @@ class Attempts:
             if exception is None:
                 TaskRun.objects.succeed_unrecorded(message_id, result)
             else:
-                TaskRun.objects.fail_unrecorded(message_id, format_error(exception))
+                error = format_error(exception)
+                TaskRun.objects.fail_unrecorded(message_id, error, why=error_name(exception))
 
     @staticmethod
     def give_back(message: MessageProxy) -> None:

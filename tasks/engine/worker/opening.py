@@ -10,6 +10,7 @@ from dramatiq import MessageProxy
 from tasks.engine.database import database_now, is_locked
 from tasks.engine.heartbeat import Heartbeat
 from tasks.engine.models import Process, State, TaskRun, Trigger
+from tasks.engine.runs.context import Context
 from tasks.engine.runs.enqueue import arguments
 from tasks.engine.runs.execution import Execution
 from tasks.engine.runs.results import store_result
@@ -97,6 +98,7 @@ def _record(message: MessageProxy, message_id: UUID) -> TaskRun:
             "trigger": Trigger.API,
             "queue": message.queue_name,
             "arguments": arguments(message),
+            **Context.sent_in(message.options).columns,
             "state": State.QUEUED,
             "sends": 1,
             "created_at": sent_at,

@@ -68,7 +68,7 @@ def retry_or_fail(
         run.retry(error, after=_backoff(options, run.failures))
         return False
     # Not by message.fail(), which makes a dead letter: the row has it all.
-    return run.fail(error) or run.ended_by_this_attempt()
+    return run.fail(error, why=error_name(exception)) or run.ended_by_this_attempt()
 
 
 def _is_interruption(exception: BaseException, execution: Execution) -> bool:
