@@ -12,7 +12,7 @@ from accounts.models import User
 from accounts.services import UserService
 from tasks.engine.console.charts import DailyChart, json_number
 from tasks.engine.database import database_now
-from tasks.engine.extension import Confirmation, TaskExtension
+from tasks.engine.extension import Confirmation, ExportedCount, TaskExtension
 from tasks.engine.models import State, TaskRun
 from tasks.engine.operations.errors import Refused
 from tasks.engine.words import count
@@ -36,6 +36,14 @@ RESTORED = ("todo restored", "todos restored")
 
 class CleanupExtension(TaskExtension):
     counts = {"todos_deleted": SWEPT, "users_processed": PEOPLE, "rows": SWEPT}
+    exported = (
+        ExportedCount(
+            metric="todos_swept",
+            help="Todos that cleanups have removed from people's lists.",
+            key="todos_deleted",
+            or_rows=True,
+        ),
+    )
     charts = (
         DailyChart(
             title="Todos swept",
@@ -84,6 +92,14 @@ class PurgeExtension(TaskExtension):
     """The purge, which asks for a confirmation: it says how many todos it would delete."""
 
     counts = {"todos_purged": PURGED, "rows": PURGED}
+    exported = (
+        ExportedCount(
+            metric="todos_purged",
+            help="Todos that purges have deleted for good.",
+            key="todos_purged",
+            or_rows=True,
+        ),
+    )
 
     @override
     def confirmation(self, message: Message[Any]) -> Confirmation:
@@ -109,6 +125,14 @@ class RestoreExtension(TaskExtension):
         "todos_left": ("todo left in the trash", "todos left in the trash"),
         "rows": RESTORED,
     }
+    exported = (
+        ExportedCount(
+            metric="todos_restored",
+            help="Todos that operators have brought back by runs; people's own are not counted.",
+            key="todos_restored",
+            or_rows=True,
+        ),
+    )
 
 
 class ReceiptsExtension(TaskExtension):
@@ -117,3 +141,11 @@ class ReceiptsExtension(TaskExtension):
         "receipts_refused": ("refused", "refused"),
         "rows": ("receipt sent", "receipts sent"),
     }
+    exported = (
+        ExportedCount(
+            metric="receipts_sent",
+            help="Receipts that the mail server has accepted.",
+            key="receipts_sent",
+            or_rows=True,
+        ),
+    )

@@ -1,5 +1,6 @@
 """What a project tells the engine about a task: the one point at which the engine is extended."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 logger = structlog.get_logger(__name__)
 
+#: The name of an exported count; the exporter adds `_total`.
+METRIC_NAME = re.compile(r"(?!.*_total$)[a-z][a-z0-9_]{0,80}")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Confirmation:
@@ -26,6 +30,23 @@ class Confirmation:
     title: str
     lines: tuple[str, ...]
     button: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportedCount:
+    """A number in the results of a task's runs that monitoring sees, added up over all runs.
+
+    Attributes:
+        metric: its name, without `_total`: `mails_sent`.
+        help: what it counts, in a sentence.
+        key: the number in a result.
+        or_rows: a run that ended without a result counts the rows that it had processed.
+    """
+
+    metric: str
+    help: str
+    key: str
+    or_rows: bool = False
 
 
 class TaskExtension:
@@ -41,9 +62,11 @@ class TaskExtension:
             the singular and the plural: `{"sent": ("mail sent", "mails sent")}`. Of a run that was
             cancelled there is `rows`, the rows it had processed.
         charts: drawn on the console's first page, from the task's runs of the last 30 days.
+        exported: which numbers of its results are exported as metrics.
     """
 
     counts: Mapping[str, tuple[str, str]] = {}
+    exported: Sequence[ExportedCount] = ()
     charts: Sequence["DailyChart"] = ()
 
     def confirmation(self, message: Message[Any]) -> Confirmation | None:  # noqa: ARG002
@@ -119,4 +142,7 @@ def fault_of(extension: Any) -> str:
     for key, nouns in counts.items():
         if not isinstance(nouns, tuple | list) or [type(noun) for noun in nouns] != [str, str]:
             return f"counts[{key!r}] must be a singular and a plural, not {nouns!r}."
+    for exported in extension.exported:
+        if not METRIC_NAME.fullmatch(exported.metric):
+            return f"exported: {exported.metric!r} is no name of a metric, such as mails_sent."
     return ""

@@ -1,9 +1,10 @@
-"""The tables: schedules, runs and processes."""
+"""The tables: schedules, runs, what pruned runs add up to, and processes."""
 
 from tasks.engine.models.outcome import count_errors
 from tasks.engine.models.process import Process, ProcessKind
 from tasks.engine.models.run import MOST_CRASHES, TaskRun
 from tasks.engine.models.run_queryset import TaskRunQuerySet
+from tasks.engine.models.run_total import RunTotal, Tally
 from tasks.engine.models.schedule import Schedule
 from tasks.engine.models.states import UNFINISHED, State, Trigger
 
@@ -12,8 +13,10 @@ __all__ = [
     "UNFINISHED",
     "Process",
     "ProcessKind",
+    "RunTotal",
     "Schedule",
     "State",
+    "Tally",
     "TaskRun",
     "TaskRunQuerySet",
     "Trigger",

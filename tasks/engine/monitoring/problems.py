@@ -1,6 +1,6 @@
 """What needs an operator's attention, in words; `docs/operations.md` explains each line."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from tasks.engine.database import CLOCK_TOLERANCE
@@ -54,24 +54,21 @@ def problems(status: Status) -> Iterator[str]:
 
 def find_problems(status: Status) -> Iterator[Problem]:
     """Yield what needs attention; nothing if all is well."""
-    yield from problems_of_processes(status)
-    yield from problems_of_clocks(status)
-    yield from problems_of_broker(status)
-    for task in status.unknown_tasks:
-        yield Problem(
-            f"unknown task {task}",
-            f"{task}: no live worker knows this task. Deploy workers that do: its runs wait for"
-            " one, and fail after some minutes.",
-        )
-    served = {name for process in status.processes for name in process.queues}
-    for runs in status.active_runs:
-        if runs.task not in status.unknown_tasks:
-            yield from problems_of_waiting(runs, served)
-        yield from problems_of_running(runs)
-    for schedule in status.schedules:
-        if schedule.row.enabled:
-            yield from problems_of_schedule(schedule)
-    yield from problems_of_failures(status)
+    for found in problems_by_kind(status).values():
+        yield from found
+
+
+def problems_by_kind(status: Status) -> Mapping[str, Sequence[Problem]]:
+    """Return what needs attention by what it is about, in the order in which it is told."""
+    kinds = {
+        "process": problems_of_processes,
+        "clock": problems_of_clocks,
+        "broker": problems_of_broker,
+        "run": problems_of_runs,
+        "schedule": problems_of_schedules,
+        "failure": problems_of_failures,
+    }
+    return {kind: list(found(status)) for kind, found in kinds.items()}
 
 
 def problems_of_processes(status: Status) -> Iterator[Problem]:
@@ -140,6 +137,20 @@ def problems_of_broker(status: Status) -> Iterator[Problem]:
             )
 
 
+def problems_of_runs(status: Status) -> Iterator[Problem]:
+    for task in status.unknown_tasks:
+        yield Problem(
+            f"unknown task {task}",
+            f"{task}: no live worker knows this task. Deploy workers that do: its runs wait for"
+            " one, and fail after some minutes.",
+        )
+    served = {name for process in status.processes for name in process.queues}
+    for runs in status.active_runs:
+        if runs.task not in status.unknown_tasks:
+            yield from problems_of_waiting(runs, served)
+        yield from problems_of_running(runs)
+
+
 def problems_of_waiting(runs: ActiveRuns, served: Collection[str]) -> Iterator[Problem]:
     if runs.overdue:
         yield Problem(
@@ -176,6 +187,12 @@ def problems_of_running(runs: ActiveRuns) -> Iterator[Problem]:
 
 def and_more(number: int) -> str:
     return f" And {number - 1:,} more like it." if number > 1 else ""
+
+
+def problems_of_schedules(status: Status) -> Iterator[Problem]:
+    for schedule in status.schedules:
+        if schedule.row.enabled:
+            yield from problems_of_schedule(schedule)
 
 
 def problems_of_schedule(schedule: ScheduleStatus) -> Iterator[Problem]:

@@ -5,8 +5,10 @@ from typing import TypedDict
 
 from dramatiq.broker import get_broker
 
-from tasks.engine.database import database_now
-from tasks.engine.models import TaskRun, TaskRunQuerySet
+from tasks.engine.database import database_now, exclusive_transaction
+from tasks.engine.metrics.tallies import tallies_of
+from tasks.engine.models import RunTotal, Tally, TaskRun, TaskRunQuerySet
+from tasks.engine.models.run_total import KEY_FIELDS, SUM_FIELDS
 from tasks.engine.worker.middleware import is_recorded
 
 KEEP_DAYS = 90
@@ -44,12 +46,36 @@ def prune_runs(*, keep_days: int = KEEP_DAYS, dry_run: bool = False) -> PruneRep
 def delete_in_batches(runs: TaskRunQuerySet) -> int:
     """Delete runs that have ended, the oldest first; return how many there were."""
     deleted = 0
-    while pks := list(
-        runs.order_by("finished_at").values_list("pk", flat=True)[:RUNS_PER_TRANSACTION]
-    ):
-        # A run that has ended never changes again, so what was found can still be deleted.
-        deleted += TaskRun.objects.filter(pk__in=pks).delete()[0]
+    while batch := delete_batch(runs.order_by("finished_at")):
+        deleted += batch
     return deleted
+
+
+def delete_batch(runs: TaskRunQuerySet) -> int:
+    """Delete the first of some runs that have ended; keep what they add up to."""
+    # Two at once would count the same runs twice.
+    with exclusive_transaction("prune runs"):
+        pks = list(runs.values_list("pk", flat=True)[:RUNS_PER_TRANSACTION])
+        # A run that has ended never changes again, so what was found can still be deleted.
+        batch = TaskRun.objects.filter(pk__in=pks)
+        add_to_totals(batch)
+        return batch.delete()[0]
+
+
+def add_to_totals(runs: TaskRunQuerySet) -> None:
+    """Add runs that are about to be deleted to the totals, in their transaction."""
+    tallies = {tally.key: tally for tally in tallies_of(runs)}
+    stored = RunTotal.objects.filter(task__in={tally.task for tally in tallies.values()})
+    for row in stored.values_list(*Tally._fields):
+        total = Tally(*row)
+        if total.key in tallies:
+            tallies[total.key] = tallies[total.key].plus(total)
+    RunTotal.objects.bulk_create(
+        map(RunTotal.of, tallies.values()),
+        update_conflicts=True,
+        unique_fields=KEY_FIELDS,
+        update_fields=SUM_FIELDS,
+    )
 
 
 def prunable(keep_days: int) -> tuple[TaskRunQuerySet, TaskRunQuerySet]:

@@ -1,0 +1,1 @@
+"""What monitoring sees, as plain data: the project puts it into its exporter's format."""
