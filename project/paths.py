@@ -4,13 +4,19 @@ import re
 
 from django.contrib.admindocs.utils import replace_metacharacters, replace_named_groups
 from django.http import HttpRequest
-from django.urls import Resolver404, resolve
+from django.urls import Resolver404, ResolverMatch, resolve
 
 #: Where a route has a value: its name.
 VALUE = re.compile(r"<(?:\w+:)?(\w+)>")
 
 #: The beginning of an unknown path that is shown.
 MAX_UNKNOWN = 30
+
+
+def pattern_of(match: ResolverMatch) -> str:
+    """Return a route as people write it, with a name in place of each value: `/todos/<id>/`."""
+    route = "/" + replace_metacharacters(replace_named_groups(match.route)).lstrip("/")
+    return VALUE.sub(r"<\1>", route)
 
 
 def shown_path(request: HttpRequest) -> str:
@@ -24,10 +30,9 @@ def shown_path(request: HttpRequest) -> str:
     except Resolver404:
         first, *others = request.path_info.removeprefix("/").split("/")
         return f"/{first[:MAX_UNKNOWN]}{'/*' if any(others) else ''}"
-    route = "/" + replace_metacharacters(replace_named_groups(match.route)).lstrip("/")
 
     def shown(found: re.Match[str]) -> str:
         value = str(match.kwargs.get(found[1], ""))
         return value if value.isdecimal() else f"<{found[1]}>"
 
-    return VALUE.sub(shown, route)
+    return VALUE.sub(shown, pattern_of(match))

@@ -20,6 +20,7 @@ from project.environment import (
     known_time_zone,
     mailer_from,
     site_address,
+    strong_token,
 )
 from project.log_config import FORMATS, logging_config
 from tasks.engine.conf import (
@@ -84,6 +85,8 @@ try:
     )
     #: None if it is not said, and none is trusted.
     PROXIES = env.int("TRUSTED_PROXIES", None, validate=validate.Range(0, 10))
+    #: What Prometheus shows to read /metrics; empty: there is no such page.
+    METRICS_TOKEN = env.str("METRICS_TOKEN", "", validate=strong_token)
     TIME_ZONE = env.str("TIME_ZONE", "UTC", validate=known_time_zone)
     TODO_KEEP_COMPLETED_DAYS = env.int(
         "TODO_KEEP_COMPLETED_DAYS", 0, validate=validate.Range(0, 3650)
@@ -139,6 +142,8 @@ MIDDLEWARE = [
     # Early: a probe comes by IP address and plain HTTP.
     "project.health.HealthMiddleware",
     "project.request_id.RequestIdMiddleware",
+    # Here for the same reason; and it counts what all others answer.
+    "project.metrics.middleware.MetricsMiddleware",
     # Django's development server has a log of its own.
     *([] if DEBUG else ["project.request_log.RequestLogMiddleware"]),
     "django.middleware.security.SecurityMiddleware",

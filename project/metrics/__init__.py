@@ -1,0 +1,1 @@
+"""`/metrics`, for Prometheus: what web processes count, and what database and broker say."""
