@@ -6,6 +6,7 @@ which may hold a password.
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -15,7 +16,9 @@ import dj_database_url
 from django.core.management.utils import get_random_secret_key
 from environs import EnvValidationError, ValidationError
 
+from tasks.engine.alerts.settings import AlertSettings, faults_of
 from tasks.engine.broker.clients import WrongAddress, connection_pool
+from tasks.names import TaskName
 
 SQLITE_OPTIONS = {
     # Take the write lock when a transaction begins. On SQLite, a transaction that reads first and
@@ -53,6 +56,8 @@ SMTP_TIMEOUT_SECONDS = 10
 MIN_TOKEN_CHARACTERS = 16
 #: A random token of that length has more different ones than this.
 MIN_DIFFERENT_CHARACTERS = 6
+#: The tasks that a successful night consists of, for the dead man's switch.
+NIGHTLY = (TaskName.TODO_CLEANUP,)
 #: How long a statement waits for a lock, unless its transaction sets another time-out.
 LOCK_TIMEOUT_MILLISECONDS = 10_000
 
@@ -182,6 +187,31 @@ def with_hosts(url: str) -> dj_database_url.DBConfig:
     database["HOST"] = ",".join(unquote(str(part.hostname)) for part in parts)
     database["PORT"] = ",".join(str(part.port or POSTGRESQL_PORT) for part in parts)
     return database
+
+
+def alerts_from(
+    *,
+    emails: Sequence[str],
+    webhook_url: str,
+    webhook_secret: str,
+    check_in_url: str,
+    private_targets: bool,
+    sends_mail: bool,
+) -> AlertSettings:
+    """Return the settings of alerts, or raise ValueError with a line that names the variable."""
+    alerts = AlertSettings(
+        emails=tuple(email.strip() for email in emails),
+        webhook_url=webhook_url,
+        webhook_secret=webhook_secret,
+        check_in_url=check_in_url,
+        check_in_tasks=NIGHTLY,
+        private_targets=private_targets,
+    )
+    for name, fault in faults_of(alerts):
+        raise ValueError(f"ALERT_{name.upper()}: {fault}")
+    if alerts.emails and not sends_mail:
+        raise ValueError("ALERT_EMAILS: needs a mail server; set EMAIL_URL.")
+    return alerts
 
 
 def complaint(error: ValueError) -> str:

@@ -14,6 +14,7 @@ from environs import FileAwareEnv, validate
 
 from project.environment import (
     PROXIES_UNKNOWN,
+    alerts_from,
     broker_address,
     complaint,
     database_from,
@@ -87,6 +88,14 @@ try:
     PROXIES = env.int("TRUSTED_PROXIES", None, validate=validate.Range(0, 10))
     #: What Prometheus shows to read /metrics; empty: there is no such page.
     METRICS_TOKEN = env.str("METRICS_TOKEN", "", validate=strong_token)
+    ALERTS = alerts_from(
+        emails=env.list("ALERT_EMAILS", []),
+        webhook_url=env.str("ALERT_WEBHOOK_URL", ""),
+        webhook_secret=env.str("ALERT_WEBHOOK_SECRET", ""),
+        check_in_url=env.str("ALERT_CHECK_IN_URL", ""),
+        private_targets=env.bool("ALERT_PRIVATE_TARGETS", False),
+        sends_mail=DEBUG or MAILER is not None,
+    )
     TIME_ZONE = env.str("TIME_ZONE", "UTC", validate=known_time_zone)
     TODO_KEEP_COMPLETED_DAYS = env.int(
         "TODO_KEEP_COMPLETED_DAYS", 0, validate=validate.Range(0, 3650)
@@ -332,5 +341,13 @@ TASKS_SCHEDULES = "tasks.schedules.SCHEDULES"
 DRAMATIQ_AUTODISCOVER_MODULES = ["actors"]
 # It has a task of its own, for a table that we do not fill.
 DRAMATIQ_IGNORED_MODULES = ["django_dramatiq.tasks"]
+
+TASKS_ALERT_EMAILS = ALERTS.emails
+TASKS_ALERT_WEBHOOK_URL = ALERTS.webhook_url
+TASKS_ALERT_WEBHOOK_SECRET = ALERTS.webhook_secret
+TASKS_ALERT_CHECK_IN_URL = ALERTS.check_in_url
+TASKS_ALERT_CHECK_IN_TASKS = ALERTS.check_in_tasks
+TASKS_ALERT_PRIVATE_TARGETS = ALERTS.private_targets
+TASKS_ALERT_SITE_URL = SITE_URL
 
 DRAMATIQ_BROKER = dramatiq_broker(REDIS_URL, liveness_seconds=TASKS_LIVENESS_SECONDS)

@@ -26,7 +26,7 @@ atexit.register(shutil.rmtree, RUNTIME, ignore_errors=True)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-OURS = ("ACCOUNTS_", "DJANGO_", "EMAIL_", "METRICS_", "SITE_", "TODO_", "TRUSTED_")
+OURS = ("ACCOUNTS_", "ALERT_", "DJANGO_", "EMAIL_", "METRICS_", "SITE_", "TODO_", "TRUSTED_")
 # The tests' settings do not depend on the shell that started them.
 for name in [name for name in os.environ if name.startswith(OURS)]:
     del os.environ[name]

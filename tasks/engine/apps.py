@@ -5,6 +5,7 @@ from django.core.checks import register
 from django.utils.autoreload import autoreload_started
 from django.utils.module_loading import autodiscover_modules
 
+from tasks.engine.alerts.settings import check_alerts
 from tasks.engine.conf import check_liveness
 from tasks.engine.extension import check_extensions
 
@@ -25,5 +26,5 @@ class EngineConfig(AppConfig):
         )
 
         autoreload_started.connect(watch_schedules)
-        for check in (check_liveness, check_extensions, check_default_schedules):
+        for check in (check_liveness, check_alerts, check_extensions, check_default_schedules):
             register(check)

@@ -29,7 +29,7 @@ from project.metrics import reading
 from project.metrics import requests as counts
 from project.metrics.middleware import MetricsMiddleware
 from project.metrics.slots import take_slot
-from project.version import version
+from project.version import VERSION
 from tests.factories import new_runs, new_todo
 
 TOKEN = "0123456789-abcdefghijklmnopqrstuvwxyz"
@@ -144,7 +144,7 @@ def test_whoever_has_the_token_reads_all_parts(
     new_runs(3)
     samples = scrape(prometheus)
     assert parts(samples) == {"broker": 1, "status": 1, "runs": 1, "requests": 1}
-    assert value(samples, "tidy_build_info", version=version()) == 1
+    assert value(samples, "tidy_build_info", version=VERSION) == 1
     assert value(samples, "tidy_runs_total", task="todo.cleanup", result="succeeded") == 3
     assert value(samples, "tidy_verdict") == 0  # Nobody works here.
     assert value(samples, "tidy_queue_messages", queue="default", state="waiting") == 0
@@ -352,4 +352,4 @@ def test_folder_that_somebody_else_has_prepared_is_not_used(
 
 
 def test_version_is_that_of_the_package() -> None:
-    assert re.fullmatch(r"\d+\.\d+\.\d+", version())
+    assert re.fullmatch(r"\d+\.\d+\.\d+", VERSION)

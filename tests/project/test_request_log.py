@@ -36,11 +36,11 @@ type Lines = Callable[[], list[str]]
 @pytest.fixture
 def logged(settings: Settings) -> Iterator[Lines]:
     """A site as it runs behind a web server: the lines that it has logged."""
-    before, after = "project.health.HealthMiddleware", "project.request_log.RequestLogMiddleware"
+    health, log = "project.health.HealthMiddleware", "project.request_log.RequestLogMiddleware"
     settings.MIDDLEWARE = [
         middleware
         for one in settings.MIDDLEWARE
-        for middleware in ([one, after] if one == before else [one])
+        for middleware in ([one, log] if one == health else [one])
     ]
     (handler,) = [one for one in logging.getLogger().handlers if type(one) is logging.StreamHandler]
     stream = StringIO()

@@ -63,3 +63,8 @@ def heartbeats_key(namespace: str) -> str:
 def probe_key(namespace: str) -> str:
     """Return the key that is written to see whether the broker accepts writes."""
     return f"{namespace}:__probe__"
+
+
+def alerts_key(namespace: str) -> str:
+    """Return the key of the copy of the alerts' state; ours, not Dramatiq's."""
+    return f"{namespace}:__alerts__"

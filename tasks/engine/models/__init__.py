@@ -1,5 +1,6 @@
-"""The tables: schedules, runs, what pruned runs add up to, and processes."""
+"""The tables: schedules, runs, what pruned runs add up to, processes, and what alerts have told."""
 
+from tasks.engine.models.alert_state import AlertState
 from tasks.engine.models.outcome import count_errors
 from tasks.engine.models.process import Process, ProcessKind
 from tasks.engine.models.run import MOST_CRASHES, TaskRun
@@ -11,6 +12,7 @@ from tasks.engine.models.states import UNFINISHED, State, Trigger
 __all__ = [
     "MOST_CRASHES",
     "UNFINISHED",
+    "AlertState",
     "Process",
     "ProcessKind",
     "RunTotal",

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from tasks.engine.alerts.outbox import CHECK_IN, failing
 from tasks.engine.database import CLOCK_TOLERANCE
 from tasks.engine.models import ProcessKind, State
 from tasks.engine.models.outcome import count_errors
@@ -67,6 +68,7 @@ def problems_by_kind(status: Status) -> Mapping[str, Sequence[Problem]]:
         "run": problems_of_runs,
         "schedule": problems_of_schedules,
         "failure": problems_of_failures,
+        "alert": problems_of_alerts,
     }
     return {kind: list(found(status)) for kind, found in kinds.items()}
 
@@ -236,3 +238,14 @@ def problems_of_failures(status: Status) -> Iterator[Problem]:
     if more > 0:
         text = f"And {count(more, 'more unacknowledged run')} failed or ended with errors."
         yield Problem("more failures", text)
+
+
+def problems_of_alerts(status: Status) -> Iterator[Problem]:
+    for each in status.undelivered:
+        check_in = each.kind == CHECK_IN
+        what = "A check-in at the dead man's switch" if check_in else f"An alert by {each.kind}"
+        yield Problem(
+            failing(each.channel),
+            f"{what} has not been delivered since {moment(each.since)}: {each.reason}. Try"
+            " manage.py send_test_alert.",
+        )

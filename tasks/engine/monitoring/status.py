@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 from dramatiq.broker import get_broker
 
+from tasks.engine.alerts.outbox import Undelivered
 from tasks.engine.broker.queues import QueueStatus, look_at_queues
 from tasks.engine.database import database_now
 from tasks.engine.models import Process
@@ -15,6 +16,7 @@ from tasks.engine.monitoring.failures import Failures, failed_since, unacknowled
 from tasks.engine.monitoring.last_ping import LastPing, find_last_ping
 from tasks.engine.monitoring.processes import SilentProcess, read_processes
 from tasks.engine.monitoring.schedules import ScheduleStatus, read_schedules
+from tasks.engine.monitoring.undelivered import read_undelivered
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +33,7 @@ class Status:
         unknown_tasks: those of active runs that no live worker knows.
         queues: empty if the broker could not be asked: then `broker_error` says why.
         clock_ahead_seconds: by how much this host's clock is ahead of the database's.
+        undelivered: the channels of alerts that fail.
     """
 
     now: datetime
@@ -46,6 +49,7 @@ class Status:
     broker_error: str
     last_ping: LastPing
     clock_ahead_seconds: float
+    undelivered: tuple[Undelivered, ...]
 
 
 def gather() -> Status:
@@ -78,4 +82,5 @@ def gather() -> Status:
         broker_error=broker_error,
         last_ping=find_last_ping(schedules, now),
         clock_ahead_seconds=ahead,
+        undelivered=read_undelivered(),
     )

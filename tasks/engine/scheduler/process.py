@@ -25,6 +25,7 @@ from django.utils import timezone
 from dramatiq.broker import get_broker
 from dramatiq.errors import ActorNotFound
 
+from tasks.engine.alerts.process import Alerts
 from tasks.engine.database import database_now
 from tasks.engine.heartbeat import Heartbeat
 from tasks.engine.models import ProcessKind, Schedule, TaskRun
@@ -74,6 +75,7 @@ class Scheduler:
         self._alive_file = alive_file
         self._heartbeat = Heartbeat(ProcessKind.SCHEDULER)
         self._relay = Relay(self._heartbeat.contact)
+        self._alerts = Alerts()
         self._stopped = Event()
         self._ticks = 0
         self._set_up = False
@@ -91,7 +93,7 @@ class Scheduler:
         signal.signal(signal.SIGTERM, self._stop)
         signal.signal(signal.SIGINT, self._stop)
         ticking = Thread(target=self._keep_ticking, name="tick", daemon=True)
-        with self._heartbeat:
+        with self._heartbeat, self._alerts:
             ticking.start()
             Thread(target=self._watch, name="watchdog", daemon=True).start()
             logger.info("scheduler started")

@@ -1,0 +1,127 @@
+"""Keeps the one state that all schedulers share, while whatever may be away.
+
+It is in the database, where a lock on its row makes each change wait for the one before. A copy is
+in the broker: while the database is away, changes are made there, one after the other as well.
+While both are away, each process goes on with the copy in its memory. Whoever comes back takes the
+copy with the highest version.
+"""
+
+import time
+from collections.abc import Callable
+from threading import Lock
+from typing import Any
+
+from django.db import Error as DatabaseFailure
+from redis.exceptions import RedisError
+
+from tasks.engine.alerts.deadline import within
+from tasks.engine.alerts.state import State
+from tasks.engine.broker.keys import alerts_key
+from tasks.engine.broker.waking import current_broker
+from tasks.engine.database import database_now, short_transaction
+from tasks.engine.models import AlertState
+
+#: For one change in the database.
+CHANGE_SECONDS = 10.0
+
+#: How long the broker keeps its copy after the last change.
+COPY_SECONDS = 7 * 24 * 60 * 60
+
+#: Changes a state, at a moment (seconds since the epoch).
+type Change = Callable[[State, float], None]
+
+
+class SharedState:
+    """The state, as one process sees it; several threads may use it."""
+
+    def __init__(self) -> None:
+        self._own = State().dump()
+        #: The database's clock less this machine's, in seconds.
+        self._ahead = 0.0
+        self._lock = Lock()
+
+    def change(self, change: Change) -> State:
+        """Change the state where that is possible; return it.
+
+        `change` may be called more than once, each time with another copy.
+        """
+        with self._lock:
+            try:
+                changed = within(CHANGE_SECONDS, lambda: self._change_in_database(change))
+            except (DatabaseFailure, TimeoutError):
+                changed = self._change_elsewhere(change)
+            self._own = changed.dump()
+            return changed
+
+    def _change_in_database(self, change: Change) -> State:
+        if not AlertState.objects.exists():
+            AlertState.objects.bulk_create([AlertState()], ignore_conflicts=True)
+        with short_transaction(wait_for_disk=True):
+            row = AlertState.objects.select_for_update().get()
+            now = database_now().timestamp()
+            self._ahead = now - time.time()
+            stored = row.content
+            changed = self._changed(change, now, stored, copy_in_broker())
+            if (content := changed.dump()) != stored:
+                AlertState.objects.update(content=content)
+        copy_to_broker(changed)
+        return changed
+
+    def _change_elsewhere(self, change: Change) -> State:
+        now = time.time() + self._ahead
+        try:
+            return change_in_broker(lambda stored: self._changed(change, now, stored))
+        except RedisError:
+            return self._changed(change, now)
+
+    def _changed(self, change: Change, now: float, *stored: str) -> State:
+        """Change the latest of some copies and this process's own."""
+        latest = max(map(State.load, (*stored, self._own)), key=lambda state: state.version)
+        before = latest.dump()
+        change(latest, now)
+        if latest.dump() != before:
+            latest.version += 1
+        return latest
+
+
+def copy_in_broker() -> str:
+    """Return the broker's copy; an empty one if it is away."""
+    broker = current_broker()
+    try:
+        return text_of(broker.short_timeout_client.get(alerts_key(broker.namespace)))
+    except RedisError:
+        return ""
+
+
+def copy_to_broker(state: State) -> None:
+    """Have the broker keep a copy, unless it has a later one or is away."""
+    try:
+        change_in_broker(lambda stored: max(State.load(stored), state, key=lambda s: s.version))
+    except RedisError:
+        return
+
+
+def change_in_broker(change: Callable[[str], State]) -> State:
+    """Replace the broker's copy by what `change` makes of it; return that.
+
+    Raises:
+        redis.RedisError: the broker is away.
+    """
+    broker = current_broker()
+    key = alerts_key(broker.namespace)
+    changed = State()
+
+    def step(pipe: Any) -> None:
+        nonlocal changed
+        stored = text_of(pipe.get(key))
+        changed = change(stored)
+        pipe.multi()
+        if (content := changed.dump()) != stored:
+            pipe.set(key, content, ex=COPY_SECONDS)
+
+    broker.short_timeout_client.transaction(step, key)
+    return changed
+
+
+def text_of(stored: Any) -> str:
+    return stored.decode(errors="replace") if isinstance(stored, bytes) else ""
