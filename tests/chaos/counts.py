@@ -125,7 +125,7 @@ def facts(stage: Stage, database: psycopg.Connection) -> dict[str, int]:
         "messages sent again": number(
             database, f"SELECT sum(greatest(sends - attempts, 0)) FROM ({ALL_RUNS}) AS run"
         ),
-        "replies lost on the way to a worker": stage.proxy.lost,
+        **stage.facts(),
         f"sweeps of more than {MANY_SLICES} slices": number(
             database, f"{RUNS} task = 'todo.cleanup' AND attempts > {MANY_SLICES}"
         ),

@@ -15,7 +15,7 @@ import psycopg
 import redis
 
 from tests.chaos.poison import send_poison
-from tests.chaos.stage import LIVENESS_SECONDS, Kept, Stage
+from tests.chaos.stage import LIVENESS_SECONDS, Kept, OneHost, Stage
 
 #: Longer (seconds) than any time-out of Tidy's on this stage.
 LONG = 3 * LIVENESS_SECONDS
@@ -93,7 +93,7 @@ def freeze(
     stage.hold(kind, seconds, lambda: send_all(pids, signal.SIGCONT))
 
 
-def kill_valkey(stage: Stage, *, wipe: bool = False, seconds: float | None = None) -> None:
+def kill_valkey(stage: OneHost, *, wipe: bool = False, seconds: float | None = None) -> None:
     """End the broker for a while."""
     if stage.is_held("broker away"):
         return
@@ -104,17 +104,17 @@ def kill_valkey(stage: Stage, *, wipe: bool = False, seconds: float | None = Non
     stage.hold("broker away", seconds or stage.chance.uniform(0, 5), stage.start_valkey)
 
 
-def wipe_valkey(stage: Stage) -> None:
+def wipe_valkey(stage: OneHost) -> None:
     """End the broker for a while and take everything it had."""
     kill_valkey(stage, wipe=True)
 
 
-def broker_away(stage: Stage) -> None:
+def broker_away(stage: OneHost) -> None:
     """End the broker for long."""
     kill_valkey(stage, seconds=LONG)
 
 
-def kill_postgresql(stage: Stage, *, seconds: float | None = None) -> None:
+def kill_postgresql(stage: OneHost, *, seconds: float | None = None) -> None:
     """End the database at once, for a while."""
     pid = stage.postgresql.get_pid()
     if pid and not stage.is_held("database away"):
@@ -126,7 +126,7 @@ def kill_postgresql(stage: Stage, *, seconds: float | None = None) -> None:
         )
 
 
-def database_away(stage: Stage) -> None:
+def database_away(stage: OneHost) -> None:
     """End the database for longer than the liveness."""
     kill_postgresql(stage, seconds=LONG)
 
@@ -134,14 +134,14 @@ def database_away(stage: Stage) -> None:
 def delete_messages(stage: Stage) -> None:
     """Take some of what the broker holds."""
     stage.faults.begin("messages deleted").end()
-    with broker(stage) as client, suppress(redis.RedisError):
+    with stage.broker() as client, suppress(redis.RedisError):
         keys = [key.decode() for key in client.scan_iter("dramatiq:*default*")]
         keys += [key.decode() for key in client.scan_iter("dramatiq:__acks__.*")]
         for key in stage.chance.sample(keys, min(2, len(keys))):
             client.delete(key)
 
 
-def lose_fetched(stage: Stage) -> None:
+def lose_fetched(stage: OneHost) -> None:
     """Lose the next replies in which workers are given messages."""
     if stage.is_held("replies lost"):
         return
@@ -153,7 +153,7 @@ def lose_fetched(stage: Stage) -> None:
 def put_garbage(stage: Stage) -> None:
     """Put what is no message into a queue, among those that are."""
     stage.faults.begin("garbage").end()
-    with broker(stage) as client, suppress(redis.RedisError):
+    with stage.broker() as client, suppress(redis.RedisError):
         for rubbish in (b"\x80\x81 no JSON", b"[1, 2", b'{"queue_name": "default"}', b"null"):
             name = str(uuid4())
             client.hset("dramatiq:default.msgs", name, rubbish)
@@ -201,11 +201,6 @@ def poison(stage: Stage) -> None:
     send_poison(stage)
 
 
-def broker(stage: Stage) -> "redis.Redis":
-    """Return a client of the broker itself, past the proxy."""
-    return redis.Redis(unix_socket_path=str(stage.folder / "valkey/valkey.sock"))
-
-
 def send_all(pids: list[int], signum: signal.Signals) -> None:
     """Send a signal to processes, each of which may have ended at this moment."""
     for pid in filter(None, pids):
@@ -213,7 +208,7 @@ def send_all(pids: list[int], signum: signal.Signals) -> None:
             os.kill(pid, signum)
 
 
-type Disturbance = Callable[[Stage], None]
+type Disturbance = Callable[[OneHost], None]
 
 #: Each with how often it is chosen beside the others.
 STORM: dict[Disturbance, int] = {

@@ -26,6 +26,19 @@ ACKNOWLEDGE = """
 """
 
 
+def tidy_up(stage: Stage) -> None:
+    """Say of every failure that it is known, and discard every dead letter."""
+    client = stage.broker()
+    try:
+        with stage.connect() as database:
+            database.execute(ACKNOWLEDGE.encode())
+        client.delete("dramatiq:default.XQ", "dramatiq:default.XQ.msgs")
+    except (psycopg.OperationalError, redis.RedisError):
+        return  # The database or the broker is away.
+    finally:
+        client.close()
+
+
 class Operators:
     """Does one thing after the other."""
 
@@ -40,7 +53,7 @@ class Operators:
         """Do the next thing when it is time."""
         if monotonic() >= self._look_at:
             self._look_at = monotonic() + LOOK_EVERY
-            self.tidy_up()
+            tidy_up(self._stage)
         if self._command and self._command.poll() is None:
             return
         self._command = None
@@ -57,18 +70,6 @@ class Operators:
         except (psycopg.OperationalError, redis.RedisError):
             return  # The database or the broker is away.
         self.done[act.__name__.strip("_")] += 1
-
-    def tidy_up(self) -> None:
-        """Say of every failure that it is known, and discard every dead letter."""
-        client = redis.Redis(unix_socket_path=str(self._stage.folder / "valkey/valkey.sock"))
-        try:
-            with self._stage.connect() as database:
-                database.execute(ACKNOWLEDGE.encode())
-            client.delete("dramatiq:default.XQ", "dramatiq:default.XQ.msgs")
-        except (psycopg.OperationalError, redis.RedisError):
-            return  # The database or the broker is away.
-        finally:
-            client.close()
 
     def end(self) -> None:
         """Wait for the running command."""

@@ -11,10 +11,10 @@ import psycopg
 from tests.chaos.audit import begin_audit
 from tests.chaos.counts import count
 from tests.chaos.disturbances import ALONE, STORM, Disturbance
-from tests.chaos.operators import Operators
+from tests.chaos.operators import Operators, tidy_up
 from tests.chaos.outcome import Outcome
 from tests.chaos.recovery import Looker, Recoveries, Tell, recover
-from tests.chaos.stage import CLOCKS_OFF_SECONDS, PEOPLE, SCHEDULER, WORKER, Stage, staged
+from tests.chaos.stage import CLOCKS_OFF_SECONDS, PEOPLE, SCHEDULER, WORKER, OneHost, Stage, staged
 from tests.chaos.sweeps import Sweeps
 from tests.chaos.verdicts import Verdicts
 from tests.counting import add_counting_actor, number
@@ -63,7 +63,7 @@ def perform(
         )
         ended_badly = stage.stop("people")
         operators.end()
-        outcome.stuck["runs that never ended"] = settle(stage, sweeps, operators)
+        outcome.stuck["runs that never ended"] = settle(stage, sweeps)
         verdicts.end()
         ended_badly |= stage.stop()
         outcome.ended_badly = {name: code for name, code in ended_badly.items() if code != 0}
@@ -76,21 +76,26 @@ def perform(
 
 def prepare(stage: Stage) -> None:
     """Make the tables and the todos, and keep every process running."""
+    stage.tidy.inject(actors="poison")
+    prepare_database(stage)
+    for index, offset in enumerate(CLOCKS_OFF_SECONDS):
+        stage.add(f"scheduler{index}", SCHEDULER, clock_offset=offset)
+        stage.add(f"worker{index}", WORKER, clock_offset=offset)
+    for index in range(2):
+        stage.add(f"people{index}", PEOPLE, clock_offset=CLOCKS_OFF_SECONDS[index])
+
+
+def prepare_database(stage: Stage) -> None:
+    """Make the tables and the todos, and a task of every second."""
     tidy = stage.tidy
     with stage.connect() as database:
         add_counting_actor(tidy, database)
-        tidy.inject(actors="poison")
         # Long enough to be hit in the middle.
         between_steps = "tests.actors.counting:between_steps"
         tidy.inject(Pause("before", between_steps, seconds=1, at_random=True))
         manage(stage, "migrate", "-v0")
         begin_audit(database)
         manage(stage, "seed_demo", "--force", f"--todos={TODOS}")
-    for index, offset in enumerate(CLOCKS_OFF_SECONDS):
-        stage.add(f"scheduler{index}", SCHEDULER, clock_offset=offset)
-        stage.add(f"worker{index}", WORKER, clock_offset=offset)
-    for index in range(2):
-        stage.add(f"people{index}", PEOPLE, clock_offset=CLOCKS_OFF_SECONDS[index])
 
 
 def manage(stage: Stage, *arguments: str) -> None:
@@ -102,7 +107,7 @@ def manage(stage: Stage, *arguments: str) -> None:
 class Play:
     """What is disturbed, and when."""
 
-    def __init__(self, stage: Stage, lookers: Sequence[Looker], tell: Tell) -> None:
+    def __init__(self, stage: OneHost, lookers: Sequence[Looker], tell: Tell) -> None:
         self._stage = stage
         self._lookers = lookers
         self._tell = tell
@@ -170,14 +175,14 @@ class Play:
         sleep(0.1)
 
 
-def settle(stage: Stage, sweeps: Sweeps, operators: Operators) -> int:
+def settle(stage: Stage, sweeps: Sweeps) -> int:
     """Let everything come to its end, and one more sweep; return the runs that do not end."""
     stage.calm()
     ends = monotonic() + SETTLING_SECONDS
     unfinished, everyone_is_there, swept_again = -1, False, False
     while monotonic() < ends and (unfinished or not everyone_is_there):
         stage.look_after()
-        operators.tidy_up()
+        tidy_up(stage)
         sleep(0.5)
         try:
             with stage.connect() as database:

