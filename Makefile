@@ -43,6 +43,9 @@ chaos: .venv ## Inject faults for ten minutes; nothing may be lost, doubled, stu
 hosts-test: .venv ## Put all parts on hosts of their own and break what is between them; needs Linux and root
 	$(RUN) python -m tests.hosts
 
+runbook-test: .venv ## Follow docs/operations.md: deploy, upgrade, go back, restore; takes ten minutes
+	$(RUN) python -m tests.runbook
+
 bench: .venv ## Compare the sweep, the pages and the worker with alternatives; takes half an hour
 	$(RUN) python -m tests.benchmarks.sweep
 	$(RUN) python -m tests.benchmarks.pages

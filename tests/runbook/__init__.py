@@ -1,0 +1,1 @@
+"""Tries the runbook: executes the commands of docs/operations.md on a host in a folder."""
