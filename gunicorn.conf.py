@@ -4,11 +4,15 @@ Its command line overrides each value here. Like manage.py, it reads `.env`, if 
 says in one line what is wrong with a setting: the master does not start then.
 """
 
+import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 from dotenv import load_dotenv
+
+from project import draining
 
 load_dotenv(Path(__file__).resolve().parent / ".env")  # Variables that are set already win.
 try:
@@ -21,6 +25,22 @@ wsgi_app = "project.wsgi"
 bind = "127.0.0.1:8000"
 workers = 2
 threads = 4
+
+# Whoever shares requests out among replicas has to learn that this one is about to stop: for this
+# long it says so, and serves on.
+DRAIN_SECONDS = 4
+
+
+def when_ready(arbiter: Any) -> None:
+    """Have SIGTERM stop the master a little later."""
+
+    def drain(*_: object) -> None:
+        draining.begin()
+        signal.alarm(DRAIN_SECONDS)
+
+    signal.signal(signal.SIGTERM, drain)
+    signal.signal(signal.SIGALRM, lambda *_: arbiter.signal(signal.SIGTERM, None))
+
 
 # Requests in hand get 20 s when it stops; whoever kills it must wait for longer.
 graceful_timeout = 20

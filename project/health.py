@@ -13,6 +13,7 @@ from django.db import DatabaseError, connection
 from django.http import HttpRequest, HttpResponse
 from redis.exceptions import RedisError
 
+from project.draining import is_draining
 from tasks.engine.broker.clients import client_for
 from tasks.engine.management.migrated import check_migrated
 
@@ -35,6 +36,8 @@ class HealthMiddleware:
     def ready(self) -> HttpResponse:
         """Answer 200, or 503 with what this process cannot reach; the log has the reasons."""
         failing = []
+        if is_draining():
+            failing.append("stopping")
         try:
             with connection.cursor() as cursor:
                 cursor.execute("SELECT 1")
