@@ -1,7 +1,10 @@
 # One image for all of Tidy's processes: what a container does is its command. By default it serves
 # the site; docker-compose.yml shows the others.
 
-FROM python:3.13-slim-trixie AS build
+# Pinned by digest, as docker-compose.yml's images are, which says how to raise it.
+ARG PYTHON_IMAGE=python:3.13.15-slim-trixie@sha256:9d2e5553305c7c7b0097999bb17187c69b921ccd6bc9d40e4bb5ebe652c00285
+
+FROM ${PYTHON_IMAGE} AS build
 
 # As in the Makefile; a test holds them together.
 ARG UV_VERSION=0.13.9
@@ -30,7 +33,7 @@ RUN /venv/bin/python -m compileall -q . \
         /venv/bin/python manage.py collectstatic --no-input --verbosity 0
 
 
-FROM python:3.13-slim-trixie
+FROM ${PYTHON_IMAGE}
 
 RUN groupadd --system --gid 10001 tidy \
     && useradd --system --uid 10001 --gid tidy --no-create-home --home-dir /nonexistent tidy

@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 from zoneinfo import ZoneInfo
 
 import dj_database_url
@@ -82,6 +82,16 @@ def broker_address(value: str) -> None:
         raise ValidationError(str(error)) from error
     except ValueError as error:
         raise ValidationError("is not a valid address.") from error
+
+
+def with_password(url: str, password: str) -> str:
+    """Return the address with this password in the place of its own; as it is if there is none."""
+    if not password:
+        return url
+    parts = urlsplit(url)
+    access, _, host = parts.netloc.rpartition("@")
+    user, _, _ = access.partition(":")
+    return parts._replace(netloc=f"{user}:{quote(password, safe='')}@{host}").geturl()
 
 
 def site_address(value: str) -> None:

@@ -22,6 +22,7 @@ from project.environment import (
     mailer_from,
     site_address,
     strong_token,
+    with_password,
 )
 from project.log_config import FORMATS, logging_config
 from tasks.engine.conf import (
@@ -62,6 +63,10 @@ try:
         ALLOWED_HOSTS = env.list("DJANGO_ALLOWED_HOSTS", validate=validate.Length(min=1))
         DATABASES = {"default": env.database_url("DATABASE_URL")}
         REDIS_URL = env.str("REDIS_URL", validate=broker_address)
+    # Apart from the addresses: there, special characters would have to be escaped.
+    if database_password := env.str("DATABASE_PASSWORD", ""):
+        DATABASES["default"]["PASSWORD"] = database_password
+    REDIS_URL = with_password(REDIS_URL, env.str("REDIS_PASSWORD", ""))
     CSRF_TRUSTED_ORIGINS: list[str] = env.list("DJANGO_CSRF_TRUSTED_ORIGINS", [])
     HTTPS = env.bool("DJANGO_HTTPS", not DEBUG)
     HSTS = env.str(

@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 IGNORED = {".env", ".git", ".hypothesis", ".uv", ".venv", "__pycache__"} | {
     f".{tool}_cache" for tool in ("mypy", "pytest", "ruff")
 }
-IGNORED_AT_TOP = {"staticfiles", "var"}
+IGNORED_AT_TOP = {"secrets", "staticfiles", "var"}
 
 
 def copy_project(destination: Path, source: Path = ROOT) -> Path:

@@ -7,7 +7,14 @@ from typing import NamedTuple
 from tests.checkout import ROOT
 
 #: Read by docker-compose.yml, not by the settings.
-FOR_COMPOSE = {"POSTGRES_PASSWORD", "TIDY_ADDRESS"}
+FOR_COMPOSE = {
+    "POSTGRES_IMAGE",
+    "PROXY_IMAGE",
+    "PYTHON_IMAGE",
+    "TIDY_ADDRESS",
+    "TIDY_IMAGE",
+    "VALKEY_IMAGE",
+}
 
 
 class Example(NamedTuple):

@@ -1,15 +1,11 @@
 """What docker-compose.yml and the Dockerfile promise to whoever runs Tidy with them."""
 
-import os
 import re
+import shlex
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from itertools import zip_longest
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pytest
@@ -17,17 +13,25 @@ import yaml
 from django.conf import settings
 from django.core.management import get_commands, load_command_class
 
+from project.healthcheck import ADDRESS
 from tests.checkout import ROOT
 from tests.env_example import FOR_COMPOSE, examples
+from tests.healthchecks import healthcheck
 
 COMPOSE_TEXT = (ROOT / "docker-compose.yml").read_text()
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 GUNICORN_CONF = (ROOT / "gunicorn.conf.py").read_text()
-SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(COMPOSE_TEXT)["services"]
+COMPOSE: dict[str, Any] = yaml.safe_load(COMPOSE_TEXT)
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 
 SERVERS = {"postgres", "valkey"}
 PROCESSES = {"web", "worker", "scheduler"}
 OURS = PROCESSES | {"migrate"}
+#: Those that do one thing and end.
+ONCE = {"roles", "migrate"}
+
+#: Where the containers find their secrets.
+SECRETS = "/run/secrets/"
 
 
 def seconds(duration: str) -> int:
@@ -36,7 +40,20 @@ def seconds(duration: str) -> int:
 
 
 def option(command: list[str], name: str) -> str:
-    return command[command.index(name) + 1]
+    """Return the value of an option: the rest of its word, or the next word."""
+    for word, following in zip_longest(command, command[1:], fillvalue=""):
+        if word == name:
+            return following
+        if word.startswith(f"{name}="):
+            return word.removeprefix(f"{name}=")
+    raise AssertionError(f"{name} is not in {command}")
+
+
+def words_of_valkey() -> list[str]:
+    """Return the words of the server's command, which a shell runs to read the password."""
+    *_, script = SERVICES["valkey"]["command"]
+    line = next(line for line in script.splitlines() if "valkey-server" in line)
+    return shlex.split(line)
 
 
 def serving_command() -> list[str]:
@@ -47,28 +64,54 @@ def serving_command() -> list[str]:
 
 
 def test_services_are_the_servers_and_our_processes() -> None:
-    assert set(SERVICES) == SERVERS | OURS
+    assert set(SERVICES) == SERVERS | OURS | ONCE | {"proxy"}
 
 
 # Secrets and settings
 
 
-def test_no_secret_has_a_usable_default() -> None:
-    secrets = {"DJANGO_SECRET_KEY", "DJANGO_ALLOWED_HOSTS", "POSTGRES_PASSWORD"}
-    used = re.findall(r"\$\{(\w+)(\S{0,2})", COMPOSE_TEXT)
-    assert secrets <= {name for name, _ in used}
-    for name, condition in used:
-        assert name not in secrets or condition == ":?", name
-    for service in SERVICES.values():
-        for name, value in service.get("environment", {}).items():
-            if re.search("KEY|PASSWORD|SECRET|TOKEN", name):
-                assert value.startswith("${"), name
+def secret(name: str) -> bool:
+    """Say whether a variable's value may be, or may hold, a password."""
+    return bool(re.search("KEY|PASSWORD|SECRET|TOKEN|EMAIL_URL|DSN|WEBHOOK", name))
+
+
+def test_secrets_come_from_files_that_each_service_mounts() -> None:
+    mounted = set()
+    for service, content in SERVICES.items():
+        for name, value in content.get("environment", {}).items():
+            if secret(name):
+                assert name.endswith("_FILE"), (service, name)
+                assert value.removeprefix(SECRETS) in content["secrets"], (service, name)
+        mounted |= set(content.get("secrets", []))
+    assert mounted == set(COMPOSE["secrets"])
+    for name, where in COMPOSE["secrets"].items():
+        assert where == {"file": f"./secrets/{name}"}
     assert not re.search(r"://\S*:\S*@", COMPOSE_TEXT)
+
+
+def test_secrets_are_made_once_and_are_good(tmp_path: Path) -> None:
+    folder = tmp_path / "secrets"
+    make = [ROOT / "deploy/secrets.sh", folder]
+    subprocess.run(make, check=True)
+    made = {file.name: file.read_text() for file in folder.iterdir()}
+    assert set(made) == set(COMPOSE["secrets"])
+    required = {name: value for name, value in made.items() if value}
+    assert set(required) == set(made) - {"email_url"}
+    assert len(set(required.values())) == len(required)
+    assert all(re.fullmatch("[A-Za-z0-9]{64}", value) for value in required.values())
+    assert folder.stat().st_mode & 0o777 == 0o700
+
+    (folder / "redis_password").unlink()
+    subprocess.run(make, check=True)
+    again = {file.name: file.read_text() for file in folder.iterdir()}
+    assert again.pop("redis_password") != made.pop("redis_password")
+    assert again == made
 
 
 @pytest.mark.parametrize("name", sorted(OURS))
 def test_every_setting_reaches_our_processes(name: str) -> None:
-    assert set(SERVICES[name]["environment"]) == set(examples()) - FOR_COMPOSE | {"PGPASSWORD"}
+    given = set(SERVICES[name]["environment"]) - {"GUNICORN_CMD_ARGS"}
+    assert {name.removesuffix("_FILE") for name in given} == set(examples()) - FOR_COMPOSE
 
 
 def test_optional_settings_are_handed_on_only_where_they_are_set() -> None:
@@ -83,13 +126,15 @@ def test_debug_is_off_whatever_a_developers_env_file_says() -> None:
 
 
 def test_env_example_names_every_variable_used() -> None:
-    assert set(re.findall(r"\$\{(\w+)", COMPOSE_TEXT)) <= set(examples())
+    used = set(re.findall(r"\$\{(\w+)", COMPOSE_TEXT))
+    used |= set(re.findall(r"^ARG (\w+_IMAGE)", DOCKERFILE, re.MULTILINE))
+    assert FOR_COMPOSE <= used <= set(examples())
 
 
 # Starting and stopping
 
 
-@pytest.mark.parametrize("name", sorted(SERVERS | PROCESSES))
+@pytest.mark.parametrize("name", sorted(set(SERVICES) - ONCE))
 def test_every_service_that_stays_is_watched_and_restarted(name: str) -> None:
     assert SERVICES[name]["restart"] == "unless-stopped"
     healthcheck = SERVICES[name]["healthcheck"]
@@ -98,13 +143,15 @@ def test_every_service_that_stays_is_watched_and_restarted(name: str) -> None:
 
 
 def test_migrations_run_once_before_our_processes() -> None:
-    assert SERVICES["migrate"]["restart"] == "no"
+    assert all(SERVICES[name]["restart"] == "no" for name in ONCE)
     for name in OURS:
         waited_for = {
             other: wait["condition"] for other, wait in SERVICES[name]["depends_on"].items()
         }
         assert waited_for.pop("postgres") == "service_healthy"
-        if name != "migrate":
+        if name == "migrate":
+            assert waited_for.pop("roles") == "service_completed_successfully"
+        else:
             assert waited_for.pop("valkey") == "service_healthy"
             assert waited_for.pop("migrate") == "service_completed_successfully"
         assert not waited_for
@@ -114,105 +161,120 @@ def test_worker_and_web_may_finish_before_they_are_killed() -> None:
     timeout = int(option(SERVICES["worker"]["command"], "--worker-shutdown-timeout"))
     # Dramatiq's workers look for the signal once a second, and close their connections after.
     assert seconds(SERVICES["worker"]["stop_grace_period"]) * 1000 >= timeout + 5_000
-    (timeout,) = re.findall(r"^graceful_timeout = (\d+)$", GUNICORN_CONF, re.MULTILINE)
-    assert seconds(SERVICES["web"]["stop_grace_period"]) >= int(timeout) + 5
+    times = re.findall(r"^(?:graceful_timeout|DRAIN_SECONDS) = (\d+)$", GUNICORN_CONF, re.MULTILINE)
+    assert len(times) == 2
+    assert seconds(SERVICES["web"]["stop_grace_period"]) >= sum(map(int, times)) + 5
 
 
 @pytest.mark.parametrize("name", ["migrate", "worker", "scheduler"])
 def test_commands_are_there_and_take_these_options(name: str) -> None:
-    commands = [SERVICES[name]["command"], SERVICES[name].get("healthcheck", {}).get("test", [])]
-    for command in commands:
-        if "manage.py" in command:
-            command_name, *arguments = command[command.index("manage.py") + 1 :]
-            found = load_command_class(get_commands()[command_name], command_name)
-            found.create_parser("manage.py", command_name).parse_args(arguments)
+    _, _, command_name, *arguments = SERVICES[name]["command"]
+    found = load_command_class(get_commands()[command_name], command_name)
+    found.create_parser("manage.py", command_name).parse_args(arguments)
 
 
 def test_data_outlives_the_containers() -> None:
     assert SERVICES["postgres"]["volumes"] == ["postgres:/var/lib/postgresql"]
     assert SERVICES["valkey"]["volumes"] == ["valkey:/data"]
-    assert option(SERVICES["valkey"]["command"], "--appendonly") == "yes"
-    assert option(SERVICES["valkey"]["command"], "--maxmemory-policy") == "noeviction"
+    words = words_of_valkey()
+    assert option(words, "--appendonly") == "yes"
+    assert option(words, "--maxmemory-policy") == "noeviction"
+    # A snapshot that fails stops all writes, and the file above has all that it would have.
+    assert option(words, "--save") == ""
 
 
 # Health checks
 
 
-@contextmanager
-def web_answering(status: int) -> Iterator[int]:
-    """Run a web server whose /readyz answers with `status`; yield its port."""
-
-    class Ready(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(status if self.path == "/readyz" else 404)
-            self.end_headers()
-
-        def log_message(self, *args: object) -> None:
-            """Say nothing."""
-
-    with HTTPServer(("127.0.0.1", 0), Ready) as server:
-        thread = Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield server.server_port
-        finally:
-            server.shutdown()
-            thread.join()
-
-
-def exit_code_of_check(name: str, replace: str, by: str) -> int:
-    """Run the Python of a service's health check with one value in it replaced."""
-    *_, code = SERVICES[name]["healthcheck"]["test"]
-    assert replace in code
-    command = [sys.executable, "-c", code.replace(replace, by)]
-    environment = {"http_proxy": "http://127.0.0.1:9"}
-    return subprocess.run(command, capture_output=True, check=False, env=environment).returncode
-
-
-def test_web_is_healthy_when_it_is_ready() -> None:
-    for status, exit_code in ((200, 0), (503, 1)):
-        with web_answering(status) as port:
-            assert exit_code_of_check("web", "8000", str(port)) == exit_code
-
-
-def test_scheduler_is_healthy_while_its_clock_touches_the_file(tmp_path: Path) -> None:
-    path = option(SERVICES["scheduler"]["command"], "--alive-file")
-    file = tmp_path / "alive"
-    assert exit_code_of_check("scheduler", path, str(file)) == 1
-    file.touch()
-    assert exit_code_of_check("scheduler", path, str(file)) == 0
-    os.utime(file, times=(time.time() - 70, time.time() - 70))
-    assert exit_code_of_check("scheduler", path, str(file)) == 1
-
-
-def test_worker_is_healthy_when_it_answers_a_ping() -> None:
-    healthcheck = SERVICES["worker"]["healthcheck"]
-    assert healthcheck["test"][1:4] == ["python", "manage.py", "ping"]
-    assert int(option(healthcheck["test"], "--wait")) < seconds(healthcheck["timeout"])
+def test_each_replica_is_asked_about_itself(tmp_path: Path, checkout: Path) -> None:
+    checks = {name: SERVICES[name]["healthcheck"]["test"] for name in PROCESSES}
+    for name, check in checks.items():
+        assert check[:5] == ["CMD", "python", "-m", "project.healthcheck", name]
+        # Each takes what follows: nothing is there, so it says so in one line.
+        missing = [str(tmp_path / "missing")] if check[5:] else ["127.0.0.1:9"]
+        assert healthcheck(checkout, name, *missing).startswith("unhealthy: ")
+    assert option(SERVICES["worker"]["command"], "--alive-folder") == checks["worker"][5]
+    assert option(SERVICES["scheduler"]["command"], "--alive-file") == checks["scheduler"][5]
+    assert option(serving_command(), "--bind").endswith(ADDRESS.rpartition(":")[2])
 
 
 # Who may reach and do what
 
 
-def test_only_the_site_is_reachable_and_from_this_machine_alone() -> None:
-    assert {name for name, service in SERVICES.items() if "ports" in service} == {"web"}
-    assert SERVICES["web"]["ports"] == ["${TIDY_ADDRESS:-127.0.0.1:8000}:8000"]
+def test_only_the_proxy_is_reachable_and_from_this_machine_alone() -> None:
+    assert {name for name, service in SERVICES.items() if "ports" in service} == {"proxy"}
+    assert SERVICES["proxy"]["ports"] == ["${TIDY_ADDRESS:-127.0.0.1:8000}:8000"]
     assert examples()["TIDY_ADDRESS"].value == "127.0.0.1:8000"
     assert option(serving_command(), "--bind") == "0.0.0.0:8000"
 
 
-@pytest.mark.parametrize("name", sorted(OURS))
-def test_our_processes_have_no_privileges(name: str) -> None:
-    assert SERVICES[name]["image"] == "tidy"
-    assert SERVICES[name]["read_only"] is True
-    assert SERVICES[name]["cap_drop"] == ["ALL"]
-    assert "no-new-privileges:true" in SERVICES[name]["security_opt"]
-    users = re.findall(r"^USER (\d+)", DOCKERFILE, re.MULTILINE)
+def test_networks_keep_apart_who_has_no_business_with_another() -> None:
+    networks = {name: set(service["networks"]) for name, service in SERVICES.items()}
+    assert networks["proxy"] == {"front"}
+    assert all(networks[name] == {"back"} for name in SERVERS | ONCE)
+    assert {name for name in SERVICES if "front" in networks[name]} == {"proxy", "web"}
+    assert COMPOSE["networks"]["back"] == {"internal": True}
+
+
+@pytest.mark.parametrize("name", sorted(SERVICES))
+def test_every_service_is_confined(name: str) -> None:
+    service = SERVICES[name]
+    assert service["read_only"] is True
+    assert service["init"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert "cap_add" not in service
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["logging"]["driver"] == "local"
+    assert set(service["logging"]["options"]) == {"max-size", "max-file"}
+    limits = service["deploy"]["resources"]["limits"]
+    assert set(limits) == {"memory", "cpus", "pids"}
+    # More than a machine has is refused by the engine.
+    assert float(limits["cpus"]) <= 1
+    if name in OURS:
+        users = re.findall(r"^USER (\d+)", DOCKERFILE, re.MULTILINE)
+    else:
+        users = re.findall(r"^\d+", service["user"])
     assert len(users) == 1
     assert users != ["0"]
 
 
+def test_broker_keeps_clear_of_its_limit() -> None:
+    limit = SERVICES["valkey"]["deploy"]["resources"]["limits"]["memory"]
+    used = option(words_of_valkey(), "--maxmemory")
+    # In megabytes. While it writes its file anew, changes are in memory twice.
+    assert int(limit.removesuffix("m")) > 2 * int(used.removesuffix("mb"))
+
+
+def test_processes_own_nothing_in_the_database() -> None:
+    urls = {name: SERVICES[name]["environment"]["DATABASE_URL"] for name in OURS}
+    owner = SERVICES["postgres"]["environment"]["POSTGRES_USER"]
+    assert f"//{owner}@" in urls.pop("migrate")
+    assert all("//tidy_app@" in url for url in urls.values())
+    roles = (ROOT / "deploy/roles.sql").read_text()
+    assert "CREATE ROLE tidy_app" in roles
+    assert "NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS" in roles
+    for name in PROCESSES | {"proxy", "valkey"}:
+        assert "postgres_password" not in SERVICES[name].get("secrets", [])
+
+
 # The image
+
+
+def test_one_image_is_built_once() -> None:
+    assert {name for name, service in SERVICES.items() if "build" in service} == {"migrate"}
+    assert {SERVICES[name]["image"] for name in OURS} == {"${TIDY_IMAGE:-tidy}"}
+
+
+def test_images_of_others_are_pinned_and_can_be_replaced() -> None:
+    for name in set(SERVICES) - OURS:
+        variable = "POSTGRES" if name == "roles" else name.upper()
+        pattern = rf"\$\{{{variable}_IMAGE:-[\w./-]+:[\w.-]+@sha256:[0-9a-f]{{64}}\}}"
+        assert re.fullmatch(pattern, SERVICES[name]["image"]), name
+    assert re.search(
+        r"^ARG PYTHON_IMAGE=python:3\.13\S+@sha256:[0-9a-f]{64}$", DOCKERFILE, re.MULTILINE
+    )
+    assert set(re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE)) == {"${PYTHON_IMAGE}"}
+    assert SERVICES["migrate"]["build"]["args"] == {"PYTHON_IMAGE": None}
 
 
 def test_image_is_made_with_the_makefiles_uv() -> None:

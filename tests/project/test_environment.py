@@ -163,6 +163,29 @@ SEVERAL_HOSTS = {
 }
 
 
+def test_passwords_of_servers_may_stand_apart_from_their_addresses(checkout: Path) -> None:
+    password = "p@ss:w/rd? #%"
+    show = """
+from urllib.parse import unquote, urlsplit
+from project import settings
+broker = urlsplit(settings.REDIS_URL)
+print(broker.username, unquote(broker.password), broker.hostname, broker.port, broker.path)
+print(settings.DATABASES["default"]["USER"], settings.DATABASES["default"]["PASSWORD"])
+"""
+    shown = run(
+        checkout,
+        *("-c", show),
+        **PRODUCTION
+        | {
+            "DATABASE_URL": "postgresql://tidy:old@db:5432/tidy",
+            "DATABASE_PASSWORD": password,
+            "REDIS_URL": "redis://tidy:old@valkey:6379/0",
+            "REDIS_PASSWORD": password,
+        },
+    ).stdout
+    assert shown == f"tidy {password} valkey 6379 /0\ntidy {password}\n"
+
+
 def test_right_values_are_accepted(checkout: Path) -> None:
     for environment in (PRODUCTION, DEVELOPMENT):
         completed = run(checkout, "manage.py", "check", **environment)
