@@ -16,7 +16,7 @@ for_production = DJANGO_DEBUG=false DATABASE_URL=sqlite://:memory: \
 	DJANGO_SECRET_KEY=only-for-the-check-0123456789-abcdefghijklmnopqrstuvwxyz
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast chromium pictures chaos hosts-test runbook-test bench year lint format clean
+.PHONY: help run test test-fast chromium prometheus pictures chaos hosts-test runbook-test monitoring-test bench year lint format clean
 
 help: ## Show these lines
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -24,7 +24,7 @@ help: ## Show these lines
 run: .venv ## Run all of Tidy on this machine: web, worker, scheduler and broker (PORT=8001 for another port)
 	@$(RUN) manage.py dev $(if $(PORT),--port $(PORT))
 
-test: chromium ## Run the tests, on PostgreSQL and on SQLite
+test: chromium prometheus ## Run the tests, on PostgreSQL and on SQLite
 	TIDY_TEST_DATABASE=postgresql $(PYTEST)
 	TIDY_TEST_DATABASE=sqlite $(PYTEST) -m sql
 
@@ -33,6 +33,9 @@ test-fast: .venv ## Run the tests that start no programs, on SQLite, with few ex
 
 chromium: .venv ## Find or install a browser for the tests
 	$(RUN) python -m tests.browser.chromium
+
+prometheus: .venv ## Find or get a Prometheus for the tests
+	$(RUN) python -m tests.monitoring.prometheus
 
 pictures: chromium ## Take the screenshots of the documentation again
 	TIDY_PICTURES=docs/pictures TIDY_TEST_DATABASE=postgresql $(RUN) python -m pytest -q tests/browser/test_pages.py tests/browser/test_people.py
@@ -45,6 +48,9 @@ hosts-test: .venv ## Put all parts on hosts of their own and break what is betwe
 
 runbook-test: .venv ## Follow docs/operations.md: deploy, upgrade, go back, restore; takes ten minutes
 	$(RUN) python -m tests.runbook
+
+monitoring-test: prometheus ## Make each alert fire once, by its fault, in a real Prometheus; ten minutes
+	$(RUN) python -m tests.monitoring
 
 bench: .venv ## Compare the sweep, the pages and the worker with alternatives; takes half an hour
 	$(RUN) python -m tests.benchmarks.sweep
@@ -71,7 +77,7 @@ format: .venv ## Format the code
 	$(RUN) ruff format .
 
 clean: ## Remove what these targets created, except this machine's data in var/ and .env
-	rm -rf .venv .uv .mypy_cache .ruff_cache .pytest_cache .hypothesis staticfiles
+	rm -rf .venv .uv .prometheus .mypy_cache .ruff_cache .pytest_cache .hypothesis staticfiles
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The virtual environment, as uv.lock says.

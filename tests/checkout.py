@@ -13,7 +13,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 
 #: What a walk leaves out, as .gitignore does: anywhere, and at the top alone.
-IGNORED = {".env", ".git", ".hypothesis", ".uv", ".venv", "__pycache__"} | {
+IGNORED = {".env", ".git", ".hypothesis", ".prometheus", ".uv", ".venv", "__pycache__"} | {
     f".{tool}_cache" for tool in ("mypy", "pytest", "ruff")
 }
 IGNORED_AT_TOP = {"secrets", "staticfiles", "var"}

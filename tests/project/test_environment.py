@@ -130,7 +130,7 @@ def test_development_does_not_start_without_a_secret_key(checkout: Path) -> None
         ("REDIS_URL", "redis+sentinel://:hun/ter2@one/tidy"),
         ("METRICS_TOKEN", "hunter2"),
         ("METRICS_TOKEN", "hunter2hunter22"),
-        ("METRICS_TOKEN", "hunter2".replace("e", "u").replace("r", "t") * 20),
+        ("METRICS_TOKEN", "2" * 32),
         ("METRICS_TOKEN", "hunter2 0123456789-abcdefg"),
     ],
 )

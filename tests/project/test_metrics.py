@@ -28,7 +28,7 @@ from accounts.models import User
 from project.metrics import reading
 from project.metrics import requests as counts
 from project.metrics.middleware import MetricsMiddleware
-from project.metrics.slots import take_slot
+from project.metrics.slots import take_slot, try_lock
 from project.version import VERSION
 from tests.factories import new_runs, new_todo
 
@@ -349,6 +349,26 @@ def test_folder_that_somebody_else_has_prepared_is_not_used(
     with pytest.raises(PermissionError):
         take_slot()
     assert not list(theirs.iterdir())
+
+
+def test_what_servers_that_are_gone_have_left_is_removed_and_no_more(folder: Path) -> None:
+    ours = take_slot()
+    gone, alive = ours.folder.with_name("1000001"), ours.folder.with_name("1000002")
+    for other in (gone, alive):
+        other.mkdir()
+        (other / "counter_0.db").touch()
+    held = try_lock(alive / "0.lock")
+    (gone / "0.lock").touch()
+    second = take_slot()
+    assert (ours.number, second.number, second.folder) == (0, 1, ours.folder)
+    assert (gone.exists(), alive.exists()) == (False, True)
+    for lock in (ours.lock, second.lock, held):
+        assert lock is not None
+        os.close(lock)
+    third = take_slot()
+    os.close(third.lock)
+    assert third.number == 0
+    assert not alive.exists()
 
 
 def test_version_is_that_of_the_package() -> None:

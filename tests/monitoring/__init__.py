@@ -1,0 +1,1 @@
+"""A real Prometheus looks at a real Tidy: `python -m tests.monitoring` makes each alert fire."""
