@@ -175,9 +175,13 @@ def database_from(url: str) -> dj_database_url.DBConfig:
         options["connect_timeout"] = database.get("OPTIONS", {}).get(
             "connect_timeout", CONNECT_TIMEOUT_OF_SEVERAL_SECONDS
         )
-    if wanted != "any":
-        database["ENGINE"] = "project.postgresql"
-    return {**database, "CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True, "OPTIONS": options}
+    return {
+        **database,
+        "ENGINE": "project.postgresql",
+        "CONN_MAX_AGE": 60,
+        "CONN_HEALTH_CHECKS": True,
+        "OPTIONS": options,
+    }
 
 
 def with_hosts(url: str) -> dj_database_url.DBConfig:

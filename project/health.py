@@ -5,26 +5,64 @@ and the redirect to HTTPS would refuse.
 """
 
 from collections.abc import Callable
+from dataclasses import asdict, dataclass
 
-import structlog
 from django.conf import settings
-from django.core.management.base import CommandError
-from django.db import DatabaseError, connection
-from django.http import HttpRequest, HttpResponse
+from django.db import DatabaseError, InterfaceError, connection
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
+from redis.retry import Retry
 
+from project.asking import Asker
 from project.draining import is_draining
 from tasks.engine.broker.clients import client_for
-from tasks.engine.management.migrated import check_migrated
+from tasks.engine.errors import error_name
+from tasks.engine.management.migrated import missing_migrations
+from tasks.engine.words import count
 
-logger = structlog.get_logger(__name__)
+#: How long to wait for the database, and then for the broker.
+DATABASE_SECONDS = 1.2
+BROKER_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Part:
+    """How a part is: `ok`, `away`, `missing` or `unknown`, and why it is not `ok`.
+
+    Anyone may read the reason: it holds nothing that a server has said.
+    """
+
+    state: str = "ok"
+    reason: str = ""
+
+    def __bool__(self) -> bool:
+        """Whether it is well."""
+        return self.state == "ok"
+
+
+class Readiness(JsonResponse):
+    """The answer of `/readyz`. Django does not log each that is not 200."""
+
+    _has_been_logged = True  # Django's mark, which it looks for.
+
+
+SILENT = Part("away", "does not answer")
+UNKNOWN = Part("unknown", "the database is away")
 
 
 class HealthMiddleware:
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
-        self.migrated = False
-        self.broker = client_for(settings.REDIS_URL, socket_connect_timeout=2, socket_timeout=2)
+        self.was_migrated = False
+        self.broker = client_for(
+            settings.REDIS_URL,
+            socket_connect_timeout=BROKER_SECONDS,
+            socket_timeout=BROKER_SECONDS,
+            retry=Retry(NoBackoff(), 0),
+        )
+        self.ask_database = Asker(self.look_at_database).ask
+        self.ask_broker = Asker(self.look_at_broker).ask
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         if request.path == "/livez":
@@ -34,27 +72,38 @@ class HealthMiddleware:
         return self.get_response(request)
 
     def ready(self) -> HttpResponse:
-        """Answer 200, or 503 with what this process cannot reach; the log has the reasons."""
-        failing = []
-        if is_draining():
-            failing.append("stopping")
+        """Answer how each part is: 503 if pages do not work, as they do without the broker.
+
+        A site that is about to stop says so, and that it is not ready.
+        """
+        database, migrations = self.ask_database(DATABASE_SECONDS) or (SILENT, UNKNOWN)
+        broker = self.ask_broker(BROKER_SECONDS) or SILENT
+        parts = {"database": database, "migrations": migrations, "broker": broker}
+        stopping = {"stopping": True} if is_draining() else {}
+        is_ready = bool(database and migrations and not stopping)
+        shown = {name: {k: v for k, v in asdict(part).items() if v} for name, part in parts.items()}
+        status = 200 if is_ready else 503
+        return Readiness({"ready": is_ready, **stopping, **shown}, status=status)
+
+    def look_at_database(self) -> tuple[Part, Part]:
+        """Return how the database is, and its migrations."""
         try:
             with connection.cursor() as cursor:
                 cursor.execute("SELECT 1")
-            if not self.migrated:
-                check_migrated()
-            self.migrated = True
-        except CommandError as error:
-            logger.warning("not ready", failing="database", reason=str(error))
-            failing.append("database: lacks migrations")
-        except DatabaseError as error:
-            logger.warning("not ready", failing="database", reason=str(error))
-            failing.append("database: cannot be reached")
+            missing = 0 if self.was_migrated else missing_migrations()
+        except (DatabaseError, InterfaceError) as error:
+            return Part("away", f"cannot be used: {error_name(error)}"), UNKNOWN
+        finally:
+            connection.close()
+        # A later version may have applied more: what was there once, is there.
+        self.was_migrated = not missing
+        if missing:
+            return Part(), Part("missing", f"{count(missing, 'migration')}: run manage.py migrate")
+        return Part(), Part()
+
+    def look_at_broker(self) -> Part:
         try:
             self.broker.ping()
         except RedisError as error:
-            logger.warning("not ready", failing="broker", reason=str(error))
-            failing.append("broker: cannot be reached")
-        body = "".join(f"{line}\n" for line in failing or ["ok"])
-        status = 503 if failing else 200
-        return HttpResponse(body, content_type="text/plain", status=status)
+            return Part("away", f"cannot be used: {type(error).__name__}")
+        return Part()

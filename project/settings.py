@@ -165,6 +165,8 @@ MIDDLEWARE = [
     "project.middleware.NotKeptMiddleware",
     "django.middleware.gzip.GZipMiddleware",
     "project.middleware.RefuseMalformedMiddleware",
+    # Before all that use the database.
+    "project.away.DatabaseAwayMiddleware",
     "project.middleware.ConflictMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",

@@ -9,6 +9,7 @@ from django.views.generic import RedirectView
 admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]
 
 handler400 = "project.errors.malformed"
+handler500 = "project.errors.server_error"
 
 urlpatterns = [
     path("", include("todos.pages.urls")),

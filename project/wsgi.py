@@ -1,4 +1,4 @@
-"""The WSGI application."""
+"""The WSGI application: what a web server loads."""
 
 import os
 
@@ -7,3 +7,8 @@ from django.core.wsgi import get_wsgi_application
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
 
 application = get_wsgi_application()
+
+# Not before Django has been set up.
+from project.gate import gate  # noqa: E402
+
+gate.enable()

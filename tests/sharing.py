@@ -3,7 +3,7 @@
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 #: Modules, or folders of modules, whose tests share a server that takes seconds to start.
-TOGETHER = ("tests/browser/", "tests/project/test_output.py")
+TOGETHER = ("tests/browser/", "tests/project/test_away.py", "tests/project/test_output.py")
 
 
 class SharingScheduling(LoadScopeScheduling):  # type: ignore[misc]  # It ships no types.

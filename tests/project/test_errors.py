@@ -20,7 +20,7 @@ from tests.admin_pages import Page
 from todos.pages import preferences
 
 TEMPLATES = Path(__file__).resolve().parent.parent.parent / "project/templates"
-PAGES = ("400", "403", "403_csrf", "404", "413", "429", "500")
+PAGES = ("400", "403", "403_csrf", "404", "413", "429", "500", "503")
 OF_CONFLICTS = ("project/changed_meanwhile", "project/held_up")
 
 

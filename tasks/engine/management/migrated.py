@@ -22,8 +22,7 @@ def check_migrated() -> None:
     """
     close_connection()  # An error before may have left it unusable.
     try:
-        executor = MigrationExecutor(connection)
-        missing = len(executor.migration_plan(executor.loader.graph.leaf_nodes()))
+        missing = missing_migrations()
     except DatabaseError as error:
         check_usable(error)
         if isinstance(error, DATABASE_AWAY):
@@ -35,6 +34,16 @@ def check_migrated() -> None:
         raise CommandError(
             f"The database lacks {count(missing, 'migration')}: run `manage.py migrate` first."
         )
+
+
+def missing_migrations() -> int:
+    """Return how many migrations of this version have not been applied.
+
+    Raises:
+        DatabaseError, InterfaceError: the database cannot be used.
+    """
+    executor = MigrationExecutor(connection)
+    return len(executor.migration_plan(executor.loader.graph.leaf_nodes()))
 
 
 def close_connection() -> None:

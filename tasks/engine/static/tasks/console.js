@@ -7,14 +7,21 @@ document.addEventListener("htmx:beforeRequest", (event) => {
     if (document.hidden || busy) event.preventDefault();
 });
 // Somebody who was logged out is asked to log in; a page that is not refreshed says so.
+// While the database is away, the page says so; one that began without it has most yet to show.
+const AWAY = 503;
 document.addEventListener("htmx:beforeSwap", (event) => {
-    if (event.target.id !== "live" || !event.detail.xhr.responseURL.includes("/login/")) return;
+    if (event.target.id !== "live") return;
+    const { xhr } = event.detail;
+    const isBack = xhr.status === 200 && "wholePage" in event.target.dataset;
+    if (xhr.status === AWAY) event.detail.shouldSwap = true;
+    if (!isBack && !xhr.responseURL.includes("/login/")) return;
     event.detail.shouldSwap = false;
     location.reload();
 });
 document.addEventListener("htmx:afterRequest", (event) => {
     const stale = document.getElementById("stale");
-    if (stale && event.target.id === "live") stale.hidden = event.detail.successful;
+    const { successful, xhr } = event.detail;
+    if (stale && event.target.id === "live") stale.hidden = successful || xhr.status === AWAY;
 });
 document.addEventListener("visibilitychange", () => {
     const live = document.getElementById("live");

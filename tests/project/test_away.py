@@ -1,0 +1,238 @@
+"""What people see while the database is away, from a real web server: at once, in their words."""
+
+import re
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from tests.checkout import copy_compiled
+from tests.links import Link, link_to
+from tests.processes import Tidy, wait_until
+from tests.servers import postgresql_database, valkey_server
+from tests.sites import Answer, Site, collect_static, log_in, serving
+
+pytestmark = pytest.mark.e2e
+
+#: The longest that anybody waits for an answer. At rest it takes less than a second; the machine of
+#: a test is busy.
+PROMPT_SECONDS = 2.0
+
+#: More than the web has threads.
+CROWD = 12
+
+
+@pytest.fixture(scope="module")
+def link(postgresql: Path) -> Iterator[Link]:
+    with link_to(postgresql / ".s.PGSQL.5432") as link:
+        yield link
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("away")
+
+
+@pytest.fixture(scope="module")
+def broker(folder: Path) -> Iterator[str]:
+    (folder / "valkey").mkdir()
+    with valkey_server(folder / "valkey") as broker:
+        yield broker
+
+
+@pytest.fixture(scope="module")
+def copy(checkout: Path, folder: Path, broker: str) -> Path:
+    """A copy of the project with its static files, without which production shows no page."""
+    copy = copy_compiled(checkout, folder / "tidy")
+    collect_static(Tidy(copy, production(broker, "sqlite://:memory:")))
+    return copy
+
+
+@pytest.fixture(scope="module")
+def of_site(postgresql: Path, migrated: str) -> Iterator[str]:
+    """The address of the site's database, without the link."""
+    with postgresql_database(postgresql, template=migrated) as database:
+        yield database
+
+
+@pytest.fixture(scope="module")
+def running(copy: Path, folder: Path, of_site: str, link: Link, broker: str) -> Iterator[Site]:
+    """The site, with its database at the other end of the link; alice is logged in."""
+    impatient = f"{over(link, of_site)}?options=-c%20lock_timeout%3D2s"
+    tidy = Tidy(copy, production(broker, impatient))
+    with serving(tidy, folder, cookies=log_in(tidy)) as site:
+        yield site
+
+
+@pytest.fixture
+def site(running: Site, link: Link) -> Iterator[Site]:
+    """The running site, each of whose threads has a connection to the database."""
+    link.restore()
+    wait_until_back(running)
+    yield running
+    link.restore()
+
+
+def production(broker: str, database: str) -> dict[str, str]:
+    return {
+        "DJANGO_SECRET_KEY": "only-for-this-test-0123456789-abcdefghijklmnopqrstuvwxyz",
+        "DJANGO_ALLOWED_HOSTS": "127.0.0.1",
+        "DJANGO_HTTPS": "false",
+        "DATABASE_URL": database,
+        "REDIS_URL": broker,
+    }
+
+
+def over(link: Link, database: str) -> str:
+    """Return the address of a database by a link."""
+    (name,) = re.findall(r"@/(\w+)\?", database)
+    return f"postgresql://postgres@127.0.0.1:{link.port}/{name}"
+
+
+def wait_until_back(site: Site) -> None:
+    """Return when everybody gets pages again, still logged in."""
+    wait_until(
+        lambda: {answer.status for answer in site.ask_at_once("/", CROWD)} == {200},
+        seconds=30,
+        otherwise=site.process.output,
+    )
+    assert "alice" in site.ask("/").text
+
+
+def assert_friendly(answers: list[Answer]) -> None:
+    for answer in answers:
+        assert answer.status == 503
+        assert answer.headers["Retry-After"].isdecimal()
+        assert answer.seconds < PROMPT_SECONDS
+        assert "Tidy cannot reach its data at the moment." in answer.text
+
+
+@pytest.mark.parametrize("how", ["swallow", "refuse"])
+def test_everybody_is_answered_at_once_and_the_log_has_two_lines(
+    site: Site, link: Link, how: str
+) -> None:
+    """A server that is frozen, or behind a network that swallows, says nothing."""
+    before = len(site.process.output())
+    getattr(link, how)()
+    assert_friendly(site.ask_at_once("/", CROWD))  # The first that meet it.
+    assert_friendly(site.ask_at_once("/trash/", CROWD))
+    assert_friendly([site.ask("/admin/"), site.ask("/accounts/login/")])
+    assert site.ask("/livez").status == 200
+    link.restore()
+    wait_until_back(site)
+    log = site.process.output()[before:]
+    assert "Traceback" not in log
+    # Each of the two processes says it once.
+    assert log.count('event="database away"') == log.count('event="database back"') == 2
+    assert "level=error" not in re.sub(r'.*event="database away".*', "", log)
+
+
+def test_page_is_in_the_readers_language_and_loads_nothing_from_elsewhere(
+    site: Site, link: Link
+) -> None:
+    link.refuse()
+    german = site.ask("/", Accept_Language="de")
+    assert german.status == 503
+    assert '<html lang="de">' in german.text
+    assert "Gleich wieder da" in german.text
+    assert german.headers["Content-Language"] == "de"
+    assert german.headers["Content-Security-Policy"].startswith("default-src 'self'")
+    assert "no-store" in german.headers["Cache-Control"]
+
+
+def test_who_sends_something_is_told_that_it_was_not_saved(site: Site, link: Link) -> None:
+    link.swallow()
+    first = site.ask("/add/", "POST")  # It may have got as far as the database.
+    assert first.status == 503
+    assert re.search("was not saved|may have been saved, or not", first.text)
+    assert_friendly(site.ask_at_once("/", CROWD))  # Now both processes know.
+    page = site.ask("/add/", "POST")
+    assert "It was not saved. Go back, and send it again" in page.text
+    line = site.ask("/add/", "POST", HX_Request="true")
+    assert line.headers["Content-Type"].startswith("text/plain")
+    assert line.text == (
+        "Tidy cannot reach its data at the moment. It was not saved. Try again in a moment."
+    )
+
+
+def test_console_says_what_it_can_and_is_whole_again_by_itself(site: Site, link: Link) -> None:
+    link.refuse()
+    assert_friendly(site.ask_at_once("/", CROWD))
+    wait_for(lambda: "cannot be read since <time" in site.ask("/admin/background/").text)
+    page = site.ask("/admin/background/")
+    assert page.status == 503
+    assert "The broker answers." in page.text
+    assert 'hx-get="/admin/background/"' in page.text
+    live = site.ask("/admin/background/", HX_Request="true")
+    assert (live.status, "<html" in live.text) == (503, False)
+    assert "the database cannot be read" in live.text
+    assert "All well" not in page.text + live.text
+    link.restore()
+    wait_until_back(site)
+    assert "No scheduler is alive" in site.ask("/admin/background/", HX_Request="true").text
+
+
+def test_slow_page_is_no_outage(site: Site, of_site: str) -> None:
+    """A lock keeps pages for longer than the gate is patient; the database answers others."""
+    before = len(site.process.output())
+    with psycopg.connect(of_site) as lock, ThreadPoolExecutor() as pool:
+        lock.execute("LOCK TABLE todos_todo IN ACCESS EXCLUSIVE MODE")
+        waiting = pool.submit(site.ask, "/")
+        wait_for(lambda: site.ask("/accounts/login/").status == 302)
+        assert not waiting.done()
+        answer = waiting.result()
+    assert answer.seconds > 1.5  # The database's lock_timeout ends it.
+    assert "Something else is changing it" in answer.text
+    assert "database away" not in site.process.output()[before:]
+
+
+# Probes
+
+
+def test_readiness_names_each_part_and_follows_them_without_a_restart(
+    copy: Path, broker: str, tmp_path: Path, postgresql: Path, link: Link
+) -> None:
+    link.restore()
+    with postgresql_database(postgresql) as empty:
+        tidy = Tidy(copy, production(broker, over(link, empty)))
+        with serving(tidy, tmp_path, "--workers=1") as site:
+            answer = ready(site, 503)
+            assert re.fullmatch(
+                r'{"ready": false, "database": {"state": "ok"}, "migrations": {"state": "missing",'
+                r' "reason": "\d+ migrations: run manage.py migrate"}, "broker": {"state": "ok"}}',
+                answer.text,
+            )
+            assert tidy.manage("migrate", "-v0").returncode == 0
+            assert '"ready": true' in ready(site, 200).text
+            for cut in (link.swallow, link.refuse):
+                cut()
+                away = ready(site, 503)
+                assert '"database": {"state": "away"' in away.text
+                assert '"migrations": {"state": "unknown"' in away.text
+                assert '"broker": {"state": "ok"}' in away.text
+                assert "127.0.0.1" not in away.text
+                assert site.ask("/livez").status == 200
+            link.restore()
+            wait_for(lambda: site.ask("/readyz").status == 200)
+
+
+def test_site_is_ready_without_the_broker_and_says_so(
+    copy: Path, tmp_path: Path, migrated_database: str
+) -> None:
+    tidy = Tidy(copy, production(f"unix://{tmp_path}/nothing.sock", migrated_database))
+    with serving(tidy, tmp_path, "--workers=1") as site:
+        assert '"broker": {"state": "away"' in ready(site, 200).text
+
+
+def ready(site: Site, status: int) -> Answer:
+    answer = site.ask("/readyz")
+    assert answer.status == status, answer
+    assert answer.seconds < 3
+    assert answer.headers["Content-Type"] == "application/json"
+    return answer
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    wait_until(condition, seconds=20, otherwise=lambda: "it did not come")
