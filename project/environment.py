@@ -31,7 +31,7 @@ SQLITE_OPTIONS = {
 #: For libpq. Nothing else ends the wait for a server that has gone silent, as when the network is
 #: cut: an actor's time limit cannot interrupt a thread that waits in libpq.
 POSTGRESQL_OPTIONS = {
-    "connect_timeout": 5,  # seconds
+    "connect_timeout": 5,  # seconds, for each of several hosts
     # A silent connection is probed after 10 s and dropped 15 s later.
     "keepalives": 1,
     "keepalives_idle": 10,  # seconds
@@ -44,8 +44,6 @@ PROXIES_UNKNOWN = (
     "TRUSTED_PROXIES: must be set while DJANGO_HTTPS is on, as X-Forwarded-Proto and -For are"
     " believed only then: 1 behind one proxy that ends TLS, 0 if gunicorn does so itself."
 )
-#: The same for each of several hosts: libpq waits no shorter.
-CONNECT_TIMEOUT_OF_SEVERAL_SECONDS = 2
 POSTGRESQL_PORT = 5432
 #: The values of `target_session_attrs` that find the one to use.
 ACCEPTS_WRITES = {"read-write", "primary"}
@@ -161,20 +159,14 @@ def database_from(url: str) -> dj_database_url.DBConfig:
     # If an option is set twice, the last value counts: the address's own.
     ours = f"-c lock_timeout={LOCK_TIMEOUT_MILLISECONDS}"
     options["options"] = " ".join(filter(None, [ours, options.get("options")]))
-    several = "," in database["HOST"]
     wanted = options.get("target_session_attrs", "any")
     if wanted not in {"any", *ACCEPTS_WRITES} or "," in str(options.get("host", "")):
         raise ValidationError(
             "must lead to a server that accepts writes: postgresql://user:password@host,host2/name"
             "?target_session_attrs=read-write."
         )
-    if several and wanted == "any":
+    if "," in database["HOST"] and wanted == "any":
         raise ValidationError("names several hosts: add ?target_session_attrs=read-write.")
-    if several:
-        # The others wait for as long while the first one is silent.
-        options["connect_timeout"] = database.get("OPTIONS", {}).get(
-            "connect_timeout", CONNECT_TIMEOUT_OF_SEVERAL_SECONDS
-        )
     return {
         **database,
         "ENGINE": "project.postgresql",

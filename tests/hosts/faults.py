@@ -113,14 +113,15 @@ def lose_database(
     primary.kill()
 
     def promote() -> None:
-        stage.network.mend()
         stage.promote()
         probe.end()
         stage.measured.append(probe.lost(in_database(standby), lost_at))
         if back_as:
+            stage.network.mend()
             come_back_read_only(stage, primary)
         else:
-            stage.afterwards.append(stage.rejoin)
+            # Until then its host stays silent, and is the first of DATABASE_URL's.
+            stage.afterwards += [stage.network.mend, stage.rejoin]
 
     stage.hold("database away", UNTIL_PROMOTED, promote)
 

@@ -62,7 +62,9 @@ class Row:
             f"{self.name:34} {self.seconds:5.0f} s {recovered:>8} {said:>6}"
             f" {self.failed:>4}/{len(self.requests):<5} {self.slowest:5.1f} s {self.lost:>5}"
         )
-        return "\n".join([line, *(f"    {words}" for words in self.measured)])
+        failed = Counter(request.answer for request in self.requests if request.failed)
+        answers = [f"failed with {answer}: {times}" for answer, times in sorted(failed.items())]
+        return "\n".join([line, *(f"    {words}" for words in [*self.measured, *answers])])
 
 
 HEADER = (
