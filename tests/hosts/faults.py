@@ -226,8 +226,9 @@ def faults() -> dict[str, Fault]:
     named: dict[str, Fault] = {}
     for (one, other), (kind, seconds) in CUTS.items():
         for ways, suffix in (("both", ""), ("to", "_one_way"), ("from", "_other_way")):
+            lasts = seconds if ways == "both" else LONG
             named[f"cut_{one}_{other}{suffix}"] = partial(
-                cut, one=KINDS[one], other=KINDS[other], kind=kind, seconds=seconds, ways=ways
+                cut, one=KINDS[one], other=KINDS[other], kind=kind, seconds=lasts, ways=ways
             )
     for fault in (
         cut_one_worker,

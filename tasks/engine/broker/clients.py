@@ -11,6 +11,7 @@ options `sentinel_username` and `sentinel_password`.
 
 from collections.abc import Mapping
 from contextlib import suppress
+from threading import Thread
 from time import monotonic
 from typing import Any
 
@@ -47,7 +48,8 @@ class PrimaryPool(SentinelConnectionPool):
     def get_connection(self, *arguments: Any, **options: Any) -> Any:
         if monotonic() >= self._ask_again_at:
             self._ask_again_at = monotonic() + ASK_AGAIN_SECONDS
-            self._follow_primary()
+            # Aside: nobody has to wait here for Sentinels that are silent.
+            Thread(target=self._follow_primary, daemon=True).start()
         return super().get_connection(*arguments, **options)
 
     def _follow_primary(self) -> None:
