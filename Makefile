@@ -16,7 +16,7 @@ for_production = DJANGO_DEBUG=false DATABASE_URL=sqlite://:memory: \
 	DJANGO_SECRET_KEY=only-for-the-check-0123456789-abcdefghijklmnopqrstuvwxyz
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast chromium prometheus pictures chaos hosts-test runbook-test monitoring-test bench year lint format clean
+.PHONY: help run test test-fast chromium prometheus pictures chaos hosts-test runbook-test monitoring-test bench year lint audit sbom fuzz format clean
 
 help: ## Show these lines
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -70,7 +70,17 @@ lint: .venv ## Check style, types, migrations, translations and the production s
 	$(for_lint) $(RUN) manage.py makemigrations --check --dry-run
 	$(for_lint) $(RUN) python -m tests.migrations_lint
 	$(RUN) python -m tests.translations
+	$(RUN) python -m tests.supply
 	$(for_production) $(RUN) manage.py check --deploy --fail-level WARNING
+
+audit: .venv ## Ask OSV.dev whether a package that Tidy uses has a known weakness; needs a network
+	@$(RUN) python -m tests.supply --audit
+
+sbom: .venv ## Write the bill of materials (CycloneDX) to sbom.cdx.json
+	$(RUN) python -m tests.supply --write sbom.cdx.json
+
+fuzz: .venv ## Send 100,000 hostile requests, to both databases; takes half an hour on two idle cores
+	$(RUN) python -m tests.fuzz
 
 format: .venv ## Format the code
 	$(RUN) ruff check --fix .

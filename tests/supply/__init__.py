@@ -1,0 +1,1 @@
+"""What Tidy is made of beside its own code: a bill of materials, licences, known weaknesses."""
