@@ -1,6 +1,7 @@
 """The links, forms and words of a page, as a visitor without a script has them."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from typing import override
@@ -115,6 +116,19 @@ class Page(HTMLParser):
 def is_said(name: str, value: str) -> bool:
     """Return whether an attribute holds words for people; scripts have theirs from such ones."""
     return name in SAID or (name.startswith("data-") and " " in value)
+
+
+def kind_of(form: Form) -> str:
+    """Return what forms have in common that differ in numbers alone, such as a todo's."""
+    return re.sub(r"\d+", "N", f"{form.method} {form.action} {sorted(form.fields)}")
+
+
+def kinds_of(forms: Iterable[Form]) -> list[Form]:
+    """Return one of each kind of form, the first."""
+    found: dict[str, Form] = {}
+    for form in forms:
+        found.setdefault(kind_of(form), form)
+    return list(found.values())
 
 
 def read(client: Client, address: str) -> Page:

@@ -4,7 +4,6 @@ The forms are those that a visitor finds, from one link to the next: a field tha
 in it.
 """
 
-import re
 from collections.abc import Iterator
 from urllib.parse import urlencode
 
@@ -13,7 +12,7 @@ from django.test import Client
 
 from accounts.models import User
 from tests.factories import new_run, new_todo, new_todos, trash
-from tests.forms import Form, Page, crawl
+from tests.forms import Form, Page, crawl, kinds_of
 
 STARTS = ("/", "/trash/", "/preferences/", "/search/?q=Todo")
 
@@ -50,15 +49,12 @@ def visitor(db: None) -> Client:
     return client
 
 
-def forms_of(client: Client) -> dict[str, Form]:
+def forms_of(client: Client) -> list[Form]:
     """Return the forms of all pages, each kind once."""
-    found: dict[str, Form] = {}
-    for _, page in crawl(client, *STARTS, skip=LEFT_OUT):
-        for form in page.forms:
-            kind = re.sub(r"\d+", "N", f"{form.method} {form.action} {sorted(form.fields)}")
-            if not form.action.startswith(LEFT_OUT):
-                found.setdefault(kind, form)
-    return found
+    pages = crawl(client, *STARTS, skip=LEFT_OUT)
+    return kinds_of(
+        form for _, page in pages for form in page.forms if not form.action.startswith(LEFT_OUT)
+    )
 
 
 def fields_of(form: Form) -> Iterator[str]:
@@ -90,7 +86,7 @@ def send(client: Client, form: Form, fields: dict[str, list[str]]) -> Page | Non
 def test_hostile_text_in_any_field_is_refused_or_inert(visitor: Client, name: str) -> None:
     forms = forms_of(visitor)
     assert len(forms) > 12
-    for form in forms.values():
+    for form in forms:
         for field in fields_of(form):
             send(visitor, form, {**form.fields, field: [TEXTS[name]]})
     for _, page in crawl(visitor, *STARTS, skip=LEFT_OUT):
@@ -99,7 +95,7 @@ def test_hostile_text_in_any_field_is_refused_or_inert(visitor: Client, name: st
 
 @pytest.mark.parametrize("content", BYTES)
 def test_bytes_that_are_no_text_are_refused_or_replaced(visitor: Client, content: bytes) -> None:
-    for form in forms_of(visitor).values():
+    for form in forms_of(visitor):
         for field in fields_of(form):
             rest = urlencode({**form.fields, field: []}, doseq=True).encode()
             body = b"&".join([rest, field.encode() + b"=" + content])
@@ -112,7 +108,7 @@ def test_bytes_that_are_no_text_are_refused_or_replaced(visitor: Client, content
 
 
 def test_a_form_of_ten_megabytes_is_refused_with_a_message(visitor: Client) -> None:
-    for form in forms_of(visitor).values():
+    for form in forms_of(visitor):
         if form.method == "post" and form.can_be_sent:
             answer = visitor.post(form.action, {"title": "x" * 10_000_000})
             assert answer.status_code in {400, 413}, form

@@ -5,23 +5,18 @@ are walked. Then Bob asks for each of them and sends each of her forms: a page t
 is in it.
 """
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
 
 import pytest
-from django.apps import apps
-from django.db.models import Model, QuerySet
 from django.test import Client
-from django.urls import URLPattern, URLResolver, get_resolver
-from django.urls.resolvers import LocalePrefixPattern, RegexPattern, RoutePattern
 
-from accounts.models import Session, User
+from accounts.models import User
 from tests.factories import new_run, new_todo, new_todos, trash
 from tests.forms import Form, crawl, read
-
-type Pattern = RegexPattern | RoutePattern | LocalePrefixPattern
+from tests.routes import filled, routes
+from tests.rows import rows_of, without_visits
 
 #: What only Alice may read.
 SECRET = "Alice's secret"
@@ -31,9 +26,6 @@ STARTS = ("/", "/trash/", "/preferences/")
 
 #: Ends the visit; and the admin, which others test.
 LEFT_OUT = ("/accounts/logout/", "/admin/", "/static/")
-
-#: Written by each visit.
-VISITS = (Session._meta.label, "usersessions.UserSession", "accounts.User")
 
 
 @dataclass
@@ -71,44 +63,11 @@ def bobs_client(db: None) -> Client:
     return client
 
 
-def rows_of(user: User) -> dict[str, list[dict[str, Any]]]:
-    """Return all rows that belong to a user, by their model."""
-    rows: dict[str, list[dict[str, Any]]] = {User._meta.label: values(User, pk=user.pk)}
-    for model in apps.get_models():
-        for one in model._meta.concrete_fields:
-            if one.related_model is User:
-                rows[f"{model._meta.label}.{one.name}"] = values(model, **{one.name: user.pk})
-    return rows
-
-
-def values(model: type[Model], **condition: Any) -> list[dict[str, Any]]:
-    return list(QuerySet(model).filter(**condition).order_by("pk").values())
-
-
-def without_visits(rows: dict[str, list[dict[str, Any]]]) -> dict[str, list[dict[str, Any]]]:
-    """Leave out what looking at a page may write."""
-    return {name: rows[name] for name in rows if not name.startswith(VISITS)}
-
-
-def patterns(
-    resolver: URLResolver, before: tuple[Pattern, ...] = ()
-) -> Iterator[tuple[Pattern, ...]]:
-    """Yield the parts of each address of people's pages."""
-    for pattern in resolver.url_patterns:
-        parts = (*before, pattern.pattern)
-        if isinstance(pattern, URLPattern):
-            yield parts
-        elif not str(pattern.pattern).startswith("admin/"):
-            yield from patterns(pattern, parts)
-
-
 def addresses(ids: list[int]) -> Iterator[str]:
     """Yield each address of people's pages, with each id that its number may be."""
-    for parts in patterns(get_resolver()):
-        route = "/" + "".join(str(part).replace("^", "").replace("$", "") for part in parts)
-        # What differs, in Django's own form or in that of a regular expression.
-        filled = (re.sub(r"<(?:\w+:)?\w+>|\(\?P<\w+>[^)]*\)", str(pk), route) for pk in ids)
-        yield from dict.fromkeys(filled)
+    for route in routes():
+        if not route.startswith("/admin/"):
+            yield from dict.fromkeys(filled(route, partial(str, pk)) for pk in ids)
 
 
 def forms_of(client: Client) -> list[Form]:

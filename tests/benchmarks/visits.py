@@ -19,7 +19,6 @@ from contextlib import contextmanager
 from gzip import decompress
 from http.client import HTTPConnection
 from pathlib import Path
-from subprocess import Popen
 from threading import Event
 from time import perf_counter
 
@@ -27,8 +26,9 @@ from tests.benchmarks.figures import Figure, header, milliseconds
 from tests.benchmarks.postgresql import Server, server
 from tests.benchmarks.stage import Size, say
 from tests.checkout import copy_project
-from tests.processes import Tidy, wait_until
-from tests.servers import free_port, valkey_server
+from tests.processes import Tidy
+from tests.servers import valkey_server
+from tests.web_server import serving
 
 SIZE = Size(users=10_000, todos=1_000_000)
 
@@ -74,33 +74,11 @@ def gunicorn(folder: Path, broker: str, *, workers: int = 1) -> Iterator[int]:
     """Serve the site from a copy of the project until the block ends; yield its port."""
     import os  # noqa: PLC0415  (what `server` has put into the environment)
 
-    checkout = copy_project(folder / "checkout")
-    tidy = Tidy(checkout, {**os.environ, "REDIS_URL": broker, "DJANGO_HTTPS": "false"})
-    done = tidy.manage("collectstatic", "--no-input", "-v0")
-    assert done.returncode == 0, done.stderr
-    port = free_port()
-    command = [sys.executable, "-m", "gunicorn", "project.wsgi", "--bind", f"127.0.0.1:{port}"]
-    options = [f"--workers={workers}", f"--threads={CONNECTIONS}", "--no-control-socket"]
-    with (
-        (folder / "gunicorn.log").open("w") as log,
-        Popen([*command, *options], cwd=checkout, env=tidy.settings, stdout=log, stderr=log) as web,
-    ):
-        try:
-            wait_until(
-                lambda: answers(port),
-                seconds=30,
-                otherwise=(folder / "gunicorn.log").read_text,
-            )
-            yield port
-        finally:
-            web.terminate()
-
-
-def answers(port: int) -> bool:
-    try:
-        return Visitor(port, "").get("/readyz")[0] == 200
-    except OSError:
-        return False
+    settings = {**os.environ, "REDIS_URL": broker, "DJANGO_HTTPS": "false"}
+    tidy = Tidy(copy_project(folder / "checkout"), settings)
+    options = (f"--workers={workers}", f"--threads={CONNECTIONS}")
+    with serving(tidy, folder / "gunicorn.log", *options) as (port, _):
+        yield port
 
 
 class Visitor:

@@ -1,0 +1,1 @@
+"""Hostile requests by the hundred thousand: see `__main__`."""

@@ -1,0 +1,73 @@
+"""The database as it was planted, and back to it after each request that wrote."""
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from django.apps import apps
+from django.db import connection, transaction
+
+from tests.rows import Rows, all_rows
+
+WRITES = re.compile(r"\s*(?:INSERT|UPDATE|DELETE|WITH)\b", re.IGNORECASE)
+
+#: The copy of a table.
+COPY = "fuzz_{}"
+
+
+class State:
+    """What is in all tables.
+
+    Attributes:
+        rows: as they were planted.
+        wrote: whether anything has been written since.
+    """
+
+    def __init__(self) -> None:
+        """Take a copy."""
+        self.tables = {
+            model._meta.db_table: [
+                field.column for field in model._meta.local_concrete_fields if not field.generated
+            ]
+            for model in apps.get_models(include_auto_created=True)
+        }
+        self.rows: Rows = all_rows()
+        self.wrote = False
+        with connection.cursor() as cursor:
+            for table in self.tables:
+                cursor.execute(f"CREATE TABLE {COPY.format(table)} AS SELECT * FROM {table}")
+
+    def put_back(self) -> None:
+        """Have all rows as they were planted, if any was written."""
+        if not self.wrote:
+            return
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(
+                "SET CONSTRAINTS ALL DEFERRED"
+                if connection.vendor == "postgresql"
+                else "PRAGMA defer_foreign_keys = ON"
+            )
+            for table in self.tables:
+                cursor.execute(f"DELETE FROM {table}")
+            for table, columns in self.tables.items():
+                names = ", ".join(f'"{column}"' for column in columns)
+                copy = COPY.format(table)
+                cursor.execute(f"INSERT INTO {table} ({names}) SELECT {names} FROM {copy}")
+        self.wrote = False
+
+    def forget(self) -> None:
+        """Remove the copy."""
+        with connection.cursor() as cursor:
+            for table in self.tables:
+                cursor.execute(f"DROP TABLE {COPY.format(table)}")
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Notice what is written in the block."""
+        with connection.execute_wrapper(self._note):
+            yield
+
+    def _note(self, execute: Callable[..., Any], sql: str, *rest: Any) -> Any:
+        self.wrote |= bool(WRITES.match(sql))
+        return execute(sql, *rest)

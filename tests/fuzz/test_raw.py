@@ -1,0 +1,89 @@
+"""A real gunicorn takes whatever comes on a connection, and goes on."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, seed, settings
+
+from tests.checkout import copy_project
+from tests.fuzz.options import FEW, REQUESTS, SEED
+from tests.fuzz.raw import exchange, requests
+from tests.processes import Tidy
+from tests.web_server import answers, serving
+
+#: Of all requests, so many go to it.
+SHARE = 20
+
+#: What the web server itself may answer: it does not know this encoding, or version of HTTP.
+NOT_SPOKEN = {b"501", b"505"}
+
+STATUS = re.compile(rb"^HTTP/1\.[01] (\d{3}) ", re.MULTILINE)
+
+#: What it may grow by, however many requests it has had, once it is warm (kB).
+GROWTH_KB = 30_000
+
+
+@dataclass
+class Served:
+    """Attributes:
+    pid: gunicorn's; its worker is a child of it.
+    folder: the project's.
+    """
+
+    port: int
+    pid: int
+    folder: Path
+
+    def memory_kb(self) -> int:
+        """Return how much memory the worker has."""
+        (worker,) = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
+        found = re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{worker}/status").read_text())
+        assert found
+        return int(found[1])
+
+
+@pytest.fixture
+def served(tmp_path: Path, checkout: Path, migrated_database: str, valkey: str) -> Iterator[Served]:
+    folder = copy_project(tmp_path / "tidy", checkout)
+    values = {
+        "DJANGO_SECRET_KEY": "the-secret-key-of-the-fuzzed-site",
+        "DJANGO_ALLOWED_HOSTS": "localhost",
+        "DATABASE_URL": migrated_database,
+        "REDIS_URL": valkey,
+        "DJANGO_HTTPS": "false",
+    }
+    options = ("--workers=1", "--threads=4")
+    with serving(Tidy(folder, values), tmp_path / "log", *options) as (port, pid):
+        yield Served(port, pid, folder)
+
+
+@pytest.mark.e2e
+def test_gunicorn_answers_or_hangs_up_and_goes_on(served: Served) -> None:
+    once = max(REQUESTS, FEW) // SHARE
+
+    def send(number: int) -> None:
+        @seed(SEED + number)
+        @settings(
+            max_examples=once // 2,
+            database=None,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        )
+        @given(sent=requests())
+        def check(sent: bytes) -> None:
+            received = exchange(served.port, sent)
+            for status in STATUS.findall(received):
+                assert status < b"500" or status in NOT_SPOKEN, received[:500]
+            for inside in ("Traceback", "site-packages", str(served.folder), "fuzzed-site"):
+                assert inside.encode() not in received, received[:500]
+
+        check()
+
+    send(0)
+    warm = served.memory_kb()
+    send(1)
+    assert served.memory_kb() - warm < GROWTH_KB
+    assert answers(served.port)
