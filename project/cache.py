@@ -1,6 +1,7 @@
 """The cache that all processes share, for rate limits: it survives the broker's being away."""
 
-from collections.abc import Callable
+import json
+from collections.abc import Buffer, Callable
 from functools import partial
 from threading import Lock
 from time import monotonic
@@ -35,6 +36,16 @@ class BrokerPool:
     from_url = staticmethod(connection_pool)
 
 
+class AsJson:
+    """How values are stored. Django pickles them: who can write to Valkey could run code here."""
+
+    def dumps(self, obj: Any) -> bytes:
+        return json.dumps(obj).encode()
+
+    def loads(self, data: Buffer) -> Any:
+        return json.loads(bytes(data))
+
+
 class SharedCache(RedisCache):
     """Django's own cache in Redis, kept beside the broker's queues."""
 
@@ -43,6 +54,7 @@ class SharedCache(RedisCache):
         return Survivor(
             RedisCacheClient(
                 self._servers,  # type: ignore[attr-defined]  # The stubs leave it out.
+                serializer=AsJson,  # type: ignore[arg-type]  # The stubs want Django's own types.
                 pool_class=cast("type[ConnectionPool]", BrokerPool),
                 socket_connect_timeout=TIMEOUT_SECONDS,
                 socket_timeout=TIMEOUT_SECONDS,
@@ -104,7 +116,7 @@ class Survivor:
         if pause.is_over():
             try:
                 answer = getattr(self.server, verb)(*arguments)
-            except RedisError as error:
+            except (RedisError, ValueError) as error:  # ValueError: it is none of ours.
                 logger.warning("shared cache is away", error=type(error).__name__)
                 pause.begin()
             else:

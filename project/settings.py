@@ -228,6 +228,8 @@ CACHES = {
         # As a list: a string would be split at commas, which a password may contain.
         "LOCATION": [REDIS_URL],
         "KEY_PREFIX": "tidy",
+        # Raised when values were stored otherwise: those of before are not read.
+        "VERSION": 2,
     }
 }
 

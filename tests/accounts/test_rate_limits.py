@@ -1,5 +1,6 @@
 """Guessing is slow: by address, by person, from many places, and while the broker is away."""
 
+import pickle
 import socket
 import time
 from pathlib import Path
@@ -170,6 +171,29 @@ def test_processes_count_together_beside_the_brokers_keys(
     shared_cache.delete(*kept, "dramatiq:default")
 
 
+class Intruder:
+    """What creates a file wherever it is unpickled."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.file,)
+
+
+def test_who_writes_to_the_broker_runs_no_code_in_the_site(
+    shared_cache: redis.Redis, ann: User, tmp_path: Path
+) -> None:
+    log_in(Client(), "somebody", "wrong")
+    counted = shared_cache.keys("tidy:*")
+    planted = pickle.dumps(Intruder(tmp_path / "run"))
+    for key in counted:
+        shared_cache.set(key, planted)
+    assert log_in(Client()).status_code == 302
+    assert not (tmp_path / "run").exists()
+    shared_cache.delete(*counted)
+
+
 def test_log_in_and_its_limits_work_while_the_broker_is_away(
     cache_away: None, ann: User, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -208,10 +232,10 @@ def test_broker_that_is_back_is_asked_again(
     shared.pause.begin()
     cache = caches["default"]
     cache.set("seen", "by this process")
-    assert server.get("tidy:1:seen") is None
+    assert server.get("tidy:2:seen") is None
     monkeypatch.setattr(shared, "monotonic", lambda: time.monotonic() + shared.PAUSE_SECONDS)
     cache.set("seen", "by all", 10)
-    assert server.exists("tidy:1:seen")
+    assert server.exists("tidy:2:seen")
     assert cache.get("seen") == "by all"
 
 
