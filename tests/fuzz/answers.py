@@ -102,7 +102,7 @@ class Site:
             answer = self.ask(request, visitor)
         try:
             check(answer, secrets_of(visitor, self.cast), self.settings)
-            if self.state.wrote:
+            if self.state.is_changed:
                 check_rows(request, visitor, self.state.rows, all_rows())
         finally:
             self.state.put_back()

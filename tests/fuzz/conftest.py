@@ -33,6 +33,6 @@ def site(transactional_db: None, valkey: str, settings: Settings) -> Iterator[Si
         yield Site(cast, state, [str(secret).encode() for secret in secrets])
     finally:
         logging.disable(logging.NOTSET)
-        state.wrote = True
+        state.wrote.add("")
         state.put_back()
         state.forget()

@@ -202,63 +202,100 @@ def multipart(fields: list[tuple[str, bytes]]) -> bytes:
     return b"".join(parts) + f"--{BOUNDARY}--\r\n".encode()
 
 
-def bodies(fields: list[tuple[str, bytes]]) -> st.SearchStrategy[tuple[bytes, str]]:
-    """Return a form as it is sent, most often as browsers do."""
+#: How a form may be sent: most often as browsers do.
+WAYS = (
+    *(
+        "browser",
+        "browser",
+        "browser",
+        "browser",
+        "multipart",
+        "cut",
+        "no boundary",
+        "json",
+        "bytes",
+    ),
+)
+
+KINDS = (FORM, f"{FORM}; charset=utf-16", "text/xml", "", SCRIPT, "a/b; c")
+
+
+def body_of(way: str, fields: list[tuple[str, bytes]]) -> tuple[bytes, str]:
+    """Return a form as it is sent, and what kind it is said to be."""
     plain = urlencoded(fields)
-    usual = st.just((plain, FORM))
-    return st.one_of(
-        usual,
-        usual,
-        usual,
-        st.just((multipart(fields), f"multipart/form-data; boundary={BOUNDARY}")),
-        st.just((multipart(fields)[:-9], f"multipart/form-data; boundary={BOUNDARY}")),
-        st.just((plain, "multipart/form-data; boundary=other")),
-        st.just((b'{"title": ["' + plain + b'"]}', "application/json")),
-        st.tuples(
-            st.one_of(st.sampled_from(BYTES), st.binary(max_size=60)),
-            st.sampled_from((FORM, f"{FORM}; charset=utf-16", "text/xml", "", SCRIPT, "a/b; c")),
-        ),
+    parts = f"multipart/form-data; boundary={BOUNDARY}"
+    match way:
+        case "multipart":
+            return multipart(fields), parts
+        case "cut":
+            return multipart(fields)[:-9], parts
+        case "no boundary":
+            return plain, "multipart/form-data; boundary=other"
+        case "json":
+            return b'{"title": ["' + plain + b'"]}', "application/json"
+        case _:
+            return plain, FORM
+
+
+def to_addresses(addresses: list[str], visitor: Visitor, cast: Cast) -> st.SearchStrategy[Sent]:
+    """Return requests to addresses of the site, with any method."""
+    route = st.sampled_from(addresses)
+    value = st.one_of(st.sampled_from(cast.ids), texts())
+    given, some_headers, raw = (
+        pairs(st.sampled_from(FIELDS), cast.ids),
+        headers(visitor, cast),
+        bytes_(),
     )
+    method = st.one_of(st.just("GET"), st.sampled_from(METHODS))
+    way = st.sampled_from(WAYS)
+
+    @st.composite
+    def requests(draw: st.DrawFn) -> Sent:
+        path = filled(draw(route), lambda: encoded(draw(value)).decode("ascii")[:2_000])
+        verb = draw(method)
+        query = urlencoded(draw(given))
+        if verb == "GET":
+            return Sent(verb, path, query, headers=draw(some_headers))
+        chosen = draw(way)
+        body, kind = draw(raw) if chosen == "bytes" else body_of(chosen, draw(given))
+        return Sent(verb, path, query, body, kind, draw(some_headers))
+
+    return requests()
 
 
-@st.composite
-def to_addresses(draw: st.DrawFn, addresses: list[str], visitor: Visitor, cast: Cast) -> Sent:
-    """Return a request to an address of the site, with any method."""
-    one = st.one_of(st.sampled_from(cast.ids), texts())
-    path = filled(
-        draw(st.sampled_from(addresses)), lambda: encoded(draw(one)).decode("ascii")[:2_000]
-    )
-    given = pairs(st.sampled_from(FIELDS), cast.ids)
-    body, kind = draw(bodies(draw(given)))
-    method = draw(st.one_of(st.just("GET"), st.sampled_from(METHODS)))
-    if method == "GET" and draw(st.booleans()):
-        body = b""
-    return Sent(method, path, urlencoded(draw(given)), body, kind, draw(headers(visitor, cast)))
+def bytes_() -> st.SearchStrategy[tuple[bytes, str]]:
+    content = st.one_of(st.sampled_from(BYTES), st.binary(max_size=60))
+    return st.tuples(content, st.sampled_from(KINDS))
 
 
-@st.composite
-def to_forms(draw: st.DrawFn, forms: list[Form], visitor: Visitor, cast: Cast) -> Sent:
-    """Return a form of the site with a few fields left out, repeated or changed."""
-    form = draw(st.sampled_from(forms))
-    path, _, query = form.action.partition("?")
-    names = sorted(form.fields.keys() - {"csrfmiddlewaretoken"})
-    left_out = draw(st.sets(st.sampled_from(names), max_size=1)) if names else set()
-    own = [
-        (name, encoded(value))
-        for name in names
-        for value in form.fields[name]
-        if name not in left_out
-    ]
-    known = st.sampled_from(names * 4 + list(FIELDS))
-    changed = draw(pairs(known, cast.ids))
-    replaced = {name for name, _ in changed}
-    fields = [*(pair for pair in own if pair[0] not in replaced), *changed]
-    if draw(st.integers(0, 9)) == 9:  # Repeated, the first and the last differ.
-        fields += own
-    if form.method == "get":
-        return Sent("GET", path, urlencoded(fields), headers=draw(headers(visitor, cast)))
-    body, kind = draw(bodies(fields))
-    return Sent("POST", path, query.encode(), body, kind, draw(headers(visitor, cast)))
+def to_forms(forms: list[Form], visitor: Visitor, cast: Cast) -> st.SearchStrategy[Sent]:
+    """Return forms of the site with a few fields left out, repeated or changed."""
+    some_headers, raw, way = headers(visitor, cast), bytes_(), st.sampled_from(WAYS)
+    repeated = st.integers(0, 9).map(lambda number: number == 9)
+
+    def of(form: Form) -> st.SearchStrategy[Sent]:
+        names = sorted(form.fields.keys() - {"csrfmiddlewaretoken"})
+        changes = pairs(st.sampled_from(names * 4 + list(FIELDS)), cast.ids)
+        left_out = st.sampled_from([*names, ""])
+        own = [(name, encoded(value)) for name in names for value in form.fields[name]]
+        path, _, query = form.action.partition("?")
+
+        @st.composite
+        def requests(draw: st.DrawFn) -> Sent:
+            changed = draw(changes)
+            gone = {draw(left_out), *(name for name, _ in changed)}
+            fields = [*(pair for pair in own if pair[0] not in gone), *changed]
+            if draw(repeated):  # The first and the last differ.
+                fields += own
+            if form.method == "get":
+                return Sent("GET", path, urlencoded(fields), headers=draw(some_headers))
+            chosen = draw(way)
+            body, kind = draw(raw) if chosen == "bytes" else body_of(chosen, fields)
+            return Sent("POST", path, query.encode(), body, kind, draw(some_headers))
+
+        return requests()
+
+    return st.one_of([of(form) for form in forms])
 
 
 def requests(

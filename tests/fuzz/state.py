@@ -10,7 +10,10 @@ from django.db import connection, transaction
 
 from tests.rows import Rows, all_rows
 
-WRITES = re.compile(r"\s*(?:INSERT|UPDATE|DELETE|WITH)\b", re.IGNORECASE)
+WRITES = re.compile(r"\s*(?:(?:INSERT INTO|UPDATE) \"(\w+)\"|INSERT|UPDATE|DELETE|WITH)\b")
+
+#: What a visit writes: nothing hangs on it.
+OF_VISITS = {"accounts_session", "usersessions_usersession"}
 
 #: The copy of a table.
 COPY = "fuzz_{}"
@@ -21,7 +24,7 @@ class State:
 
     Attributes:
         rows: as they were planted.
-        wrote: whether anything has been written since.
+        wrote: the tables that have been written since; an empty name for any of them.
     """
 
     def __init__(self) -> None:
@@ -33,7 +36,7 @@ class State:
             for model in apps.get_models(include_auto_created=True)
         }
         self.rows: Rows = all_rows()
-        self.wrote = False
+        self.wrote: set[str] = set()
         with connection.cursor() as cursor:
             for table in self.tables:
                 cursor.execute(f"CREATE TABLE {COPY.format(table)} AS SELECT * FROM {table}")
@@ -42,25 +45,32 @@ class State:
         """Have all rows as they were planted, if any was written."""
         if not self.wrote:
             return
+        some = self.wrote if self.wrote <= OF_VISITS else self.tables
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute(
                 "SET CONSTRAINTS ALL DEFERRED"
                 if connection.vendor == "postgresql"
                 else "PRAGMA defer_foreign_keys = ON"
             )
-            for table in self.tables:
+            for table in some:
                 cursor.execute(f"DELETE FROM {table}")
-            for table, columns in self.tables.items():
+            for table in some:
+                columns = self.tables[table]
                 names = ", ".join(f'"{column}"' for column in columns)
                 copy = COPY.format(table)
                 cursor.execute(f"INSERT INTO {table} ({names}) SELECT {names} FROM {copy}")
-        self.wrote = False
+        self.wrote = set()
 
     def forget(self) -> None:
         """Remove the copy."""
         with connection.cursor() as cursor:
             for table in self.tables:
                 cursor.execute(f"DROP TABLE {COPY.format(table)}")
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether more has been written than what a visit writes."""
+        return not self.wrote <= OF_VISITS
 
     @contextmanager
     def watched(self) -> Iterator[None]:
@@ -69,5 +79,6 @@ class State:
             yield
 
     def _note(self, execute: Callable[..., Any], sql: str, *rest: Any) -> Any:
-        self.wrote |= bool(WRITES.match(sql))
+        if found := WRITES.match(sql):
+            self.wrote.add(found[1] or "")
         return execute(sql, *rest)

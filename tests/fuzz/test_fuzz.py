@@ -79,5 +79,8 @@ def test_site_holds_whatever_is_sent(site: Site) -> None:
         problem = send(site, visitor, forms[visitor.name], number)
         if problem:
             found.append(problem)
+        if number % 20 == 19:  # For who waits.
+            sys.stdout.write(f"{site.sent} requests, {len(found)} findings\n")
+            sys.stdout.flush()
     sys.stdout.write(f"{site.sent} requests\n")
     assert not found, "\n\n".join(found)
