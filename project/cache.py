@@ -26,6 +26,9 @@ TIMEOUT_SECONDS = 1.0
 #: After a failure, this process counts alone for so long before it tries the server again.
 PAUSE_SECONDS = 10.0
 
+#: How reading a value fails that none of our processes has written.
+NOT_OURS = (json.JSONDecodeError, UnicodeDecodeError)
+
 #: What this process's own memory is called, and how many keys it holds.
 MEMORY, MAX_ENTRIES = "while the broker is away", 10_000
 
@@ -116,7 +119,7 @@ class Survivor:
         if pause.is_over():
             try:
                 answer = getattr(self.server, verb)(*arguments)
-            except (RedisError, ValueError) as error:  # ValueError: it is none of ours.
+            except (RedisError, *NOT_OURS) as error:
                 logger.warning("shared cache is away", error=type(error).__name__)
                 pause.begin()
             else:

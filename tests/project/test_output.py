@@ -33,7 +33,7 @@ def in_a_shell(tidy: Tidy, command: str) -> tuple[int, str]:
     without what it logs.
     """
     ended = subprocess.run(
-        ["bash", "-o", "pipefail", "-c", f"{sys.executable} manage.py {command}"],
+        ["/bin/bash", "-o", "pipefail", "-c", f"{sys.executable} manage.py {command}"],
         cwd=tidy.folder,
         env=tidy.environment,
         stdin=subprocess.DEVNULL,

@@ -127,7 +127,7 @@ class Pause:
 
     def _pause(self) -> None:
         print(f"paused {self.when} {self.path}", flush=True)  # noqa: T201  (the test waits for it)
-        sleep(random.uniform(0, self.seconds) if self.at_random else self.seconds)  # noqa: S311
+        sleep(random.uniform(0, self.seconds) if self.at_random else self.seconds)  # noqa: S311  (no secret)
 
 
 type Patch = Value | Die | Pause

@@ -137,15 +137,15 @@ class Rows[K]:
 
     def _delete(self) -> tuple[str, Sql]:
         """Return what precedes the statement that deletes, in WITH, and the statement."""
-        delete = f"DELETE FROM {self.table} WHERE {self.where}"  # noqa: S608
+        delete = f"DELETE FROM {self.table} WHERE {self.where}"  # noqa: S608  (as above)
         if not self.skip_locked:
             return "", (delete, self.params)
         pk = f"{self.table}.{column(self._pk)}"
         free = (
-            f"free AS MATERIALIZED (SELECT {pk} FROM {self.table} WHERE {self.where}"  # noqa: S608
+            f"free AS MATERIALIZED (SELECT {pk} FROM {self.table} WHERE {self.where}"  # noqa: S608  (as above)
             " FOR UPDATE SKIP LOCKED)"
         )
-        delete += f" AND {pk} IN (SELECT * FROM free)"  # noqa: S608
+        delete += f" AND {pk} IN (SELECT * FROM free)"  # noqa: S608  (as above)
         return free, (delete, self.params * 2)
 
     @property
