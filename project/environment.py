@@ -7,6 +7,7 @@ which may hold a password.
 import os
 import re
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
@@ -104,6 +105,33 @@ def strong_token(value: str) -> None:
         )
     if not value.isascii() or not value.isprintable() or " " in value:
         raise ValidationError("must consist of letters, digits and punctuation.")
+
+
+def sentry_address(value: str) -> None:
+    if not value:
+        return
+    parts = urlsplit(value)
+    if not (parts.scheme in {"http", "https"} and parts.hostname and parts.username):
+        raise ValidationError("must be a DSN such as https://KEY@sentry.example.org/1.")
+    check_installed("sentry_sdk", extra="sentry")
+
+
+def collector_address(value: str) -> None:
+    if not value:
+        return
+    if urlsplit(value).scheme not in {"http", "https"} or not urlsplit(value).hostname:
+        raise ValidationError("must be an address such as http://collector:4318.")
+    check_installed("opentelemetry.sdk", extra="tracing")
+
+
+def check_installed(package: str, *, extra: str) -> None:
+    """Check that the packages of an extra are there; raise ValidationError if not."""
+    try:
+        found = find_spec(package)
+    except ModuleNotFoundError:  # Of the package around it.
+        found = None
+    if found is None:
+        raise ValidationError(f"needs packages that are missing: install the extra `{extra}`.")
 
 
 def mailer_from(url: str) -> dict[str, Any] | None:

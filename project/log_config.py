@@ -18,13 +18,16 @@ from project.log_lines import escape_values, render_json, render_logfmt, tell_er
 FORMATS = {"json": render_json, "logfmt": render_logfmt}
 
 
-def logging_config(*, form: str = "json", development: bool = False) -> dict[str, Any]:
+def logging_config(
+    *, form: str = "json", development: bool = False, sentry_dsn: str = ""
+) -> dict[str, Any]:
     """Set structlog up and return the matching LOGGING setting.
 
     Args:
         form: a key of `FORMATS`.
         development: write for the people who wrote the code: colors if standard error is a
             terminal, and the messages of all errors.
+        sentry_dsn: where errors are sent; empty for nowhere.
     """
     shared: list[structlog.types.Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -48,8 +51,18 @@ def logging_config(*, form: str = "json", development: bool = False) -> dict[str
         "without_paths": log_filters.without_paths,
         "without_arguments": log_filters.without_arguments,
         "without_request_lines": log_filters.without_request_lines,
-        "seldom": log_filters.Seldom(),
     }
+    handlers: dict[str, dict[str, Any]] = {
+        "stderr": {
+            "class": "logging.StreamHandler",
+            "formatter": "line",
+            "filters": [*filters, "seldom"],
+        }
+    }
+    if sentry_dsn:
+        # By its name: its package is an extra.
+        sentry = {"()": "project.sentry.SentryHandler", "dsn": sentry_dsn, "filters": [*filters]}
+        handlers["sentry"] = sentry
     return {
         "version": 1,
         "disable_existing_loggers": False,
@@ -62,16 +75,11 @@ def logging_config(*, form: str = "json", development: bool = False) -> dict[str
         },
         "filters": {
             "without_static": {"()": lambda: log_filters.without_static},
+            "seldom": {"()": log_filters.Seldom},
             **{name: {"()": lambda one=one: one} for name, one in filters.items()},
         },
-        "handlers": {
-            "stderr": {
-                "class": "logging.StreamHandler",
-                "formatter": "line",
-                "filters": [*filters],
-            }
-        },
-        "root": {"handlers": ["stderr"], "level": "INFO"},
+        "handlers": handlers,
+        "root": {"handlers": [*handlers], "level": "INFO"},
         "loggers": {
             # Without this, Django's own configuration writes its lines a second time.
             "django": {"handlers": [], "level": "INFO", "propagate": True},
@@ -83,6 +91,8 @@ def logging_config(*, form: str = "json", development: bool = False) -> dict[str
             },
             # It logs every job that runs on time.
             "apscheduler": {"level": "WARNING"},
+            # It tells of each attempt to reach Sentry, or a collector of traces.
+            "urllib3": {"level": "ERROR"},
         },
     }
 

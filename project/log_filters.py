@@ -5,17 +5,13 @@ Each function is a filter of the log's handlers: it keeps a record, perhaps chan
 
 import logging
 import re
-from http import HTTPStatus
 from time import monotonic
 from typing import Any
 
 from django.http import HttpRequest
 from dramatiq import Message, MessageProxy
 
-from project.paths import shown_path
-
-#: From here on, it is not the client's fault.
-FAILED = HTTPStatus.INTERNAL_SERVER_ERROR
+from project.paths import FAILED, shown_path
 
 #: An address's host, and the rest of it, which may be the link of a mail.
 ADDRESS = re.compile(r"(\w+://[^\s/?#]+)[/?#]\S*")

@@ -1,6 +1,7 @@
 """How the paths of requests are logged: without the secrets and texts that people's links carry."""
 
 import re
+from http import HTTPStatus
 
 from django.contrib.admindocs.utils import replace_metacharacters, replace_named_groups
 from django.http import HttpRequest
@@ -8,6 +9,9 @@ from django.urls import Resolver404, ResolverMatch, resolve
 
 #: Where a route has a value: its name.
 VALUE = re.compile(r"<(?:\w+:)?(\w+)>")
+
+#: From here on, it is not the client's fault.
+FAILED = HTTPStatus.INTERNAL_SERVER_ERROR
 
 #: The beginning of an unknown path that is shown.
 MAX_UNKNOWN = 30
@@ -17,6 +21,11 @@ def pattern_of(match: ResolverMatch) -> str:
     """Return a route as people write it, with a name in place of each value: `/todos/<id>/`."""
     route = "/" + replace_metacharacters(replace_named_groups(match.route)).lstrip("/")
     return VALUE.sub(r"<\1>", route)
+
+
+def route_of(request: HttpRequest) -> str:
+    """Return the route of a request that has been answered, without values; empty without one."""
+    return pattern_of(request.resolver_match) if request.resolver_match else ""
 
 
 def shown_path(request: HttpRequest) -> str:

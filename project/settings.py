@@ -16,10 +16,12 @@ from project.environment import (
     PROXIES_UNKNOWN,
     alerts_from,
     broker_address,
+    collector_address,
     complaint,
     database_from,
     known_time_zone,
     mailer_from,
+    sentry_address,
     site_address,
     strong_token,
     with_password,
@@ -101,6 +103,9 @@ try:
         private_targets=env.bool("ALERT_PRIVATE_TARGETS", False),
         sends_mail=DEBUG or MAILER is not None,
     )
+    SENTRY_DSN = env.str("SENTRY_DSN", "", validate=sentry_address)
+    OTEL_ENDPOINT = env.str("OTEL_EXPORTER_OTLP_ENDPOINT", "", validate=collector_address)
+    OTEL_HEADERS = env.str("OTEL_EXPORTER_OTLP_HEADERS", "")
     TIME_ZONE = env.str("TIME_ZONE", "UTC", validate=known_time_zone)
     TODO_KEEP_COMPLETED_DAYS = env.int(
         "TODO_KEEP_COMPLETED_DAYS", 0, validate=validate.Range(0, 3650)
@@ -156,6 +161,7 @@ MIDDLEWARE = [
     # Early: a probe comes by IP address and plain HTTP.
     "project.health.HealthMiddleware",
     "project.request_id.RequestIdMiddleware",
+    *(["project.tracing.RequestSpanMiddleware"] if OTEL_ENDPOINT else []),
     # Here for the same reason; and it counts what all others answer.
     "project.metrics.middleware.MetricsMiddleware",
     # Django's development server has a log of its own.
@@ -249,7 +255,7 @@ STORAGES = {
     },
 }
 
-LOGGING = logging_config(form=LOG_FORMAT, development=DEBUG)
+LOGGING = logging_config(form=LOG_FORMAT, development=DEBUG, sentry_dsn=SENTRY_DSN)
 
 
 # People

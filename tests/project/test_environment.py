@@ -132,10 +132,37 @@ def test_development_does_not_start_without_a_secret_key(checkout: Path) -> None
         ("METRICS_TOKEN", "hunter2hunter22"),
         ("METRICS_TOKEN", "2" * 32),
         ("METRICS_TOKEN", "hunter2 0123456789-abcdefg"),
+        ("LOG_FORMAT", "xml"),
+        ("SENTRY_DSN", "https://hunter2"),
+        ("SENTRY_DSN", "ftp://hunter2@sentry.example/1"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318"),
     ],
 )
 def test_wrong_value_stops_the_program(checkout: Path, name: str, value: str) -> None:
     assert_refused(checkout, name, PRODUCTION | {name: value})
+
+
+@pytest.mark.parametrize(
+    ("package", "name", "value", "extra"),
+    [
+        ("sentry_sdk", "SENTRY_DSN", "https://hunter2@sentry.example/1", "sentry"),
+        ("opentelemetry", "OTEL_EXPORTER_OTLP_ENDPOINT", "http://hunter2@collector", "tracing"),
+    ],
+)
+def test_setting_whose_extra_is_not_installed_stops_the_program(
+    checkout: Path, package: str, name: str, value: str, extra: str
+) -> None:
+    code = f"import sys; sys.modules['{package}'] = None; sys.argv[1:] = ['check']\n"
+    code += "import manage; manage.main()"
+    with_it = run(checkout, "-c", code, **PRODUCTION, **{name: value})
+    assert with_it.returncode == 1
+    assert with_it.stderr.startswith("manage.py: ")
+    assert with_it.stderr.count("\n") == 1
+    assert name in with_it.stderr
+    assert f"install the extra `{extra}`" in with_it.stderr
+    assert "hunter2" not in with_it.stderr
+    without = run(checkout, "-c", code, **PRODUCTION)
+    assert without.returncode == 0, without.stderr
 
 
 def assert_refused(checkout: Path, name: str, environment: dict[str, str]) -> None:
