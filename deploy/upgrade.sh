@@ -9,23 +9,29 @@
 # `docker compose up --detach --wait`, and costs seconds in which requests are refused.
 set -eu
 cd "$(dirname "$0")/.."
-image=${TIDY_IMAGE:-tidy}
+# A new version may have new ones.
+deploy/secrets.sh
 
+old=$(docker compose ps --quiet web)
+if [ -z "$old" ]; then
+    echo "upgrade: web does not run. Start it: docker compose up --detach --build --wait" >&2
+    exit 1
+fi
+count=$(echo "$old" | wc -l)
+first=$(echo "$old" | head -n 1)
+image=$(docker inspect --format '{{.Config.Image}}' "$first")
+running=$(docker inspect --format '{{.Image}}' "$first")
+
+# Whatever starts a container after this takes the version that runs.
 fail() {
+    docker tag "$running" "$image:latest"
     echo "upgrade: $*" >&2
     exit 1
 }
 
-old=$(docker compose ps --quiet web)
-[ "$old" ] || fail "web does not run here; start it with: docker compose up --detach --build --wait"
-count=$(echo "$old" | wc -l)
-
 if [ "${1:-}" = back ]; then
-    docker image inspect "$image:previous" >/dev/null 2>&1 || fail "there is no $image:previous."
-    docker tag "$image:previous" "$image:latest"
+    docker tag "$image:previous" "$image:latest" || fail "there is no $image:previous to go back to."
 else
-    # What runs now, not what was built last: an upgrade may have failed in between.
-    docker tag "$(docker inspect --format '{{.Image}}' "$(echo "$old" | head -n 1)")" "$image:previous"
     docker compose build --quiet migrate || fail "the image cannot be built; nothing has changed."
     docker compose run --rm roles || fail "the roles cannot be made; the old version still runs."
     docker compose run --rm --no-deps migrate || fail "the migrations failed; the old version still runs."
@@ -33,15 +39,14 @@ fi
 
 # New replicas beside the old ones, which go when the new ones are healthy.
 docker compose up --detach --no-deps --no-recreate --wait --scale web=$((2 * count)) web || {
-    # shellcheck disable=SC2086  # A list of words.
-    docker compose ps --quiet web | grep -vxF "$old" | xargs -r docker rm --force
+    docker compose ps --all --quiet web | grep -vxF "$old" | xargs -r docker rm --force >/dev/null
     fail "the new version does not get healthy; the old one still serves."
 }
 for container in $old; do
     docker stop "$container" >/dev/null
     docker rm "$container" >/dev/null
 done
+docker tag "$running" "$image:previous"
 
 docker compose up --detach --no-deps --wait worker scheduler
-docker compose kill --signal HUP proxy
 docker compose ps
