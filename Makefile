@@ -16,7 +16,7 @@ for_production = DJANGO_DEBUG=false DATABASE_URL=sqlite://:memory: \
 	DJANGO_SECRET_KEY=only-for-the-check-0123456789-abcdefghijklmnopqrstuvwxyz
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast chromium prometheus pictures chaos hosts-test runbook-test monitoring-test bench year lint audit sbom fuzz format clean
+.PHONY: help run test test-fast chromium prometheus pictures chaos compose-test compose-images hosts-test runbook-test monitoring-test bench year lint audit sbom fuzz format clean
 
 help: ## Show these lines
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -51,6 +51,11 @@ runbook-test: .venv ## Follow docs/operations.md: deploy, upgrade, go back, rest
 
 monitoring-test: prometheus ## Make each alert fire once, by its fault, in a real Prometheus; ten minutes
 	$(RUN) python -m tests.monitoring
+compose-test: .venv ## Put the stack of docker-compose.yml to the test on a Docker engine; takes half an hour
+	$(RUN) python -m tests.compose
+
+compose-images: .venv ## Make stand-ins for the images that it pulls, where none can be pulled
+	$(RUN) python -m tests.compose.images
 
 bench: .venv ## Compare the sweep, the pages and the worker with alternatives; takes half an hour
 	$(RUN) python -m tests.benchmarks.sweep
