@@ -55,4 +55,10 @@ logger_class = "project.server_log.ServerLog"
 memory = Path("/dev/shm")  # noqa: S108  (gunicorn makes a file of its own there, and unlinks it)
 worker_tmp_dir = str(memory) if memory.is_dir() else None
 
+# A proxy's headers are believed by the site alone, and only where TRUSTED_PROXIES counts one.
+# gunicorn would take a visitor's own word, over loopback and Unix sockets, for scheme and path.
+forwarded_allow_ips = ""
+forwarder_headers = ""
+secure_scheme_headers: dict[str, str] = {}
+
 control_socket_disable = True

@@ -1,6 +1,7 @@
 """What is no HTTP, or hardly, as bytes on a connection."""
 
 import socket
+from pathlib import Path
 
 from hypothesis import strategies as st
 
@@ -69,11 +70,19 @@ def requests(draw: st.DrawFn) -> bytes:
     return end.join([*lines, b"", draw(st.sampled_from(BODIES))])
 
 
-def exchange(port: int, sent: bytes) -> bytes:
-    """Send bytes and no more; return all that comes back until the server hangs up."""
-    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_SECONDS) as connection:
+def exchange(address: int | Path, sent: bytes) -> bytes:
+    """Send bytes and no more; return all that comes back until the server hangs up.
+
+    Args:
+        address: a port, or a Unix socket.
+        sent: the bytes.
+    """
+    is_port = isinstance(address, int)
+    with socket.socket(socket.AF_INET if is_port else socket.AF_UNIX) as connection:
+        connection.settimeout(PATIENCE_SECONDS)
         received = b""
         try:
+            connection.connect(("127.0.0.1", address) if is_port else str(address))
             connection.sendall(sent)
             connection.shutdown(socket.SHUT_WR)
             while part := connection.recv(65_536):

@@ -34,6 +34,7 @@ class Served:
     """
 
     port: int
+    socket: Path
     pid: int
     folder: Path
 
@@ -55,9 +56,9 @@ def served(tmp_path: Path, checkout: Path, migrated_database: str, valkey: str) 
         "REDIS_URL": valkey,
         "DJANGO_HTTPS": "false",
     }
-    options = ("--workers=1", "--threads=4")
+    options = ("--workers=1", "--threads=4", f"--bind=unix:{tmp_path}/socket")
     with serving(Tidy(folder, values), tmp_path / "log", *options) as (port, pid):
-        yield Served(port, pid, folder)
+        yield Served(port, tmp_path / "socket", pid, folder)
 
 
 @pytest.mark.e2e
@@ -87,3 +88,15 @@ def test_gunicorn_answers_or_hangs_up_and_goes_on(served: Served) -> None:
     send(1)
     assert served.memory_kb() - warm < GROWTH_KB
     assert answers(served.port)
+
+
+@pytest.mark.e2e
+def test_gunicorn_takes_no_path_and_no_scheme_from_a_visitors_headers(served: Served) -> None:
+    made_up = b"SCRIPT_NAME: /evil\r\nPATH_INFO: /livez\r\nX-Forwarded-Proto: https\r\n"
+    asked = b"GET /accounts/login/ HTTP/1.1\r\nHost: localhost\r\n%bConnection: close\r\n\r\n"
+    for address in (served.port, served.socket):
+        received = exchange(address, asked % made_up)
+        assert received.startswith(b"HTTP/1.1 200 "), received[:500]
+        assert b'href="/accounts/signup/' in received
+        assert b"Strict-Transport-Security" not in received
+        assert b"evil" not in received
