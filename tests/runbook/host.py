@@ -73,7 +73,7 @@ class Host:
             self.environment,
             self.root / "log",
             {
-                "postgresql": (self.start_postgresql, self.stop_postgresql),
+                "postgresql@17-main": (self.start_postgresql, self.stop_postgresql),
                 "valkey-server": (self.start_valkey, self.stop_valkey),
             },
         )
