@@ -233,6 +233,19 @@ def test_sweep_rests_after_each_range_for_as_long_as_it_is_told(
     assert rests == [2.5, 2.5]
 
 
+def test_sweep_does_not_rest_for_as_long_as_the_database_was_away(
+    alice: User, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    give(alice, completed=4)
+    ten_minutes = iter(range(0, 600_000, 600))
+    rests: list[float] = []
+    monkeypatch.setattr(runner, "monotonic", lambda: next(ten_minutes))
+    monkeypatch.setattr(runner, "sleep", rests.append)
+    settings.TODO_SWEEP_PAUSE = 2
+    TodoService.sweep(as_of=AS_OF, batch_size=2)
+    assert rests == [10, 10]
+
+
 def test_ranges_of_dense_todos_follow_each_other_without_counting(alice: User) -> None:
     give(alice, completed=400, open_=400)
     with CaptureQueriesContext(connection) as queries:

@@ -21,6 +21,9 @@ logger = structlog.get_logger(__name__)
 #: time, and no queue for the others.
 REST_FACTORS = {"postgresql": 0.0, "sqlite": 1.0}
 
+#: A range that took so long that this would be exceeded has waited, for a lock or in an outage.
+LONGEST_REST_SECONDS = 10.0
+
 #: After this many time-outs, no lock is waited for: locked rows are passed over at once.
 MOST_TIMEOUTS = 5
 
@@ -80,7 +83,7 @@ def pass_ranges[K](
         took = monotonic() - started
         if on_batch:
             on_batch(operation.checkpoint)
-        if rest := rest_factor * took:
+        if rest := min(rest_factor * took, LONGEST_REST_SECONDS):
             sleep(rest)
 
 
