@@ -37,6 +37,10 @@ class Link:
     delay: float = 0.0
 
 
+#: A link that is as it should be.
+WHOLE = Link()
+
+
 class Switch:
     """Knows each host by its address, and each pair that is not connected as it should be."""
 
@@ -44,7 +48,7 @@ class Switch:
         self._hosts = hosts
         self._chance = random.Random(seed)  # noqa: S311  (which packets are lost is no secret)
         self._links: dict[tuple[bytes, bytes], Link] = {}
-        self._delayed: list[tuple[float, int, int, bytes]] = []
+        self._delayed: list[tuple[float, int, bytes]] = []
         self._order = count()
         self._selector = selectors.DefaultSelector()
 
@@ -64,8 +68,10 @@ class Switch:
                 else:
                     return
             while self._delayed and self._delayed[0][0] <= monotonic():
-                _, _, to, packet = heapq.heappop(self._delayed)
-                send(to, packet)
+                _, _, packet = heapq.heappop(self._delayed)
+                # What is under way when a link is cut does not arrive.
+                if self._link(packet).loss < 1:
+                    send(self._hosts[packet[DESTINATION]], packet)
 
     def _change(self, line: str) -> None:
         """Connect two hosts in another way, and confirm it."""
@@ -84,15 +90,16 @@ class Switch:
         to = self._hosts.get(packet[DESTINATION])
         if to is None:  # Such as what a host tells all others.
             return
-        link = self._links.get((packet[SOURCE], packet[DESTINATION]))
-        if link is None:
-            send(to, packet)
-        elif link.loss and self._chance.random() < link.loss:
-            pass
-        elif link.delay:
-            heapq.heappush(self._delayed, (monotonic() + link.delay, next(self._order), to, packet))
+        link = self._link(packet)
+        if link.loss and self._chance.random() < link.loss:
+            return
+        if link.delay:
+            heapq.heappush(self._delayed, (monotonic() + link.delay, next(self._order), packet))
         else:
             send(to, packet)
+
+    def _link(self, packet: bytes) -> Link:
+        return self._links.get((packet[SOURCE], packet[DESTINATION]), WHOLE)
 
 
 def send(descriptor: int, packet: bytes) -> None:

@@ -57,7 +57,9 @@ class PrimaryPool(SentinelConnectionPool):
         # Without an answer we stay where we are.
         with suppress(redis.RedisError):
             if former and self.get_master_address() != former:
-                self.disconnect()  # Also those that others use: they may wait for ever.
+                # Idle connections were closed by that. One in use, such as a subscription, begins
+                # anew as soon as nobody waits for its answer.
+                self.update_active_connections_for_reconnect()
 
 
 def client_for(url: str, **options: Any) -> redis.Redis:
