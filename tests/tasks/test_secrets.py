@@ -75,6 +75,7 @@ def site(tidy: Tidy, tmp_path: Path, checkout: Path, receiving: Receiver) -> Tid
     site.settings = {
         **tidy.settings,
         "DJANGO_HTTPS": "false",
+        "TRUSTED_PROXIES": "0",
         "SENTRY_DSN": receiving.dsn,
         "OTEL_EXPORTER_OTLP_ENDPOINT": receiving.endpoint,
         "OTEL_BSP_SCHEDULE_DELAY": "200",
