@@ -51,6 +51,20 @@ class CommandsFailed(Exception):  # noqa: N818  (it says so)
     """A chapter's commands ended with an error; the text has what they wrote."""
 
 
+def listens(port: int) -> bool:
+    """Say whether somebody accepts connections on a port of this machine."""
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
+
+
+def free_ports() -> int:
+    """Return a multiple of ten that is a free port, as are the two after it."""
+    while True:
+        port = free_port() // 10 * 10
+        if not any(listens(port + number) for number in range(3)):
+            return port
+
+
 @dataclass
 class Host:
     """A host.
@@ -62,7 +76,7 @@ class Host:
     """
 
     root: Path
-    web_port: int = field(default_factory=free_port)
+    web_port: int = field(default_factory=free_ports)
     valkey_port: int = field(default_factory=free_port)
     variables: dict[str, str] = field(default_factory=dict)
     valkey: "subprocess.Popen[bytes] | None" = None
@@ -103,9 +117,8 @@ class Host:
     def here(self, text: str) -> str:
         """Return commands, or a file, as they are for this host."""
         text = PATH.sub(rf"{self.root}\1", text)
-        text = text.replace("127.0.0.1:8000", f"127.0.0.1:{self.web_port}")
+        text = text.replace("127.0.0.1:800", f"127.0.0.1:{self.web_port // 10}")
         text = text.replace("127.0.0.1:6379", f"127.0.0.1:{self.valkey_port}")
-        text = text.replace("healthcheck web", f"healthcheck web 127.0.0.1:{self.web_port}")
         return text.replace(
             "createsuperuser", "createsuperuser --no-input --username=root --email="
         )
@@ -215,12 +228,6 @@ class Host:
             self.valkey.terminate()
             self.valkey.wait(10)
             self.valkey = None
-
-
-def listens(port: int) -> bool:
-    """Say whether somebody accepts connections on a port of this machine."""
-    with socket.socket() as client:
-        return client.connect_ex(("127.0.0.1", port)) == 0
 
 
 def postgres_user() -> str:

@@ -18,11 +18,14 @@ from time import monotonic
 
 from tests.runbook.units import Unit, read_unit
 
-#: Hands a socket on: the third file, and whom it is for.
+#: Hands sockets on: the files from the third on, and whom they are for.
 HAND_ON = """
 import os, sys
-os.dup2(int(sys.argv[1]), 3)
-os.environ.update(LISTEN_FDS="1", LISTEN_PID=str(os.getpid()))
+sockets = [os.dup(int(number)) for number in sys.argv[1].split(",")]
+for number, one in enumerate(sockets, start=3):
+    os.dup2(one, number)
+    os.set_inheritable(number, True)
+os.environ.update(LISTEN_FDS=str(len(sockets)), LISTEN_PID=str(os.getpid()))
 os.execvp(sys.argv[2], sys.argv[2:])
 """
 
@@ -128,10 +131,10 @@ class Services:
                 self._run(unit, command)
             return
         (command,) = unit.commands("ExecStart")
-        passed: list[int] = []
-        for name in unit.words("Sockets"):
-            passed = [self.sockets[name].fileno()]
-            command = [sys.executable, "-c", HAND_ON, str(passed[0]), *command]
+        passed = [self.sockets[name].fileno() for name in unit.words("Sockets")]
+        if passed:
+            numbers = ",".join(map(str, passed))
+            command = [sys.executable, "-c", HAND_ON, numbers, *command]
         with tempfile.TemporaryDirectory() as folder, ReadySocket(Path(folder)) as ready:
             notified = {"NOTIFY_SOCKET": str(ready.path)} if unit.one("Type") == "notify" else {}
             with (self.logs / f"{unit.name}.log").open("ab") as log:

@@ -74,7 +74,9 @@ def test_services_may_finish_before_they_are_killed() -> None:
     # Dramatiq's main process ignores the signal for 30 s while a worker process starts.
     assert unit("tidy-worker.service").seconds("TimeoutStopSec") >= drain + 30 + 5
     gunicorn = runpy.run_path(str(ROOT / "gunicorn.conf.py"))
-    assert unit("tidy-web@1.service").seconds("TimeoutStopSec") >= gunicorn["graceful_timeout"] + 5
+    assert unit("tidy-web@1.service").seconds("TimeoutStopSec") >= (
+        gunicorn["DRAIN_SECONDS"] + gunicorn["graceful_timeout"] + 5
+    )
 
 
 def test_target_starts_and_stops_all_of_tidy() -> None:
