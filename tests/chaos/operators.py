@@ -8,7 +8,7 @@ import psycopg
 import redis
 
 from tests.chaos.leaving import LEAVING
-from tests.chaos.stage import Stage
+from tests.chaos.stage import DATABASE_AWAY, Stage
 
 #: Between two acts (seconds).
 SHORTEST_PAUSE, LONGEST_PAUSE = 3.0, 9.0
@@ -33,7 +33,7 @@ def tidy_up(stage: Stage) -> None:
         with stage.connect() as database:
             database.execute(ACKNOWLEDGE.encode())
         client.delete("dramatiq:default.XQ", "dramatiq:default.XQ.msgs")
-    except (psycopg.OperationalError, redis.RedisError):
+    except (*DATABASE_AWAY, redis.RedisError):
         return  # The database or the broker is away.
     finally:
         client.close()
@@ -67,7 +67,7 @@ class Operators:
         try:
             with self._stage.connect() as database:
                 act(database)
-        except (psycopg.OperationalError, redis.RedisError):
+        except (*DATABASE_AWAY, redis.RedisError):
             return  # The database or the broker is away.
         self.done[act.__name__.strip("_")] += 1
 

@@ -40,6 +40,9 @@ LONGEST_LOG = 20_000_000
 #: What begins the names of processes that the database knows nothing of.
 WITHOUT_HEARTBEAT = ("people", "web")
 
+#: What a connection raises while the database is away, or accepts no writes.
+DATABASE_AWAY = (psycopg.OperationalError, psycopg.errors.ReadOnlySqlTransaction)
+
 SCHEDULER = ("manage.py", "runscheduler")
 WORKER = ("manage.py", "rundramatiq", "--processes", "1", "--threads", "2")
 PEOPLE = (

@@ -2,10 +2,8 @@
 
 import subprocess
 
-import psycopg
-
 from tests.chaos.leaving import LEAVING
-from tests.chaos.stage import Stage
+from tests.chaos.stage import DATABASE_AWAY, Stage
 from tests.counting import number
 
 #: Todos that are done anew when a sweep has ended that left fewer than these.
@@ -52,7 +50,7 @@ class Sweeps:
                 if number(database, f"{COMPLETED} AND restored_at IS NULL") < MORE_TODOS:
                     database.execute(AGAIN.encode())
                 batch_size = max(SMALLEST_BATCH, number(database, COMPLETED) // STEPS)
-        except psycopg.OperationalError:
+        except DATABASE_AWAY:
             return  # The database is away.
         self._command = self._stage.command(
             "cleanup_todos", "--enqueue", "--batch-size", str(batch_size)

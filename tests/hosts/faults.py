@@ -18,6 +18,9 @@ from tests.hosts.switch import Link
 #: Longer (seconds) than any time-out of Tidy's on this stage.
 LONG = 3 * LIVENESS_SECONDS
 
+#: The same, for what no connection survives either: a link that is cut one way.
+ONE_WAY = 2 * LIVENESS_SECONDS
+
 #: Longer than a run waits for a worker before the verdict says so.
 UNTIL_IT_IS_SAID = 60.0
 
@@ -226,7 +229,7 @@ def faults() -> dict[str, Fault]:
     named: dict[str, Fault] = {}
     for (one, other), (kind, seconds) in CUTS.items():
         for ways, suffix in (("both", ""), ("to", "_one_way"), ("from", "_other_way")):
-            lasts = seconds if ways == "both" else LONG
+            lasts = seconds if ways == "both" else ONE_WAY
             named[f"cut_{one}_{other}{suffix}"] = partial(
                 cut, one=KINDS[one], other=KINDS[other], kind=kind, seconds=lasts, ways=ways
             )

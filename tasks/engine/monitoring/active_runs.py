@@ -17,6 +17,9 @@ from tasks.engine.monitoring.clock import seconds_since
 #: that a look takes, an operator knows within a minute.
 WAIT_GRACE = timedelta(seconds=45)
 
+#: By how much a run is due anew that was refused, at the least.
+LATER = timedelta(seconds=1)
+
 #: How long a run that works in steps may take for one.
 STEP_GRACE = timedelta(minutes=2)
 
@@ -48,7 +51,7 @@ class ActiveRuns:
     """The unfinished runs of a task.
 
     Attributes:
-        overdue: how many of the pending ones should have been sent by now.
+        overdue: how many should have been sent by now.
         oldest_age_seconds: how long ago the first of them was created.
         waiting: queued ones that a worker should have started by now.
         stalled: running ones that should have progressed by now.
@@ -74,8 +77,14 @@ class ActiveRuns:
 def read_active_runs(now: datetime) -> tuple[ActiveRuns, ...]:
     # A run that the broker refuses is due anew every few seconds: until a worker has started it,
     # it counts from the moment it was created.
-    late = Q(due_at__lt=now - WAIT_GRACE)
-    refused = Q(sent_at__isnull=False, attempts=0, created_at__lt=now - WAIT_GRACE)
+    late = Q(state=State.PENDING, due_at__lt=now - WAIT_GRACE)
+    unstarted = Q(attempts=0, created_at__lt=now - WAIT_GRACE)
+    refused = Q(state=State.PENDING, sent_at__isnull=False)
+    # The same while it is being tried, which lasts if the broker is silent: a slot's run is due at
+    # once, and later only if it was refused.
+    tried_again = Q(
+        state=State.QUEUED, scheduled_for__isnull=False, due_at__gt=F("created_at") + LATER
+    )
     stuck = read_stuck_runs(now)
     tasks = (
         TaskRun.objects.unfinished()
@@ -84,7 +93,7 @@ def read_active_runs(now: datetime) -> tuple[ActiveRuns, ...]:
             pending=Count("pk", filter=Q(state=State.PENDING)),
             queued=Count("pk", filter=Q(state=State.QUEUED)),
             running=Count("pk", filter=Q(state=State.RUNNING)),
-            overdue=Count("pk", filter=Q(state=State.PENDING) & (late | refused)),
+            overdue=Count("pk", filter=late | (unstarted & (refused | tried_again))),
             oldest=Min("created_at"),
             oldest_run=Min("pk"),
         )

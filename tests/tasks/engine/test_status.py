@@ -610,6 +610,17 @@ def test_run_that_the_broker_does_not_take_is_a_problem_however_often_it_is_trie
     assert problems() == []
 
 
+def test_run_of_a_slot_is_no_less_late_while_a_silent_broker_is_tried(well: None) -> None:
+    made_at = NOW - 46 * SECOND
+    values: dict[str, Any] = {"scheduled_for": made_at, "created_at": made_at, "due_at": made_at}
+    run = make("mail", State.PENDING, **values)
+    assert run.mark_sent()
+    TaskRun.objects.filter(pk=run.pk).update(due_at=NOW - SECOND)
+    assert problems() == [NOT_SENT]
+    TaskRun.objects.filter(pk=run.pk).update(created_at=NOW - 44 * SECOND)
+    assert problems() == []
+
+
 def test_run_that_no_worker_takes_up_is_a_problem_however_often_it_is_sent(well: None) -> None:
     make("mail", State.QUEUED, due_at=NOW - 44 * SECOND, sent_at=NOW)
     assert problems() == []
