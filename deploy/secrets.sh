@@ -16,7 +16,8 @@ for name in django_secret_key postgres_password database_password redis_password
     # 64 of 62 characters, none of which needs to be escaped anywhere.
     [ -s "$name" ] || LC_ALL=C tr -dc 'A-Za-z0-9' </dev/urandom | head -c 64 >"$name"
 done
-for name in email_url alert_webhook_url alert_webhook_secret alert_check_in_url metrics_token; do
+for name in email_url alert_webhook_url alert_webhook_secret alert_check_in_url metrics_token \
+    sentry_dsn otel_exporter_otlp_headers; do
     [ -e "$name" ] || : >"$name"
 done
 chmod 444 ./*

@@ -72,7 +72,7 @@ def test_services_are_the_servers_and_our_processes() -> None:
 
 def secret(name: str) -> bool:
     """Say whether a variable's value may be, or may hold, a password."""
-    return bool(re.search("KEY|PASSWORD|SECRET|TOKEN|EMAIL_URL|DSN|WEBHOOK|CHECK_IN", name))
+    return bool(re.search("KEY|PASSWORD|SECRET|TOKEN|EMAIL_URL|DSN|HEADERS|WEBHOOK|CHECK_IN", name))
 
 
 def test_secrets_come_from_files_that_each_service_mounts() -> None:
@@ -97,7 +97,7 @@ def test_secrets_are_made_once_and_are_good(tmp_path: Path) -> None:
     assert set(made) == set(COMPOSE["secrets"])
     required = {name: value for name, value in made.items() if value}
     # These get values of their owner's, or none.
-    optional = {name for name in made if re.match("email|alert|metrics", name)}
+    optional = {name for name in made if re.match("email|alert|metrics|sentry|otel", name)}
     assert set(required) == set(made) - optional
     assert len(set(required.values())) == len(required)
     assert all(re.fullmatch("[A-Za-z0-9]{64}", value) for value in required.values())
