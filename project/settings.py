@@ -27,6 +27,7 @@ from project.environment import (
     with_password,
 )
 from project.log_config import FORMATS, logging_config
+from project.weak_secrets import check_passwords, passwords_in, strong_key
 from tasks.engine.conf import (
     DEFAULT_LIVENESS_SECONDS,
     MAX_LIVENESS_SECONDS,
@@ -50,7 +51,9 @@ env.add_parser("mailer", mailer_from)
 
 try:
     DEBUG = env.bool("DJANGO_DEBUG", False)
-    SECRET_KEY = env.str("DJANGO_SECRET_KEY", validate=validate.Length(min=1))
+    SECRET_KEY = env.str(
+        "DJANGO_SECRET_KEY", validate=validate.Length(min=1) if DEBUG else strong_key
+    )
     # Without DEBUG there are no defaults: a missing value stops the program here.
     if DEBUG:
         ALLOWED_HOSTS = env.list("DJANGO_ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
@@ -68,7 +71,16 @@ try:
     # Apart from the addresses: there, special characters would have to be escaped.
     if database_password := env.str("DATABASE_PASSWORD", ""):
         DATABASES["default"]["PASSWORD"] = database_password
-    REDIS_URL = with_password(REDIS_URL, env.str("REDIS_PASSWORD", ""))
+    broker_password = env.str("REDIS_PASSWORD", "")
+    REDIS_URL = with_password(REDIS_URL, broker_password)
+    if not DEBUG:
+        check_passwords(
+            "DATABASE_PASSWORD" if database_password else "DATABASE_URL",
+            DATABASES["default"].get("PASSWORD"),
+        )
+        check_passwords(
+            "REDIS_PASSWORD" if broker_password else "REDIS_URL", *passwords_in(REDIS_URL)
+        )
     CSRF_TRUSTED_ORIGINS: list[str] = env.list("DJANGO_CSRF_TRUSTED_ORIGINS", [])
     HTTPS = env.bool("DJANGO_HTTPS", not DEBUG)
     HSTS = env.str(

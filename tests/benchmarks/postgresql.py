@@ -8,6 +8,7 @@ from pathlib import Path
 import psycopg
 
 from tests.benchmarks.stage import Size, set_up
+from tests.keys import SECRET_KEY
 from tests.servers import postgresql_server
 
 #: As a server of its own would have it: a quarter of the memory or so, not what fits any machine;
@@ -104,7 +105,7 @@ def server(
     with postgresql_server(folder, durable=True, settings=SETTINGS) as host:
         os.environ.update(
             DJANGO_SETTINGS_MODULE="project.settings",
-            DJANGO_SECRET_KEY="benchmark",
+            DJANGO_SECRET_KEY=SECRET_KEY,
             DJANGO_ALLOWED_HOSTS="localhost",
             TRUSTED_PROXIES="1",
             DATABASE_URL=f"postgresql://postgres@/postgres?host={host}",

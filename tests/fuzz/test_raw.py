@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, seed, settings
 from tests.checkout import copy_project
 from tests.fuzz.options import FEW, REQUESTS, SEED
 from tests.fuzz.raw import exchange, requests
+from tests.keys import SECRET_KEY
 from tests.processes import Tidy
 from tests.web_server import answers, serving
 
@@ -50,7 +51,7 @@ class Served:
 def served(tmp_path: Path, checkout: Path, migrated_database: str, valkey: str) -> Iterator[Served]:
     folder = copy_project(tmp_path / "tidy", checkout)
     values = {
-        "DJANGO_SECRET_KEY": "the-secret-key-of-the-fuzzed-site",
+        "DJANGO_SECRET_KEY": SECRET_KEY,
         "DJANGO_ALLOWED_HOSTS": "localhost",
         "DATABASE_URL": migrated_database,
         "REDIS_URL": valkey,

@@ -29,6 +29,7 @@ from tests.failover import (
 )
 from tests.hosts.network import Network, network
 from tests.hosts.switch import Link
+from tests.keys import SECRET_KEY
 from tests.processes import Tidy, wait_until
 from tests.seam.injection import Value
 
@@ -172,7 +173,7 @@ def everything(folder: Path, seed: int, between: Network) -> Hosts:
         for name in KINDS["broker"][2:]
     ]
     settings = {
-        "DJANGO_SECRET_KEY": "hosts",
+        "DJANGO_SECRET_KEY": SECRET_KEY,
         "DJANGO_ALLOWED_HOSTS": ",".join(between.hosts[name].address for name in KINDS["web"]),
         "DJANGO_HTTPS": "false",
         "DATABASE_URL": address_of_databases(*databases),

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.keys import SECRET_KEY
 from tests.processes import Tidy, without_log
 
 pytestmark = pytest.mark.e2e
@@ -34,7 +35,7 @@ def tidy(tmp_path: Path, checkout: Path, valkey: str) -> Tidy:
     return Tidy(
         checkout,
         {
-            "DJANGO_SECRET_KEY": "x",
+            "DJANGO_SECRET_KEY": SECRET_KEY,
             "DJANGO_ALLOWED_HOSTS": "tidy.example",
             "DATABASE_URL": f"sqlite:///{tmp_path}/its%20own%3F.sqlite3",
             "REDIS_URL": valkey,

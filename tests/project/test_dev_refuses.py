@@ -8,6 +8,7 @@ import pytest
 
 from project.dev.valkey import LONGEST_SOCKET_PATH_BYTES
 from tests.checkout import copy_project
+from tests.keys import SECRET_KEY
 from tests.processes import Tidy
 from tests.running_dev import wait_until_up
 
@@ -80,7 +81,7 @@ def test_second_one_in_the_same_folder_is_one_clear_line_and_harms_nothing(
 
 def test_with_debug_off_it_refuses(tidy: Tidy) -> None:
     (tidy.folder / ".env").write_text(
-        "DJANGO_SECRET_KEY=x\nDJANGO_ALLOWED_HOSTS=x\nDATABASE_URL=sqlite:////nonexistent/x\n"
+        f"DJANGO_SECRET_KEY={SECRET_KEY}\nDJANGO_ALLOWED_HOSTS=x\nDATABASE_URL=sqlite:////nonexistent/x\n"
         "REDIS_URL=redis://localhost\n"
     )
     refused = tidy.manage("dev")

@@ -111,6 +111,22 @@ def test_development_does_not_start_without_a_secret_key(checkout: Path) -> None
         ("TODO_SWEEP_BATCH_SIZE", "0"),
         ("TODO_SWEEP_BATCH_SIZE", "1.5"),
         ("TODO_SWEEP_BATCH_SIZE", "1000001"),
+        ("DJANGO_SECRET_KEY", "short"),
+        ("DJANGO_SECRET_KEY", "hunter2-0123456789-abcdefghijklmnopqrstuvwxyz-012"),
+        ("DJANGO_SECRET_KEY", "hunter2" * 10),
+        ("DJANGO_SECRET_KEY", "django-insecure-hunter2-0123456789-abcdefghijklmnopqrstuvwxyz"),
+        ("DATABASE_URL", "postgresql://tidy:hunter2@localhost/tidy"),
+        ("DATABASE_URL", "postgresql://tidy:Hunter2-hunter2@localhost/tidy"),
+        ("DATABASE_PASSWORD", "x"),
+        ("DATABASE_PASSWORD", "postgrespassword"),
+        ("DATABASE_PASSWORD", "Change-Me-123456"),
+        ("DATABASE_PASSWORD", "123456789012"),
+        ("DATABASE_PASSWORD", "xyxyxyxyxyxyxyxy"),
+        ("REDIS_URL", "redis://:hunter2@localhost"),
+        ("REDIS_URL", "redis://:valkey%2Dpassword%2D1@localhost"),
+        ("REDIS_URL", "unix:///run/valkey.sock?password=hunter2"),
+        ("REDIS_URL", "redis+sentinel://one,two/tidy?sentinel_password=hunter2"),
+        ("REDIS_PASSWORD", "hunter2"),
         ("DATABASE_URL", "mysql://tidy:hunter2@localhost/tidy"),
         ("DATABASE_URL", "postgresql://tidy:hunter2@localhost:port/tidy"),
         ("DATABASE_URL", "postgresql://tidy:hunter2@[localhost/tidy"),
@@ -184,9 +200,10 @@ def test_without_https_no_proxy_needs_to_be_counted(checkout: Path) -> None:
 
 #: As docs/operations.md has it.
 SEVERAL_HOSTS = {
-    "DATABASE_URL": "postgresql://tidy:x@one,two:5433,[::1]:5434/tidy"
+    "DATABASE_URL": "postgresql://tidy:Kf7-ahT9xq2m@one,two:5433,[::1]:5434/tidy"
     "?target_session_attrs=read-write",
-    "REDIS_URL": "redis+sentinel://:x@one,two:26380,[::1]/tidy/0?sentinel_password=y",
+    "REDIS_URL": "redis+sentinel://:Kf7-ahT9xq2m@one,two:26380,[::1]/tidy/0"
+    "?sentinel_password=m2qx9Tha-7fK",
 }
 
 
@@ -217,6 +234,17 @@ def test_right_values_are_accepted(checkout: Path) -> None:
     for environment in (PRODUCTION, DEVELOPMENT):
         completed = run(checkout, "manage.py", "check", **environment)
         assert completed.returncode == 0, completed.stderr
+
+
+def test_strong_passwords_are_accepted_and_in_development_weak_ones(checkout: Path) -> None:
+    strong = {
+        "DATABASE_URL": "postgresql://tidy:Kf7-ahT9%2Bxq2m@localhost/tidy",
+        "REDIS_URL": "redis://:correct-horse-battery-staple@localhost",
+    }
+    weak = {"DATABASE_URL": "postgresql://tidy:x@localhost/tidy", "REDIS_URL": "redis://:x@host"}
+    for environment in (PRODUCTION | strong, DEVELOPMENT | weak):
+        values, _ = report(checkout, **environment)
+        assert values["REDIS_URL"] == environment["REDIS_URL"]
 
 
 def test_several_hosts_are_accepted(checkout: Path) -> None:

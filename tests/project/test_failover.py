@@ -33,6 +33,7 @@ from tests.failover import (
     address_of_databases,
     address_of_sentinels,
 )
+from tests.keys import SECRET_KEY
 from tests.processes import Tidy, wait_until
 from tests.servers import free_port
 
@@ -238,7 +239,7 @@ def test_running_processes_follow_database_and_broker(tmp_path: Path, checkout: 
         tidy = Tidy(
             checkout,
             {
-                "DJANGO_SECRET_KEY": "e2e",
+                "DJANGO_SECRET_KEY": SECRET_KEY,
                 "DJANGO_ALLOWED_HOSTS": "tidy.example",
                 "DATABASE_URL": address_of_databases(one, two),
                 "REDIS_URL": address_of_sentinels(*sentinels),

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.keys import SECRET_KEY
 from tests.processes import Tidy, without_log
 
 pytestmark = pytest.mark.e2e
@@ -18,7 +19,7 @@ def tidy(tmp_path_factory: pytest.TempPathFactory, checkout: Path, valkey: str) 
     tidy = Tidy(
         checkout,
         {
-            "DJANGO_SECRET_KEY": "x",
+            "DJANGO_SECRET_KEY": SECRET_KEY,
             "DJANGO_ALLOWED_HOSTS": "tidy.example",
             "DATABASE_URL": f"sqlite:///{folder}/tidy.sqlite3",
             "REDIS_URL": valkey,

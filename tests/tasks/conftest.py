@@ -7,6 +7,7 @@ import pytest
 from dramatiq.broker import get_broker
 
 from tasks.engine.broker.waking import WakingBroker
+from tests.keys import SECRET_KEY
 from tests.processes import Tidy
 from tests.servers import valkey_server
 
@@ -30,7 +31,7 @@ def tidy(tmp_path: Path, checkout: Path, migrated_database: str) -> Iterator[Tid
         yield Tidy(
             checkout,
             {
-                "DJANGO_SECRET_KEY": "e2e",
+                "DJANGO_SECRET_KEY": SECRET_KEY,
                 "DJANGO_ALLOWED_HOSTS": "tidy.example",
                 "DATABASE_URL": migrated_database,
                 "REDIS_URL": broker,

@@ -17,6 +17,7 @@ from tests.counting import (
     runs_without_their_effect,
     slots_without_a_row,
 )
+from tests.keys import SECRET_KEY
 from tests.processes import Process, Tidy, wait_until
 from tests.servers import valkey_server
 
@@ -145,7 +146,7 @@ def versions(tmp_path: Path, checkout: Path, database: str) -> Iterator[Versions
     valkey.mkdir()
     with valkey_server(valkey) as broker:
         settings = {
-            "DJANGO_SECRET_KEY": "e2e",
+            "DJANGO_SECRET_KEY": SECRET_KEY,
             "DJANGO_ALLOWED_HOSTS": "testserver",
             "DJANGO_SUPERUSER_PASSWORD": "e2e",
             "DATABASE_URL": database,

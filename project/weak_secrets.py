@@ -1,0 +1,67 @@
+"""Refuses secrets that can be guessed: a line that names the variable, and nothing of its value."""
+
+import re
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from environs import ValidationError
+
+#: Django's own measure of a key, and how many different characters a random one has at least.
+MIN_KEY_CHARACTERS = 50
+MIN_DIFFERENT_IN_KEY = 10
+
+#: How a key begins that `django-admin startproject` has written.
+OF_A_NEW_PROJECT = "django-insecure"
+
+MIN_PASSWORD_CHARACTERS = 12
+MIN_DIFFERENT_IN_PASSWORD = 6
+
+#: What everybody tries first, whatever digits and signs are around it, also several of them.
+KNOWN_WORDS = re.compile(
+    r"(?:abc|admin|administrator|change|changeit|changeme|database|default|django|example|guest|"
+    r"hunter|letmein|master|me|my|pass|passwd|password|passwort|pg|postgres|postgresql|qwerty|"
+    r"qwertyuiop|redis|root|secret|sql|test|the|tidy|user|valkey|welcome|your)*"
+)
+DIGITS_IN_ORDER = "01234567890123456789"
+
+
+def strong_key(value: str) -> None:
+    """Raise ValidationError unless a key looks random."""
+    if (
+        len(value) < MIN_KEY_CHARACTERS
+        or len(set(value)) < MIN_DIFFERENT_IN_KEY
+        or value.startswith(OF_A_NEW_PROJECT)
+    ):
+        raise ValidationError(f"must be random, and have at least {MIN_KEY_CHARACTERS} characters.")
+
+
+def check_passwords(variable: str, *passwords: str | None) -> None:
+    """Raise ValueError, naming the variable, if one can be guessed; an empty one is none."""
+    if any(password and is_weak(password) for password in passwords):
+        raise ValueError(
+            f"{variable}: its password must be random, and have at least"
+            f" {MIN_PASSWORD_CHARACTERS} characters."
+        )
+
+
+def is_weak(password: str) -> bool:
+    letters = re.sub("[^a-z]", "", password.lower())
+    digits = re.sub(r"\D", "", password)
+    is_counted = not letters and (digits in DIGITS_IN_ORDER or digits in DIGITS_IN_ORDER[::-1])
+    is_word = bool(letters and KNOWN_WORDS.fullmatch(letters))
+    return (
+        len(password) < MIN_PASSWORD_CHARACTERS
+        or len(set(password)) < MIN_DIFFERENT_IN_PASSWORD
+        or is_counted
+        or is_word
+    )
+
+
+def passwords_in(address: str) -> list[str]:
+    """Return the passwords in the address of a broker, its Sentinels' among them."""
+    parts = urlsplit(address)
+    options = parse_qs(parts.query)
+    return [
+        unquote(parts.password or ""),
+        *options.get("password", []),
+        *options.get("sentinel_password", []),
+    ]
