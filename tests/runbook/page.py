@@ -1,6 +1,7 @@
 """The commands of docs/operations.md, as they stand there."""
 
 import re
+from pathlib import Path
 
 from tests.checkout import ROOT
 
@@ -10,21 +11,25 @@ PAGE = ROOT / "docs/operations.md"
 BLOCK = re.compile(r"^<!-- runbook: ([\w -]+) -->\n```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
-def blocks() -> list[tuple[list[str], str, str]]:
+def blocks(page: Path = PAGE) -> list[tuple[list[str], str, str]]:
     """Return the blocks that are tried: their chapters, their language and their text."""
-    text = PAGE.read_text(encoding="utf-8")
+    text = page.read_text(encoding="utf-8")
     return [(names.split(), language, code) for names, language, code in BLOCK.findall(text)]
 
 
-def chapter(name: str) -> str:
+def chapter(name: str, page: Path = PAGE) -> str:
     """Return the commands of a chapter, one after the other.
+
+    Args:
+        name: the chapter.
+        page: the page of another version.
 
     Raises:
         LookupError: the page has no such chapter.
     """
-    found = [code for names, _, code in blocks() if name in names]
+    found = [code for names, _, code in blocks(page) if name in names]
     if not found:
-        raise LookupError(f"{PAGE} has no block of the chapter {name}.")
+        raise LookupError(f"{page} has no block of the chapter {name}.")
     return "".join(found)
 
 

@@ -3,9 +3,11 @@
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from shutil import copy2
 
-from tests.checkout import copy_project, copy_revision
+from tests.checkout import ROOT, copy_project, copy_revision
 from tests.processes import Tidy
+from tests.runbook.page import PAGE
 
 #: The version that is tried; the one before it, the next one, which has a migration, and one that
 #: does not load.
@@ -26,6 +28,11 @@ class Repository:
 
     folder: Path
     has_before: bool = False
+
+    @property
+    def page_before(self) -> Path:
+        """The runbook of the version before, by which that one is deployed."""
+        return self.folder.with_name("operations-before.md")
 
     def commit(self, version: str) -> None:
         """Commit what is in the folder, as a version."""
@@ -56,6 +63,7 @@ def make_repository(folder: Path) -> Repository:
         pass
     else:
         repository.has_before = (folder / "docs/systemd").is_dir()
+        copy2(folder / PAGE.relative_to(ROOT), repository.page_before)
         repository.commit(BEFORE)
         repository.empty()
     copy_project(folder)
