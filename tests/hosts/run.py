@@ -143,6 +143,7 @@ class Play:
         with stage.connect() as database:
             lost_before = self.visitors.lost(database)
         stage.measured, stage.afterwards = [], []
+        stage.follow_sentinels()
         began = time()
         faults()[name](stage)
         while stage.lasting:

@@ -119,6 +119,17 @@ class Hosts(Stage):
         except redis.RedisError:
             return False
 
+    def follow_sentinels(self) -> None:
+        """Take for the broker's primary what the Sentinels do: a slow network makes them change."""
+        wait_until(
+            lambda: any(self.sentinels_agree_on(server) for server in self.brokers),
+            seconds=STARTING_SECONDS,
+            otherwise=lambda: "the Sentinels do not agree",
+        )
+        if self.sentinels_agree_on(self.brokers[1]):
+            self.brokers.reverse()
+        self.wait_for_replica()
+
     def wait_for_replica(self) -> None:
         """Return when what was the broker's primary follows the new one."""
         wait_until(
