@@ -59,5 +59,5 @@ class Sweeps:
     def end(self) -> None:
         """Wait for what has been asked for to be written."""
         if self._command:
-            self._command.wait(30)
+            self._command.wait(120)
             self._command = None
