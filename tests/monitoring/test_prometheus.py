@@ -45,7 +45,7 @@ def test_folder_that_is_named_and_has_none_is_one_clear_line() -> None:
     )
     assert (refused.returncode, refused.stdout) == (1, "")
     assert refused.stderr == (
-        "TIDY_PROMETHEUS names /nonexistent, where no prometheus and promtool start.\n"
+        "TIDY_PROMETHEUS names /nonexistent, which has no prometheus and promtool that start.\n"
     )
 
 
