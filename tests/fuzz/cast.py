@@ -19,6 +19,9 @@ PASSWORD = "c0rrect horse"
 #: In a run's arguments, results and errors, and in dead letters.
 DETAIL = "detail-of-a-run-7f3a"
 
+#: How an error came about: in dead letters as well, for those who may see details.
+TRACEBACK = "Traceback (most recent call last)"
+
 #: Shown by none but those who may see such rows.
 READERS = {
     "todo": ("view_todo", "change_todo"),
@@ -141,7 +144,7 @@ def secrets_of(visitor: Visitor, cast: Cast) -> list[str]:
     people = [one for one in ("alice", "bob") if one != visitor.name]
     hidden = [mark(name, kind) for name in people for kind in kinds]
     if not may(visitor, "view_taskrun_details"):
-        hidden.append(DETAIL)
+        hidden += [DETAIL, TRACEBACK]
     return [*hidden, *(key for key in cast.keys if key != visitor.session)]
 
 
