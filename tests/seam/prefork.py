@@ -137,9 +137,7 @@ def become(command: Command) -> None:
         django.setup()
         become(next_command(command.serves_at))
     elif command.arguments[0] == "rundramatiq":
-        path, sys.argv = what_it_becomes(command)
-        sys.path[0] = os.path.dirname(path)  # noqa: PTH120
-        runpy.run_path(path, run_name="__main__")
+        run_workers(command, *what_it_becomes(command))
     else:
         run_manage(command)
 
@@ -149,6 +147,18 @@ def run_manage(command: Command) -> None:
     sys.path[0] = command.folder
     sys.argv = ["manage.py", *command.arguments]
     runpy.run_path("manage.py", run_name="__main__")
+
+
+def run_workers(command: Command, path: str, arguments: list[str]) -> None:
+    """Be the program that `rundramatiq` becomes: a module of ours; before, it was a script."""
+    if arguments[1] == "-m":
+        sys.path[0] = command.folder
+        sys.argv = arguments[2:]
+        runpy.run_module(arguments[2], run_name="__main__", alter_sys=True)
+    else:
+        sys.path[0] = os.path.dirname(path)  # noqa: PTH120
+        sys.argv = arguments
+        runpy.run_path(path, run_name="__main__")
 
 
 def what_it_becomes(command: Command) -> tuple[str, list[str]]:
@@ -176,7 +186,7 @@ def what_it_becomes(command: Command) -> tuple[str, list[str]]:
             json.dump([path, arguments, dict(os.environ)], telling)
         os._exit(0)
 
-    os.execvp = tell  # type: ignore[assignment]
+    os.execv = os.execvp = tell  # type: ignore[assignment]
     run_manage(command)
     sys.exit()
 

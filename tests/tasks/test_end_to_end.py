@@ -50,7 +50,11 @@ def test_scheduled_cleanup_leaves_exactly_what_the_rule_says(tidy: Tidy) -> None
     assert len(before) == 100_000
     assert latest <= after <= earliest
     assert 10_000 < len(after) < 90_000
-    ended = [event for event in events(worker.output()) if event["event"] == "run succeeded"]
+    ended = [
+        event
+        for event in events(worker.output())
+        if event["event"] == "run succeeded" and event["task"] == "todo.cleanup"
+    ]
     swept = [event["counts"]["todos_deleted"] for event in ended]
     assert sum(swept) == len(before) - len(after)
 
