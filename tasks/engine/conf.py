@@ -87,6 +87,7 @@ def dramatiq_broker(
             Results(
                 backend=ResultBackend(client=client), store_results=True, result_ttl=RESULT_TTL_MS
             ),
+            "tasks.engine.worker.quiet.QuietOutages",
             "tasks.engine.worker.middleware.RunLedger",
             "dramatiq.middleware.TimeLimit",
         ],

@@ -1,8 +1,10 @@
 """Outages of the database and the broker: reported once, waited for, and resolved."""
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Event, Lock
+from time import monotonic
 
 import structlog
 from django.db import OperationalError
@@ -22,12 +24,21 @@ class Outages:
 
     def __init__(self) -> None:
         self._away: set[str] = set()
+        self._resolved_at: dict[str, float] = {}
         self._lock = Lock()
 
-    def report(self, what: str, error: Exception, *, how: str = "away") -> None:
-        """Log an outage of `what` once; `how` says what is wrong with it."""
+    def report(
+        self, what: str, error: Exception, *, how: str = "away", begun: float = math.inf
+    ) -> None:
+        """Log an outage of `what` once.
+
+        Args:
+            how: what is wrong with it.
+            begun: when (`monotonic`) the attempt began that failed; if another thread has found
+                `what` back since, this one comes too late.
+        """
         with self._lock:
-            if what in self._away:
+            if what in self._away or begun <= self._resolved_at.get(what, -math.inf):
                 return
             self._away.add(what)
         logger.error(f"{what} {how}", reason=reason(error))
@@ -42,6 +53,7 @@ class Outages:
             if what not in self._away:
                 return
             self._away.remove(what)
+            self._resolved_at[what] = monotonic()
         logger.info(f"{what} back")
 
     @contextmanager

@@ -13,6 +13,7 @@ import pytest
 from tests.healthchecks import healthcheck
 from tests.processes import Process, Tidy, wait_until
 from tests.seam.injection import Pause, Value
+from tests.servers import start_valkey
 from tests.tasks.faults import add_actors, effects, enqueue
 
 pytestmark = [pytest.mark.e2e]
@@ -117,3 +118,26 @@ def broker_process(folder: Path) -> int:
         ).resolve() == folder:
             return int(process.name)
     raise LookupError(folder)
+
+
+def test_outage_of_the_broker_is_one_line_when_it_begins_and_one_when_it_ends(
+    tidy: Tidy, tmp_path: Path
+) -> None:
+    with tidy.start("rundramatiq", "--processes=1", "--threads=1") as worker:
+        worker.wait_for("Worker process is ready")
+        before = worker.output()
+        broker = broker_process(tmp_path / "valkey")
+        os.kill(broker, signal.SIGKILL)
+        worker.wait_for("broker away")
+        time.sleep(8)  # Dramatiq's threads try again every three seconds.
+        restarted = start_valkey(tmp_path / "valkey")
+        try:
+            worker.wait_for("broker back")
+            assert worker.stop() == 0
+        finally:
+            restarted.terminate()
+            restarted.wait(10)
+    log = worker.output().removeprefix(before)
+    meanwhile = log[: log.index("broker back")]
+    assert meanwhile.count("broker away") == 1
+    assert meanwhile.count("\n") == 1, meanwhile

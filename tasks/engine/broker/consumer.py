@@ -23,6 +23,7 @@ from redis.exceptions import RedisError
 from tasks.engine.broker.active import ActiveMessages
 from tasks.engine.broker.keys import IDS_PER_EXCHANGE, QueueKeys
 from tasks.engine.broker.messages import decoded, failure_of, flaw_of, id_of
+from tasks.engine.outages import outages
 
 logger = structlog.get_logger(__name__)
 
@@ -180,6 +181,7 @@ class WakingConsumer(_RedisConsumer):
         ours = cast("set[bytes]", self.broker.client.smembers(key))
         for ids in batched(ours - active, IDS_PER_EXCHANGE):
             self._give_back(ids)
+        outages.resolve("broker")
 
     def _give_back(self, ids: Sequence[bytes]) -> None:
         """Give lost messages back to the queue; turn what is unreadable into dead letters."""
@@ -231,8 +233,11 @@ def errors_as_closed() -> Iterator[None]:
     """Raise ConnectionClosed instead of any error of the broker's: Dramatiq then tries again.
 
     It takes others, timeouts among them, for its own bugs, and gives up the message or the thread.
+    The outage is reported here, as Dramatiq's own lines are left out (see `worker/quiet.py`).
     """
+    begun = monotonic()
     try:
         yield
     except (RedisError, OSError) as error:
+        outages.report("broker", error, begun=begun)
         raise ConnectionClosed(error) from None
