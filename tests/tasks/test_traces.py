@@ -14,6 +14,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from tests.checkout import copy_compiled
 from tests.counting import number
+from tests.keys import SECRET_KEY
 from tests.processes import Process, Tidy, events, wait_until
 from tests.receivers import Receiver, receiver
 from tests.servers import free_port, start_valkey
@@ -64,7 +65,7 @@ def site(broker: Broker, tmp_path: Path, checkout: Path, migrated_database: str)
     site = Tidy(
         copy_compiled(checkout, tmp_path / "site"),
         {
-            "DJANGO_SECRET_KEY": "e2e",
+            "DJANGO_SECRET_KEY": SECRET_KEY,
             "DJANGO_ALLOWED_HOSTS": "tidy.example",
             "DJANGO_HTTPS": "false",
             "DATABASE_URL": migrated_database,
