@@ -539,6 +539,24 @@ def test_without_a_connection_nothing_that_was_typed_is_lost(arrive: Arrive) -> 
     forgive(visit)
 
 
+def test_while_the_database_is_away_nothing_that_was_typed_is_lost(arrive: Arrive) -> None:
+    visit = arrive("away")
+    page = visit.page
+    line = "Tidy cannot reach its data at the moment. It was not saved. Try again in a moment."
+    page.route(
+        "**/todos/add/",
+        lambda route: route.fulfill(status=503, content_type="text/plain", body=line),
+        times=1,
+    )
+    page.keyboard.type("Buy milk\n")
+    expect(page.locator(".trouble")).to_contain_text(line)
+    expect(page.locator(".trouble")).to_contain_text("Buy milk")
+    page.get_by_role("button", name="Try again").click()
+    expect(row(page, "Buy milk")).to_have_count(1)
+    expect(page.locator(".trouble")).to_have_count(0)
+    visit.wrong.clear()  # A 503 alone, which the test has made.
+
+
 def test_whoever_has_to_log_in_again_finds_what_they_typed(arrive: Arrive) -> None:
     visit = arrive("again")
     page = visit.page

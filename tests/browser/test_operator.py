@@ -5,6 +5,7 @@ import re
 import signal
 
 import pytest
+from django.template.loader import render_to_string
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Site, Visitor
@@ -194,6 +195,22 @@ def test_page_of_who_was_logged_out_meanwhile_asks_to_log_in(visit: Visitor, sit
     expect(boss.page.locator("#stale")).to_be_hidden()
     boss.page.context.clear_cookies()
     expect(boss.page.get_by_role("heading", level=1)).to_have_text("Log in")
+
+
+def test_open_console_shows_that_the_database_is_away_and_that_it_is_back(
+    visit: Visitor, site: Site
+) -> None:
+    boss = visit()
+    page = boss.page
+    boss.go("/admin/background/")
+    away = render_to_string("tasks/console/away_live.html", {"broker_answers": True})
+    page.route("**/admin/background/", lambda route: route.fulfill(status=503, body=away), times=1)
+    page.evaluate("htmx.trigger('#live', 'refresh')")
+    expect(page.locator("#live")).to_contain_text("the database cannot be read")
+    expect(page.locator("#stale")).to_be_hidden()
+    page.evaluate("htmx.trigger('#live', 'refresh')")
+    expect(page.locator("#live")).to_contain_text("Schedules")
+    boss.wrong.clear()  # What the browser itself writes about a 503.
 
 
 def focused(page: Page) -> str:
