@@ -115,6 +115,7 @@ class Gate:
         return attempt.take()
 
     def _watch(self) -> None:
+        self._asker.ask(0)  # Connects ahead: when the database is slow, that takes longest.
         while True:
             self._busy.wait()
             self._hurry.wait(TICK_SECONDS)
