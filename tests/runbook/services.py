@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -97,9 +98,13 @@ class Services:
             return
         name = name if "." in name else f"{name}.service"
         if name.endswith(".target"):
-            for other in [*self.running, *self.sockets]:
-                if name in read_unit(self.units, other).words("PartOf"):
-                    self.stop(other)
+            parts = [
+                other
+                for other in [*self.running, *self.sockets]
+                if name in read_unit(self.units, other).words("PartOf")
+            ]
+            with ThreadPoolExecutor() as pool:  # At once, as systemd does.
+                list(pool.map(self.stop, parts))
         if name in self.sockets:
             self.sockets.pop(name).close()
         if name in self.running:
