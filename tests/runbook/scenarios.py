@@ -66,7 +66,8 @@ class Stage(Site):
             batch_size: of the sweep, so small that it lasts until the worker is replaced.
         """
         with self.table.part(f"{what}, under load and in mid-sweep, to the version: {version}"):
-            with self.under_load(version):
+            # A name for these todos alone: a version may come twice.
+            with self.under_load(f"{name} {version}"):
                 run = self.begin_sweep(batch_size=batch_size)
                 self.host.variables["VERSION"] = version
                 self.host.execute(chapter(name))
