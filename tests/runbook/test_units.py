@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.checkout import ROOT, copy_project
+from tests.processes import wait_until
 from tests.runbook.host import Host, new_host
 from tests.runbook.page import blocks
 from tests.runbook.services import Failed, Services
@@ -144,17 +145,19 @@ def write(services: Services, text: str) -> None:
 @pytest.mark.parametrize(
     ("command", "said"),
     [
-        ("/bin/sh -c 'sleep 60 & trap exit TERM; wait'", "left processes behind"),
-        ("/bin/sh -c 'trap : TERM; while :; do sleep 0.1; done'", "did not end in time"),
-        ("/bin/sh -c 'trap \"exit 3\" TERM; while :; do sleep 0.1; done'", "ended with 3"),
+        ("sleep 60 & trap exit TERM; touch ready; wait", "left processes behind"),
+        ("trap : TERM; touch ready; while :; do sleep 0.1; done", "did not end in time"),
+        ("trap 'exit 3' TERM; touch ready; while :; do sleep 0.1; done", "ended with 3"),
     ],
 )
 @pytest.mark.processes
 def test_service_that_does_not_stop_cleanly_is_noticed(
-    services: Services, command: str, said: str
+    services: Services, tmp_path: Path, command: str, said: str
 ) -> None:
-    write(services, f"ExecStart={command}")
+    write(services, f'WorkingDirectory={tmp_path}\nExecStart=/bin/sh -c "{command}"')
     services.start("one")
+    # A signal before the trap would end it at once.
+    wait_until((tmp_path / "ready").exists, seconds=20, otherwise=lambda: "the trap is not set")
     services.stop("one")
     assert any(said in line for line in services.badly_ended)
 
