@@ -44,8 +44,9 @@ def main() -> None:
         for name, scenario in SCENARIOS.items():
             if only in {None, name}:
                 scenario(stage)
-    say("\n".join(["", *table.misses, f"{len(table.misses)} misses", ""]))
-    sys.exit(1 if table.misses else 0)
+        say("\n".join(["", *table.misses, f"{len(table.misses)} misses", ""]))
+        if table.misses:
+            sys.exit(1)
 
 
 def say(text: str) -> None:
