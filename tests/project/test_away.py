@@ -1,6 +1,8 @@
 """What people see while the database is away, from a real web server: at once, in their words."""
 
+import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,9 +18,9 @@ from tests.sites import Answer, Site, collect_static, log_in, serving
 
 pytestmark = pytest.mark.e2e
 
-#: The longest that anybody waits for an answer. At rest it takes less than a second; the machine of
-#: a test is busy.
-PROMPT_SECONDS = 2.0
+#: The longest that anybody waits for an answer. At rest it takes less than a second, as
+#: docs/operations.md says; libpq's own time-outs take five seconds and more.
+PROMPT_SECONDS = 3.0
 
 #: More than the web has threads.
 CROWD = 12
@@ -124,9 +126,11 @@ def test_everybody_is_answered_at_once_and_the_log_has_two_lines(
     wait_until_back(site)
     log = site.process.output()[before:]
     assert "Traceback" not in log
-    # Each of the two processes says it once.
-    assert log.count('event="database away"') == log.count('event="database back"') == 2
-    assert "level=error" not in re.sub(r'.*event="database away".*', "", log)
+    # Each of the two processes says it once, and nothing else that is wrong.
+    events = [json.loads(line) for line in log.splitlines()]
+    told = Counter(line["event"] for line in events if line["logger"] == "tasks.engine.outages")
+    assert told == {"database away": 2, "database back": 2}
+    assert {line["event"] for line in events if line["level"] == "error"} == {"database away"}
 
 
 def test_page_is_in_the_readers_language_and_loads_nothing_from_elsewhere(
