@@ -36,10 +36,18 @@ else
     # Not with what they depend on: a changed image or line of postgres would restart it here.
     docker compose run --rm --no-deps roles || fail "the roles cannot be made; the old version still runs."
     docker compose run --rm --no-deps migrate || fail "the migrations failed; the old version still runs."
+    # What they leave of the old version, which ended long ago.
+    docker compose rm --force roles migrate >/dev/null 2>&1
 fi
 
+# Leaves what is there as it is. (With --no-deps instead, the next `docker compose up` would replace
+# all that this made.)
+add() {
+    docker compose up --detach --no-recreate --wait "$@"
+}
+
 # New replicas beside the old ones, which go when the new ones are healthy.
-docker compose up --detach --no-deps --no-recreate --wait --scale web=$((2 * count)) web || {
+add --scale web=$((2 * count)) web || {
     docker compose ps --all --quiet web | grep -vxF "$old" | xargs -r docker rm --force >/dev/null
     fail "the new version does not get healthy; the old one still serves."
 }
@@ -49,5 +57,6 @@ for container in $old; do
 done
 docker tag "$running" "$image:previous"
 
-docker compose up --detach --no-deps --wait worker scheduler
+docker compose rm --stop --force worker scheduler
+add worker scheduler
 docker compose ps
