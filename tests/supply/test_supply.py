@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
 
@@ -20,9 +21,15 @@ WEAKNESS = {
 }
 
 
-@pytest.fixture(scope="module")
-def made() -> Bill:
+@cache
+def whole_bill() -> Bill:
+    """Have it made once."""
     return bill()
+
+
+@pytest.fixture
+def made() -> Bill:
+    return whole_bill()
 
 
 @contextmanager

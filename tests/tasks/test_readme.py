@@ -21,7 +21,8 @@ BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 #: `make run` and reads docker-compose.yml.
 ELSEWHERE = {
     "make run",
-    "cp .env.example .env        # fill in the key, the hosts and the database password",
+    "cp .env.example .env && deploy/secrets.sh     # then set DJANGO_ALLOWED_HOSTS and"
+    " TRUSTED_PROXIES=1 in .env",
     "docker compose up --detach --build --wait",
     "docker compose exec web python manage.py createsuperuser",
 }
