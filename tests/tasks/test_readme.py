@@ -21,8 +21,10 @@ BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 #: `make run` and reads docker-compose.yml.
 ELSEWHERE = {
     "make run",
-    "cp .env.example .env && deploy/secrets.sh     # then set DJANGO_ALLOWED_HOSTS and"
-    " TRUSTED_PROXIES=1 in .env",
+    (
+        "cp .env.example .env && deploy/secrets.sh     # then set DJANGO_ALLOWED_HOSTS and"
+        " TRUSTED_PROXIES=1 in .env"
+    ),
     "docker compose up --detach --build --wait",
     "docker compose exec web python manage.py createsuperuser",
 }
