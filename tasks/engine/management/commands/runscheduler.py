@@ -1,6 +1,7 @@
 """`manage.py runscheduler`: the process that starts each schedule's task on time."""
 
 from argparse import ArgumentParser
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError
 from redis.exceptions import RedisError
 
+from tasks.engine.database import DATABASE_AWAY
 from tasks.engine.management.migrated import check_migrated
 from tasks.engine.outages import outages
 from tasks.engine.scheduler.process import Scheduler
@@ -18,6 +20,10 @@ class Command(BaseCommand):
         "Starts each schedule's task when its time comes, until SIGTERM or Ctrl-C. Any number of "
         "schedulers may run at once."
     )
+
+    #: The checks of models query the database. While it is away, a scheduler must start all the
+    #: same: it is the one that tells people.
+    requires_system_checks = ()
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
@@ -33,6 +39,8 @@ class Command(BaseCommand):
         )
 
     def handle(self, *, alive_file: Path | None, once: bool, **_: Any) -> None:
+        with suppress(*DATABASE_AWAY):
+            self.check()
         check_migrated()
         try:
             scheduler = Scheduler(alive_file=alive_file)
