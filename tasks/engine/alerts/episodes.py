@@ -24,7 +24,7 @@ LOOK_SECONDS = 10.0
 LASTING_SECONDS = 60.0
 
 #: Two looks that are further apart say nothing about the time between them: nobody looked.
-GAP_LOOKS = 3
+GAP_LOOKS = 4
 
 #: A kind that was told is forgotten, and told anew, when it has not been seen for so long.
 FORGET_SECONDS = 60 * 60.0
@@ -73,7 +73,7 @@ def note(state: State, problems: Sequence[Problem], now: float) -> None:
             del state.seen[kind]
     while len(state.seen) > MOST_KINDS:
         del state.seen[next(iter(state.seen))]
-    unbroken = state.well_since is not None and 0 <= now - state.looked_at <= gap
+    unbroken = state.well_since is not None and abs(now - state.looked_at) <= gap
     state.well_since = None if problems else state.well_since if unbroken else now
     state.looked_at = now
 

@@ -10,6 +10,7 @@ from tasks.engine.alerts.check_ins import succeeded_slots
 from tasks.engine.alerts.deadline import within
 from tasks.engine.broker.waking import current_broker
 from tasks.engine.database import statement_timeout
+from tasks.engine.errors import error_line
 from tasks.engine.monitoring.problems import Problem, find_problems
 from tasks.engine.monitoring.status import gather
 from tasks.engine.words import reason
@@ -26,10 +27,12 @@ class Look:
     Attributes:
         problems: empty if all is well.
         succeeded: by task, the latest slot, if its run has succeeded.
+        database_answers: whether the database could be queried.
     """
 
     problems: tuple[Problem, ...]
     succeeded: dict[str, float] = field(default_factory=dict)
+    database_answers: bool = True
 
 
 def look(tasks: Collection[str]) -> Look:
@@ -39,14 +42,21 @@ def look(tasks: Collection[str]) -> Look:
     except TimeoutError:
         text = f"The database does not answer within {READING_SECONDS:.0f} s."
     except DatabaseFailure as error:
-        text = f"The database cannot be queried: {reason(error)}"
-    return Look((Problem("database", text), *problems_of_broker()))
+        text = f"The database cannot be queried: {error_line(error)}"
+    problems = (Problem("database", text), *problems_of_broker())
+    return Look(problems, database_answers=False)
 
 
 def look_at_database(tasks: Collection[str]) -> Look:
     with statement_timeout(STATEMENT_TIMEOUT_MS):
         status = gather()
     return Look(tuple(find_problems(status)), succeeded_slots(status, tasks))
+
+
+def failed_look(error: Exception) -> Look:
+    """Return what a look has found that failed otherwise, by a fault of ours or of an extension."""
+    text = f"The verdict cannot be read: {type(error).__name__}. Read the schedulers' logs."
+    return Look((Problem("verdict", text),))
 
 
 def problems_of_broker() -> list[Problem]:

@@ -13,6 +13,9 @@ from tasks.engine.alerts.state import Delivery, Message, State
 #: How long a claim holds: longer than any attempt may take.
 CLAIM_SECONDS = 90.0
 
+#: How far the clocks of two processes may be apart while they cannot ask the database's.
+SKEW_SECONDS = 60.0
+
 #: The pauses after failures: the first, twice that after the next one and so on, up to the longest.
 FIRST_PAUSE_SECONDS = 15.0
 LONGEST_PAUSE_SECONDS = 15 * 60.0
@@ -80,13 +83,16 @@ def due(state: State, channels: Collection[str], now: float) -> Delivery | None:
         for delivery in state.deliveries:
             if delivery.channel != channel:
                 continue
-            # Neither lies further ahead than it can: a clock was set back.
-            claimed = now < delivery.claimed_until <= now + CLAIM_SECONDS
-            waits = now < delivery.due_at <= now + LONGEST_PAUSE_SECONDS
-            if not claimed and not waits:
+            claimed = lies_ahead(delivery.claimed_until, now, at_most=CLAIM_SECONDS)
+            if not claimed and not lies_ahead(delivery.due_at, now, at_most=LONGEST_PAUSE_SECONDS):
                 return delivery
             break  # The next ones wait for it.
     return None
+
+
+def lies_ahead(moment: float, now: float, *, at_most: float) -> bool:
+    """Say whether a moment is still to come; one that is too far ahead is of a wrong clock."""
+    return now < moment <= now + at_most + SKEW_SECONDS
 
 
 def claim(state: State, channels: Collection[str], *, token: str, now: float) -> None:

@@ -4,10 +4,10 @@ In threads of their own, one for each kind of channel: a mail server that is slo
 of a slot, and no webhook.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from threading import Event, Thread
 from time import monotonic
-from typing import Self
+from typing import Self, override
 from uuid import uuid4
 
 import structlog
@@ -17,7 +17,7 @@ from tasks.engine.alerts.channels import Channel, channels_of
 from tasks.engine.alerts.check_ins import check_in
 from tasks.engine.alerts.episodes import advance
 from tasks.engine.alerts.exchange import NotDelivered
-from tasks.engine.alerts.looking import look
+from tasks.engine.alerts.looking import Look, failed_look, look
 from tasks.engine.alerts.outbox import CHECK_IN, claim, claimed, keep_only, kind_of, settle
 from tasks.engine.alerts.settings import AlertSettings
 from tasks.engine.alerts.state import Delivery, Message, State
@@ -27,6 +27,9 @@ logger = structlog.get_logger(__name__)
 
 #: How often a channel that fails is logged, and how often looks that fail are.
 LOG_SECONDS = 60.0
+
+#: How long the process waits at its end for an attempt in hand, which would be repeated otherwise.
+LAST_ATTEMPT_SECONDS = 3.0
 
 #: A claim that is so old when the attempt begins may run out during it: this process was frozen.
 LATEST_START_SECONDS = 20.0
@@ -41,6 +44,8 @@ class Alerts:
         self._state = SharedState()
         self._stopped = Event()
         kinds = dict.fromkeys(kind_of(channel.name) for channel in self._channels)
+        self._logged = float("-inf")
+        self._looking = Thread(target=self._keep_looking, name="alerts", daemon=True)
         self._couriers = [
             Courier([c for c in self._channels if kind_of(c.name) == kind], self._state)
             for kind in kinds
@@ -49,19 +54,23 @@ class Alerts:
     def __enter__(self) -> Self:
         if self._channels:
             for courier in self._couriers:
-                Thread(target=courier.run, name=courier.name, daemon=True).start()
-            Thread(target=self._keep_looking, name="alerts", daemon=True).start()
+                courier.start()
+            self._looking.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stopped.set()
         for courier in self._couriers:
             courier.stop()
+        ends = monotonic() + LAST_ATTEMPT_SECONDS
+        for thread in (self._looking, *self._couriers) if self._channels else ():
+            thread.join(max(0.0, ends - monotonic()))
 
     def look(self) -> None:
         """Look once, and have delivered what is due."""
         tasks = self._settings.check_in_tasks if self._settings.check_in_url else ()
-        found = look(tasks)
+        found = self._find(tasks)
+        self._state.database_answers = found.database_answers
         names = [channel.name for channel in self._channels]
         for_alerts = [name for name in names if name != CHECK_IN]
 
@@ -75,26 +84,38 @@ class Alerts:
         for courier in self._couriers:
             courier.wake(state)
 
+    def _find(self, tasks: Collection[str]) -> Look:
+        try:
+            return look(tasks)
+        except Exception as error:  # noqa: BLE001  (it is logged, and told)
+            self._log_failure(error)
+            return failed_look(error)
+
+    def _log_failure(self, error: Exception) -> None:
+        if monotonic() - self._logged >= LOG_SECONDS:
+            self._logged = monotonic()
+            logger.error("alerts failed", exc_info=error)
+
     def _keep_looking(self) -> None:
-        logged = float("-inf")
-        while not self._stopped.wait(episodes.LOOK_SECONDS):
+        pause = episodes.LOOK_SECONDS
+        while not self._stopped.wait(pause):
+            begun = monotonic()
             try:
                 self.look()
-            except Exception:
-                if monotonic() - logged >= LOG_SECONDS:
-                    logged = monotonic()
-                    logger.exception("alerts failed")  # The next look may succeed.
+            except Exception as error:  # noqa: BLE001  (it is logged; the next look may succeed)
+                self._log_failure(error)
+            pause = max(0.0, episodes.LOOK_SECONDS - (monotonic() - begun))
 
 
-class Courier:
-    """Delivers what channels of one kind are to deliver."""
+class Courier(Thread):
+    """Delivers what channels of one kind are to deliver, in a thread."""
 
     def __init__(self, channels: Sequence[Channel], state: SharedState) -> None:
-        self.name = f"alerts by {kind_of(channels[0].name)}"
+        super().__init__(name=f"alerts by {kind_of(channels[0].name)}", daemon=True)
         self._channels = {channel.name: channel for channel in channels}
         self._state = state
         self._awake = Event()
-        self._stopped = Event()
+        self._ended = Event()
         self._logged = float("-inf")
 
     def wake(self, state: State) -> None:
@@ -104,16 +125,17 @@ class Courier:
 
     def stop(self) -> None:
         """Have it end after the attempt in hand."""
-        self._stopped.set()
+        self._ended.set()
         self._awake.set()
 
+    @override
     def run(self) -> None:
         """Deliver whenever there is something, until told to stop."""
-        while not self._stopped.is_set():
+        while not self._ended.is_set():
             self._awake.wait()
             self._awake.clear()
             try:
-                while not self._stopped.is_set() and self.deliver_next():
+                while not self._ended.is_set() and self.deliver_next():
                     pass
             except Exception:
                 logger.exception("alerts failed", by=self.name)

@@ -8,11 +8,13 @@ copy with the highest version.
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from threading import Lock
 from typing import Any
 
 from django.db import Error as DatabaseFailure
 from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeout
 
 from tasks.engine.alerts.deadline import within
 from tasks.engine.alerts.state import State
@@ -24,6 +26,9 @@ from tasks.engine.models import AlertState
 #: For one change in the database.
 CHANGE_SECONDS = 10.0
 
+#: How often the broker is asked before it counts as away: its client does not wait for long.
+BROKER_ATTEMPTS = 4
+
 #: How long the broker keeps its copy after the last change.
 COPY_SECONDS = 7 * 24 * 60 * 60
 
@@ -32,9 +37,14 @@ type Change = Callable[[State, float], None]
 
 
 class SharedState:
-    """The state, as one process sees it; several threads may use it."""
+    """The state, as one process sees it; several threads may use it.
+
+    Attributes:
+        database_answers: cleared while it does not, so that no change waits for it in vain.
+    """
 
     def __init__(self) -> None:
+        self.database_answers = True
         self._own = State().dump()
         #: The database's clock less this machine's, in seconds.
         self._ahead = 0.0
@@ -46,14 +56,23 @@ class SharedState:
         `change` may be called more than once, each time with another copy.
         """
         with self._lock:
-            try:
-                changed = within(CHANGE_SECONDS, lambda: self._change_in_database(change))
-            except (DatabaseFailure, TimeoutError):
-                changed = self._change_elsewhere(change)
+            changed = self._change(change)
             self._own = changed.dump()
             return changed
 
-    def _change_in_database(self, change: Change) -> State:
+    def _change(self, change: Change) -> State:
+        if self.database_answers:
+            copy = copy_in_broker()  # Not in the transaction, for which others wait.
+            try:
+                changed = within(CHANGE_SECONDS, lambda: self._change_in_database(change, copy))
+            except (DatabaseFailure, TimeoutError):
+                self.database_answers = False
+            else:
+                copy_to_broker(changed)
+                return changed
+        return self._change_elsewhere(change)
+
+    def _change_in_database(self, change: Change, copy: str) -> State:
         if not AlertState.objects.exists():
             AlertState.objects.bulk_create([AlertState()], ignore_conflicts=True)
         with short_transaction(wait_for_disk=True):
@@ -61,10 +80,9 @@ class SharedState:
             now = database_now().timestamp()
             self._ahead = now - time.time()
             stored = row.content
-            changed = self._changed(change, now, stored, copy_in_broker())
+            changed = self._changed(change, now, stored, copy)
             if (content := changed.dump()) != stored:
                 AlertState.objects.update(content=content)
-        copy_to_broker(changed)
         return changed
 
     def _change_elsewhere(self, change: Change) -> State:
@@ -87,8 +105,9 @@ class SharedState:
 def copy_in_broker() -> str:
     """Return the broker's copy; an empty one if it is away."""
     broker = current_broker()
+    key = alerts_key(broker.namespace)
     try:
-        return text_of(broker.short_timeout_client.get(alerts_key(broker.namespace)))
+        return text_of(try_often(lambda: broker.short_timeout_client.get(key)))
     except RedisError:
         return ""
 
@@ -119,8 +138,20 @@ def change_in_broker(change: Callable[[str], State]) -> State:
         if (content := changed.dump()) != stored:
             pipe.set(key, content, ex=COPY_SECONDS)
 
-    broker.short_timeout_client.transaction(step, key)
+    try_often(lambda: broker.short_timeout_client.transaction(step, key))
     return changed
+
+
+def try_often[R](do: Callable[[], R]) -> R:
+    """Use the broker; one that is merely slow is not away.
+
+    Raises:
+        redis.RedisError: it is.
+    """
+    for _ in range(BROKER_ATTEMPTS - 1):
+        with suppress(RedisTimeout):
+            return do()
+    return do()
 
 
 def text_of(stored: Any) -> str:
