@@ -1,13 +1,16 @@
 """A web server on a port of this machine, which keeps what it gets, and answers as tests want."""
 
+import re
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any, override
+
+from tests.checkout import ROOT
 
 
 @dataclass(frozen=True)
@@ -100,6 +103,16 @@ class Handler(BaseHTTPRequestHandler):
     @override
     def log_message(self, format: str, *args: object) -> None:
         """Say nothing."""
+
+
+def documented_check() -> Callable[[Mapping[str, str], bytes, str], bool]:
+    """Return the function with which a receiver checks a webhook, as docs/operations.md has it."""
+    text = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(import base64\n.*?)```", text, re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(code, names)  # noqa: S102  (it is ours)
+    found: Callable[[Mapping[str, str], bytes, str], bool] = names["is_genuine"]
+    return found
 
 
 @contextmanager

@@ -152,6 +152,11 @@ def test_development_does_not_start_without_a_secret_key(checkout: Path) -> None
         ("SENTRY_DSN", "https://hunter2"),
         ("SENTRY_DSN", "ftp://hunter2@sentry.example/1"),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318"),
+        ("ALERT_EMAILS", "ops"),
+        ("ALERT_EMAILS", "ops@tidy.example"),
+        ("ALERT_WEBHOOK_URL", "https://user:hunter2@tidy.example/"),
+        ("ALERT_CHECK_IN_URL", "tidy.example/hunter2"),
+        ("ALERT_PRIVATE_TARGETS", "perhaps"),
     ],
 )
 def test_wrong_value_stops_the_program(checkout: Path, name: str, value: str) -> None:
@@ -179,6 +184,15 @@ def test_setting_whose_extra_is_not_installed_stops_the_program(
     assert "hunter2" not in with_it.stderr
     without = run(checkout, "-c", code, **PRODUCTION)
     assert without.returncode == 0, without.stderr
+
+
+@pytest.mark.parametrize("secret", ["", "hunter2", "hunter2" * 10])
+def test_webhook_without_a_strong_secret_stops_the_program(checkout: Path, secret: str) -> None:
+    environment = PRODUCTION | {
+        "ALERT_WEBHOOK_URL": "https://alerts.example/",
+        "ALERT_WEBHOOK_SECRET": secret,
+    }
+    assert_refused(checkout, "ALERT_WEBHOOK_SECRET", environment)
 
 
 def assert_refused(checkout: Path, name: str, environment: dict[str, str]) -> None:

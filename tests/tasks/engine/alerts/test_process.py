@@ -1,0 +1,356 @@
+"""Several schedulers' alerts in one process, with a real database, broker, mail and web server."""
+
+import json
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import timedelta
+from io import StringIO
+from threading import Thread
+from typing import Any
+
+import pytest
+import time_machine
+from django.core.management import CommandError, call_command
+from django.utils import timezone
+from pytest_django import Settings
+
+from tasks.engine.alerts import episodes, looking, outbox
+from tasks.engine.alerts.process import Alerts
+from tasks.engine.alerts.state import Delivery, Message, State
+from tasks.engine.alerts.store import SharedState
+from tasks.engine.broker.keys import alerts_key
+from tasks.engine.broker.waking import WakingBroker
+from tasks.engine.models import AlertState, ProcessKind, Schedule, TaskRun
+from tasks.engine.models import State as RunState
+from tasks.engine.monitoring.problems import problems
+from tasks.engine.monitoring.status import gather
+from tasks.engine.scheduler.defaults import add_missing_schedules
+from tests.factories import new_process, new_run
+from tests.mail_server import MailServer, mail_server
+from tests.processes import wait_until
+from tests.receiver import Receiver, documented_check, receiver
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+ADDRESS = "ops@example.org"
+SECRET = "made-up-for-these-tests-0123456789-abcdef"
+HOSTILE = "Buy a ring for Ada\nSubject: x\r\n\x1b[31m"
+#: A minute of these tests.
+LASTING = 0.6
+
+
+@pytest.fixture
+def mail() -> Iterator[MailServer]:
+    with mail_server() as running:
+        yield running
+
+
+@pytest.fixture
+def hook() -> Iterator[Receiver]:
+    with receiver() as running:
+        yield running
+
+
+@pytest.fixture
+def switch() -> Iterator[Receiver]:
+    with receiver() as running:
+        yield running
+
+
+@pytest.fixture
+def site(
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    broker: WakingBroker,
+    mail: MailServer,
+    hook: Receiver,
+    switch: Receiver,
+) -> Settings:
+    """All is well; the channels are servers of ours, and time flies."""
+    monkeypatch.setattr(episodes, "LOOK_SECONDS", 0.15)
+    monkeypatch.setattr(episodes, "LASTING_SECONDS", LASTING)
+    monkeypatch.setattr(outbox, "FIRST_PAUSE_SECONDS", 0.1)
+    settings.MAILERS = mail.mailers
+    settings.TASKS_ALERT_EMAILS = [ADDRESS]
+    settings.TASKS_ALERT_WEBHOOK_URL = hook.url
+    settings.TASKS_ALERT_WEBHOOK_SECRET = SECRET
+    settings.TASKS_ALERT_CHECK_IN_URL = switch.url
+    settings.TASKS_ALERT_CHECK_IN_TASKS = ["todo.cleanup"]
+    settings.TASKS_ALERT_PRIVATE_TARGETS = True
+    settings.TASKS_ALERT_SITE_URL = "https://tidy.example.org"
+    add_missing_schedules()
+    new_process(ProcessKind.SCHEDULER, host="one", pid=1)
+    new_process(host="two", pid=2, queues=["default"])
+    return settings
+
+
+@contextmanager
+def alerting(count: int = 3) -> Iterator[None]:
+    """Have so many schedulers alert until the block ends."""
+    with ExitStack() as stack:
+        for _ in range(count):
+            stack.enter_context(Alerts())
+        yield
+
+
+def wait(condition: Callable[[], object], otherwise: object) -> None:
+    wait_until(lambda: bool(condition()), seconds=20, otherwise=lambda: str(otherwise))
+
+
+def let_them_look(looks: int = 12) -> None:
+    """Return when the verdict has been looked at so many times more, by any of them."""
+    seen: set[float] = set()
+
+    def looked() -> bool:
+        seen.add(State.load(AlertState.objects.get().content).looked_at)
+        return len(seen) > looks
+
+    wait(looked, "they do not look")
+
+
+def fail_a_run() -> TaskRun:
+    error = f"Traceback ...\nValueError: {HOSTILE}"
+    return new_run(RunState.FAILED, error=error, result={"title": HOSTILE}, reason=HOSTILE)
+
+
+def acknowledge() -> None:
+    TaskRun.objects.update(acknowledged_at=timezone.now())
+
+
+def test_schedulers_together_send_one_alert_and_one_end_with_no_text_of_anybody(
+    site: Settings,
+    mail: MailServer,
+    hook: Receiver,
+    switch: Receiver,
+    broker: WakingBroker,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    run = fail_a_run()
+    with alerting():
+        wait(lambda: len(hook.requests) == 1 and len(mail.mails) == 1, (hook, mail))
+        let_them_look()
+        assert len(hook.requests) == len(mail.mails) == 1
+        acknowledge()
+        wait(lambda: len(hook.requests) == 2 and len(mail.mails) == 2, (hook, mail))
+        let_them_look_at_nothing()
+    assert len(hook.requests) == len(mail.mails) == 2
+    assert switch.requests == []
+    subjects = [mail["Subject"] for mail in mail.mails]
+    line = f"todo.cleanup: run {run.pk} failed and is not acknowledged"
+    assert subjects == [
+        f"tidy.example.org needs attention: {line}",
+        "tidy.example.org: all well again",
+    ]
+    text = str(mail.mails[0].get_content()).replace("\r\n", "\n")
+    assert f"- {line} (since 20" in text
+    assert "The console: https://tidy.example.org/admin/background/\n" in text
+    first, last = mail.mails
+    assert last["References"] == first["Message-ID"]
+    copy = broker.client.get(alerts_key(broker.namespace))
+    told = (text, hook.requests, AlertState.objects.get().content, copy, caplog.text)
+    assert "ring" not in str(told)
+    for secret in (SECRET, ADDRESS, "key=k"):
+        assert secret not in str((AlertState.objects.get().content, copy, caplog.text))
+
+
+def let_them_look_at_nothing() -> None:
+    """Return after many looks that have nothing to write down."""
+    wait(lambda: not deliveries(), "something is not delivered")
+    version = State.load(AlertState.objects.get().content).version
+    with SharedStateWatch() as watch:
+        wait(lambda: watch.changes > 12, "they do not look")
+    assert State.load(AlertState.objects.get().content).version == version
+
+
+class SharedStateWatch:
+    """Counts the changes that are tried."""
+
+    def __init__(self) -> None:
+        self.changes = 0
+        self._patch = pytest.MonkeyPatch()
+
+    def __enter__(self) -> "SharedStateWatch":
+        real = SharedState.change
+
+        def change(state: SharedState, do: Any) -> State:
+            self.changes += 1
+            return real(state, do)
+
+        self._patch.setattr(SharedState, "change", change)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._patch.undo()
+
+
+def test_verdict_that_cannot_be_read_is_told(
+    site: Settings,
+    hook: Receiver,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fail() -> None:
+        raise ZeroDivisionError(HOSTILE)
+
+    monkeypatch.setattr(looking, "gather", fail)
+    with alerting():
+        wait(lambda: hook.requests, "nobody was told")
+    text = "The verdict cannot be read: ZeroDivisionError. Read the schedulers' logs."
+    assert json.loads(hook.requests[0].body)["problems"][0]["text"] == text
+    assert sum("alerts failed" in record.message for record in caplog.records) <= 3
+
+
+def test_webhook_is_genuine_by_the_check_of_the_documents_and_nothing_else_is(
+    site: Settings, hook: Receiver
+) -> None:
+    fail_a_run()
+    with alerting(1):
+        wait(lambda: hook.requests, "nobody was told")
+    (request,) = hook.requests
+    is_genuine = documented_check()
+    headers, body = request.headers, request.body
+    assert headers["Content-Type"] == "application/json"
+    assert is_genuine(headers, body, SECRET)
+    assert not is_genuine(headers, body, SECRET + "x")
+    assert not is_genuine(headers, body + b" ", SECRET)
+    assert not is_genuine({**headers, "Webhook-Id": "another"}, body, SECRET)
+    later = str(int(headers["Webhook-Timestamp"]) + 1)
+    assert not is_genuine({**headers, "Webhook-Timestamp": later}, body, SECRET)
+    with time_machine.travel(timezone.now() + timedelta(minutes=6)):
+        assert not is_genuine(headers, body, SECRET)
+
+
+# The dead man's switch.
+
+
+def sweep_last_night(state: RunState, *, nights_ago: int = 0) -> Schedule:
+    """Have the schedule's latest slot, or an earlier one, end like this."""
+    schedule = Schedule.objects.get(task="todo.cleanup")
+    slot = next(schedule.recurrence.until(timezone.now())) - timedelta(days=nights_ago)
+    schedule.last_slot = slot
+    Schedule.objects.filter(pk=schedule.pk).update(
+        last_slot=slot, effective_since=slot - timedelta(days=3)
+    )
+    new_run(state, scheduled_for=slot, acknowledged_at=timezone.now())
+    return schedule
+
+
+def test_successful_night_is_checked_in_once_by_all_schedulers(
+    site: Settings, switch: Receiver
+) -> None:
+    sweep_last_night(RunState.SUCCEEDED)
+    with alerting():
+        wait(lambda: switch.requests, "no check-in")
+        let_them_look_at_nothing()
+    with alerting(1):
+        let_them_look_at_nothing()
+    (request,) = switch.requests
+    assert (request.method, request.path, request.body) == ("GET", "/hook?key=k", b"")
+
+
+@pytest.mark.parametrize(
+    "state",
+    [RunState.FAILED, RunState.CANCELLED, RunState.SKIPPED, RunState.RUNNING, RunState.PENDING],
+)
+def test_night_that_has_not_succeeded_is_not_checked_in(
+    site: Settings, switch: Receiver, state: RunState
+) -> None:
+    sweep_last_night(RunState.SUCCEEDED, nights_ago=1)
+    sweep_last_night(state)
+    alerts = Alerts()
+    for _ in range(3):
+        alerts.look()
+    assert State.load(AlertState.objects.get().content).deliveries == []
+    assert switch.requests == []
+
+
+def test_night_before_the_last_is_not_checked_in_after_an_outage(site: Settings) -> None:
+    sweep_last_night(RunState.SUCCEEDED, nights_ago=1)
+    Alerts().look()
+    assert State.load(AlertState.objects.get().content).deliveries == []
+
+
+def test_check_in_that_fails_is_told_and_retried(
+    site: Settings, switch: Receiver, mail: MailServer
+) -> None:
+    switch.status = 500
+    sweep_last_night(RunState.SUCCEEDED)
+    with alerting():
+        wait(lambda: mail.mails, "nobody was told")
+        fails = "A check-in at the dead man's switch has not been delivered since"
+        assert fails in str(mail.mails[0].get_content())
+        assert any(fails in problem for problem in problems(gather()))
+        switch.status = 200
+        wait(lambda: not deliveries(), deliveries)
+        wait(lambda: len(mail.mails) >= 2, mail)
+    assert mail.mails[-1]["Subject"] == "tidy.example.org: all well again"
+
+
+def deliveries() -> list[Delivery]:
+    return State.load(AlertState.objects.get().content).deliveries
+
+
+# The state.
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"version": 5}', '{"episode": 1}', "null"])
+def test_state_that_cannot_be_read_is_begun_anew(
+    site: Settings, broker: WakingBroker, hook: Receiver, content: str
+) -> None:
+    AlertState.objects.create(content=content)
+    broker.client.set(alerts_key(broker.namespace), content.encode() + b"\xff")
+    fail_a_run()
+    with alerting(1):
+        wait(lambda: hook.requests, "nobody was told")
+
+
+def test_change_of_many_at_once_is_lost_by_none(site: Settings) -> None:
+    shared = [SharedState() for _ in range(4)]
+
+    def count(state: State, now: float) -> None:
+        state.flaps += 1
+
+    threads = [
+        Thread(target=lambda one=one: [one.change(count) for _ in range(10)]) for one in shared
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert State.load(AlertState.objects.get().content).flaps == 40
+
+
+def test_later_copy_of_the_broker_is_taken_and_an_earlier_one_replaced(
+    site: Settings, broker: WakingBroker
+) -> None:
+    key = alerts_key(broker.namespace)
+    AlertState.objects.create(content=State(version=3, flaps=3).dump())
+    broker.client.set(key, State(version=9, flaps=9).dump())
+    assert SharedState().change(lambda *_: None).flaps == 9
+    assert State.load(AlertState.objects.get().content).version == 9
+    broker.client.set(key, State(version=2).dump())
+    SharedState().change(lambda *_: None)
+    assert State.load(broker.client.get(key).decode()).version == 9  # type: ignore[union-attr]
+
+
+def test_channel_that_is_no_longer_in_the_settings_is_forgotten(site: Settings) -> None:
+    state = State(version=1)
+    outbox.queue(state, Message("m", "alert", "m", 0.0, 0.0), ["webhook"], now=0.0)
+    state.deliveries[0].failures = 5
+    AlertState.objects.create(content=state.dump())
+    assert [each.channel for each in gather().undelivered] == ["webhook"]
+    site.TASKS_ALERT_WEBHOOK_URL = ""
+    assert gather().undelivered == ()
+    Alerts().look()
+    assert deliveries() == []
+
+
+def test_without_a_channel_there_is_no_thread_and_no_row(site: Settings) -> None:
+    for name in ("EMAILS", "WEBHOOK_URL", "CHECK_IN_URL"):
+        setattr(site, f"TASKS_ALERT_{name}", "")
+    with alerting():
+        assert not AlertState.objects.exists()
+    with pytest.raises(CommandError, match="no channel"):
+        call_command("send_test_alert", stdout=StringIO())
