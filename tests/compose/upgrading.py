@@ -16,11 +16,14 @@ REPLACED = ("web", "worker", "scheduler")
 ADDED = "SELECT count(*) FROM todos_todo WHERE title LIKE 'Load %'"
 COLUMN = "SELECT count(*) FROM information_schema.columns WHERE column_name = 'next_version'"
 
-#: Minutes of the last ones for which no ping was claimed, or whose ping did not get through.
+#: Minutes of the last ones, since the first ping, that had none, or whose ping did not get through.
 LOST = """
     SELECT count(*) FROM generate_series(
-        date_trunc('minute', now() - interval '4 minutes'), now() - interval '1 minute',
-        interval '1 minute'
+        greatest(
+            date_trunc('minute', now() - interval '4 minutes'),
+            (SELECT min(scheduled_for) FROM tasks_taskrun WHERE task = 'ping')
+        ),
+        now() - interval '1 minute', interval '1 minute'
     ) AS slot
     WHERE NOT EXISTS (
         SELECT FROM tasks_taskrun
