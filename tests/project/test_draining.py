@@ -16,6 +16,7 @@ SETTINGS = {
     "DJANGO_ALLOWED_HOSTS": "localhost",
     "DATABASE_URL": "sqlite://:memory:",
     "REDIS_URL": "redis://localhost:9",
+    "TRUSTED_PROXIES": "0",
 }
 
 
