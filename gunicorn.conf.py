@@ -45,10 +45,10 @@ def when_ready(arbiter: Any) -> None:
 # Requests in hand get 20 s when it stops; whoever kills it must wait for longer.
 graceful_timeout = 20
 
-# Requests are logged by the site itself (project/request_log.py), without the secrets of links.
+# Requests are logged by the site itself (project/logs/requests.py), without the secrets of links.
 accesslog = None
 # Its own lines have the form of the site's.
-logger_class = "project.server_log.ServerLog"
+logger_class = "project.logs.server.ServerLog"
 
 # Workers show the master that they are alive by touching a file, in memory: on a slow disk that
 # would stall them.

@@ -5,7 +5,7 @@ from django.conf import settings
 from dramatiq.broker import get_broker
 
 from project.flushing import Flush
-from project.uncaught import log_uncaught
+from project.logs.uncaught import log_uncaught
 
 
 class ProjectConfig(AppConfig):

@@ -18,7 +18,7 @@ from django.shortcuts import render
 from django.utils.cache import add_never_cache_headers
 
 from project.errors import too_large
-from project.paths import shown_path
+from project.logs.paths import shown_path
 from tasks.engine.database import LOCKED
 from tasks.engine.errors import error_name
 from todos.bounds import MAX_ID

@@ -1,6 +1,6 @@
 """Errors to Sentry, or what speaks its protocol: each error of the log, without what it is about.
 
-This module is imported only where a DSN is set (`project/log_config.py`). An event has an error's
+This module is imported only where a DSN is set (`project/logs/config.py`). An event has an error's
 type and its traceback, without values, and names the request and the run.
 """
 
@@ -11,7 +11,7 @@ import sentry_sdk
 from sentry_sdk.types import Event, Hint
 from structlog.contextvars import get_contextvars
 
-from project.log_lines import error_of
+from project.logs.lines import error_of
 
 #: What an event is found by.
 TAGS = ("request_id", "run", "task", "trace_id")

@@ -26,7 +26,7 @@ from project.environment import (
     strong_token,
     with_password,
 )
-from project.log_config import FORMATS, logging_config
+from project.logs.config import FORMATS, logging_config
 from project.weak_secrets import check_passwords, passwords_in, strong_key
 from tasks.engine.conf import (
     DEFAULT_LIVENESS_SECONDS,
@@ -172,12 +172,12 @@ MIDDLEWARE = [
     "django.middleware.csp.ContentSecurityPolicyMiddleware",
     # Early: a probe comes by IP address and plain HTTP.
     "project.health.HealthMiddleware",
-    "project.request_id.RequestIdMiddleware",
+    "project.logs.request_id.RequestIdMiddleware",
     *(["project.tracing.RequestSpanMiddleware"] if OTEL_ENDPOINT else []),
     # Here for the same reason; and it counts what all others answer.
     "project.metrics.middleware.MetricsMiddleware",
     # Django's development server has a log of its own.
-    *([] if DEBUG else ["project.request_log.RequestLogMiddleware"]),
+    *([] if DEBUG else ["project.logs.requests.RequestLogMiddleware"]),
     "django.middleware.security.SecurityMiddleware",
     *([] if DEBUG else ["whitenoise.middleware.WhiteNoiseMiddleware"]),
     "project.middleware.NotKeptMiddleware",

@@ -26,7 +26,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from opentelemetry.util.re import parse_env_headers
 from structlog.contextvars import bound_contextvars, get_contextvars
 
-from project.paths import FAILED, route_of
+from project.logs.paths import FAILED, route_of
 from tasks.engine.tracing import Tracing, use_tracing
 
 #: All that wait are sent at once: a process that ends waits for one answer, and no longer.

@@ -23,7 +23,7 @@ def web(tidy: Tidy) -> Iterator[tuple[Process, int]]:
     log = (tidy.logs or tidy.folder) / f"web.{monotonic()}.log"
     command = [sys.executable, "-m", "gunicorn", "project.wsgi", "--bind", f"127.0.0.1:{port}"]
     command += ["--workers=1", "--threads=2", "--no-control-socket", "--graceful-timeout=5"]
-    command += ["--logger-class=project.server_log.ServerLog"]
+    command += ["--logger-class=project.logs.server.ServerLog"]
     with log.open("wb") as file:
         popen = subprocess.Popen(
             command, cwd=tidy.folder, env=tidy.environment, stdout=file, stderr=file

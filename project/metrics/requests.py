@@ -12,8 +12,8 @@ from prometheus_client import Counter, Histogram, values
 from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from project.logs.paths import pattern_of
 from project.metrics.slots import take_slot
-from project.paths import pattern_of
 
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 

@@ -12,8 +12,8 @@ from django.test import Client, RequestFactory
 from pytest_django import Settings
 
 from accounts.models import User
-from project.log_config import logging_config
-from project.paths import shown_path
+from project.logs.config import logging_config
+from project.logs.paths import shown_path
 
 SECRET = "c2VjcmV0"
 
@@ -36,7 +36,7 @@ type Lines = Callable[[], list[str]]
 @pytest.fixture
 def logged(settings: Settings) -> Iterator[Lines]:
     """A site as it runs behind a web server: the lines that it has logged."""
-    health, log = "project.health.HealthMiddleware", "project.request_log.RequestLogMiddleware"
+    health, log = "project.health.HealthMiddleware", "project.logs.requests.RequestLogMiddleware"
     settings.MIDDLEWARE = [
         middleware
         for one in settings.MIDDLEWARE

@@ -11,7 +11,7 @@ from typing import Any
 from django.http import HttpRequest
 from dramatiq import Message, MessageProxy
 
-from project.paths import FAILED, shown_path
+from project.logs.paths import FAILED, shown_path
 
 #: An address's host, and the rest of it, which may be the link of a mail.
 ADDRESS = re.compile(r"(\w+://[^\s/?#]+)[/?#]\S*")

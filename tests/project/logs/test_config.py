@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from project.log_filters import Seldom, without_arguments, without_request_lines, without_static
-from project.log_lines import told_line
+from project.logs.filters import Seldom, without_arguments, without_request_lines, without_static
+from project.logs.lines import told_line
 from tasks.actors import todo_cleanup
 
 #: "milk", which the lines of code in a traceback do not show.
@@ -20,7 +20,7 @@ HOSTILE = r"'Buy milk\nlevel=error event=forged\x1b[31m\r\u2028\x7f\x9b\u202e\ud
 
 def logged(code: str, *, form: str = "json", development: bool = False) -> list[str]:
     """Run Python with Tidy's logging set up; return the lines on standard error."""
-    setup = "import logging.config, warnings; from project.log_config import logging_config; "
+    setup = "import logging.config, warnings; from project.logs.config import logging_config; "
     config = f"logging_config(form={form!r}, development={development})"
     done = subprocess.run(
         [sys.executable, "-c", f"{setup}logging.config.dictConfig({config})\n{code}"],
@@ -138,8 +138,8 @@ def test_message_of_an_error_is_logged_only_where_it_quotes_nobody(
 def test_error_that_nothing_catches_is_a_line_like_any_other(kind: str) -> None:
     code = (
         "import logging.config; from threading import Thread\n"
-        "from project.log_config import logging_config\n"
-        "from project.uncaught import log_uncaught\n"
+        "from project.logs.config import logging_config\n"
+        "from project.logs.uncaught import log_uncaught\n"
         "logging.config.dictConfig(logging_config())\nlog_uncaught()\n"
         f"def fail():\n    raise ValueError({MILK})\n{kind}"
     )

@@ -11,8 +11,8 @@ from typing import Any
 
 import structlog
 
-from project import log_filters
-from project.log_lines import escape_values, render_json, render_logfmt, tell_error
+from project.logs import filters
+from project.logs.lines import escape_values, render_json, render_logfmt, tell_error
 
 #: The formats of lines, by their names in LOG_FORMAT.
 FORMATS = {"json": render_json, "logfmt": render_logfmt}
@@ -47,21 +47,21 @@ def logging_config(
     )
     logging.captureWarnings(capture=True)
     drop_meta = structlog.stdlib.ProcessorFormatter.remove_processors_meta
-    filters = {
-        "without_paths": log_filters.without_paths,
-        "without_arguments": log_filters.without_arguments,
-        "without_request_lines": log_filters.without_request_lines,
+    on_all = {
+        "without_paths": filters.without_paths,
+        "without_arguments": filters.without_arguments,
+        "without_request_lines": filters.without_request_lines,
     }
     handlers: dict[str, dict[str, Any]] = {
         "stderr": {
             "class": "logging.StreamHandler",
             "formatter": "line",
-            "filters": [*filters, "seldom"],
+            "filters": [*on_all, "seldom"],
         }
     }
     if sentry_dsn:
         # By its name: its package is an extra.
-        sentry = {"()": "project.sentry.SentryHandler", "dsn": sentry_dsn, "filters": [*filters]}
+        sentry = {"()": "project.sentry.SentryHandler", "dsn": sentry_dsn, "filters": [*on_all]}
         handlers["sentry"] = sentry
     return {
         "version": 1,
@@ -74,9 +74,9 @@ def logging_config(
             },
         },
         "filters": {
-            "without_static": {"()": lambda: log_filters.without_static},
-            "seldom": {"()": log_filters.Seldom},
-            **{name: {"()": lambda one=one: one} for name, one in filters.items()},
+            "without_static": {"()": lambda: filters.without_static},
+            "seldom": {"()": filters.Seldom},
+            **{name: {"()": lambda one=one: one} for name, one in on_all.items()},
         },
         "handlers": handlers,
         "root": {"handlers": [*handlers], "level": "INFO"},

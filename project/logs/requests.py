@@ -9,7 +9,7 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 
 from accounts.pages.clients import address_of
-from project.paths import shown_path
+from project.logs.paths import shown_path
 
 logger = structlog.get_logger(__name__)
 

@@ -1,0 +1,1 @@
+"""The log of every process: its form, what it leaves out, and a line for each request."""
