@@ -80,11 +80,20 @@ def log_in(tidy: Tidy) -> str:
 
 
 @contextmanager
-def serving(tidy: Tidy, folder: Path, *options: str, cookies: str = "") -> Iterator[Site]:
-    """Serve the site until the block ends; it answers `/livez` when the block begins."""
-    port = free_port()
-    log = folder / "gunicorn.log"
-    with log.open("wb") as file:
+def serving(
+    tidy: Tidy, log: Path, *options: str, cookies: str = "", port: int | None = None
+) -> Iterator[Site]:
+    """Serve the site until the block ends; it answers `/livez` when the block begins.
+
+    Args:
+        tidy: a copy of the project whose static files are collected.
+        log: the file for what it writes.
+        options: of gunicorn, beside those of gunicorn.conf.py.
+        cookies: those that whoever asks it sends.
+        port: where it listens; a free one by default.
+    """
+    port = port or free_port()
+    with log.open("ab") as file:
         web = subprocess.Popen(
             [sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{port}", *options],
             cwd=tidy.folder,
@@ -95,7 +104,7 @@ def serving(tidy: Tidy, folder: Path, *options: str, cookies: str = "") -> Itera
         )
     site = Site(port, Process(web, log), cookies)
     try:
-        wait_until(lambda: lives(site), seconds=30, otherwise=site.process.output)
+        wait_until(lambda: lives(site), seconds=60, otherwise=site.process.output)
         yield site
     finally:
         web.terminate()

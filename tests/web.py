@@ -1,58 +1,13 @@
-"""The site as gunicorn serves it, and a browser without a screen."""
+"""A browser without a screen, and who sends what is no request."""
 
 import re
 import socket
-import subprocess
-import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from http.client import HTTPConnection
-from time import monotonic
 from urllib.parse import urlencode
 
-from tests.processes import Process, Tidy, wait_until
-from tests.servers import free_port
-
 HOST = "tidy.example"
-
-
-@contextmanager
-def web(tidy: Tidy) -> Iterator[tuple[Process, int]]:
-    """Serve the site until the block ends, whose static files are collected; yield its port."""
-    port = free_port()
-    log = (tidy.logs or tidy.folder) / f"web.{monotonic()}.log"
-    command = [sys.executable, "-m", "gunicorn", "project.wsgi", "--bind", f"127.0.0.1:{port}"]
-    command += ["--workers=1", "--threads=2", "--no-control-socket", "--graceful-timeout=5"]
-    command += ["--logger-class=project.logs.server.ServerLog"]
-    with log.open("wb") as file:
-        popen = subprocess.Popen(
-            command, cwd=tidy.folder, env=tidy.environment, stdout=file, stderr=file
-        )
-    process = Process(popen, log)
-    try:
-        wait_until(
-            lambda: popen.poll() is not None or answers(port),
-            seconds=60,
-            otherwise=process.output,
-        )
-        assert popen.poll() is None, process.output()
-        yield process, port
-    finally:
-        popen.kill()
-        popen.wait(10)
-
-
-def answers(port: int) -> bool:
-    try:
-        return Browser(port).get("/livez") == 200
-    except OSError:
-        return False
-
-
-def collect_files(tidy: Tidy) -> None:
-    """Collect the files of the pages, in a copy of the project that nobody shares."""
-    done = tidy.manage("collectstatic", "--no-input", "-v0")
-    assert done.returncode == 0, done.stderr
 
 
 class Browser:

@@ -28,7 +28,7 @@ from tests.benchmarks.stage import Size, say
 from tests.checkout import copy_project
 from tests.processes import Tidy
 from tests.servers import valkey_server
-from tests.web_server import serving
+from tests.sites import collect_static, serving
 
 SIZE = Size(users=10_000, todos=1_000_000)
 
@@ -77,8 +77,9 @@ def gunicorn(folder: Path, broker: str, *, workers: int = 1) -> Iterator[int]:
     settings = {**os.environ, "REDIS_URL": broker, "DJANGO_HTTPS": "false"}
     tidy = Tidy(copy_project(folder / "checkout"), settings)
     options = (f"--workers={workers}", f"--threads={CONNECTIONS}")
-    with serving(tidy, folder / "gunicorn.log", *options) as (port, _):
-        yield port
+    collect_static(tidy)
+    with serving(tidy, folder / "gunicorn.log", *options) as site:
+        yield site.port
 
 
 class Visitor:

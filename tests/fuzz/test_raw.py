@@ -13,7 +13,7 @@ from tests.fuzz.options import FEW, REQUESTS, SEED
 from tests.fuzz.raw import exchange, requests
 from tests.keys import SECRET_KEY
 from tests.processes import Tidy
-from tests.web_server import answers, serving
+from tests.sites import Site, collect_static, serving
 
 #: Of all requests, so many go to it.
 SHARE = 20
@@ -30,18 +30,19 @@ GROWTH_KB = 30_000
 @dataclass
 class Served:
     """Attributes:
-    pid: gunicorn's; its worker is a child of it.
+    site: what gunicorn serves at its port, with one worker.
+    socket: where it serves it as well.
     folder: the project's.
     """
 
-    port: int
+    site: Site
     socket: Path
-    pid: int
     folder: Path
 
     def memory_kb(self) -> int:
         """Return how much memory the worker has."""
-        (worker,) = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
+        master = self.site.process.popen.pid
+        (worker,) = Path(f"/proc/{master}/task/{master}/children").read_text().split()
         found = re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{worker}/status").read_text())
         assert found
         return int(found[1])
@@ -58,8 +59,10 @@ def served(tmp_path: Path, checkout: Path, migrated_database: str, valkey: str) 
         "DJANGO_HTTPS": "false",
     }
     options = ("--workers=1", "--threads=4", f"--bind=unix:{tmp_path}/socket")
-    with serving(Tidy(folder, values), tmp_path / "log", *options) as (port, pid):
-        yield Served(port, tmp_path / "socket", pid, folder)
+    tidy = Tidy(folder, values)
+    collect_static(tidy)
+    with serving(tidy, tmp_path / "log", *options) as site:
+        yield Served(site, tmp_path / "socket", folder)
 
 
 @pytest.mark.e2e
@@ -76,7 +79,7 @@ def test_gunicorn_answers_or_hangs_up_and_goes_on(served: Served) -> None:
         )
         @given(sent=requests())
         def check(sent: bytes) -> None:
-            received = exchange(served.port, sent)
+            received = exchange(served.site.port, sent)
             for status in STATUS.findall(received):
                 assert status < b"500" or status in NOT_SPOKEN, received[:500]
             for inside in ("Traceback", "site-packages", str(served.folder), "fuzzed-site"):
@@ -88,14 +91,14 @@ def test_gunicorn_answers_or_hangs_up_and_goes_on(served: Served) -> None:
     warm = served.memory_kb()
     send(1)
     assert served.memory_kb() - warm < GROWTH_KB
-    assert answers(served.port)
+    assert served.site.ask("/livez").status == 200
 
 
 @pytest.mark.e2e
 def test_gunicorn_takes_no_path_and_no_scheme_from_a_visitors_headers(served: Served) -> None:
     made_up = b"SCRIPT_NAME: /evil\r\nPATH_INFO: /livez\r\nX-Forwarded-Proto: https\r\n"
     asked = b"GET /accounts/login/ HTTP/1.1\r\nHost: localhost\r\n%bConnection: close\r\n\r\n"
-    for address in (served.port, served.socket):
+    for address in (served.site.port, served.socket):
         received = exchange(address, asked % made_up)
         assert received.startswith(b"HTTP/1.1 200 "), received[:500]
         assert b'href="/accounts/signup/' in received

@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from tests.monitoring.files import FOLDER
 from tests.monitoring.prometheus import folder as prometheus_folder
 from tests.processes import Process, Tidy, wait_until
 from tests.servers import free_port
+from tests.sites import serving
 
 TOKEN = "made-up-0123456789-for-these-tests"
 
@@ -35,27 +35,9 @@ def settings_of(temporary: Path) -> dict[str, str]:
 @contextmanager
 def gunicorn(tidy: Tidy, log: Path, *, port: int | None = None) -> Iterator[tuple[Process, int]]:
     """Serve the site with two processes until the block ends; yield the server and its port."""
-    port = port or free_port()
-    command = [sys.executable, "-m", "gunicorn", "project.wsgi", "--bind", f"127.0.0.1:{port}"]
-    options = ["--workers=2", "--threads=4", "--graceful-timeout=2", "--no-control-socket"]
-    with (
-        log.open("ab") as output,
-        subprocess.Popen(
-            [*command, *options],
-            cwd=tidy.folder,
-            env=tidy.environment,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        ) as popen,
-    ):
-        process = Process(popen, log)
-        try:
-            wait_until(lambda: get(port, "/livez")[0] == 200, seconds=60, otherwise=process.output)
-            yield process, port
-        finally:
-            popen.terminate()
-            popen.wait(20)
+    options = ("--workers=2", "--threads=4", "--graceful-timeout=2")
+    with serving(tidy, log, *options, port=port) as site:
+        yield site.process, site.port
 
 
 def get(port: int, path: str, **headers: str) -> tuple[int, str]:

@@ -64,7 +64,7 @@ def running(copy: Path, folder: Path, of_site: str, link: Link, broker: str) -> 
     """The site, with its database at the other end of the link; alice is logged in."""
     impatient = f"{over(link, of_site)}?options=-c%20lock_timeout%3D2s"
     tidy = Tidy(copy, production(broker, impatient))
-    with serving(tidy, folder, cookies=log_in(tidy)) as site:
+    with serving(tidy, folder / "web.log", cookies=log_in(tidy)) as site:
         yield site
 
 
@@ -201,7 +201,7 @@ def test_readiness_names_each_part_and_follows_them_without_a_restart(
     link.restore()
     with postgresql_database(postgresql) as empty:
         tidy = Tidy(copy, production(broker, over(link, empty)))
-        with serving(tidy, tmp_path, "--workers=1") as site:
+        with serving(tidy, tmp_path / "web.log", "--workers=1") as site:
             answer = ready(site, 503)
             assert re.fullmatch(
                 r'{"ready": false, "database": {"state": "ok"}, "migrations": {"state": "missing",'
@@ -226,7 +226,7 @@ def test_site_is_ready_without_the_broker_and_says_so(
     copy: Path, tmp_path: Path, migrated_database: str
 ) -> None:
     tidy = Tidy(copy, production(f"unix://{tmp_path}/nothing.sock", migrated_database))
-    with serving(tidy, tmp_path, "--workers=1") as site:
+    with serving(tidy, tmp_path / "web.log", "--workers=1") as site:
         assert '"broker": {"state": "away"' in ready(site, 200).text
 
 

@@ -14,9 +14,13 @@ from tests.checkout import copy_compiled
 from tests.counting import number
 from tests.processes import Process, Tidy, events, wait_until
 from tests.receivers import Receiver, receiver
-from tests.web import Browser, collect_files, send_raw, web
+from tests.sites import collect_static, serving
+from tests.web import Browser, send_raw
 
 pytestmark = pytest.mark.e2e
+
+#: Of gunicorn.
+OPTIONS = ("--workers=1", "--threads=2", "--graceful-timeout=5")
 
 #: In all that is planted, so that a part of it is found as well.
 MARK = "zq7secret"
@@ -80,7 +84,7 @@ def site(tidy: Tidy, tmp_path: Path, checkout: Path, receiving: Receiver) -> Tid
         "OTEL_EXPORTER_OTLP_ENDPOINT": receiving.endpoint,
         "OTEL_BSP_SCHEDULE_DELAY": "200",
     }
-    collect_files(site)
+    collect_static(site)
     return site
 
 
@@ -179,9 +183,9 @@ def test_nothing_that_is_written_or_secret_is_logged_or_sent(
         psycopg.connect(site.settings["DATABASE_URL"], autocommit=True) as database,
         site.start("rundramatiq", "--processes=1", "--threads=2") as worker,
         site.start("runscheduler") as scheduler,
-        web(site) as (server, port),
+        serving(site, site.folder / "web.log", *OPTIONS) as server,
     ):
-        visit(port)
+        visit(server.port)
         put_into_queue(site.settings["REDIS_URL"])
         commands += [
             site.manage("shell", "-v0", "-c", code) for code in (ENQUEUE, FAIL, FAIL_UNCAUGHT)
@@ -192,7 +196,7 @@ def test_nothing_that_is_written_or_secret_is_logged_or_sent(
             otherwise=worker.output,
         )
         stored = number(database, f"SELECT count(*) FROM tasks_taskrun WHERE error LIKE '%{MARK}%'")
-        processes: list[Process] = [worker, scheduler, server]
+        processes: list[Process] = [worker, scheduler, server.process]
         assert [one.stop() for one in processes] == [0, 0, 0]
 
     assert stored, "the runs hold no text: there was nothing to keep out of the log"

@@ -18,9 +18,13 @@ from tests.keys import SECRET_KEY
 from tests.processes import Process, Tidy, events, wait_until
 from tests.receivers import Receiver, receiver
 from tests.servers import free_port, start_valkey
-from tests.web import Browser, collect_files, web
+from tests.sites import collect_static, serving
+from tests.web import Browser
 
 pytestmark = pytest.mark.e2e
+
+#: Of gunicorn.
+OPTIONS = ("--workers=1", "--threads=2", "--graceful-timeout=5")
 
 ADD_BOSS = """
 from accounts.models import User
@@ -73,7 +77,7 @@ def site(broker: Broker, tmp_path: Path, checkout: Path, migrated_database: str)
         },
         logs=tmp_path,
     )
-    collect_files(site)
+    collect_static(site)
     site.inject(actors="leaks", every={"ping": 1})
     for arguments in (["shell", "-v0", "-c", ADD_BOSS], ["runscheduler", "--once"]):
         done = site.manage(*arguments)
@@ -94,8 +98,8 @@ def at_work(site: Tidy, stack: ExitStack) -> tuple[list[Process], int]:
         stack.enter_context(site.start("rundramatiq", "--processes=1", "--threads=2")),
         stack.enter_context(site.start("runscheduler")),
     ]
-    server, port = stack.enter_context(web(site))
-    return [*processes, server], port
+    server = stack.enter_context(serving(site, site.folder / "web.log", *OPTIONS))
+    return [*processes, server.process], server.port
 
 
 def prune(database: psycopg.Connection, port: int, **headers: str) -> Browser:

@@ -18,7 +18,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from pathlib import Path
-from subprocess import Popen
 from time import monotonic
 
 import psycopg
@@ -28,7 +27,8 @@ from tests.benchmarks.stage import say
 from tests.checkout import copy_project
 from tests.mail_server import mail_server
 from tests.processes import Tidy, wait_until
-from tests.servers import free_port, postgresql_server, valkey_server
+from tests.servers import postgresql_server, valkey_server
+from tests.sites import serving
 from tests.year.clock import Clock
 from tests.year.life import PASSWORD, READERS, join, live
 from tests.year.samples import Sample, grew, growth, sample
@@ -166,10 +166,8 @@ def year(folder: Path) -> Iterator[tuple[str, System]]:
         database.execute("SELECT pg_reload_conf()")
         join(database, hashed(tidy))
         system = System(database, redis.Redis.from_url(broker), clock)
-        port = free_port()
-        start(stack, system, tidy, folder, port)
-        site = f"http://localhost:{port}"
-        yield site, system
+        port = start(stack, system, tidy, folder)
+        yield f"http://localhost:{port}", system
         # Whoever wants receipts has got some: the first night that takes something is the second.
         assert len(mails.per_person()) == READERS, mails.per_person()
 
@@ -184,15 +182,10 @@ def hashed(tidy: Tidy) -> str:
     return done.stdout.strip().splitlines()[-1]
 
 
-def start(stack: ExitStack, system: System, tidy: Tidy, folder: Path, port: int) -> None:
-    """Start web, workers and schedulers, and wait until they are there."""
-    web = [sys.executable, "-m", "gunicorn", "project.wsgi", "--bind", f"127.0.0.1:{port}"]
-    options = ["--workers=2", "--threads=2", "--no-control-socket"]
-    log = stack.enter_context((folder / "web.log").open("wb"))
-    process = Popen([*web, *options], cwd=tidy.folder, env=tidy.environment, stdout=log, stderr=log)
-    stack.callback(process.wait, 30)
-    stack.callback(process.terminate)
-    system.processes["web"] = process.pid
+def start(stack: ExitStack, system: System, tidy: Tidy, folder: Path) -> int:
+    """Start web, workers and schedulers, and wait until they are there; return the site's port."""
+    web = stack.enter_context(serving(tidy, folder / "web.log", "--threads=2"))
+    system.processes["web"] = web.process.popen.pid
     for number in (1, 2):
         worker = ("rundramatiq", "--processes", "1", "--threads", "4")
         for name, command in (("worker", worker), ("scheduler", ("runscheduler",))):
@@ -201,6 +194,7 @@ def start(stack: ExitStack, system: System, tidy: Tidy, folder: Path, port: int)
                 "scheduler started" if name == "scheduler" else "process is ready", seconds=60
             )
             system.processes[f"{name} {number}"] = started.popen.pid
+    return web.port
 
 
 if __name__ == "__main__":
