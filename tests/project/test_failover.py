@@ -219,7 +219,7 @@ def test_clients_leave_a_primary_that_the_sentinels_no_longer_name(
 
 def test_error_of_a_sentinel_says_no_password(tmp_path: Path) -> None:
     with brokers(tmp_path, 1) as (_, _, sentinels):
-        address = address_of_sentinels(*sentinels).replace("tinel%2C2", "tinel%2C3")
+        address = address_of_sentinels(*sentinels).replace("7inel%2C", "8inel%2C")
         with client_for(address) as client, pytest.raises(redis.RedisError) as refused:
             client.ping()
         assert "sen:tinel" not in str(refused.value)

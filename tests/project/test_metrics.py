@@ -156,7 +156,9 @@ def test_whoever_has_the_token_reads_all_parts(
     assert value(samples, "tidy_build_info", version=VERSION) == 1
     assert value(samples, "tidy_runs_total", task="todo.cleanup", result="succeeded") == 3
     assert value(samples, "tidy_verdict") == 0  # Nobody works here.
-    assert value(samples, "tidy_queue_messages", queue="default", state="waiting") == 0
+    with redis.Redis.from_url(valkey) as broker:
+        left = broker.llen("dramatiq:default")  # By other tests.
+    assert value(samples, "tidy_queue_messages", queue="default", state="waiting") == left
 
 
 @pytest.mark.django_db(transaction=True)
