@@ -57,7 +57,11 @@ class Watchdog:
 
     def _watch(self) -> None:
         while True:
-            if fault := self.fault():
+            fault = self.fault()
+            # Asked last: threads end because the worker stops, perhaps while they are looked at.
+            if self._stopped.is_set():
+                return
+            if fault:
                 end_process(fault)
             self._touch()
             if self._stopped.wait(1):
