@@ -1,6 +1,5 @@
 """Gives each request an id: in all its lines of the log, in its answer, in the runs it asks for."""
 
-import re
 from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
@@ -11,10 +10,9 @@ from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponse
 from structlog.contextvars import bind_contextvars, unbind_contextvars
 
-HEADER = "X-Request-ID"
+from tasks.engine.runs.context import REQUEST_ID, matching
 
-#: What a proxy may call a request. It goes into logs, the database, messages and headers.
-HARMLESS = re.compile(r"[A-Za-z0-9._-]{1,64}")
+HEADER = "X-Request-ID"
 
 
 class RequestIdMiddleware:
@@ -40,4 +38,5 @@ def forget_id(**_: Any) -> None:
 def given_id(request: HttpRequest) -> str:
     """Return the id that a trusted proxy has given a request; empty if there is none."""
     given = request.headers.get(HEADER, "") if settings.TRUSTED_PROXIES else ""
-    return given if HARMLESS.fullmatch(given) else ""
+    # It goes into logs, the database, messages and headers.
+    return matching(REQUEST_ID, given)

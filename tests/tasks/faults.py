@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from threading import Event, Thread
 from time import monotonic
 
@@ -99,3 +100,20 @@ def wait_for_state(
         otherwise=lambda: f"not {states}: {run_of(database, run)}",
     )
     return run_of(database, run)
+
+
+@contextmanager
+def database_away(sql: psycopg.Connection, postgresql: Path) -> Iterator[None]:
+    """Have the database refuse everyone while the block lasts, and end all connections."""
+    name, mine = sql.info.dbname, sql.info.backend_pid
+    with psycopg.connect(host=str(postgresql), user="postgres", autocommit=True) as admin:
+        admin.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+        admin.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = %s AND pid <> %s",
+            [name, mine],
+        )
+        try:
+            yield
+        finally:
+            admin.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")

@@ -22,6 +22,7 @@ from tests.processes import Process, Tidy, wait_until
 from tests.receiver import Receiver, documented_check, receiver
 from tests.seam.injection import Die, Pause, Value
 from tests.servers import start_valkey
+from tests.tasks.faults import database_away
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(200)]
 
@@ -217,23 +218,6 @@ def test_scheduler_killed_at_a_delivery_loses_nothing(
 
 
 @contextmanager
-def database_away(stage: Stage, postgresql: Path) -> Iterator[None]:
-    """Have the database refuse everyone while the block lasts, and end all connections."""
-    name, mine = stage.sql.info.dbname, stage.sql.info.backend_pid
-    with psycopg.connect(host=str(postgresql), user="postgres", autocommit=True) as admin:
-        admin.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
-        admin.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-            " WHERE datname = %s AND pid <> %s",
-            [name, mine],
-        )
-        try:
-            yield
-        finally:
-            admin.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
-
-
-@contextmanager
 def broker_away(stage: Stage) -> Iterator[None]:
     """Stop the broker while the block lasts; a new one starts with what it had on disk."""
     folder = Path(stage.tidy.settings["REDIS_URL"].removeprefix("unix://")).parent
@@ -251,7 +235,7 @@ def test_database_that_is_away_is_told_once_and_so_is_its_return(
     stage.forget_processes_soon()
     with stage.worker(), stage.schedulers(2) as schedulers:
         stage.stay_silent(schedulers)
-        with database_away(stage, postgresql):
+        with database_away(stage.sql, postgresql):
             stage.wait_for_events("alert")
             stage.stay_silent(schedulers)
             # One more, which knows nothing of the database, neither repeats nor forgets.
@@ -308,7 +292,7 @@ def test_broker_that_is_away_is_told_once_then_the_database_by_each_and_their_re
         with broker_away(stage):
             stage.wait_for_events("alert")
             stage.stay_silent(schedulers)
-            with database_away(stage, postgresql):
+            with database_away(stage.sql, postgresql):
                 stage.wait_for_events("alert", "more", "more")
                 stage.stay_silent(schedulers)
         stage.wait_for_end()

@@ -18,6 +18,7 @@ from tests.seam.injection import Value
 from tests.tasks.faults import (
     LIVENESS,
     add_actors,
+    database_away,
     effects,
     enqueue,
     run_of,
@@ -66,23 +67,6 @@ def children(process: Process) -> list[int]:
 
 def wait_for_effect(sql: psycopg.Connection, what: str) -> None:
     wait_until(lambda: what in effects(sql), seconds=30, otherwise=lambda: str(effects(sql)))
-
-
-@contextmanager
-def database_away(sql: psycopg.Connection, postgresql: Path) -> Iterator[None]:
-    """Have the database refuse everyone while the block lasts, and end all connections."""
-    name, mine = sql.info.dbname, sql.info.backend_pid
-    with psycopg.connect(host=str(postgresql), user="postgres", autocommit=True) as admin:
-        admin.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
-        admin.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-            " WHERE datname = %s AND pid <> %s",
-            [name, mine],
-        )
-        try:
-            yield
-        finally:
-            admin.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
 
 
 def test_run_goes_on_with_one_attempt_however_long_the_database_was_away(
