@@ -51,10 +51,6 @@ ACCEPTS_WRITES = {"read-write", "primary"}
 #: The port of each kind of connection to a mail server, unless its address names one.
 SMTP_PORTS = {"smtp": 587, "smtps": 465, "smtp+plain": 25}
 SMTP_TIMEOUT_SECONDS = 10
-#: Of a token that stands for a right: shorter ones can be guessed.
-MIN_TOKEN_CHARACTERS = 16
-#: A random token of that length has more different ones than this.
-MIN_DIFFERENT_CHARACTERS = 6
 #: The tasks that a successful night consists of, for the dead man's switch.
 NIGHTLY = (TaskName.TODO_CLEANUP,)
 #: How long a statement waits for a lock, unless its transaction sets another time-out.
@@ -96,15 +92,6 @@ def with_password(url: str, password: str) -> str:
 def site_address(value: str) -> None:
     if value and (urlsplit(value).scheme not in {"http", "https"} or not urlsplit(value).hostname):
         raise ValidationError("must be an address such as https://tidy.example.org.")
-
-
-def strong_token(value: str) -> None:
-    if value and (len(value) < MIN_TOKEN_CHARACTERS or len(set(value)) < MIN_DIFFERENT_CHARACTERS):
-        raise ValidationError(
-            f"must be random, and have at least {MIN_TOKEN_CHARACTERS} characters."
-        )
-    if not value.isascii() or not value.isprintable() or " " in value:
-        raise ValidationError("must consist of letters, digits and punctuation.")
 
 
 def sentry_address(value: str) -> None:

@@ -23,11 +23,10 @@ from project.environment import (
     mailer_from,
     sentry_address,
     site_address,
-    strong_token,
     with_password,
 )
 from project.logs.config import FORMATS, logging_config
-from project.weak_secrets import check_passwords, passwords_in, strong_key
+from project.weak_secrets import check_passwords, passwords_in, strong_key, strong_token
 from tasks.engine.conf import (
     DEFAULT_LIVENESS_SECONDS,
     MAX_LIVENESS_SECONDS,

@@ -12,6 +12,10 @@ MIN_DIFFERENT_IN_KEY = 10
 #: How a key begins that `django-admin startproject` has written.
 OF_A_NEW_PROJECT = "django-insecure"
 
+#: Of a token that stands for a right: shorter ones can be guessed.
+MIN_TOKEN_CHARACTERS = 16
+MIN_DIFFERENT_IN_TOKEN = 6
+
 MIN_PASSWORD_CHARACTERS = 12
 MIN_DIFFERENT_IN_PASSWORD = 6
 
@@ -32,6 +36,16 @@ def strong_key(value: str) -> None:
         or value.startswith(OF_A_NEW_PROJECT)
     ):
         raise ValidationError(f"must be random, and have at least {MIN_KEY_CHARACTERS} characters.")
+
+
+def strong_token(value: str) -> None:
+    """Raise ValidationError unless a token looks random and can stand in a header; none may do."""
+    if value and (len(value) < MIN_TOKEN_CHARACTERS or len(set(value)) < MIN_DIFFERENT_IN_TOKEN):
+        raise ValidationError(
+            f"must be random, and have at least {MIN_TOKEN_CHARACTERS} characters."
+        )
+    if not value.isascii() or not value.isprintable() or " " in value:
+        raise ValidationError("must consist of letters, digits and punctuation.")
 
 
 def check_passwords(variable: str, *passwords: str | None) -> None:
