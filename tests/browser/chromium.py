@@ -9,17 +9,15 @@ line why there is none.
 
 import os
 import shutil
-import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+from tests.programs import runs
 
-#: How long (seconds) to wait for Playwright's download, and for each step of Debian's package.
-TIMEOUT_SECONDS = 240
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
 def candidates() -> Iterator[Path]:
@@ -46,33 +44,17 @@ def starts(path: Path) -> bool:
     """Say whether a Chromium is there and runs."""
     if not path.is_file():
         return False
-    return run([str(path), "--version"], seconds=30)
+    return runs([str(path), "--version"], seconds=30)
 
 
 def get() -> None:
     """Try to get one."""
-    if run([sys.executable, "-m", "playwright", "install", "chromium"]):
+    if runs([sys.executable, "-m", "playwright", "install", "chromium"]):
         return
     if os.geteuid() == 0 and shutil.which("apt-get"):
-        run(["apt-get", "update"])
+        runs(["apt-get", "update"])
         packages = ("chromium", "fonts-liberation")
-        run(["apt-get", "install", "--yes", "--no-install-recommends", *packages])
-
-
-def run(command: Sequence[str], *, seconds: float = TIMEOUT_SECONDS) -> bool:
-    """Run a command to its end, in silence; say whether it succeeded."""
-    try:
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            check=False,
-            timeout=seconds,
-            env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return False
-    return done.returncode == 0
+        runs(["apt-get", "install", "--yes", "--no-install-recommends", *packages])
 
 
 def main() -> None:

@@ -66,7 +66,7 @@ def test_playwrights_own_comes_before_debians(monkeypatch: pytest.MonkeyPatch) -
         tried.append(" ".join(command[-3:]))
         return False
 
-    monkeypatch.setattr(chromium, "run", fail)
+    monkeypatch.setattr(chromium, "runs", fail)
     monkeypatch.setattr("os.geteuid", lambda: 0)
     monkeypatch.setattr("shutil.which", lambda _: "/usr/bin/apt-get")
     chromium.get()

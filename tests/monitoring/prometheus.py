@@ -10,21 +10,18 @@ Prints what is used, or in one line why there is none.
 
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 from tests.checkout import ROOT
+from tests.programs import runs
 
 NAMES = ("prometheus", "promtool")
 
 #: Where Debian's package is unpacked.
 UNPACKED = ROOT / ".prometheus"
-
-#: How long (seconds) to wait for each step.
-TIMEOUT_SECONDS = 240
 
 
 def candidates() -> Iterator[Path]:
@@ -56,7 +53,7 @@ def folder() -> Path:
 
 def starts(folder: Path) -> bool:
     """Say whether both programs are there and run."""
-    return all(run([str(folder / name), "--version"], seconds=30) for name in NAMES)
+    return all(runs([str(folder / name), "--version"], seconds=30) for name in NAMES)
 
 
 def get() -> None:
@@ -64,29 +61,11 @@ def get() -> None:
     if not shutil.which("apt-get") or not shutil.which("dpkg-deb"):
         return
     with tempfile.TemporaryDirectory() as downloads:
-        if not run(["apt-get", "download", "prometheus"], folder=downloads) and os.geteuid() == 0:
-            run(["apt-get", "update"])
-            run(["apt-get", "download", "prometheus"], folder=downloads)
+        if not runs(["apt-get", "download", "prometheus"], folder=downloads) and os.geteuid() == 0:
+            runs(["apt-get", "update"])
+            runs(["apt-get", "download", "prometheus"], folder=downloads)
         for package in Path(downloads).glob("*.deb"):
-            run(["dpkg-deb", "--extract", str(package), str(UNPACKED)])
-
-
-def run(
-    command: Sequence[str], *, folder: str | None = None, seconds: float = TIMEOUT_SECONDS
-) -> bool:
-    """Run a command to its end, in silence; say whether it succeeded."""
-    try:
-        done = subprocess.run(
-            command,
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            check=False,
-            timeout=seconds,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return False
-    return done.returncode == 0
+            runs(["dpkg-deb", "--extract", str(package), str(UNPACKED)])
 
 
 def main() -> None:

@@ -61,7 +61,7 @@ def test_debians_package_is_unpacked_and_not_installed(
             (Path(folder) / "prometheus_1_amd64.deb").touch()
         return True
 
-    monkeypatch.setattr(prometheus, "run", pretend)
+    monkeypatch.setattr(prometheus, "runs", pretend)
     monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{name}")
     prometheus.get()
     assert [command[:2] for command in tried] == [
