@@ -15,7 +15,7 @@ from tests.counting import (
     slots_without_a_row,
 )
 
-#: How long before an attempt that was lost for no reason faults are told of.
+#: How long before what happened for no reason faults are told of.
 LOOK_BACK_SECONDS = 30
 
 #: While one of these is wrong, and a little longer, no slot need be claimed in time.
@@ -85,7 +85,7 @@ def count(stage: Stage, database: psycopg.Connection, verdicts: Verdicts, outcom
     outcome.failures = failures(database)
     outcome.lost |= {
         "slots without a row": slots_without_a_row(database),
-        "slots missed without an excuse": missed_without_excuse(stage, database),
+        "slots missed without an excuse": missed_without_excuse(stage, database, outcome),
         "runs without their effect": runs_without_their_effect(database),
         "runs that failed": number(database, f"{RUNS} state = 'failed' AND task != 'poison'"),
         "todos that were left": number(database, LEFT),
@@ -151,13 +151,27 @@ def active_runs(stage: Stage, database: psycopg.Connection) -> int:
     )
 
 
-def missed_without_excuse(stage: Stage, database: psycopg.Connection) -> int:
+def missed_without_excuse(stage: Stage, database: psycopg.Connection, outcome: Outcome) -> int:
     """Count the missed slots that came while database, broker and schedulers were there."""
     rows = database.execute(
         "SELECT extract(epoch FROM scheduled_for) FROM tasks_taskrun"
-        " WHERE task = 'count' AND reason LIKE 'Missed%'"
+        " WHERE task = 'count' AND reason LIKE 'Missed%' ORDER BY scheduled_for"
     ).fetchall()
-    return sum(not is_excused(stage, float(slot)) for (slot,) in rows)
+    missed = [float(slot) for (slot,) in rows if not is_excused(stage, float(slot))]
+    if missed:
+        outcome.examples["slots missed"] = [
+            f"that of {slot:.0f}; wrong until then: {wrong_before(stage, slot)}" for slot in missed
+        ]
+    return len(missed)
+
+
+def wrong_before(stage: Stage, moment: float) -> str:
+    """Say what was wrong shortly before a moment, and when."""
+    return ", ".join(
+        f"{fault.kind} from {fault.began - moment:.1f} s"
+        + (f" to {fault.ended - moment:.1f} s" if fault.ended else "")
+        for fault in stage.faults.between(moment - LOOK_BACK_SECONDS, moment)
+    )
 
 
 def is_excused(stage: Stage, slot: float) -> bool:
@@ -185,11 +199,7 @@ def charged_with_crashes(
             charged[bool(faults)] += 1
             outcome.examples.setdefault("attempts lost", []).append(
                 f"run {run}, {ended - began - 1:.1f} s after it was started; wrong until then: "
-                + ", ".join(
-                    f"{fault.kind} from {fault.began - ended:.1f} s"
-                    f" to {(fault.ended or ended) - ended:.1f} s"
-                    for fault in stage.faults.between(began - LOOK_BACK_SECONDS, ended)
-                )
+                + wrong_before(stage, ended)
             )
     return charged
 
