@@ -51,18 +51,21 @@ runbook-test: .venv ## Follow docs/operations.md: deploy, upgrade, go back, rest
 
 monitoring-test: prometheus ## Make each alert fire once, by its fault, in a real Prometheus; ten minutes
 	$(RUN) python -m tests.monitoring
+
 compose-test: .venv ## Put the stack of docker-compose.yml to the test on a Docker engine; takes half an hour
 	$(RUN) python -m tests.compose
 
 compose-images: .venv ## Make stand-ins for the images that it pulls, where none can be pulled
 	$(RUN) python -m tests.compose.images
 
-bench: .venv ## Compare the sweep, the pages and the worker with alternatives; takes half an hour
+bench: .venv ## Measure the sweep, the pages and the worker, also beside alternatives; takes three quarters of an hour
 	$(RUN) python -m tests.benchmarks.sweep
 	$(RUN) python -m tests.benchmarks.pages
 	$(RUN) python -m tests.benchmarks.visits
 	$(RUN) python -m tests.benchmarks.latency
 	$(RUN) python -m tests.benchmarks.recovery
+	$(RUN) python -m tests.benchmarks.scrape
+	$(RUN) python -m tests.benchmarks.away
 	$(RUN) python -m tests.benchmarks.load
 
 year: .venv ## Live through a year of nights in half an hour; nothing may grow

@@ -1,15 +1,16 @@
-"""What a scrape of /metrics costs with 100,000 runs and a million todos.
+"""What a scrape of /metrics, and a scheduler's look for alerts, cost with a million todos.
 
     python -m tests.benchmarks.scrape
 
-In this process, once it is warm, on PostgreSQL and a broker of its own; with the plan of the query
-that adds up the ledger. Ends with 1 if a scrape takes more than 1 s or more than 12 queries.
+In this process, once it is warm, on PostgreSQL and a broker of its own: each part of a scrape, with
+the plan of the query that adds up the ledger, and the CPU time of one look of a scheduler that
+alerts. Ends with 1 if a part takes more than 500 ms, or all more than 12 queries.
 """
 
 import sys
 import tempfile
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, process_time
 
 from tests.benchmarks.figures import Figure, header, milliseconds
 from tests.benchmarks.pages import LEDGER, SIZE
@@ -46,6 +47,7 @@ def scrapes(stage: Server, runs: int) -> list[Figure]:
     from django.test.utils import CaptureQueriesContext  # noqa: PLC0415  (as above)
 
     from project.metrics.reading import read_broker, read_runs, read_status  # noqa: PLC0415
+    from tasks.engine.alerts.looking import look  # noqa: PLC0415
     from tasks.engine.scheduler.defaults import add_missing_schedules  # noqa: PLC0415
 
     add_missing_schedules()
@@ -59,6 +61,12 @@ def scrapes(stage: Server, runs: int) -> list[Figure]:
             list(read())
             times.append(perf_counter() - started)
         figures.append(milliseconds(f"{runs:,} runs: {what}", times[1:], at_most=500))
+    used = []
+    for _ in range(1 + stage.runs):
+        before = process_time()
+        look([])
+        used.append(process_time() - before)
+    figures.append(milliseconds(f"{runs:,} runs: CPU time of a look for alerts", used[1:]))
     with CaptureQueriesContext(connection) as queries:
         list(read_status())
         list(read_runs())
