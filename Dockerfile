@@ -19,13 +19,13 @@ ENV UV_COMPILE_BYTECODE=1 \
 WORKDIR /app
 
 # Packages that only some installations need: "--all-extras" brings tracing as well.
-ARG EXTRAS="--extra sentry"
+ARG TIDY_EXTRAS="--extra sentry"
 
 # On its own, before the code, so that it is made anew only when the lock changes.
 RUN --mount=type=cache,target=/root/.cache/uv \
     --mount=type=bind,source=pyproject.toml,target=pyproject.toml \
     --mount=type=bind,source=uv.lock,target=uv.lock \
-    uv sync --frozen --no-dev ${EXTRAS}
+    uv sync --frozen --no-dev ${TIDY_EXTRAS}
 
 COPY . .
 

@@ -12,6 +12,7 @@ FOR_COMPOSE = {
     "PROXY_IMAGE",
     "PYTHON_IMAGE",
     "TIDY_ADDRESS",
+    "TIDY_EXTRAS",
     "TIDY_IMAGE",
     "VALKEY_IMAGE",
 }

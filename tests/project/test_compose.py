@@ -129,7 +129,7 @@ def test_debug_is_off_whatever_a_developers_env_file_says() -> None:
 
 def test_env_example_names_every_variable_used() -> None:
     used = set(re.findall(r"\$\{(\w+)", COMPOSE_TEXT))
-    used |= set(re.findall(r"^ARG (\w+_IMAGE)", DOCKERFILE, re.MULTILINE))
+    used |= set(re.findall(r"^ARG (\w+_IMAGE|TIDY_\w+)", DOCKERFILE, re.MULTILINE))
     assert FOR_COMPOSE <= used <= set(examples())
 
 
@@ -276,7 +276,7 @@ def test_images_of_others_are_pinned_and_can_be_replaced() -> None:
         r"^ARG PYTHON_IMAGE=python:3\.13\S+@sha256:[0-9a-f]{64}$", DOCKERFILE, re.MULTILINE
     )
     assert set(re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE)) == {"${PYTHON_IMAGE}"}
-    assert SERVICES["migrate"]["build"]["args"] == {"PYTHON_IMAGE": None}
+    assert SERVICES["migrate"]["build"]["args"] == {"PYTHON_IMAGE": None, "TIDY_EXTRAS": None}
 
 
 def test_image_is_made_with_the_makefiles_uv() -> None:
