@@ -4,7 +4,9 @@ A server that is frozen, or behind a network that swallows, says nothing: whoeve
 so for long, and soon all threads of the web do. So one thread of each process looks, when a request
 takes its time, whether the database answers at all. If it does not, that thread shuts the gate:
 it ends the connections on which requests wait, no other request enters, and it alone looks whether
-the database is back. Workers and schedulers have no gate: they wait.
+the database is back. A server that answers slowly, as over a bad network, gets more time.
+
+Workers and schedulers have no gate: they wait.
 """
 
 import socket
@@ -33,6 +35,12 @@ SUSPICIOUS_SECONDS = 0.3
 #: How long the database may take for `SELECT 1` before it counts as away.
 ANSWER_SECONDS = 0.4
 
+#: An answer that takes longer than this is slow. For a minute after it, the database may take so
+#: many times as long for an answer, and for a connection.
+SLOW_SECONDS = 0.1
+PATIENT_FOR_SECONDS = 60.0
+PATIENCE = 5
+
 #: How often to look at requests, while there are any.
 TICK_SECONDS = 0.1
 
@@ -43,7 +51,7 @@ CONNECT_SECONDS_EACH = 2
 
 #: Between two attempts to reach a database that is away, and how long one of them waits.
 RETRY_SECONDS = 0.5
-PATIENT_SECONDS = 5.0
+ATTEMPT_SECONDS = 5.0
 
 
 class Gate:
@@ -65,6 +73,7 @@ class Gate:
         self._watcher: Thread | None = None
         self._asker = Asker(self._look)
         self._probe: BaseDatabaseWrapper | None = None
+        self._slow_at = float("-inf")
 
     def enable(self) -> None:
         """Watch requests from now on: called where a web server loads the site."""
@@ -107,7 +116,9 @@ class Gate:
         """
         if self._shut.is_set():
             raise OperationalError("the database is away")
-        seconds = CONNECT_SECONDS if hosts == 1 else CONNECT_SECONDS_EACH * hosts
+        seconds = CONNECT_SECONDS * self._patience()
+        if hosts > 1:
+            seconds = max(seconds, CONNECT_SECONDS_EACH * hosts)
         attempt = Connecting(connect)
         for _ in range(round(seconds / SLICE_SECONDS)):
             if attempt.ended.wait(SLICE_SECONDS) or self._shut.is_set():
@@ -130,7 +141,7 @@ class Gate:
 
     def _examine(self) -> None:
         suspect, self._suspect = self._suspect, None
-        fault = self._asker.ask(ANSWER_SECONDS)
+        fault = self._asker.ask(ANSWER_SECONDS * self._patience())
         if fault == "":
             if suspect:
                 logger.warning("connection to the database lost", error=error_name(suspect))
@@ -139,7 +150,7 @@ class Gate:
         self._shut.set()
         outages.report("database", OperationalError(fault or "it does not answer"))
         self._end_connections()
-        while self._asker.ask(PATIENT_SECONDS) != "":
+        while self._asker.ask(ATTEMPT_SECONDS) != "":
             Event().wait(RETRY_SECONDS)
         self._suspect = None
         self._shut.clear()
@@ -162,8 +173,8 @@ class Gate:
         for _ in range(2):  # The connection of the last time may have been closed since.
             was_open = self._probe.connection is not None
             try:
-                with self._probe.cursor() as cursor:
-                    cursor.execute("SELECT 1")
+                self._probe.ensure_connection()
+                self._measure(self._probe)
             except (DatabaseError, InterfaceError) as error:
                 fault = str(error) or error_name(error)
                 with suppress(DatabaseError, InterfaceError):
@@ -174,6 +185,17 @@ class Gate:
                 return ""
             break
         return fault
+
+    def _measure(self, probe: BaseDatabaseWrapper) -> None:
+        """Ask on a connection that stands, and remember if the answer was slow."""
+        asked = monotonic()
+        with probe.cursor() as cursor:
+            cursor.execute("SELECT 1")
+        if monotonic() - asked > SLOW_SECONDS:
+            self._slow_at = monotonic()
+
+    def _patience(self) -> int:
+        return PATIENCE if monotonic() - self._slow_at < PATIENT_FOR_SECONDS else 1
 
 
 class Connecting:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Event, Lock, Thread
+from time import sleep
 
 CHUNK_BYTES = 65_536
 
@@ -21,6 +22,7 @@ class Link:
         self._server = server
         self._flows = Event()
         self._flows.set()
+        self._delay = 0.0
         self._lock = Lock()
         self._ends: set[socket.socket] = set()
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -31,6 +33,10 @@ class Link:
         """Answer nothing from now on: connections seem to stand, and nothing arrives."""
         self._flows.clear()
 
+    def slow_down(self, seconds: float) -> None:
+        """Have all that is said arrive so much later, in either direction."""
+        self._delay = seconds
+
     def refuse(self) -> None:
         """Cut all connections and refuse new ones, as where no server runs."""
         hang_up(self._listener)
@@ -40,6 +46,7 @@ class Link:
     def restore(self) -> None:
         """Pass everything on again, also what was swallowed, as TCP would repeat it."""
         self._flows.set()
+        self._delay = 0.0
         if self._listener.fileno() == -1:
             self._listener = socket.create_server(("127.0.0.1", self.port))
             self._accept()
@@ -87,6 +94,7 @@ class Link:
         with suppress(OSError):
             while data := source.recv(CHUNK_BYTES):
                 self._flows.wait()
+                sleep(self._delay)
                 sink.sendall(data)
         hang_up(sink)
         hang_up(source)

@@ -192,6 +192,25 @@ def test_slow_page_is_no_outage(site: Site, of_site: str) -> None:
     assert "database away" not in site.process.output()[before:]
 
 
+def test_slow_network_is_no_outage(
+    copy: Path, broker: str, tmp_path: Path, postgresql: Path, migrated_database: str
+) -> None:
+    """There and back takes longer than the gate gives a database of which it knows nothing."""
+    with link_to(postgresql / ".s.PGSQL.5432") as link:
+        tidy = Tidy(copy, production(broker, over(link, migrated_database)))
+        with serving(tidy, tmp_path / "web.log", "--workers=1", cookies=log_in(tidy)) as site:
+            wait_until_back(site)
+            link.slow_down(0.25)
+            wait_for(lambda: statuses(site) == {200})  # At first it may be taken for away.
+            assert [statuses(site) for _ in range(2)] == 2 * [{200}]
+            link.swallow()
+            assert_friendly(site.ask_at_once("/", CROWD))
+
+
+def statuses(site: Site) -> set[int]:
+    return {answer.status for answer in site.ask_at_once("/", 4)}
+
+
 # Probes
 
 
