@@ -3,7 +3,6 @@
 import psycopg
 
 from tests.chaos.audit import check_audit
-from tests.chaos.faults import GRACE_SECONDS
 from tests.chaos.outcome import Outcome
 from tests.chaos.poison import count_poison
 from tests.chaos.stage import Stage
@@ -176,10 +175,10 @@ def wrong_before(stage: Stage, moment: float) -> str:
 
 def is_excused(stage: Stage, slot: float) -> bool:
     """Say whether nobody could claim a slot in time."""
-    between = stage.faults.between
-    if between(slot - 1, slot + 1, kinds=EXCUSES, grace=GRACE_SECONDS):
+    between, grace = stage.faults.between, stage.grace_seconds
+    if between(slot - 1, slot + 1, kinds=EXCUSES, grace=grace):
         return True
-    ended = between(slot - 1, slot + 1, kinds=SCHEDULERS, grace=GRACE_SECONDS)
+    ended = between(slot - 1, slot + 1, kinds=SCHEDULERS, grace=grace)
     return {fault.kind for fault in ended} == set(SCHEDULERS)
 
 

@@ -4,10 +4,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from time import time
 
-#: How long (seconds) after a fault's end processes may take to be ready again, before a slot that
-#: was missed counts.
-GRACE_SECONDS = 6.0
-
 
 @dataclass
 class Fault:

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
-from typing import override
+from typing import ClassVar, override
 
 import psycopg
 import redis
@@ -145,7 +145,11 @@ class Stage:
         pauses: makes the choices whose order depends on how fast the machine is.
         faults: everything that was wrong so far.
         lasting: what is wrong at the moment, and ends at its time.
+        grace_seconds: how long after a fault's end processes may take to be ready again, before a
+            slot that was missed counts.
     """
+
+    grace_seconds: ClassVar[float] = 6.0
 
     folder: Path
     tidy: Tidy

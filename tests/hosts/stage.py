@@ -5,11 +5,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import override
+from typing import ClassVar, override
 
 import psycopg
 import redis
 
+from project.environment import POSTGRESQL_OPTIONS
 from tests.chaos.stage import (
     CLOCKS_OFF_SECONDS,
     LIVENESS_SECONDS,
@@ -45,6 +46,12 @@ HOSTS = tuple(host for hosts in KINDS.values() for host in hosts)
 
 WEB_PORT, DATABASE_PORT, BROKER_PORT, SENTINEL_PORT = 8000, 5432, 6379, 26379
 
+#: How long (seconds) a client waits for a server that went silent: libpq's tcp_user_timeout, and
+#: its connect_timeout for that host. Only then does it find the one that took over.
+CLIENT_WAITS_SECONDS = (
+    POSTGRESQL_OPTIONS["tcp_user_timeout"] / 1000 + POSTGRESQL_OPTIONS["connect_timeout"]
+)
+
 #: How long (seconds) servers may take to find each other.
 STARTING_SECONDS = 60
 
@@ -59,6 +66,8 @@ class Hosts(Stage):
         afterwards: what is to be done when everything has recovered from a fault.
         measured: what was measured of a fault, in words.
     """
+
+    grace_seconds: ClassVar[float] = Stage.grace_seconds + CLIENT_WAITS_SECONDS
 
     network: Network
     databases: list[PostgreSQL]
