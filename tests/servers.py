@@ -1,11 +1,12 @@
 """Real servers for the tests, from wheels: Valkey and PostgreSQL."""
 
 import logging
+import secrets
 import socket
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -135,7 +136,11 @@ def postgresql_database(
 
 
 def free_port() -> int:
-    """Return a port that was free a moment ago."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        chosen: int = server.getsockname()[1]
-    return chosen
+    """Return a port at which nobody listened a moment ago.
+
+    Not one of those that the kernel gives to outgoing connections: it might until it is used.
+    """
+    while True:
+        port = 10_000 + secrets.randbelow(22_000)
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
