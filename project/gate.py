@@ -3,8 +3,9 @@
 A server that is frozen, or behind a network that swallows, says nothing: whoever waits for it does
 so for long, and soon all threads of the web do. So one thread of each process looks, when a request
 takes its time, whether the database answers at all. If it does not, that thread shuts the gate:
-it ends the connections on which requests wait, no other request enters, and it alone looks whether
-the database is back. A server that answers slowly, as over a bad network, gets more time.
+no other request enters, and it alone looks whether the database is back. It ends all connections
+of the web's threads, also of idle ones: after a fail-over they lead to nowhere. A server that
+answers slowly, as over a bad network, gets more time.
 
 Workers and schedulers have no gate: they wait.
 """
@@ -17,6 +18,7 @@ from os import dup
 from threading import Event, Lock, Thread, get_ident
 from time import monotonic
 from typing import Any
+from weakref import WeakSet
 
 import psycopg
 import structlog
@@ -64,7 +66,8 @@ class Gate:
     def __init__(self) -> None:
         self.shut_since: datetime | None = None
         self._is_enabled = False
-        self._inside: dict[int, tuple[float, BaseDatabaseWrapper]] = {}
+        self._inside: dict[int, float] = {}
+        self._wrappers: WeakSet[BaseDatabaseWrapper] = WeakSet()
         self._lock = Lock()
         self._busy = Event()
         self._hurry = Event()
@@ -87,7 +90,8 @@ class Gate:
             return
         me = get_ident()
         with self._lock:
-            self._inside[me] = (monotonic(), connections[DEFAULT_DB_ALIAS])
+            self._inside[me] = monotonic()
+            self._wrappers.add(connections[DEFAULT_DB_ALIAS])  # This thread's own.
             if self._watcher is None:  # Not earlier: a process that forks would lose it.
                 self._watcher = Thread(target=self._watch, name="gate", daemon=True)
                 self._watcher.start()
@@ -133,7 +137,7 @@ class Gate:
             self._hurry.clear()
             now = monotonic()
             with self._lock:
-                times = [entered for entered, _ in self._inside.values()]
+                times = list(self._inside.values())
                 if not times and self._suspect is None:
                     self._busy.clear()
             if self._suspect or (times and now - min(times) >= SUSPICIOUS_SECONDS):
@@ -159,8 +163,8 @@ class Gate:
 
     def _end_connections(self) -> None:
         with self._lock:
-            waiting = [wrapper for _, wrapper in self._inside.values()]
-        for wrapper in [*waiting, self._probe]:
+            wrappers = list(self._wrappers)
+        for wrapper in [*wrappers, self._probe]:
             if wrapper and wrapper.connection is not None:
                 end(wrapper.connection)
 

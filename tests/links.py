@@ -23,6 +23,8 @@ class Link:
         self._flows = Event()
         self._flows.set()
         self._delay = 0.0
+        self._accepted = 0
+        self._abandoned = 0
         self._lock = Lock()
         self._ends: set[socket.socket] = set()
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -32,6 +34,10 @@ class Link:
     def swallow(self) -> None:
         """Answer nothing from now on: connections seem to stand, and nothing arrives."""
         self._flows.clear()
+
+    def abandon(self) -> None:
+        """Swallow what is said on connections that stand; new ones work, as after a fail-over."""
+        self._abandoned = self._accepted
 
     def slow_down(self, seconds: float) -> None:
         """Have all that is said arrive so much later, in either direction."""
@@ -69,18 +75,19 @@ class Link:
         with suppress(OSError):
             while True:
                 client, _ = listener.accept()
-                Thread(target=self._connect, args=[client], daemon=True).start()
+                self._accepted += 1
+                Thread(target=self._connect, args=[client, self._accepted], daemon=True).start()
 
-    def _connect(self, client: socket.socket) -> None:
+    def _connect(self, client: socket.socket, number: int) -> None:
         server = socket.socket(socket.AF_UNIX)
         with self._lock:
             self._ends.update((client, server))
         try:
             self._flows.wait()
             server.connect(str(self._server))
-            back = Thread(target=self._pump, args=[server, client], daemon=True)
+            back = Thread(target=self._pump, args=[server, client, number], daemon=True)
             back.start()
-            self._pump(client, server)
+            self._pump(client, server, number)
             back.join()
         except OSError:
             hang_up(client)
@@ -90,12 +97,13 @@ class Link:
             client.close()
             server.close()
 
-    def _pump(self, source: socket.socket, sink: socket.socket) -> None:
+    def _pump(self, source: socket.socket, sink: socket.socket, number: int) -> None:
         with suppress(OSError):
             while data := source.recv(CHUNK_BYTES):
                 self._flows.wait()
                 sleep(self._delay)
-                sink.sendall(data)
+                if number > self._abandoned:
+                    sink.sendall(data)
         hang_up(sink)
         hang_up(source)
 

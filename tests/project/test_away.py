@@ -111,6 +111,14 @@ def assert_friendly(answers: list[Answer]) -> None:
         assert "Tidy cannot reach its data at the moment." in answer.text
 
 
+def test_no_connection_outlives_an_outage_unnoticed(site: Site, link: Link) -> None:
+    """Those on which no request waited when the database failed over lead to nowhere, too."""
+    link.abandon()
+    answers = [site.ask("/") for _ in range(CROWD)]
+    assert max(answer.seconds for answer in answers) < PROMPT_SECONDS
+    assert [answer.status for answer in answers[-3:]] == [200, 200, 200]
+
+
 @pytest.mark.parametrize("how", ["swallow", "refuse"])
 def test_everybody_is_answered_at_once_and_the_log_has_two_lines(
     site: Site, link: Link, how: str
