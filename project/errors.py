@@ -1,4 +1,8 @@
-"""The pages of errors that Django would answer in a word or two."""
+"""The pages of errors.
+
+Django's own views of them look for a token in the form that was sent, and fail where that cannot be
+read.
+"""
 
 import sys
 
@@ -6,7 +10,6 @@ from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import translation
-from django.views.defaults import bad_request
 from django.views.defaults import server_error as broken
 
 from project.away import away, is_away
@@ -17,13 +20,31 @@ def malformed(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Answer a request that cannot be read: 413 if it is too large, 400 otherwise."""
     if isinstance(exception, RequestDataTooBig):
         return too_large(request)
-    return bad_request(request, exception)
+    return plain(request, 400)
 
 
 def too_large(request: HttpRequest) -> HttpResponse:
-    """Say that a request is too large, in the browser's language: nobody has looked who sent it."""
+    return plain(request, 413)
+
+
+def plain(request: HttpRequest, status: int) -> HttpResponse:
+    """Answer in the browser's language: nobody has looked who sent this."""
     with translation.override(translation.get_language_from_request(request)):
-        return render(None, "413.html", status=413)
+        return render(None, f"{status}.html", status=status)
+
+
+def forbidden(
+    request: HttpRequest,
+    exception: Exception,  # noqa: ARG001  (Django gives it by name)
+) -> HttpResponse:
+    return render(request, "403.html", status=403)
+
+
+def not_found(
+    request: HttpRequest,
+    exception: Exception,  # noqa: ARG001  (Django gives it by name)
+) -> HttpResponse:
+    return render(request, "404.html", status=404)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:

@@ -9,6 +9,8 @@ from django.views.generic import RedirectView
 admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]
 
 handler400 = "project.errors.malformed"
+handler403 = "project.errors.forbidden"
+handler404 = "project.errors.not_found"
 handler500 = "project.errors.server_error"
 
 urlpatterns = [

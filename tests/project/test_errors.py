@@ -72,6 +72,19 @@ def test_stale_form_says_what_to_do(db: None) -> None:
     assert "Go back, reload the page and try again." in words(page)
 
 
+@pytest.mark.parametrize("host", ["testserver", "elsewhere.example"])
+@pytest.mark.parametrize("path", ["/", "/nowhere/", "/admin/nowhere/"])
+def test_form_that_cannot_be_read_is_refused_whatever_else_is_wrong(
+    db: None, path: str, host: str
+) -> None:
+    broken = "multipart/form-data; boundary=other"
+    client = Client(enforce_csrf_checks=True, raise_request_exception=False)
+    client.get("/accounts/login/")  # For the cookie, without which no form is read.
+    page = client.post(path, b"field=1&" * 250, broken, headers={"Host": host})
+    assert page.status_code in {400, 404}
+    assert "<h1>" in page.content.decode()
+
+
 @pytest.mark.parametrize("path", ["/accounts/login/", "/accounts/signup/"])
 @pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded", MULTIPART_CONTENT])
 def test_ten_megabytes_are_refused_in_plain_words(db: None, path: str, kind: str) -> None:
