@@ -121,15 +121,18 @@ def ask(system: System, query: str) -> int:
 
 
 def report(samples: list[Sample]) -> list[str]:
-    """Print how each figure has changed; return the names of those that grow."""
+    """Print how each figure has changed; return the names of those that grow.
+
+    Medians of the first and of the last third of the steady days.
+    """
     bad = []
-    sys.stdout.write(f"{'':44}{'day ' + str(STEADY_FROM):>12}{'last day':>12}\n")
+    sys.stdout.write(f"{'':44}{'from day ' + str(STEADY_FROM):>14}{'last days':>12}\n")
     for name in samples[-1]:
         first, last, unit = growth(samples, name, STEADY_FROM)
         if grew(first, last, unit):
             bad.append(name)
         verdict = "  GROWS" if grew(first, last, unit) else ""
-        sys.stdout.write(f"{name:44}{first:12,.1f}{last:12,.1f} {unit}{verdict}\n")
+        sys.stdout.write(f"{name:44}{first:14,.1f}{last:12,.1f} {unit}{verdict}\n")
     return bad
 
 
@@ -144,7 +147,8 @@ def year(folder: Path) -> Iterator[tuple[str, System]]:
         mails = stack.enter_context(mail_server())
         address = f"postgresql://postgres@/postgres?host={host}"
         admin = stack.enter_context(psycopg.connect(address, autocommit=True))
-        clock = Clock(folder / "clock", admin)
+        client = redis.Redis.from_url(broker)
+        clock = Clock(folder / "clock", admin, client)
         settings = {
             "DJANGO_SECRET_KEY": "a-secret-for-a-year-0123456789-abcdefghijklmnopqrstuvwxyz",
             "DJANGO_ALLOWED_HOSTS": "localhost",
@@ -165,7 +169,7 @@ def year(folder: Path) -> Iterator[tuple[str, System]]:
         database.execute(VACUUM.encode())
         database.execute("SELECT pg_reload_conf()")
         join(database, hashed(tidy))
-        system = System(database, redis.Redis.from_url(broker), clock)
+        system = System(database, client, clock)
         port = start(stack, system, tidy, folder)
         yield f"http://localhost:{port}", system
         # Whoever wants receipts has got some: the first night that takes something is the second.

@@ -1,4 +1,4 @@
-"""A clock that the test drives: the database's and every process's, ahead by the same time."""
+"""A clock that the test drives: the servers' and every process's, ahead by the same time."""
 
 import struct
 from datetime import timedelta
@@ -6,6 +6,7 @@ from pathlib import Path
 from time import sleep
 
 import psycopg
+import redis
 
 #: In front of the functions that PostgreSQL has under these names. Whatever Tidy reads or stamps
 #: time with finds them here, defaults of columns included, as the tables are made with this path.
@@ -59,13 +60,14 @@ if file.is_file():
 
 
 class Clock:
-    """Time, for a database and for the processes that get `environment`."""
+    """Time, for a database, a broker, and the processes that get `environment`."""
 
-    def __init__(self, folder: Path, database: psycopg.Connection) -> None:
+    def __init__(self, folder: Path, database: psycopg.Connection, broker: "redis.Redis") -> None:
         folder.mkdir()
         (folder / "sitecustomize.py").write_text(SITECUSTOMIZE, encoding="utf-8")
         self._file = folder / "ahead"
         self._database = database
+        self._broker = broker
         self._ahead = timedelta()
         self.environment = {"PYTHONPATH": str(folder), "DRIVEN_CLOCK": str(self._file)}
         self._tell()
@@ -80,6 +82,14 @@ class Clock:
         self._tell()
         sleep(0.5)  # The processes look at the file fifty times a second, if they get to it.
         self._database.execute("UPDATE clock.driven SET ahead = %s", [self._ahead])
+        for key in self._broker.scan_iter(count=1000):
+            self._age(key, int(by.total_seconds() * 1000))
+
+    def _age(self, key: bytes, by: int) -> None:
+        """Have a key that expires do so earlier by so many milliseconds."""
+        left = self._broker.pttl(key)
+        if left >= 0:
+            self._broker.pexpire(key, left - by)
 
     def _tell(self) -> None:
         new = self._file.with_suffix(".new")
