@@ -1,15 +1,16 @@
 """The admin of people and groups."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, override
 
 from allauth.account import admin as addresses
+from allauth.account.adapter import get_adapter
 from allauth.mfa import admin as second_factors
 from allauth.usersessions import admin as session_details
 from django.contrib import admin, messages
 from django.contrib.admin.models import CHANGE
 from django.contrib.auth import admin as auth
-from django.contrib.auth.forms import UserChangeForm
+from django.contrib.auth.forms import AdminPasswordChangeForm, UserChangeForm
 from django.contrib.auth.models import Group
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
@@ -42,6 +43,16 @@ class PersonForm(UserChangeForm):  # type: ignore[type-arg]  # Not generic at ru
         return name
 
 
+class PasswordForm(AdminPasswordChangeForm):  # type: ignore[type-arg]  # Not generic at run time.
+    """Django's own form, which tells the person by mail."""
+
+    @override
+    def save(self, commit: bool = True) -> User:
+        user: User = super().save(commit)
+        get_adapter().send_notification_mail("account/email/password_changed", user)
+        return user
+
+
 @admin.register(User)
 class UserAdmin(LargeDeletion, auth.UserAdmin):  # type: ignore[type-arg]  # Not generic at run time.
     """Django's own user admin, with cleanup preferences.
@@ -50,6 +61,7 @@ class UserAdmin(LargeDeletion, auth.UserAdmin):  # type: ignore[type-arg]  # Not
     """
 
     form = PersonForm
+    change_password_form = PasswordForm
     list_display: tuple[str, ...] = (
         *("username", "is_active", "auto_cleanup", "keep_completed_days"),
         *("is_staff", "email", "date_joined"),
@@ -94,6 +106,17 @@ class UserAdmin(LargeDeletion, auth.UserAdmin):  # type: ignore[type-arg]  # Not
             SessionService.end_others(user=obj, session_key=request.session.session_key or "")
         if "email" in form.changed_data:
             UserService.forget_other_addresses(user=obj)
+
+    def user_change_password(
+        self,
+        request: HttpRequest,
+        id: str,  # noqa: A002  (Django's name)
+        form_url: str = "",
+    ) -> HttpResponse:
+        """Set a person's password. Staff change their own as everybody does, by the old one."""
+        if id == str(request.user.pk):
+            return redirect("account_change_password")
+        return super().user_change_password(request, id, form_url)
 
     @admin.action(permissions=["change"], description="Remove the second factor of selected users")
     def remove_second_factor(self, request: StaffRequest, queryset: UserQuerySet) -> None:

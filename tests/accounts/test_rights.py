@@ -1,6 +1,7 @@
 """Whoever is no superuser gains no rights by way of the people and groups that they look after."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import Group, Permission
@@ -10,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from accounts.models import User
+from accounts.services import UserService
 from tests.admin_pages import log_in_staff
 from tests.examples import examples
 from todos.models import Todo
@@ -89,6 +91,24 @@ def test_support_still_looks_after_people(client: Client, support: User, alice: 
     assert alice.email == "alice@example.com"
     assert alice.check_password("c0rrect horse")
     assert rights(alice) == (False, False, set(), set())
+
+
+def test_person_whose_password_staff_have_set_gets_a_mail(
+    client: Client, support: User, alice: User, mail_server: list[Any]
+) -> None:
+    UserService.set_address(user=alice, address="alice@example.com")
+    client.post(f"{LIST}{alice.pk}/password/", PASSWORD)
+    (mail,) = mail_server
+    assert mail.to == ["alice@example.com"]
+    assert "password" in mail.subject.lower()
+
+
+def test_nobody_sets_their_own_password_without_knowing_it(client: Client, support: User) -> None:
+    before = support.password
+    answer = client.post(f"{LIST}{support.pk}/password/", PASSWORD)
+    assert (answer.status_code, answer["Location"]) == (302, "/accounts/password/change/")
+    support.refresh_from_db()
+    assert support.password == before
 
 
 def test_nobody_gives_themselves_rights(client: Client, support: User) -> None:
