@@ -84,7 +84,12 @@ def perform(stack: Stack, fresh: Stack, report: Report, acts: list[str], version
             secrecy.refuse_weak_ones(stack, report)
     if "faults" in acts:
         report.act("Each container in turn")
-        for fault in (faults.kill_each, faults.freeze_each, faults.pause_each):
+        for fault in (
+            faults.kill_each,
+            faults.freeze_each,
+            faults.pause_each,
+            faults.send_slowly,
+        ):
             with report.survives(fault.__name__):
                 fault(stack, report, people)
         with report.survives("all well again"):

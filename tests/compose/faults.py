@@ -1,6 +1,8 @@
 """Each container is killed, frozen and paused in turn, while people use the site."""
 
+import socket
 import time
+from contextlib import ExitStack
 
 from tests.compose.engine import docker, inspect
 from tests.compose.load import Load
@@ -10,6 +12,10 @@ from tests.compose.visitor import Visitor
 
 #: All that the container's user runs but the init, which passes no such signal on.
 EVERY_PROCESS = "kill -{} -1"
+
+#: A form of which the end never comes; how many are begun, and how long others may wait meanwhile.
+BEGUN = b"POST /accounts/login/ HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nl"
+SLOW_FORMS, SLOWEST_SECONDS = 40, 5.0
 
 
 def kill_each(stack: Stack, report: Report, people: list[Visitor]) -> None:
@@ -67,6 +73,21 @@ def pause_each(stack: Stack, report: Report, people: list[Visitor]) -> None:
             f" slowest {load.slowest:.1f} s {brief(load)}",
             holds=service in {"proxy", "postgres", "web"} or not load.wrong,
         )
+
+
+def send_slowly(stack: Stack, report: Report, people: list[Visitor]) -> None:
+    """Begin more forms than web has threads, and never end them: nobody else has to wait."""
+    with ExitStack() as connections:
+        for _ in range(SLOW_FORMS):
+            one = connections.enter_context(socket.create_connection(("127.0.0.1", stack.port)))
+            one.sendall(BEGUN)
+        with Load(people) as load:
+            time.sleep(10)
+    report.check(
+        f"{SLOW_FORMS} forms that never end",
+        f"{load.wrong.total()} of {load.requests} requests failed, slowest {load.slowest:.1f} s",
+        holds=not load.wrong and load.slowest < SLOWEST_SECONDS,
+    )
 
 
 def all_well_again(stack: Stack, report: Report) -> None:
