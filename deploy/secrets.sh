@@ -5,7 +5,7 @@
 #     deploy/secrets.sh [FOLDER]
 #
 # The files can be read by everyone, because each container has a user of its own; the folder, by its
-# owner alone.
+# owner alone. To have another one made, delete the file.
 set -eu
 folder=${1:-$(dirname "$0")/../secrets}
 
@@ -20,4 +20,4 @@ for name in email_url alert_webhook_url alert_webhook_secret alert_check_in_url 
     sentry_dsn otel_exporter_otlp_headers; do
     [ -e "$name" ] || : >"$name"
 done
-chmod 444 ./*
+chmod 644 ./*

@@ -18,6 +18,8 @@ if [ -z "$old" ]; then
     exit 1
 fi
 count=$(echo "$old" | wc -l)
+workers=$(docker compose ps --quiet worker | wc -l)
+schedulers=$(docker compose ps --quiet scheduler | wc -l)
 first=$(echo "$old" | head -n 1)
 image=$(docker inspect --format '{{.Config.Image}}' "$first")
 running=$(docker inspect --format '{{.Image}}' "$first")
@@ -55,8 +57,11 @@ for container in $old; do
     docker stop "$container" >/dev/null
     docker rm "$container" >/dev/null
 done
-docker tag "$running" "$image:previous"
+# Not if the same version was started anew: it would be the only one to go back to.
+if [ "$running" != "$(docker image inspect --format '{{.Id}}' "$image:latest")" ]; then
+    docker tag "$running" "$image:previous"
+fi
 
 docker compose rm --stop --force worker scheduler
-add worker scheduler
+add --scale worker="$workers" --scale scheduler="$schedulers" worker scheduler
 docker compose ps

@@ -82,6 +82,7 @@ def perform(stack: Stack, fresh: Stack, report: Report, acts: list[str], version
         with report.survives("secrecy"):
             secrecy.look(stack, report)
             secrecy.refuse_weak_ones(stack, report)
+            secrecy.change(stack, report, people)
     if "faults" in acts:
         report.act("Each container in turn")
         for fault in (

@@ -1,11 +1,11 @@
 """What must not be seen, and what must not be done, in or from a container."""
 
 import json
-from pathlib import Path
 
 from tests.compose.engine import docker, inspect
 from tests.compose.report import Report
-from tests.compose.stack import STAYING, Stack
+from tests.compose.stack import STAYING, Stack, wait_for
+from tests.compose.visitor import Visitor
 
 #: What is refused, however it got there.
 WEAK = (
@@ -13,6 +13,9 @@ WEAK = (
     ("database_password", "x", "DATABASE_PASSWORD"),
     ("redis_password", "x", "REDIS_PASSWORD"),
 )
+
+#: Those that Tidy makes for its servers.
+CHANGED = ("postgres_password", "database_password", "redis_password")
 
 #: Statements that change the schema, or what may be done to it.
 FORBIDDEN = (
@@ -119,11 +122,11 @@ def refuse_weak_ones(stack: Stack, report: Report) -> None:
     for name, value, variable in WEAK:
         file = stack.folder / "secrets" / name
         good = file.read_text()
-        _overwrite(file, value)
+        file.write_text(value)
         try:
             done = stack.try_to("docker compose run --rm --no-deps worker python manage.py check")
         finally:
-            _overwrite(file, good)
+            file.write_text(good)
         lines = [line for line in done.stdout.splitlines() if "Container" not in line]
         report.check(
             f"{variable} `{value}`",
@@ -135,8 +138,22 @@ def refuse_weak_ones(stack: Stack, report: Report) -> None:
         )
 
 
-def _overwrite(file: Path, text: str) -> None:
-    """Write what is read-only, without replacing it: a container sees this very file."""
-    file.chmod(0o644)
-    file.write_text(text)
-    file.chmod(0o444)
+def change(stack: Stack, report: Report, people: list[Visitor]) -> None:
+    """Have new passwords made, and use them."""
+    folder = stack.folder / "secrets"
+    old = {name: (folder / name).read_text() for name in CHANGED}
+    for name in CHANGED:
+        (folder / name).unlink()
+    stack.run("deploy/secrets.sh")
+    stack.documented("new secrets")
+    took = wait_for(lambda: people[0].get("/").status == 200, seconds=60, what="a page")
+    changed = sum((folder / name).read_text() != old[name] for name in CHANGED)
+    report.check(
+        "new passwords of database and broker",
+        f"{changed} of {len(CHANGED)} changed, a page {took:.1f} s after",
+        holds=changed == len(CHANGED),
+    )
+    silent = stack.number(
+        "SELECT count(*) FROM tasks_process WHERE seen_at < now() - interval '40 s'"
+    )
+    report.check("... processes that did not sign off", silent, holds=silent == 0)

@@ -136,7 +136,6 @@ def dumps(stage: Stage) -> None:
         stage.check_healthy()
         stage.check_services()
     with table.part("Restore a dump of a running sweep, with an empty Valkey"):
-        host.execute("sudo -u postgres dropdb tidy_before")
         host.execute("systemctl stop tidy.target tidy-web.socket")
         stage.empty_valkey()
         stage.restore_dump(of_a_running_sweep)
