@@ -5,7 +5,9 @@ It is one small document, which `store.py` keeps. Moments are seconds since the 
 
 import json
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, Self
+from typing import Literal, Self, cast
+
+from tasks.engine.alerts.typed import typed
 
 type Event = Literal["alert", "more", "over", "check-in", "test"]
 
@@ -133,28 +135,20 @@ class State:
 
     @classmethod
     def load(cls, text: str) -> Self:
-        """Return what `dump` has written; a blank one if this version cannot read it."""
+        """Return what `dump` has written; a blank one if that cannot be read."""
         try:
-            return cls._from(json.loads(text))
-        except (AttributeError, KeyError, TypeError, ValueError):
+            return cls.parse(text)
+        except ValueError:
             return cls()
 
     @classmethod
-    def _from(cls, found: dict[str, Any]) -> Self:
-        episode = found["episode"]
-        return cls(
-            **{
-                **found,
-                "seen": {kind: Seen(**each) for kind, each in found["seen"].items()},
-                "episode": Episode(**{**episode, "lines": lines(episode)}) if episode else None,
-                "messages": {
-                    name: Message(**{**each, "lines": tuple(lines(each))})
-                    for name, each in found["messages"].items()
-                },
-                "deliveries": [Delivery(**each) for each in found["deliveries"]],
-            }
-        )
+    def parse(cls, text: str) -> Self:
+        """Return what `dump` has written.
 
-
-def lines(found: dict[str, Any]) -> list[Line]:
-    return [Line(**each) for each in found["lines"]]
+        Raises:
+            ValueError: this version cannot read it.
+        """
+        try:
+            return cast("Self", typed(cls, json.loads(text)))
+        except (KeyError, TypeError, RecursionError) as error:
+            raise ValueError("It is no state of the alerts.") from error

@@ -4,6 +4,10 @@ It is in the database, where a lock on its row makes each change wait for the on
 in the broker: while the database is away, changes are made there, one after the other as well.
 While both are away, each process goes on with the copy in its memory. Whoever comes back takes the
 copy with the highest version.
+
+The broker's copy is signed: who can write to the broker could have us send their messages in our
+name. What is not ours there counts as absent. An older copy of ours that is put back has a lower
+version, and is replaced.
 """
 
 import time
@@ -12,8 +16,10 @@ from contextlib import suppress
 from threading import Lock
 from typing import Any
 
+import structlog
+from django.core.signing import BadSignature, Signer
 from django.db import Error as DatabaseFailure
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeout
 
 from tasks.engine.alerts.deadline import within
@@ -23,6 +29,8 @@ from tasks.engine.broker.waking import current_broker
 from tasks.engine.database import database_now, short_transaction
 from tasks.engine.models import AlertState
 
+logger = structlog.get_logger(__name__)
+
 #: For one change in the database.
 CHANGE_SECONDS = 10.0
 
@@ -31,6 +39,9 @@ BROKER_ATTEMPTS = 4
 
 #: How long the broker keeps its copy after the last change.
 COPY_SECONDS = 7 * 24 * 60 * 60
+
+#: Nothing else that is signed with the site's key counts as a copy.
+SALT = "tasks.engine.alerts"
 
 #: Changes a state, at a moment (seconds since the epoch).
 type Change = Callable[[State, float], None]
@@ -72,7 +83,7 @@ class SharedState:
                 return changed
         return self._change_elsewhere(change)
 
-    def _change_in_database(self, change: Change, copy: str) -> State:
+    def _change_in_database(self, change: Change, copy: State) -> State:
         if not AlertState.objects.exists():
             AlertState.objects.bulk_create([AlertState()], ignore_conflicts=True)
         with short_transaction(wait_for_disk=True):
@@ -80,7 +91,7 @@ class SharedState:
             now = database_now().timestamp()
             self._ahead = now - time.time()
             stored = row.content
-            changed = self._changed(change, now, stored, copy)
+            changed = self._changed(change, now, state_of(stored), copy)
             if (content := changed.dump()) != stored:
                 AlertState.objects.update(content=content)
         return changed
@@ -92,9 +103,9 @@ class SharedState:
         except RedisError:
             return self._changed(change, now)
 
-    def _changed(self, change: Change, now: float, *stored: str) -> State:
+    def _changed(self, change: Change, now: float, *stored: State) -> State:
         """Change the latest of some copies and this process's own."""
-        latest = max(map(State.load, (*stored, self._own)), key=lambda state: state.version)
+        latest = max(*stored, State.load(self._own), key=lambda state: state.version)
         before = latest.dump()
         change(latest, now)
         if latest.dump() != before:
@@ -102,25 +113,47 @@ class SharedState:
         return latest
 
 
-def copy_in_broker() -> str:
-    """Return the broker's copy; an empty one if it is away."""
+def state_of(content: str) -> State:
+    """Return what the database holds; a blank one if that cannot be read: people must be told."""
+    try:
+        return State.parse(content) if content else State()
+    except ValueError:
+        logger.error("alerts cannot read their state in the database and replace it")  # noqa: TRY400
+        return State()
+
+
+def sign(state: State) -> str:
+    """Return a copy for the broker."""
+    return Signer(salt=SALT).sign(state.dump())
+
+
+def copy_of(stored: Any) -> State:
+    """Return what `sign` has written; a blank one for anything else."""
+    try:
+        return State.load(Signer(salt=SALT).unsign(stored.decode())) if stored else State()
+    except (BadSignature, UnicodeDecodeError):
+        return State()
+
+
+def copy_in_broker() -> State:
+    """Return the broker's copy; a blank one if it is away."""
     broker = current_broker()
     key = alerts_key(broker.namespace)
     try:
-        return text_of(try_often(lambda: broker.short_timeout_client.get(key)))
+        return copy_of(try_often(lambda: broker.short_timeout_client.get(key)))
     except RedisError:
-        return ""
+        return State()
 
 
 def copy_to_broker(state: State) -> None:
     """Have the broker keep a copy, unless it has a later one or is away."""
     try:
-        change_in_broker(lambda stored: max(State.load(stored), state, key=lambda s: s.version))
+        change_in_broker(lambda stored: max(stored, state, key=lambda s: s.version))
     except RedisError:
         return
 
 
-def change_in_broker(change: Callable[[str], State]) -> State:
+def change_in_broker(change: Callable[[State], State]) -> State:
     """Replace the broker's copy by what `change` makes of it; return that.
 
     Raises:
@@ -132,10 +165,12 @@ def change_in_broker(change: Callable[[str], State]) -> State:
 
     def step(pipe: Any) -> None:
         nonlocal changed
-        stored = text_of(pipe.get(key))
-        changed = change(stored)
+        stored = None
+        with suppress(ResponseError):  # A list, for instance: it is replaced, too.
+            stored = pipe.get(key)
+        changed = change(copy_of(stored))
         pipe.multi()
-        if (content := changed.dump()) != stored:
+        if (content := sign(changed).encode()) != stored:
             pipe.set(key, content, ex=COPY_SECONDS)
 
     try_often(lambda: broker.short_timeout_client.transaction(step, key))
@@ -152,7 +187,3 @@ def try_often[R](do: Callable[[], R]) -> R:
         with suppress(RedisTimeout):
             return do()
     return do()
-
-
-def text_of(stored: Any) -> str:
-    return stored.decode(errors="replace") if isinstance(stored, bytes) else ""

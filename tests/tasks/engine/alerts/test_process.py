@@ -4,6 +4,7 @@ import json
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
 from datetime import timedelta
 from io import StringIO
 from threading import Thread
@@ -12,13 +13,14 @@ from typing import Any
 import pytest
 import time_machine
 from django.core.management import CommandError, call_command
+from django.core.signing import Signer
 from django.utils import timezone
 from pytest_django import Settings
 
 from tasks.engine.alerts import episodes, looking, outbox
 from tasks.engine.alerts.process import Alerts
-from tasks.engine.alerts.state import Delivery, Message, State
-from tasks.engine.alerts.store import SharedState
+from tasks.engine.alerts.state import Delivery, Line, Message, State
+from tasks.engine.alerts.store import SALT, SharedState, copy_of, sign
 from tasks.engine.broker.keys import alerts_key
 from tasks.engine.broker.waking import WakingBroker
 from tasks.engine.models import AlertState, ProcessKind, Schedule, TaskRun
@@ -292,18 +294,116 @@ def deliveries() -> list[Delivery]:
     return State.load(AlertState.objects.get().content).deliveries
 
 
+def signed(content: str) -> str:
+    """Return what the broker holds if the site itself has written this."""
+    return Signer(salt=SALT).sign(content)
+
+
 # The state.
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"version": 5}', '{"episode": 1}', "null"])
-def test_state_that_cannot_be_read_is_begun_anew(
-    site: Settings, broker: WakingBroker, hook: Receiver, content: str
+def altered(**parts: object) -> str:
+    """Return a late state as JSON, with these parts instead of its own."""
+    return json.dumps({**asdict(State(version=9_000)), **parts})
+
+
+NO_STATES = {
+    "half": "{",
+    "list": "[]",
+    "null": "null",
+    "other fields": '{"versions": 5}',
+    "deep": "[" * 100_000 + "]" * 100_000,
+    "text as moment": altered(seen={"runs failed": {"since": "a", "at": "b"}}),
+    "no moment": altered(seen={"runs failed": {"since": 1e300, "at": 1e300}}),
+    "not finite": altered(looked_at=float("nan")),
+    "text as version": altered(version="9000"),
+    "number as text": altered(episode={"id": 1, "since": 1, "lines": [], "told_at": 1}),
+    "list as dictionary": altered(messages=[]),
+    "unknown event": altered(
+        messages={"m": {"id": "m", "event": "x", "episode": "m", "at": 1, "since": 1}}
+    ),
+}
+
+
+@pytest.mark.parametrize("content", NO_STATES.values(), ids=NO_STATES.keys())
+def test_state_that_cannot_be_read_is_begun_anew_with_one_line(
+    site: Settings,
+    broker: WakingBroker,
+    hook: Receiver,
+    caplog: pytest.LogCaptureFixture,
+    content: str,
 ) -> None:
     AlertState.objects.create(content=content)
-    broker.client.set(alerts_key(broker.namespace), content.encode() + b"\xff")
+    broker.client.set(alerts_key(broker.namespace), signed(content))
     fail_a_run()
     with alerting(1):
         wait(lambda: hook.requests, "nobody was told")
+    assert caplog.text.count("alerts cannot read their state") == 1
+    assert "Traceback" not in caplog.text
+    assert State.load(AlertState.objects.get().content).version < 1_000
+
+
+def test_empty_row_is_no_state_that_cannot_be_read(
+    site: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    AlertState.objects.create()
+    SharedState().change(lambda *_: None)
+    assert "cannot read" not in caplog.text
+
+
+def forged() -> str:
+    """Return a state that has a message of somebody else delivered, and wins against others."""
+    state = State(version=9_000)
+    message = Message("forged", "alert", "forged", 1.0, 1.0, lines=(Line("Pay me", 1.0),))
+    outbox.queue(state, message, ["webhook"], now=1.0)
+    return state.dump()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [*NO_STATES.values(), forged(), f"{forged()}:", Signer(salt="other").sign(forged()), b"\xff"],
+    ids=[*NO_STATES, "forged", "half signed", "signed for something else", "no text"],
+)
+def test_who_writes_to_the_broker_neither_silences_alerts_nor_sends_any(
+    site: Settings, broker: WakingBroker, hook: Receiver, content: str | bytes
+) -> None:
+    key = alerts_key(broker.namespace)
+    broker.client.set(key, content)
+    fail_a_run()
+    with alerting(1):
+        wait(lambda: hook.requests, "nobody was told")
+        broker.client.set(key, content)
+        acknowledge()
+        wait(lambda: len(hook.requests) == 2, hook)
+    assert [json.loads(request.body)["event"] for request in hook.requests] == ["alert", "over"]
+    assert State.load(AlertState.objects.get().content).version < 1_000
+
+
+@pytest.mark.parametrize("database", ["answers", "away"])
+def test_copy_that_is_not_ours_is_replaced_whatever_it_is(
+    site: Settings, broker: WakingBroker, database: str
+) -> None:
+    def count(state: State, now: float) -> None:
+        state.flaps += 1
+
+    key = alerts_key(broker.namespace)
+    shared = SharedState()
+    shared.database_answers = database == "answers"
+    for number, planted in enumerate((forged(), signed(NO_STATES["deep"]), None), start=1):
+        broker.client.delete(key)
+        if planted is None:
+            broker.client.rpush(key, forged())
+        else:
+            broker.client.set(key, planted)
+        assert shared.change(count).flaps == number
+        assert copy_of(broker.client.get(key)).flaps == number
+
+
+def test_copy_is_read_after_the_sites_key_has_changed(site: Settings, broker: WakingBroker) -> None:
+    broker.client.set(alerts_key(broker.namespace), sign(State(version=9, flaps=9)))
+    site.SECRET_KEY_FALLBACKS = [site.SECRET_KEY]
+    site.SECRET_KEY = "another one that is made up for these tests, and long"
+    assert SharedState().change(lambda *_: None).flaps == 9
 
 
 def test_change_of_many_at_once_is_lost_by_none(site: Settings) -> None:
@@ -327,12 +427,29 @@ def test_later_copy_of_the_broker_is_taken_and_an_earlier_one_replaced(
 ) -> None:
     key = alerts_key(broker.namespace)
     AlertState.objects.create(content=State(version=3, flaps=3).dump())
-    broker.client.set(key, State(version=9, flaps=9).dump())
+    broker.client.set(key, sign(State(version=9, flaps=9)))
     assert SharedState().change(lambda *_: None).flaps == 9
     assert State.load(AlertState.objects.get().content).version == 9
-    broker.client.set(key, State(version=2).dump())
+    broker.client.set(key, sign(State(version=2)))
     SharedState().change(lambda *_: None)
-    assert State.load(broker.client.get(key).decode()).version == 9  # type: ignore[union-attr]
+    assert copy_of(broker.client.get(key)).version == 9
+
+
+def test_earlier_copy_that_is_put_back_sends_nothing_again(
+    site: Settings, broker: WakingBroker, hook: Receiver
+) -> None:
+    def queue(state: State, now: float) -> None:
+        message = Message("m", "alert", "m", now, now, lines=(Line("Once.", now),))
+        outbox.queue(state, message, ["webhook"], now=now)
+
+    key = alerts_key(broker.namespace)
+    SharedState().change(queue)
+    earlier = broker.client.get(key)
+    for _ in range(2):
+        with alerting(1):  # The second one has only what is kept.
+            let_them_look_at_nothing()
+        assert len(hook.requests) == 1
+        broker.client.set(key, earlier)  # type: ignore[arg-type]  # It is no awaitable.
 
 
 def test_channel_that_is_no_longer_in_the_settings_is_forgotten(site: Settings) -> None:
