@@ -1,7 +1,6 @@
 """The cache that all processes share, for rate limits: it survives the broker's being away."""
 
-import json
-from collections.abc import Buffer, Callable
+from collections.abc import Callable
 from functools import partial
 from threading import Lock
 from time import monotonic
@@ -9,13 +8,14 @@ from typing import Any, cast
 
 import structlog
 from django.core.cache.backends.locmem import LocMemCache
-from django.core.cache.backends.redis import RedisCache, RedisCacheClient
+from django.core.cache.backends.redis import RedisCache
 from django.utils.functional import cached_property
 from redis import ConnectionPool
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
+from project.sealed import SealedClient
 from tasks.engine.broker.clients import connection_pool
 
 logger = structlog.get_logger(__name__)
@@ -25,9 +25,6 @@ TIMEOUT_SECONDS = 1.0
 
 #: After a failure, this process counts alone for so long before it tries the server again.
 PAUSE_SECONDS = 10.0
-
-#: How reading a value fails that none of our processes has written.
-NOT_OURS = (json.JSONDecodeError, UnicodeDecodeError)
 
 #: What this process's own memory is called, and how many keys it holds.
 MEMORY, MAX_ENTRIES = "while the broker is away", 10_000
@@ -39,25 +36,14 @@ class BrokerPool:
     from_url = staticmethod(connection_pool)
 
 
-class AsJson:
-    """How values are stored. Django pickles them: who can write to Valkey could run code here."""
-
-    def dumps(self, obj: Any) -> bytes:
-        return json.dumps(obj).encode()
-
-    def loads(self, data: Buffer) -> Any:
-        return json.loads(bytes(data))
-
-
 class SharedCache(RedisCache):
     """Django's own cache in Redis, kept beside the broker's queues."""
 
     @cached_property
     def _cache(self) -> Any:
         return Survivor(
-            RedisCacheClient(
+            SealedClient(
                 self._servers,  # type: ignore[attr-defined]  # The stubs leave it out.
-                serializer=AsJson,  # type: ignore[arg-type]  # The stubs want Django's own types.
                 pool_class=cast("type[ConnectionPool]", BrokerPool),
                 socket_connect_timeout=TIMEOUT_SECONDS,
                 socket_timeout=TIMEOUT_SECONDS,
@@ -107,7 +93,7 @@ class Survivor:
     What is counted is then counted by each process.
     """
 
-    def __init__(self, server: RedisCacheClient) -> None:
+    def __init__(self, server: SealedClient) -> None:
         self.server = server
         self.memory = LocMemCache(MEMORY, {"OPTIONS": {"MAX_ENTRIES": MAX_ENTRIES}})
 
@@ -119,7 +105,7 @@ class Survivor:
         if pause.is_over():
             try:
                 answer = getattr(self.server, verb)(*arguments)
-            except (RedisError, *NOT_OURS) as error:
+            except RedisError as error:
                 logger.warning("shared cache is away", error=type(error).__name__)
                 pause.begin()
             else:

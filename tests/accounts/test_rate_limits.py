@@ -3,11 +3,13 @@
 import pickle
 import socket
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
+import time_machine
 from allauth.account.models import EmailAddress
 from allauth.mfa.totp.internal.auth import TOTP, generate_totp_secret
 from django.core.cache import caches
@@ -17,6 +19,7 @@ from pytest_django import Settings
 
 from accounts.models import User
 from project import cache as shared
+from project import sealed
 from project import settings as of_the_project
 from tests.accounts.conftest import Events
 from tests.accounts.people import PASSWORD, log_in, path_in, sign_up, words
@@ -25,9 +28,12 @@ TOO_MANY = "Too many attempts have failed."
 
 
 @pytest.fixture
-def shared_cache(settings: Settings, valkey: str) -> redis.Redis:
-    """The cache as the project has it, in Valkey: a client of the same."""
-    return begin_anew(settings, valkey)
+def shared_cache(settings: Settings, valkey: str) -> Iterator[redis.Redis]:
+    """The cache as the project has it, in Valkey, and empty: a client of the same."""
+    client = begin_anew(settings, valkey)
+    yield client
+    for key in client.scan_iter("tidy:*"):
+        client.delete(key)
 
 
 @pytest.fixture
@@ -192,6 +198,86 @@ def test_who_writes_to_the_broker_runs_no_code_in_the_site(
     assert log_in(Client()).status_code == 302
     assert not (tmp_path / "run").exists()
     shared_cache.delete(*counted)
+
+
+HISTORY = "tidy:2:allauth:rl:allauth.account:login_failed:10/60/ip:ip:127.0.0.1"
+
+NOT_OURS = {
+    "number": b"5",
+    "text": b'"abc"',
+    "dictionary": b"{}",
+    "null in a list": b"[null]",
+    "lists in a list": b"[[1, 2]]",
+    "deep": b"[" * 100_000 + b"]" * 100_000,
+    "no text": b"\xff\xfe",
+    "number of many digits": b"9" * 10_000,
+    "far future": b"[" + b", ".join([b"99999999999.0"] * 20) + b"]",
+}
+
+
+@pytest.mark.parametrize("planted", NOT_OURS.values(), ids=NOT_OURS)
+@pytest.mark.parametrize("key", [HISTORY, f"{HISTORY}:lock"], ids=["history", "lock"])
+def test_who_writes_to_the_broker_neither_breaks_log_ins_nor_locks_anybody_out(
+    shared_cache: redis.Redis,
+    ann: User,
+    caplog: pytest.LogCaptureFixture,
+    key: str,
+    planted: bytes,
+) -> None:
+    shared_cache.set(key, planted)
+    assert "do not belong together" in words(log_in(Client(), "ann", "wrong"))
+    assert log_in(Client()).status_code == 302
+    assert 0 < shared_cache.ttl(HISTORY) <= 60
+    shared_cache.delete(HISTORY)
+    shared_cache.rpush(HISTORY, planted)
+    assert log_in(Client()).status_code == 302
+    assert "shared cache is away" not in caplog.text
+
+
+def test_values_of_ours_count_under_no_other_key_and_for_no_longer(
+    shared_cache: redis.Redis, ann: User
+) -> None:
+    for number in range(10):
+        log_in(Client(), f"somebody{number}", "wrong", REMOTE_ADDR="192.0.2.1")
+    of_another = shared_cache.get(HISTORY.replace("127.0.0.1", "192.0.2.1"))
+    shared_cache.set(HISTORY, of_another)  # type: ignore[arg-type]  # It is no awaitable.
+    assert log_in(Client()).status_code == 302
+
+    cache = caches["default"]
+    assert cache.add("lock", "held", 10)
+    kept = shared_cache.get("tidy:2:lock")
+    shared_cache.set("tidy:2:lock", kept)  # type: ignore[arg-type]  # It is no awaitable.
+    assert not cache.add("lock", "held", 10)
+    with time_machine.travel(time.time() + 10 + sealed.SKEW_SECONDS):
+        assert cache.get("lock") is None
+        assert cache.add("lock", "held", 10)
+
+
+def test_counter_that_is_no_number_begins_anew(shared_cache: redis.Redis) -> None:
+    cache = caches["default"]
+    for planted in (b"abc", b"1_000", b" 7", b"9" * 30):
+        shared_cache.set("tidy:2:counter", planted)
+        assert cache.add("counter", 0, 10)
+        assert cache.incr("counter") == 1
+    cache.set("counter", 10**30, 10)
+    assert cache.get("counter") == 10**30
+
+
+def test_lock_that_is_let_go_while_one_waits_is_given_to_one_only(
+    shared_cache: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = caches["default"]
+    assert cache.add("lock", "held", 10)
+    look = redis.Redis.get
+
+    def let_go(client: redis.Redis, key: str) -> object:
+        shared_cache.delete(key)
+        return look(client, key)
+
+    monkeypatch.setattr(redis.Redis, "get", let_go)
+    assert not cache.add("lock", "held", 10)
+    monkeypatch.undo()
+    assert cache.add("lock", "held", 10)
 
 
 def test_log_in_and_its_limits_work_while_the_broker_is_away(
