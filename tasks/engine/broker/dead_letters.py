@@ -18,6 +18,7 @@ from dramatiq import Message
 
 from tasks.engine.broker.keys import IDS_PER_EXCHANGE
 from tasks.engine.broker.messages import decoded
+from tasks.engine.broker.moments import moment_of
 from tasks.engine.broker.waking import current_broker
 
 #: Characters of an actor's name that are shown.
@@ -26,6 +27,9 @@ MAX_NAME_LENGTH = 200
 #: How an id that is no plain text begins when it is shown.
 HEX_PREFIX = "hex:"
 
+#: Stands for an unknown moment among others.
+EPOCH = datetime.fromtimestamp(0, tz=UTC)
+
 
 @dataclass(frozen=True, kw_only=True)
 class DeadLetter:
@@ -33,12 +37,13 @@ class DeadLetter:
 
     Attributes:
         id: its id in the broker; in hexadecimal after `hex:` where that is no plain text.
+        died_at: when it was given up; None if the broker has no moment for that.
         message: None if Dramatiq could not decode it.
     """
 
     queue: str
     id: str
-    died_at: datetime
+    died_at: datetime | None
     message: Message[Any] | None
 
     @property
@@ -83,7 +88,7 @@ def count(queues: Sequence[str]) -> int:
 def read(queues: Sequence[str], *, limit: int) -> list[DeadLetter]:
     """Return the latest dead letters of some queues, the latest first."""
     found = [letter for queue in queues for letter in _letters(queue, _ids(queue, limit=limit))]
-    return sorted(found, key=lambda letter: letter.died_at, reverse=True)[:limit]
+    return sorted(found, key=lambda letter: letter.died_at or EPOCH, reverse=True)[:limit]
 
 
 def find(ids: Sequence[tuple[str, str]]) -> list[DeadLetter]:
@@ -97,14 +102,17 @@ def find(ids: Sequence[tuple[str, str]]) -> list[DeadLetter]:
 def all_of(
     queues: Sequence[str], *, actor: str = "", until: datetime | None = None
 ) -> Iterator[list[DeadLetter]]:
-    """Yield the dead letters of some queues in batches: of one actor, given up by a moment."""
+    """Yield the dead letters of some queues in batches: of one actor, given up by a moment.
+
+    Those of which nobody knows when they were given up are always among them.
+    """
     for queue in queues:
         for ids in batched(_ids(queue), IDS_PER_EXCHANGE):
             yield [
                 letter
                 for letter in _letters(queue, ids)
                 if not actor or letter.actor == actor
-                if until is None or letter.died_at <= until
+                if until is None or (letter.died_at or EPOCH) <= until
             ]
 
 
@@ -140,7 +148,7 @@ def _letters(queue: str, ids: Sequence[str]) -> list[DeadLetter]:
         DeadLetter(
             queue=queue,
             id=letter,
-            died_at=datetime.fromtimestamp(score / 1000, tz=UTC),
+            died_at=moment_of(score),
             message=decoded(data),
         )
         for letter, data, score in zip(ids, contents, scores, strict=True)

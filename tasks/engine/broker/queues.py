@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import batched
 
-from dramatiq import Message
-from dramatiq.errors import DecodeError
 from redis.exceptions import RedisError
 
 from tasks.engine.broker.keys import probe_key
+from tasks.engine.broker.messages import decoded
+from tasks.engine.broker.moments import moment_of
 from tasks.engine.broker.waking import current_broker
 
 #: How long the key stays that is written to see whether the broker accepts writes.
@@ -23,7 +23,8 @@ class QueueStatus:
     Attributes:
         running: messages that a worker has fetched and not yet acknowledged.
         delayed: those that are retried later, after a failure.
-        oldest_age_seconds: since the message at the head was sent; None if none waits.
+        oldest_age_seconds: since the message at the head was sent; None if none waits, or
+            if it does not say when.
     """
 
     name: str
@@ -81,9 +82,7 @@ def read_queues(names: Sequence[str], now: datetime) -> tuple[QueueStatus, ...]:
 
 
 def age_of_message(data: bytes | None, now: datetime) -> float | None:
-    """Return how many seconds ago an encoded message was sent; None if it is no message."""
-    try:
-        sent_at = Message.decode(data or b"").message_timestamp / 1000
-    except (DecodeError, TypeError, OverflowError):
-        return None
-    return max(0.0, now.timestamp() - sent_at)
+    """Return how many seconds ago an encoded message was sent; None if nothing says so."""
+    message = decoded(data)
+    sent_at = moment_of(message.message_timestamp) if message else None
+    return max(0.0, (now - sent_at).total_seconds()) if sent_at else None

@@ -13,6 +13,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
+from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 from dramatiq.broker import get_broker
 from redis.exceptions import RedisError
@@ -127,7 +128,7 @@ def discard(request: HttpRequest) -> HttpResponse:
 
 @dataclass
 class Selection:
-    """Dead letters by queue and id, and when the latest died.
+    """Dead letters by queue and id, and when the latest died; None if no moment is known.
 
     `confirmations` are what staff must confirm before a retry, by task and arguments.
     """
@@ -138,7 +139,8 @@ class Selection:
 
     def add(self, letter: DeadLetter, verb: str) -> None:
         self.keys.append((letter.queue, letter.id))
-        self.until = max(self.until or letter.died_at, letter.died_at)
+        if letter.died_at:
+            self.until = max(self.until or letter.died_at, letter.died_at)
         if verb == "retry":
             self._add_confirmation(letter)
 
@@ -207,7 +209,7 @@ def _question(request: HttpRequest, selection: Selection, verb: str) -> Question
         fields = [
             ("all", "1"),
             ("actor", request.POST.get("actor", "")),
-            ("until", selection.until.isoformat() if selection.until else ""),
+            ("until", (selection.until or timezone.now()).isoformat()),
             ("count", str(len(selection.keys))),
         ]
     return Question(

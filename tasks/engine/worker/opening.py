@@ -1,12 +1,12 @@
 """Starts an attempt at the run of a message."""
 
-from datetime import UTC, datetime
 from uuid import UUID
 
 import structlog
 from django.db import OperationalError
 from dramatiq import MessageProxy
 
+from tasks.engine.broker.moments import moment_of
 from tasks.engine.database import database_now, is_locked
 from tasks.engine.heartbeat import Heartbeat
 from tasks.engine.models import Process, State, TaskRun, Trigger
@@ -88,9 +88,9 @@ def _run_of(message: MessageProxy, message_id: UUID, delivery: UUID | None) -> T
 
 def _record(message: MessageProxy, message_id: UUID) -> TaskRun:
     """Create the run of a message that was sent by hand."""
-    sent_at = datetime.fromtimestamp(message.message_timestamp / 1000, tz=UTC)
+    now = database_now()
     # The sender's clock may be ahead: a run must not refer to the future.
-    sent_at = min(sent_at, database_now())
+    sent_at = min(moment_of(message.message_timestamp) or now, now)
     run, _ = TaskRun.objects.get_or_create(
         message_id=message_id,
         defaults={

@@ -442,6 +442,18 @@ def test_message_by_hand_means_no_time_to_come_whatever_its_senders_clock_says(
     assert run.as_of <= database_now()
 
 
+@pytest.mark.parametrize("timestamp", [10**30, -(10**30), -62_135_596_800_000, 253_402_300_799_999])
+def test_message_by_hand_that_was_sent_at_no_moment_was_sent_now(
+    broker: WakingBroker, timestamp: int
+) -> None:
+    before = database_now()
+    message = replace(work.message("undated"), message_timestamp=timestamp)
+    with worker(broker):
+        broker.enqueue(message)
+        run = wait_for(message, State.SUCCEEDED)
+    assert before <= run.created_at <= database_now()
+
+
 def test_failure_of_an_actor_that_is_not_recorded_closes_its_run_with_the_reason(
     broker: WakingBroker,
 ) -> None:

@@ -6,6 +6,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 from dramatiq import Message
+from pytest_django import Settings
 
 from accounts.models import User
 from tasks.engine.broker import dead_letters as deadletters
@@ -13,7 +14,7 @@ from tasks.engine.broker.waking import WakingBroker
 from tasks.engine.broker.whereabouts import Whereabouts
 from tasks.engine.models import State, TaskRun, Trigger
 from tasks.engine.operations.dead_letters import can_be_retried, retried_as, retry
-from tests.dead_letters import bury
+from tests.dead_letters import KEY, bury
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
 
@@ -193,6 +194,42 @@ def test_page_shows_whatever_there_is_and_discards_it(
     yes = {**dict(asked.context["question"].fields), "confirmed": "1"}
     assert client.post(reverse("background:discard"), yes).status_code == 302
     assert deadletters.count(["default"]) == 0
+
+
+@pytest.mark.parametrize("verb", ["retry", "discard"])
+@pytest.mark.parametrize("where", ["UTC", "Pacific/Kiritimati", "Etc/GMT+12"])
+def test_letters_that_died_at_no_moment_are_seen_and_retried_or_discarded(
+    broker: WakingBroker, boss: User, client: Client, settings: Settings, verb: str, where: str
+) -> None:
+    settings.TIME_ZONE = where
+    client.force_login(boss)
+    inf = float("inf")
+    no_moments = [inf, -inf, -1e300, 1e300, 1e18, 253_402_300_799_999, -62_135_596_800_000, -1]
+    dated = bury(broker)
+    undated = [bury(broker) for _ in no_moments]
+    for letter, score in zip(undated, no_moments, strict=True):
+        broker.client.zadd(KEY, {letter: score})
+
+    page = client.get(reverse("background:dead-letters"), {"actor": "ping"})
+    assert page.status_code == 200
+    assert page.content.decode().count("<td>unknown</td>") == len(undated)
+    assert page.context["rows"][0]["letter"].id == dated
+
+    ticked = {"letter": f"default {undated[0]}"}
+    assert client.post(reverse(f"background:{verb}"), ticked).status_code == 302
+    assert deadletters.count(["default"]) == len(undated)
+    end_all(client, verb)
+    assert deadletters.count(["default"]) == 0
+    broker.client.zadd(KEY, {bury(broker): inf})
+    end_all(client, verb)
+    assert deadletters.count(["default"]) == 0
+
+
+def end_all(client: Client, verb: str) -> None:
+    """Retry or discard all dead letters of pings, as an operator does."""
+    asked = client.post(reverse(f"background:{verb}"), {"all": "1", "actor": "ping"})
+    yes = {**dict(asked.context["question"].fields), "confirmed": "1"}
+    assert client.post(reverse(f"background:{verb}"), yes).status_code == 302
 
 
 @pytest.mark.postgresql

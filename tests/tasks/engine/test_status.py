@@ -867,7 +867,9 @@ def test_empty_queue_has_no_oldest_message(well: None) -> None:
     }
 
 
-@pytest.mark.parametrize("data", [b"\xff", b"{}", b'{"message_timestamp": "x"}', None])
+@pytest.mark.parametrize(
+    "data", [b"\xff", b"{}", b'{"message_timestamp": "x"}', b"[" * 100_000, None]
+)
 def test_message_that_is_none_of_dramatiqs_is_no_crash(
     well: None, broker: WakingBroker, data: bytes | None
 ) -> None:
@@ -878,9 +880,18 @@ def test_message_that_is_none_of_dramatiqs_is_no_crash(
     assert (queue["waiting"], queue["running"], queue["oldest_age_seconds"]) == (1, 0, None)
 
 
-def test_message_whose_timestamp_is_no_number_is_no_crash(well: None, broker: WakingBroker) -> None:
-    broker.enqueue(todo_cleanup.message().copy(message_timestamp="soon"))
+@pytest.mark.parametrize(
+    "timestamp",
+    ["soon", float("inf"), float("nan"), -1e300, 1e300, 10**400, -62_135_596_800_000],
+    ids=lambda value: str(value)[:9],
+)
+def test_message_whose_timestamp_is_no_moment_is_no_crash(
+    well: None, broker: WakingBroker, timestamp: object
+) -> None:
+    broker.enqueue(todo_cleanup.message().copy(message_timestamp=timestamp))
     assert as_json()["queues"][0]["oldest_age_seconds"] is None
+    assert section("Queues")[1:] == [["default", "1", "-", "0", "0", "0"]]
+    assert problems() == []
 
 
 def test_queue_of_another_versions_worker_is_told_as_well(well: None, broker: WakingBroker) -> None:
