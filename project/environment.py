@@ -5,18 +5,17 @@ which may hold a password.
 """
 
 import os
-import re
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import unquote
 from zoneinfo import ZoneInfo
 
 import dj_database_url
 from django.core.management.utils import get_random_secret_key
-from environs import EnvValidationError, ValidationError
+from environs import EnvValidationError, FileAwareEnv, ValidationError
 
+from project.addresses import HOST_NAME, check_characters, pieces_of, split_address
 from tasks.engine.alerts.settings import AlertSettings, faults_of
 from tasks.engine.broker.clients import WrongAddress, connection_pool
 from tasks.names import TaskName
@@ -60,6 +59,18 @@ LOCK_TIMEOUT_MILLISECONDS = 10_000
 BROKER_SCHEMES = ("redis://", "rediss://", "unix://", "redis+sentinel://", "rediss+sentinel://")
 
 
+class Environment(FileAwareEnv):
+    """Names the variable of a file that is no text, or cannot be read, as well."""
+
+    def _get_value(self, env_key: str, default: Any) -> Any:
+        try:
+            return super()._get_value(env_key, default)
+        except (OSError, UnicodeDecodeError):
+            raise ValueError(
+                f"The value of {env_key}_FILE must be the path of a text in UTF-8."
+            ) from None
+
+
 def known_time_zone(value: str) -> None:
     try:
         ZoneInfo(value)
@@ -68,57 +79,16 @@ def known_time_zone(value: str) -> None:
 
 
 def broker_address(value: str) -> None:
+    check_characters(value)
     if not value.startswith(BROKER_SCHEMES):
         schemes = f"{', '.join(BROKER_SCHEMES[:-1])} or {BROKER_SCHEMES[-1]}"
         raise ValidationError(f"must begin with {schemes}.")
     try:
         connection_pool(value)  # It does not connect.
-    except WrongAddress as error:
-        raise ValidationError(str(error)) from error
     except ValueError as error:
-        raise ValidationError("is not a valid address.") from error
-
-
-def with_password(url: str, password: str) -> str:
-    """Return the address with this password in the place of its own; as it is if there is none."""
-    if not password:
-        return url
-    parts = urlsplit(url)
-    access, _, host = parts.netloc.rpartition("@")
-    user, _, _ = access.partition(":")
-    return parts._replace(netloc=f"{user}:{quote(password, safe='')}@{host}").geturl()
-
-
-def site_address(value: str) -> None:
-    if value and (urlsplit(value).scheme not in {"http", "https"} or not urlsplit(value).hostname):
-        raise ValidationError("must be an address such as https://tidy.example.org.")
-
-
-def sentry_address(value: str) -> None:
-    if not value:
-        return
-    parts = urlsplit(value)
-    if not (parts.scheme in {"http", "https"} and parts.hostname and parts.username):
-        raise ValidationError("must be a DSN such as https://KEY@sentry.example.org/1.")
-    check_installed("sentry_sdk", extra="sentry")
-
-
-def collector_address(value: str) -> None:
-    if not value:
-        return
-    if urlsplit(value).scheme not in {"http", "https"} or not urlsplit(value).hostname:
-        raise ValidationError("must be an address such as http://collector:4318.")
-    check_installed("opentelemetry.sdk", extra="tracing")
-
-
-def check_installed(package: str, *, extra: str) -> None:
-    """Check that the packages of an extra are there; raise ValidationError if not."""
-    try:
-        found = find_spec(package)
-    except ModuleNotFoundError:  # Of the package around it.
-        found = None
-    if found is None:
-        raise ValidationError(f"needs packages that are missing: install the extra `{extra}`.")
+        known = str(error) if isinstance(error, WrongAddress) else "is not a valid address."
+        # Without its cause, which quotes the address.
+        raise ValidationError(known) from None
 
 
 def mailer_from(url: str) -> dict[str, Any] | None:
@@ -130,18 +100,16 @@ def mailer_from(url: str) -> dict[str, Any] | None:
     """
     if not url:
         return None
-    parts = urlsplit(url)
-    try:
-        port = parts.port
-    except ValueError as error:
-        raise ValidationError("has an invalid port.") from error
-    if parts.scheme not in SMTP_PORTS or not parts.hostname:
+    parts = split_address(url)
+    if parts.scheme not in SMTP_PORTS or not HOST_NAME.fullmatch(parts.hostname or ""):
         raise ValidationError("must begin with smtp://, smtps:// or smtp+plain:// and name a host.")
+    if parts.path not in {"", "/"} or "?" in url:
+        raise ValidationError("must end with the host or its port: percent-encode what is before.")
     return {
         "BACKEND": "django.core.mail.backends.smtp.EmailBackend",
         "OPTIONS": {
             "host": parts.hostname,
-            "port": port or SMTP_PORTS[parts.scheme],
+            "port": parts.port or SMTP_PORTS[parts.scheme],
             "username": unquote(parts.username or ""),
             "password": unquote(parts.password or ""),
             "use_tls": parts.scheme == "smtp",
@@ -161,10 +129,11 @@ def database_from(url: str) -> dj_database_url.DBConfig:
     """
     if not url.startswith(("postgres://", "postgresql://", "sqlite://")):
         raise ValidationError("must begin with postgresql:// or sqlite://.")
+    check_characters(url)
     try:
         database = with_hosts(url)
-    except ValueError as error:
-        raise ValidationError("is not a valid address.") from error
+    except ValueError:
+        raise ValidationError("is not a valid address.") from None
     if database["ENGINE"].endswith("sqlite3"):
         options = {**SQLITE_OPTIONS, **database.get("OPTIONS", {})}
         return {**database, "ENGINE": "project.sqlite", "OPTIONS": options}
@@ -197,12 +166,11 @@ def with_hosts(url: str) -> dj_database_url.DBConfig:
     Raises:
         ValueError: it is none.
     """
-    authority = re.split("[/?#]", url.partition("://")[2], maxsplit=1)[0]
-    credentials, at, hosts = authority.rpartition("@")
+    scheme, credentials, hosts, rest = pieces_of(url)
     if "," not in hosts:
         return dj_database_url.parse(url)
-    database = dj_database_url.parse(url.replace(authority, f"{credentials}{at}several", 1))
-    parts = [urlsplit(f"//{host}") for host in hosts.split(",")]
+    database = dj_database_url.parse(f"{scheme}://{credentials}@several{rest}")
+    parts = [split_address(f"//{host}") for host in hosts.split(",")]
     if not all(part.hostname for part in parts):
         raise ValueError("lacks a host between two commas")
     database["HOST"] = ",".join(unquote(str(part.hostname)) for part in parts)

@@ -6,24 +6,32 @@ given in NAME_FILE (for container secrets).
 """
 
 from pathlib import Path
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.csp import CSP
-from environs import FileAwareEnv, validate
+from environs import validate
 
+from project.addresses import (
+    allowed_hosts,
+    collector_address,
+    sender,
+    sentry_address,
+    site_address,
+    site_of,
+    split_address,
+    trusted_origins,
+    with_password,
+)
 from project.environment import (
     PROXIES_UNKNOWN,
+    Environment,
     alerts_from,
     broker_address,
-    collector_address,
     complaint,
     database_from,
     known_time_zone,
     mailer_from,
-    sentry_address,
-    site_address,
-    with_password,
 )
 from project.logs.config import FORMATS, logging_config
 from project.weak_secrets import check_passwords, passwords_in, strong_key, strong_token
@@ -44,7 +52,7 @@ VALKEY_DIR = VAR_DIR / "valkey"
 VALKEY_SOCKET = VALKEY_DIR / "valkey.sock"
 EMBEDDED_VALKEY_URL = f"unix://{quote(str(VALKEY_SOCKET))}"
 
-env = FileAwareEnv(strip_whitespace=True)
+env = Environment(strip_whitespace=True)
 env.add_parser("database_url", database_from)
 env.add_parser("mailer", mailer_from)
 
@@ -55,7 +63,12 @@ try:
     )
     # Without DEBUG there are no defaults: a missing value stops the program here.
     if DEBUG:
-        ALLOWED_HOSTS = env.list("DJANGO_ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
+        ALLOWED_HOSTS = env.list(
+            "DJANGO_ALLOWED_HOSTS",
+            ["localhost", "127.0.0.1", "[::1]"],
+            subcast=str.strip,
+            validate=allowed_hosts,
+        )
         VAR_DIR.mkdir(exist_ok=True)
         DATABASES = {
             "default": env.database_url(
@@ -64,7 +77,11 @@ try:
         }
         REDIS_URL = env.str("REDIS_URL", EMBEDDED_VALKEY_URL, validate=broker_address)
     else:
-        ALLOWED_HOSTS = env.list("DJANGO_ALLOWED_HOSTS", validate=validate.Length(min=1))
+        ALLOWED_HOSTS = env.list(
+            "DJANGO_ALLOWED_HOSTS",
+            subcast=str.strip,
+            validate=[validate.Length(min=1), allowed_hosts],
+        )
         DATABASES = {"default": env.database_url("DATABASE_URL")}
         REDIS_URL = env.str("REDIS_URL", validate=broker_address)
     # Apart from the addresses: there, special characters would have to be escaped.
@@ -80,17 +97,22 @@ try:
         check_passwords(
             "REDIS_PASSWORD" if broker_password else "REDIS_URL", *passwords_in(REDIS_URL)
         )
-    CSRF_TRUSTED_ORIGINS: list[str] = env.list("DJANGO_CSRF_TRUSTED_ORIGINS", [])
+    CSRF_TRUSTED_ORIGINS: list[str] = env.list(
+        "DJANGO_CSRF_TRUSTED_ORIGINS", [], subcast=str.strip, validate=trusted_origins
+    )
     HTTPS = env.bool("DJANGO_HTTPS", not DEBUG)
     HSTS = env.str(
         "DJANGO_HSTS", "host", validate=validate.OneOf(["host", "subdomains", "preload"])
     )
     SITE_URL = env.str("SITE_URL", "", validate=site_address).rstrip("/") or (
-        "http://127.0.0.1:8000" if DEBUG else f"https://{ALLOWED_HOSTS[0].lstrip('*.')}"
+        "http://127.0.0.1:8000" if DEBUG else site_of(ALLOWED_HOSTS[0])
     )
     #: The mail server; None if there is none.
     MAILER = env.mailer("EMAIL_URL", "")
-    DEFAULT_FROM_EMAIL = env.str("EMAIL_FROM", "") or f"Tidy <tidy@{urlsplit(SITE_URL).hostname}>"
+    DEFAULT_FROM_EMAIL = (
+        env.str("EMAIL_FROM", "", validate=sender)
+        or f"Tidy <tidy@{split_address(SITE_URL).hostname}>"
+    )
     ACCOUNTS_SIGN_UP = env.bool("ACCOUNTS_SIGN_UP", True)
     ACCOUNTS_STAFF_SECOND_FACTOR = env.bool("ACCOUNTS_STAFF_SECOND_FACTOR", False)
     LOG_FORMAT = env.str(

@@ -151,7 +151,35 @@ def test_development_does_not_start_without_a_secret_key(checkout: Path) -> None
         ("LOG_FORMAT", "xml"),
         ("SENTRY_DSN", "https://hunter2"),
         ("SENTRY_DSN", "ftp://hunter2@sentry.example/1"),
+        ("SENTRY_DSN", "https://hunter2@sentry.example"),
+        ("SENTRY_DSN", "https://hunter2@sentry.example/tidy"),
+        ("SENTRY_DSN", "https://hunter2@sentry.example:99999/1"),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318?key=hunter2"),
+        ("SITE_URL", "tidy.example"),
+        ("SITE_URL", "https://tidy.example\n.org"),
+        ("SITE_URL", "https://tidy .example"),
+        ("SITE_URL", "https://tidy:hunter2@tidy.example"),
+        ("SITE_URL", "https://tidy.example/?key=hunter2"),
+        ("SITE_URL", "https://tidy.example/#hunter2"),
+        ("SITE_URL", "https://tidy.example:99999"),
+        ("SITE_URL", "https://*.tidy.example"),
+        ("EMAIL_URL", "smtp://tidy:hunter2@mail.example:port"),
+        ("EMAIL_URL", "smtp://tidy:hunter2@mail.example:0"),
+        ("EMAIL_URL", "smtp://tidy:25/hunter2@mail.example"),
+        ("EMAIL_URL", "smtp://tidy:25?hunter2@mail.example"),
+        ("EMAIL_URL", "smtp://tidy:hunter2@mail .example"),
+        ("EMAIL_FROM", "Tidy <tidy@tidy.example>\nBcc: all@tidy.example"),
+        ("EMAIL_FROM", "Tidy"),
+        ("DJANGO_ALLOWED_HOSTS", ","),
+        ("DJANGO_ALLOWED_HOSTS", "http://tidy.example"),
+        ("DJANGO_ALLOWED_HOSTS", "tidy.example,localhost:8000"),
+        ("DJANGO_ALLOWED_HOSTS", "*.tidy.example"),
+        ("DJANGO_ALLOWED_HOSTS", "::1"),
+        ("DJANGO_ALLOWED_HOSTS", "tidy_web"),
+        ("DJANGO_CSRF_TRUSTED_ORIGINS", "tidy.example"),
+        ("DJANGO_CSRF_TRUSTED_ORIGINS", "https://tidy.example/"),
+        ("DJANGO_CSRF_TRUSTED_ORIGINS", "https://tidy.example,https://other.example:99999"),
         ("ALERT_EMAILS", "ops"),
         ("ALERT_EMAILS", "ops@tidy.example"),
         ("ALERT_WEBHOOK_URL", "https://user:hunter2@tidy.example/"),
@@ -161,6 +189,51 @@ def test_development_does_not_start_without_a_secret_key(checkout: Path) -> None
 )
 def test_wrong_value_stops_the_program(checkout: Path, name: str, value: str) -> None:
     assert_refused(checkout, name, PRODUCTION | {name: value})
+
+
+ADDRESSES = {
+    "ALERT_CHECK_IN_URL": "https",
+    "ALERT_WEBHOOK_URL": "https",
+    "DATABASE_URL": "postgresql",
+    "EMAIL_URL": "smtp",
+    "OTEL_EXPORTER_OTLP_ENDPOINT": "http",
+    "REDIS_URL": "redis+sentinel",
+    "SENTRY_DSN": "https",
+    "SITE_URL": "https",
+}
+
+
+@pytest.mark.parametrize(("name", "scheme"), ADDRESSES.items())
+@pytest.mark.parametrize(
+    "rest",
+    [
+        # What Python's own error would quote.
+        *("tidy:hunter2\u2100@tidy.example/1", "tidy:hunter2@[::1/1", "tidy:hunter2@[x]/1"),
+        "tidy:hunter2@tidy.example:99999/1",
+        # What Python would leave out, or take for the end.
+        *("tidy:hunter2\nx@tidy.example/1", "tidy:1#hunter2@tidy.example/1"),
+    ],
+)
+def test_address_that_cannot_be_split_is_named_and_never_repeated(
+    checkout: Path, name: str, scheme: str, rest: str
+) -> None:
+    environment = PRODUCTION | {name: f"{scheme}://{rest}"}
+    assert_refused(checkout, name, environment)
+
+
+@pytest.mark.parametrize("name", ["DATABASE_URL", "EMAIL_URL", "REDIS_URL", "SENTRY_DSN"])
+def test_no_traceback_of_a_wrong_setting_repeats_it(checkout: Path, name: str) -> None:
+    environment = PRODUCTION | {name: f"{ADDRESSES[name]}://tidy:hunter2\u2100@tidy.example/1"}
+    completed = run(checkout, "-c", "import project.settings", **environment)
+    assert f'ImproperlyConfigured: Environment variable "{name}": is not' in completed.stderr
+    assert "hunter2" not in completed.stderr
+
+
+def test_any_host_does_not_say_where_the_site_is(checkout: Path) -> None:
+    any_host = PRODUCTION | {"DJANGO_ALLOWED_HOSTS": "*"}
+    assert_refused(checkout, "SITE_URL", any_host)
+    values, _ = report(checkout, **any_host, SITE_URL="https://tidy.example")
+    assert values["DJANGO_ALLOWED_HOSTS"] == ["*"]
 
 
 @pytest.mark.parametrize(
@@ -250,6 +323,23 @@ def test_right_values_are_accepted(checkout: Path) -> None:
         assert completed.returncode == 0, completed.stderr
 
 
+def test_hosts_and_addresses_are_accepted_however_they_are_written(checkout: Path) -> None:
+    environment = PRODUCTION | {
+        "DJANGO_ALLOWED_HOSTS": ".tidy.example, Other.example,192.0.2.1,[::1],*",
+        "DJANGO_CSRF_TRUSTED_ORIGINS": "https://*.tidy.example, http://[::1]:8000",
+        "EMAIL_URL": "smtp://tidy:my app%23word@mail.example:587/",
+        "EMAIL_FROM": "\u00dc. Tidy <tidy@localhost>",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "http://tidy:hunter2@collector:4318/otlp",
+        "SENTRY_DSN": "https://key:hunter2@sentry.example:9000/path/17",
+        "SITE_URL": "https://t\u00efdy.example:8443/",
+    }
+    values, _ = report(checkout, **environment)
+    assert values["DJANGO_ALLOWED_HOSTS"] == [
+        *(".tidy.example", "Other.example", "192.0.2.1", "[::1]", "*"),
+    ]
+    assert values["DJANGO_CSRF_TRUSTED_ORIGINS"] == ["https://*.tidy.example", "http://[::1]:8000"]
+
+
 def test_strong_passwords_are_accepted_and_in_development_weak_ones(checkout: Path) -> None:
     strong = {
         "DATABASE_URL": "postgresql://tidy:Kf7-ahT9%2Bxq2m@localhost/tidy",
@@ -281,6 +371,14 @@ def test_value_is_read_from_the_file_that_name_file_gives(checkout: Path, tmp_pa
 def test_missing_file_is_named(checkout: Path, tmp_path: Path) -> None:
     environment = DEVELOPMENT | {"DJANGO_SECRET_KEY_FILE": str(tmp_path / "none")}
     assert_refused(checkout, "DJANGO_SECRET_KEY_FILE", environment)
+
+
+def test_file_that_is_no_text_is_named(checkout: Path, tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    file.write_bytes(b"\xff\xfehunter2")
+    for path in (str(file), f"{tmp_path}/{'x' * 300}"):
+        environment = DEVELOPMENT | {"DJANGO_SECRET_KEY_FILE": path}
+        assert_refused(checkout, "DJANGO_SECRET_KEY_FILE", environment)
 
 
 def test_environment_wins_over_the_env_file(checkout: Path, tmp_path: Path) -> None:

@@ -38,6 +38,9 @@ def gunicorn(folder: Path, *options: str, **environment: str) -> subprocess.Comp
         ("DJANGO_SECRET_KEY", "hunter2"),
         ("DATABASE_URL", "postgresql://tidy:hunter2@localhost:port/tidy"),
         ("TIME_ZONE", "Mars/Olympus_Mons"),
+        ("EMAIL_URL", "smtp://tidy:hunter2\u2100@mail.example"),
+        ("SENTRY_DSN", "https://hunter2@sentry.example"),
+        ("DJANGO_CSRF_TRUSTED_ORIGINS", "tidy.example"),
     ],
 )
 def test_wrong_setting_is_one_line_and_nothing_runs(checkout: Path, name: str, value: str) -> None:

@@ -48,6 +48,8 @@ def parse_target(url: str) -> Target:
         raise ValueError("must be an address that begins with https:// or http://.")
     if parts.username is not None or parts.password is not None:
         raise ValueError("must name no user and no password.")
+    if "#" in url:
+        raise ValueError("must have no #: it, and what follows, would not be sent.")
     if not url.isascii() or not url.isprintable() or " " in url:
         raise ValueError("must consist of plain ASCII; encode everything else.")
     return Target(

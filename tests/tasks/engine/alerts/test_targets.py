@@ -177,6 +177,7 @@ def test_proxy_of_the_environment_is_ignored(
         *("http://alerts.test:port/", "http://alerts.test:99999/", "http://[::1/", "http://[x]/"),
         *("http://alerts.test/\r\nX: y", "http://alerts.test/ x", "http://alerts.test/\x00"),
         *("http://alérts.test/", "http://user@alerts.test/", "http://alerts.test@127.0.0.1/"),
+        *("http://alerts.test:1#hunter2@other.test/", "http://alerts.test/#"),
         *("http://:hunter2@alerts.test/", "http://user:hunter2@alerts.test/"),
     ],
 )
