@@ -26,7 +26,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from opentelemetry.util.re import parse_env_headers
 from structlog.contextvars import bound_contextvars, get_contextvars
 
-from project.logs.paths import FAILED, route_of
+from project.logs.paths import FAILED, METHODS, route_of
 from tasks.engine.tracing import Tracing, use_tracing
 
 #: All that wait are sent at once: a process that ends waits for one answer, and no longer.
@@ -35,8 +35,6 @@ TIMEOUT_SECONDS = 3
 
 #: Of a statement; a bulk insert may be long.
 MAX_STATEMENT_CHARACTERS = 2_000
-
-METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
 _w3c = TraceContextTextMapPropagator()
 _tracer = trace.get_tracer("tidy")

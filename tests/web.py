@@ -1,9 +1,7 @@
-"""A browser without a screen, and who sends what is no request."""
+"""A browser without a screen."""
 
 import re
-import socket
 from collections.abc import Mapping
-from contextlib import suppress
 from http.client import HTTPConnection
 from urllib.parse import urlencode
 
@@ -57,14 +55,3 @@ class Browser:
             return answer.status
         finally:
             connection.close()
-
-
-def send_raw(port: int, data: bytes) -> bytes:
-    """Send bytes that are no request; return the answer."""
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
-        connection.sendall(data)
-        answer = b""
-        with suppress(OSError):
-            while part := connection.recv(4096):
-                answer += part
-        return answer

@@ -11,13 +11,16 @@ from typing import Any
 from django.http import HttpRequest
 from dramatiq import Message, MessageProxy
 
-from project.logs.paths import FAILED, shown_path
+from project.logs.paths import FAILED, shown_method, shown_path
 
 #: An address's host, and the rest of it, which may be the link of a mail.
 ADDRESS = re.compile(r"(\w+://[^\s/?#]+)[/?#]\S*")
 
 #: What gunicorn says of a request that it cannot read, and then quotes of it.
-UNREADABLE = re.compile(r"(Invalid request from ip=\S+: [^:']*).*", re.DOTALL)
+UNREADABLE = re.compile(r"""(Invalid request from ip=\S*: [^:'"]*).*""", re.DOTALL)
+
+#: How its lines begin that name a method or an address after that.
+NAMING = re.compile("Error handling request|WSGI app sent body bytes on a no-body response")
 
 #: Between two lines about a collector of traces that is away.
 COLLECTOR_SECONDS = 60.0
@@ -30,7 +33,7 @@ def without_static(record: logging.LogRecord) -> bool:
 
 
 def without_paths(record: logging.LogRecord) -> bool:
-    """Have Django's own lines name a request by its shown path, and an address by its host.
+    """Have Django's own lines name a request as it is shown, and an address by its host.
 
     What the client did wrong is one warning: no traceback tells more about it.
     """
@@ -38,15 +41,19 @@ def without_paths(record: logging.LogRecord) -> bool:
     if not record.name.startswith("django.") or not isinstance(request, HttpRequest):
         return True
     if isinstance(record.args, tuple):
-        path = shown_path(request)
-        record.args = tuple(
-            path if str(arg).startswith("/") else without_addresses(arg) for arg in record.args
-        )
+        record.args = tuple(shown(arg, request) for arg in record.args)
     if getattr(record, "status_code", FAILED) < FAILED:
         record.exc_info = record.exc_text = None
         if record.levelno > logging.WARNING:
             record.levelno, record.levelname = logging.WARNING, "WARNING"
     return True
+
+
+def shown(arg: object, request: HttpRequest) -> object:
+    """Return what a line says of a request, as it may be shown."""
+    if arg == request.method:
+        return shown_method(request)
+    return shown_path(request) if str(arg).startswith("/") else without_addresses(arg)
 
 
 def without_addresses(value: object) -> object:
@@ -69,11 +76,15 @@ def named(value: object) -> object:
 
 
 def without_request_lines(record: logging.LogRecord) -> bool:
-    """Have gunicorn's lines quote nothing of a request: neither its address nor its headers."""
+    """Have gunicorn's lines quote nothing of a request: neither its address nor its headers.
+
+    Those for debugging quote all of it: they are left out, whatever its `--log-level`.
+    """
     if record.name == "gunicorn.error":
-        # Of an error that the site did not catch: its method, if known, and its address.
-        if str(record.msg).startswith("Error handling request"):
-            record.msg, record.args = "Error handling request", ()
+        if record.levelno < logging.INFO:
+            return False
+        if found := NAMING.match(str(record.msg)):
+            record.msg, record.args = found[0], ()
         record.msg = UNREADABLE.sub(r"\1", str(record.msg))
     return True
 

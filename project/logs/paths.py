@@ -1,4 +1,4 @@
-"""How the paths of requests are logged: without the secrets and texts that people's links carry."""
+"""How requests are logged: without the secrets and texts that people's links carry."""
 
 import re
 from http import HTTPStatus
@@ -13,8 +13,18 @@ VALUE = re.compile(r"<(?:\w+:)?(\w+)>")
 #: From here on, it is not the client's fault.
 FAILED = HTTPStatus.INTERNAL_SERVER_ERROR
 
-#: The beginning of an unknown path that is shown.
-MAX_UNKNOWN = 30
+#: A path that no page has.
+UNKNOWN = "/<unknown>"
+
+#: HTTP's own; any other is a text of whoever sent it.
+METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+OTHER_METHOD = "OTHER"
+
+
+def shown_method(request: HttpRequest) -> str:
+    """Return a request's method, or `OTHER`."""
+    method = request.method or ""
+    return method if method in METHODS else OTHER_METHOD
 
 
 def pattern_of(match: ResolverMatch) -> str:
@@ -32,13 +42,12 @@ def shown_path(request: HttpRequest) -> str:
     """Return a request's path as its route has it: of the values in it, only numbers are shown.
 
     Links of mails hold what logs somebody in, or unsubscribes them. A path that no page has may be
-    such a link with a slip in it: its beginning alone is shown.
+    such a link with a slip in it: nothing of it is shown.
     """
     try:
         match = request.resolver_match or resolve(request.path_info)
     except Resolver404:
-        first, *others = request.path_info.removeprefix("/").split("/")
-        return f"/{first[:MAX_UNKNOWN]}{'/*' if any(others) else ''}"
+        return UNKNOWN
 
     def shown(found: re.Match[str]) -> str:
         value = str(match.kwargs.get(found[1], ""))

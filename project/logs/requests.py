@@ -9,13 +9,13 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 
 from accounts.pages.clients import address_of
-from project.logs.paths import shown_path
+from project.logs.paths import shown_method, shown_path
 
 logger = structlog.get_logger(__name__)
 
 
 class RequestLogMiddleware:
-    """Logs each request with its path as `shown_path` has it, and without its query.
+    """Logs each request with method and path as paths.py shows them, and without its query.
 
     The web server's own log would have both as they are. Health probes do not come this far, and
     static files are not told.
@@ -31,7 +31,7 @@ class RequestLogMiddleware:
         if not (is_fine and request.path.startswith(settings.STATIC_URL)):
             logger.info(
                 "request",
-                method=request.method,
+                method=shown_method(request),
                 path=shown_path(request),
                 status=response.status_code,
                 milliseconds=round((monotonic() - began) * 1000),

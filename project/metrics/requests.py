@@ -12,10 +12,8 @@ from prometheus_client import Counter, Histogram, values
 from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from project.logs.paths import pattern_of
+from project.logs.paths import METHODS, pattern_of
 from project.metrics.slots import take_slot
-
-METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
 #: Upper bounds (seconds) of the buckets of durations.
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)

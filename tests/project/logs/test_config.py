@@ -201,6 +201,22 @@ def test_messages_are_named_by_task_and_id_without_their_arguments() -> None:
             (),
             "Invalid request from ip=::1: Invalid HTTP Header",
         ),
+        # Over a Unix socket.
+        (
+            "Invalid request from ip=: Invalid HTTP request line: 'GET /reset/c2VjcmV0/\\xff'",
+            (),
+            "Invalid request from ip=: Invalid HTTP request line",
+        ),
+        (
+            'Invalid request from ip=: Expected HTTP/2 connection preface, got "it\'s c2VjcmV0"',
+            (),
+            "Invalid request from ip=: Expected HTTP/2 connection preface, got ",
+        ),
+        (
+            "WSGI app sent body bytes on a no-body response (method=%s status=%s); dropping.",
+            ("C2VJCMV0", 204),
+            "WSGI app sent body bytes on a no-body response",
+        ),
         ("Worker exiting (pid: %s)", (7,), "Worker exiting (pid: 7)"),
     ],
 )
@@ -210,6 +226,12 @@ def test_server_quotes_nothing_of_a_request(
     line = record("gunicorn.error", message, *args)
     assert without_request_lines(line)
     assert line.getMessage() == told
+
+
+def test_server_that_tells_all_for_debugging_tells_no_request() -> None:
+    line = record("gunicorn.error", "%s %s", "GET", "/reset/c2VjcmV0/")
+    line.levelno = logging.DEBUG
+    assert not without_request_lines(line)
 
 
 def test_collector_that_is_away_is_told_once_in_a_minute() -> None:

@@ -24,9 +24,11 @@ PATHS = {
     f"/unsubscribe/{SECRET}/": "/unsubscribe/<token>/",
     "/accounts/sessions/17/end/": "/accounts/sessions/17/end/",
     "/admin/todos/todo/17/change/": "/admin/todos/todo/17/change/",
-    f"/accounts/confirm-email/{SECRET}": "/accounts/*",
+    f"/accounts/confirm-email/{SECRET}": "/<unknown>",
+    f"/reset-3f-{SECRET}": "/<unknown>",
+    f"/{SECRET}": "/<unknown>",
     f"/admin/{SECRET}/": "/admin/<url>",
-    "/favicon.ico": "/favicon.ico",
+    "/favicon.ico": "/<unknown>",
     "/": "/",
 }
 
@@ -66,6 +68,17 @@ def test_no_line_of_a_request_has_the_secret_of_its_path(
     lines = logged()
     assert lines
     assert not [line for line in lines if SECRET in line or "milk" in line]
+
+
+@pytest.mark.parametrize(("path", "status"), [("/todos/add/", 405), ("/trash/", 405), ("/x", 404)])
+def test_method_that_is_none_of_http_is_not_repeated(
+    client: Client, alice: User, logged: Lines, path: str, status: int
+) -> None:
+    client.force_login(alice)
+    assert client.generic("SECRETMETHOD1", path).status_code == status
+    lines = logged()
+    assert not [line for line in lines if "SECRETMETHOD1" in line]
+    assert "OTHER" in [event.get("method") for event in map(json.loads, lines)]
 
 
 def test_request_is_one_line_with_what_operators_ask_for(
