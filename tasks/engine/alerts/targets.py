@@ -8,8 +8,20 @@ from urllib.parse import SplitResult, urlsplit
 
 PORTS = {"http": 80, "https": 443}
 
-#: With an IPv4 address in the last 32 bits: translated to it, and an old form of it.
-LIKE_IPV4 = (IPv6Network("64:ff9b::/96"), IPv6Network("::/96"))
+#: A translator sends what goes there to the IPv4 address in the last 32 bits (NAT64, RFC 6052).
+TRANSLATED = IPv6Network("64:ff9b::/96")
+
+#: Where IPv6 addresses of the public internet are, and two forms of IPv4's (RFC 4291). Not here are
+#: site-local ones (fec0::/10, RFC 3879), those of translators within a network (::ffff:0:0:0/96,
+#: RFC 2765, and 64:ff9b:1::/48, RFC 8215), and all that is not assigned to anybody.
+PUBLIC = (IPv6Network("2000::/3"), IPv6Network("::ffff:0:0/96"), TRANSLATED)
+
+#: For examples (RFC 9637); not every Python knows it.
+EXAMPLES = IPv6Network("3fff::/20")
+
+#: How the second half of an address begins, but for two bits, that tunnels to the IPv4 address in
+#: its last 32 bits (ISATAP, RFC 5214).
+ISATAP, ISATAP_MASK = 0x0000_5EFE, 0xFCFF_FFFF
 
 type Address = IPv4Address | IPv6Address
 
@@ -80,6 +92,10 @@ def resolve(target: Target, *, private_too: bool) -> list[str]:
 
 def is_public(address: Address) -> bool:
     """Say whether an address, and each that is hidden in it, is one of the public internet."""
+    if isinstance(address, IPv6Address) and (
+        address in EXAMPLES or not any(address in network for network in PUBLIC)
+    ):
+        return False
     return all(each.is_global and not each.is_multicast for each in (address, *hidden_in(address)))
 
 
@@ -93,5 +109,6 @@ def hidden_in(address: Address) -> Iterator[Address]:
         yield address.sixtofour
     if address.teredo:
         yield from address.teredo
-    if any(address in network for network in LIKE_IPV4):
-        yield IPv4Address(int(address) & 0xFFFFFFFF)
+    is_tunnel = int(address) >> 32 & ISATAP_MASK == ISATAP
+    if is_tunnel or address in TRANSLATED:
+        yield IPv4Address(int(address) & 0xFFFF_FFFF)

@@ -30,6 +30,12 @@ FORBIDDEN = [
     *("255.255.255.255", "::", "::1", "fe80::1", "fc00::1", "fd12:3456::1", "ff02::1"),
     *("::ffff:127.0.0.1", "::ffff:10.0.0.1", "::ffff:169.254.169.254", "2002:7f00:1::"),
     *("2002:a9fe:a9fe::1", "64:ff9b::7f00:1", "64:ff9b::a9fe:a9fe", "2001:db8::1", "::127.0.0.1"),
+    # Site-local, translated, tunneled (with each of two bits that may be set), for examples.
+    *("fec0::1", "feff::1", "::ffff:0:10.0.0.1", "::ffff:0:1.1.1.1", "64:ff9b:1::1.1.1.1"),
+    *("2a00::5efe:10.0.0.1", "2a00::200:5efe:7f00:1", "2a00::300:5efe:127.0.0.1", "3fff::1"),
+    *("3fff:fff::1", "2002:a00:1::1", "2002:c0a8:101::5efe:1.1.1.1", "64:ff9b::10.0.0.1"),
+    # Teredo, by a private server and to a private client, whose bits are inverted.
+    *("2001:0:a00:1::fefe:fefe", "2001:0:101:101::f5ff:fffe", "::1.1.1.1", "5f00::1", "4000::1"),
 ]
 #: As people, and others, write some of them.
 HOSTS = [
@@ -100,7 +106,13 @@ def no_connection(address: tuple[str, int], *_: object) -> None:
     pytest.fail(f"connected to {address}")
 
 
-@pytest.mark.parametrize("address", ["1.1.1.1", "2606:4700::1111", "::ffff:1.1.1.1"])
+PUBLIC = [
+    *("1.1.1.1", "2606:4700::1111", "::ffff:1.1.1.1", "64:ff9b::101:101", "2a00::5efe:101:101"),
+    "2a00:1450:4001:81b::200e",
+]
+
+
+@pytest.mark.parametrize("address", PUBLIC)
 def test_public_address_is_connected_to(
     names: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch, address: str
 ) -> None:
