@@ -17,6 +17,7 @@ from tasks.engine.conf import liveness_seconds
 from tasks.engine.database import DATABASE_AWAY, database_now
 from tasks.engine.liveness import Contact
 from tasks.engine.models import Process, ProcessKind
+from tasks.engine.models.process import note_id
 from tasks.engine.outages import outages
 
 logger = structlog.get_logger(__name__)
@@ -89,11 +90,11 @@ class Heartbeat:
             self.beat()
 
     def stop(self) -> None:
-        """End the thread and delete the row."""
+        """End the thread and delete the row, and what was noted when it last counted as gone."""
         self._ended.set()
         self._thread.join(1)
         with suppress(*DATABASE_AWAY):  # Then other processes delete it, once it counts as gone.
-            Process.objects.filter(pk=self.id).delete()
+            Process.objects.filter(pk__in=[self.id, note_id(self.id)]).delete()
 
     def was_held_up_since(self, moment: float) -> bool:
         """Say whether this process froze or could write no heartbeat since a `monotonic` moment."""

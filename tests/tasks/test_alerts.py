@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 from collections import Counter
@@ -212,6 +213,34 @@ def test_scheduler_killed_at_a_delivery_loses_nothing(
         stage.stay_silent([left])
     # Whoever got it twice can tell.
     assert len({request.headers["Webhook-Id"] for request in stage.hook.requests}) == 1
+
+
+def test_worker_that_is_killed_and_not_replaced_is_told_by_itself_until_one_is(
+    stage: Stage,
+) -> None:
+    """The other worker does all the work meanwhile, and nothing else is wrong."""
+    stage.forget_processes_soon()
+    with stage.schedulers(1) as schedulers, stage.worker(), stage.tidy.start(*WORKER) as dead:
+        dead.wait_for("Worker process is ready")
+        stage.stay_silent(schedulers)
+        os.killpg(dead.popen.pid, signal.SIGKILL)
+        # It is released, and the rest of the system has nothing to do with it any more.
+        schedulers[0].wait_for("process gone", seconds=40)
+        stage.wait_for_events("alert")
+        schedulers[0].wait_for(LOOKED, times=schedulers[0].output().count(LOOKED) + 10)
+        verdict = stage.tidy.manage("tasks_status", "--check")
+        assert verdict.returncode == 1
+        (line,) = verdict.stdout.splitlines()
+        assert re.fullmatch(
+            r"The worker on .+, process \d+, went silent at .+ and has not been replaced: .+", line
+        )
+        (problem,) = stage.contents[0]["problems"]
+        seen_at = re.findall(r"(?:since|at) (\d{4}-\S+ \S+) ", problem["text"])[0]
+        assert problem["since"].replace("T", " ") > seen_at
+        with stage.worker():
+            stage.wait_for_events("alert", "over")
+            verdict = stage.tidy.manage("tasks_status", "--check")
+            assert (verdict.returncode, verdict.stdout) == (0, "All well.\n")
 
 
 # The database and the broker are away.

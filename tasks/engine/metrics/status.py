@@ -57,7 +57,8 @@ def process_metrics(status: Status) -> Iterator[AnyMetric]:
         ("kind",),
         (((kind,), number) for kind, number in counted.items()),
     )
-    everyone = [*status.processes, *(silent.row for silent in status.silent_processes)]
+    silent = (each.row for each in status.silent_processes if not each.gone)
+    everyone = [*status.processes, *silent]
     yield gauges(
         "process_heartbeat_age_seconds",
         "How long ago a process last sent a heartbeat: of those that are not gone, the longest.",

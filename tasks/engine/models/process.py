@@ -1,15 +1,18 @@
 """Live processes: each worker, scheduler and command writes a heartbeat."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Self
-from uuid import UUID, uuid4
+from uuid import UUID, uuid4, uuid5
 
 from django.db import models
 from django.db.models import Q, Value
 from django.db.models.functions import Cast, Concat, Now
 
 from tasks.engine.conf import liveness_seconds
+
+#: How long a process that went silent is remembered, unless another has taken its place.
+REMEMBERED_FOR = timedelta(hours=1)
 
 
 class ProcessKind(models.TextChoices):
@@ -21,15 +24,41 @@ class ProcessKind(models.TextChoices):
 class ProcessQuerySet(models.QuerySet["Process"]):
     """Processes by their heartbeat."""
 
+    def registered(self) -> Self:
+        """Return the rows of processes, without the notes of those that are gone."""
+        return self.filter(tasks__gone__isnull=True)
+
+    def notes(self) -> Self:
+        """Return the notes of processes that are gone (see `Process.note_of`)."""
+        return self.filter(tasks__gone__isnull=False)
+
     def alive(self) -> Self:
-        return self.filter(seen_at__gte=Now() - liveness())
+        return self.registered().filter(seen_at__gte=Now() - liveness())
 
     def silent_since(self, moment: datetime) -> Self:
         """Return those without a heartbeat since `moment`.
 
         A heartbeat in the future does not count: the database's clock has been set back since.
         """
-        return self.filter(Q(seen_at__lt=moment) | Q(seen_at__gt=Now() + liveness()))
+        silent = Q(seen_at__lt=moment) | Q(seen_at__gt=Now() + liveness())
+        return self.registered().filter(silent)
+
+    def leave_note(self, process: "Process", *, seen_at: datetime) -> None:
+        """Remember a process that counts as gone and has said no goodbye."""
+        note = Process(
+            pk=note_id(process.pk),
+            kind=process.kind,
+            host=process.host,
+            pid=process.pid,
+            queues=process.queues,
+            tasks={"gone": str(process.pk)},
+            started_at=process.started_at,
+            seen_at=seen_at,
+        )
+        # It may have been silent before, and back.
+        self.bulk_create(
+            [note], update_conflicts=True, unique_fields=["id"], update_fields=["seen_at"]
+        )
 
     def named(self, process: UUID) -> "models.QuerySet[Process, str]":
         """Return the host and process id of one, to be displayed, as a query."""
@@ -39,7 +68,11 @@ class ProcessQuerySet(models.QuerySet["Process"]):
 
 
 class Process(models.Model):
-    """A process; its row is deleted when it ends, or when its heartbeat has stopped for long."""
+    """A process; its row is deleted when it ends, or when its heartbeat has stopped for long.
+
+    What it held is released when its row is gone: so what is remembered then is another row, a note
+    that names it in `tasks`.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
     kind = models.CharField(max_length=10, choices=ProcessKind)
@@ -61,6 +94,49 @@ class Process(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.pid} on {self.host}"
+
+    @property
+    def note_of(self) -> UUID | None:
+        """Of a note, the process that is gone; None if this is the row of a process."""
+        return UUID(self.tasks["gone"]) if isinstance(self.tasks, dict) else None
+
+
+def note_id(process: UUID) -> UUID:
+    """Return the primary key of the note of a process that is gone."""
+    return uuid5(process, "gone")
+
+
+class Notes:
+    """What the notes among all rows say.
+
+    Attributes:
+        processes: the other rows.
+    """
+
+    def __init__(self, rows: Iterable[Process], now: datetime) -> None:
+        everyone = list(rows)
+        self._now = now
+        self._notes = [row for row in everyone if row.note_of is not None]
+        self.processes = [row for row in everyone if row.note_of is None]
+        self._returned = {n.note_of for n in self._notes} & {row.pk for row in self.processes}
+        # One that is back, after it was frozen or cut off, has a new row, and replaces no other.
+        self._started = [process for process in self.processes if process.pk not in self._returned]
+
+    @property
+    def missing(self) -> Sequence[Process]:
+        """Those of processes that nothing has replaced, and that are not back."""
+        return [n for n in self._notes if n.note_of not in self._returned and not self._is_over(n)]
+
+    @property
+    def over(self) -> Sequence[Process]:
+        """Those that nobody needs any more."""
+        return [note for note in self._notes if self._is_over(note)]
+
+    def _is_over(self, note: Process) -> bool:
+        return abs(self._now - note.seen_at) > REMEMBERED_FOR or any(
+            process.kind == note.kind and process.started_at > note.seen_at
+            for process in self._started
+        )
 
 
 def known_tasks(processes: Iterable[Process]) -> set[str] | None:

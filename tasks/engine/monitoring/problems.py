@@ -17,6 +17,9 @@ from tasks.engine.words import count, duration, moment
 #: Failures that get a line each; the others are counted.
 MAX_FAILURES_NAMED = 3
 
+#: Silent processes that get a line each, those that were heard of last; the others are counted.
+MAX_SILENT_NAMED = 20
+
 STALLED = (
     "is running and has not progressed since {since}. Stop it with manage.py stop_run {run}, or end"
     " its worker."
@@ -85,9 +88,7 @@ def problems_of_processes(status: Status) -> Iterator[Problem]:
                 f"unserved queue {name}",
                 f"No live worker serves the queue {name}. Start one that does.",
             )
-    for process in status.silent_processes:
-        text = line_of_silent(process, in_future=process.row.seen_at > status.now)
-        yield Problem(f"silent {process.row.kind}", text)
+    yield from problems_of_silent(status)
     if status.last_ping.stale:
         last = moment(status.last_ping.answered_at)
         yield Problem(
@@ -97,11 +98,28 @@ def problems_of_processes(status: Status) -> Iterator[Problem]:
         )
 
 
+def problems_of_silent(status: Status) -> Iterator[Problem]:
+    silent = sorted(status.silent_processes, key=lambda each: each.row.seen_at, reverse=True)
+    for process in silent[:MAX_SILENT_NAMED]:
+        row = process.row
+        # Each silence of each process is told, and is no older than that.
+        kind = f"silent {row.kind} {row.host} {row.pid} {row.seen_at.isoformat()}"
+        yield Problem(kind, line_of_silent(process, in_future=row.seen_at > status.now))
+    if more := len(silent[MAX_SILENT_NAMED:]):
+        text = f"And {count(more, 'more process is', 'more processes are')} silent."
+        yield Problem("more silent", text)
+
+
 def line_of_silent(process: SilentProcess, *, in_future: bool) -> str:
     row = process.row
     name = f"The {row.kind} on {row.host}, process {row.pid},"
     if in_future:
         return f"{name} sent a heartbeat later than now: the database's clock was set back."
+    if process.gone:
+        return (
+            f"{name} went silent at {moment(row.seen_at)} and has not been replaced: it was killed,"
+            f" or is frozen or cut off. Start a {row.kind} in its place; its runs were released."
+        )
     more = f" Its runs, such as {process.run}, will soon be released." if process.run else ""
     return (
         f"{name} has sent no heartbeat since {moment(row.seen_at)}. Check whether it is frozen, or"

@@ -9,7 +9,7 @@ from django.db.models import Min
 
 from tasks.engine.database import CLOCK_TOLERANCE
 from tasks.engine.models import Process, State, TaskRun
-from tasks.engine.models.process import liveness
+from tasks.engine.models.process import Notes, liveness
 
 #: A process without a heartbeat for this part of the liveness is silent: it does not count as gone
 #: yet, but an operator should know.
@@ -18,19 +18,30 @@ SILENT_AFTER = 0.5
 
 @dataclass(frozen=True, kw_only=True)
 class SilentProcess:
-    """A process without a recent heartbeat, and the first of the runs that it holds, if any."""
+    """A process without a recent heartbeat.
+
+    Attributes:
+        run: the first of the runs that it holds, if any.
+        gone: it counts as gone, and no other has started since; `row` is the note of it.
+    """
 
     row: Process
     run: int | None
+    gone: bool = False
 
 
 def read_processes(now: datetime) -> tuple[tuple[Process, ...], tuple[SilentProcess, ...]]:
     """Return the processes that are alive, and those that are silent; some are both."""
-    everyone = list(Process.objects.order_by("kind", "host", "pid"))
+    rows = list(Process.objects.order_by("kind", "host", "pid"))
+    notes = Notes(rows, now)
+    everyone = notes.processes
     alive = tuple(process for process in everyone if abs(now - process.seen_at) <= liveness())
     silent = [process for process in everyone if is_silent(process, now)]
     held = first_runs(silent)
-    return alive, tuple(SilentProcess(row=row, run=held.get(row.pk)) for row in silent)
+    return alive, (
+        *(SilentProcess(row=row, run=held.get(row.pk)) for row in silent),
+        *(SilentProcess(row=note, run=None, gone=True) for note in notes.missing),
+    )
 
 
 def is_silent(process: Process, now: datetime) -> bool:

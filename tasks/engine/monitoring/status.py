@@ -28,7 +28,8 @@ class Status:
         unacknowledged: those that failed or ended with errors, whenever that was, and that no
             operator has acknowledged.
         processes: those that are alive.
-        silent_processes: those without a recent heartbeat, or with one from the future.
+        silent_processes: those without a recent heartbeat, or with one from the future; and those
+            that are gone without a goodbye, until others have started in their place.
         unserved_queues: those that an actor uses and no live worker serves.
         unknown_tasks: those of active runs that no live worker knows.
         queues: empty if the broker could not be asked: then `broker_error` says why.

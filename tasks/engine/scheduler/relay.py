@@ -29,7 +29,7 @@ from tasks.engine.models import (
     TaskRun,
     TaskRunQuerySet,
 )
-from tasks.engine.models.process import known_tasks, liveness
+from tasks.engine.models.process import Notes, known_tasks, liveness
 from tasks.engine.outages import outages
 from tasks.engine.runs.enqueue import publish, resend, send
 from tasks.engine.runs.results import store_result
@@ -91,10 +91,9 @@ class Relay:
         for process in silent:
             if now - self._silent[process.pk] < CONFIRM_SECONDS:
                 continue
-            # Only if it has written no heartbeat meanwhile.
-            gone, _ = Process.objects.silent_since(since).filter(pk=process.pk).delete()
-            if gone:
+            if give_up(process, since):
                 logger.warning("process gone", process=str(process), seen_at=process.seen_at)
+        forget_replaced()
         for run in unlocked(TaskRun.objects.orphaned().order_by("pk")):
             with outages.skipping_locked(str(run)):
                 release_orphan(run)
@@ -130,6 +129,26 @@ def unlocked[M: Model](rows: QuerySet[M]) -> list[M]:
         return []
     with transaction.atomic():
         return list(rows.select_for_update(skip_locked=True)[:RUNS_PER_QUERY])
+
+
+def give_up(process: Process, since: datetime) -> bool:
+    """Delete the row of a process, if it has written no heartbeat meanwhile; remember it.
+
+    A command is not remembered: nobody has to start it again, as workers continue its run.
+    """
+    with transaction.atomic():
+        gone, _ = Process.objects.silent_since(since).filter(pk=process.pk).delete()
+        if gone and process.kind != ProcessKind.COMMAND:
+            # Not the future, in which its heartbeat was if the clock was set back since.
+            Process.objects.leave_note(process, seen_at=min(process.seen_at, since))
+    return bool(gone)
+
+
+def forget_replaced() -> None:
+    """Delete the notes of processes that others have replaced, or that are old."""
+    if Process.objects.notes().exists():
+        over = Notes(Process.objects.all(), database_now()).over
+        Process.objects.filter(pk__in=[note.pk for note in over]).delete()
 
 
 def release_orphan(run: TaskRun) -> None:

@@ -12,8 +12,11 @@ from django.db.models.functions import Now
 
 from tasks.actors import todo_cleanup
 from tasks.engine.broker.waking import WakingBroker
+from tasks.engine.heartbeat import Heartbeat
 from tasks.engine.liveness import Contact
-from tasks.engine.models import Process, State, TaskRun, Trigger
+from tasks.engine.models import Process, ProcessKind, State, TaskRun, Trigger
+from tasks.engine.monitoring.problems import problems
+from tasks.engine.monitoring.status import gather
 from tasks.engine.runs.enqueue import enqueue
 from tasks.engine.scheduler.relay import MOST_LOSSES, RUNS_PER_QUERY, Relay
 from tests.factories import new_process, new_run_each
@@ -24,8 +27,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 LONG_AGO = "2026-01-01T00:00:00Z"
 
 
-def new_worker(*, tasks: tuple[str, ...] = (), silent_for: int = 0) -> Process:
-    return new_process(queues=["default"], tasks=list(tasks), silent_for=silent_for)
+def new_worker(*, tasks: tuple[str, ...] = (), silent_for: int = 0, **values: Any) -> Process:
+    return new_process(queues=["default"], tasks=list(tasks), silent_for=silent_for, **values)
 
 
 def old_runs(count: int, state: State = State.PENDING, **values: Any) -> list[TaskRun]:
@@ -56,7 +59,7 @@ def test_silent_process_keeps_its_run_until_the_relay_could_have_heard_it(
     assert Process.objects.exists()
 
     relay()
-    assert not Process.objects.exists()
+    assert not Process.objects.filter(pk=worker.pk).exists()
     assert in_state(State.QUEUED) == 1
 
 
@@ -74,10 +77,77 @@ def test_process_whose_row_is_missing_keeps_its_run_until_it_could_have_said_so(
 def test_process_last_heard_of_by_a_clock_that_was_set_back_is_not_waited_for_till_then(
     broker: WakingBroker,
 ) -> None:
-    new_worker()
+    worker = new_worker()
     Process.objects.update(seen_at=Now() + timedelta(hours=3))
     relay()
+    assert not Process.objects.filter(pk=worker.pk).exists()
+    assert "went silent at" in verdict()
+
+
+def verdict() -> str:
+    return "\n".join(problems(gather()))
+
+
+def test_worker_that_went_silent_is_in_the_verdict_until_another_has_started(
+    broker: WakingBroker,
+) -> None:
+    """Also one that was started before anybody could know that the first one is gone."""
+    new_worker(silent_for=100, host="dead")
+    new_worker(host="other", started_at=Now() - timedelta(days=1))
+    relay()
+    assert "The worker on dead, process 1, went silent at" in verdict()
+    relay()
+    assert "The worker on dead, process 1, went silent at" in verdict()
+
+    new_process(ProcessKind.SCHEDULER)
+    assert "went silent at" in verdict()
+    replaced = new_worker(host="new")
+    assert "went silent at" not in verdict()
+    relay()
+    replaced.delete()  # It has ended, as it was told to.
+    assert "went silent at" not in verdict()
+
+
+def test_silent_process_is_forgotten_after_an_hour(broker: WakingBroker) -> None:
+    new_worker(silent_for=59 * 60, host="dead")
+    relay()
+    assert "went silent at" in verdict()
+    Process.objects.update(seen_at=Now() - timedelta(minutes=61))
+    assert "went silent at" not in verdict()
+    relay()
     assert not Process.objects.exists()
+
+
+def test_worker_that_is_back_is_well_and_replaces_none_that_is_not(broker: WakingBroker) -> None:
+    """Two hosts were cut off, and one is back."""
+    started = Now() - timedelta(days=1)
+    back = Heartbeat(ProcessKind.WORKER)
+    new_worker(pk=back.id, host="back", silent_for=100, started_at=started)
+    new_worker(host="cut", silent_for=90, started_at=started)
+    relay()
+    assert "worker on back" in verdict()
+    back.start()
+    relay()
+    assert "worker on back" not in verdict()
+    assert "worker on cut, process 1, went silent at" in verdict()
+    back.stop()
+    assert "worker on back" not in verdict()
+    assert Process.objects.registered().count() == 0
+
+
+def test_command_that_was_killed_is_not_waited_for(broker: WakingBroker) -> None:
+    """A worker continues its run."""
+    new_process(ProcessKind.COMMAND, silent_for=100)
+    relay()
+    assert not Process.objects.exists()
+
+
+def test_clock_that_is_set_back_brings_no_process_back_to_life(broker: WakingBroker) -> None:
+    new_worker(silent_for=100, tasks=("ping",))
+    relay()
+    Process.objects.update(seen_at=Now())
+    assert "No worker is alive" in verdict()
+    assert not Process.objects.alive().exists()
 
 
 def test_only_one_of_the_runs_that_may_kill_their_process_is_handed_out(

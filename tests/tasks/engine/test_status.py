@@ -29,6 +29,7 @@ from tasks.actors import todo_cleanup
 from tasks.engine.broker.waking import WakingBroker
 from tasks.engine.models import UNFINISHED, Process, ProcessKind, Schedule, State, TaskRun
 from tasks.engine.monitoring import schedules, status
+from tasks.engine.monitoring.problems import find_problems
 from tasks.engine.scheduler.defaults import add_missing_schedules
 from tasks.names import TaskName
 from tests import factories
@@ -997,6 +998,31 @@ def test_silence_is_told_before_a_process_counts_as_gone(well: None) -> None:
     make("mail", State.RUNNING, held_by=frozen.pk, progressed_at=NOW)
     (problem,) = problems()
     assert problem.endswith(f" Its runs, such as {run.pk}, will soon be released.")
+
+
+def test_each_silence_of_each_process_is_a_problem_of_its_own(well: None) -> None:
+    """Or an alert of one would keep another's from being told, or name an earlier moment."""
+
+    def kinds() -> set[str]:
+        return {one.kind for one in find_problems(status.gather()) if "silent" in one.kind}
+
+    new_process(ProcessKind.WORKER, "frozen", seen_at=NOW - 40 * SECOND)
+    first = kinds()
+    new_process(ProcessKind.WORKER, "frozen", seen_at=NOW - 41 * SECOND, pid=4)
+    both = kinds()
+    assert len(both) == 2
+    assert first < both
+    Process.objects.filter(host="frozen", pid=3).update(seen_at=NOW - 35 * SECOND)
+    assert len(kinds() | both) == 3
+
+
+def test_of_many_silent_processes_the_latest_are_named(well: None) -> None:
+    for pid in range(1, 31):
+        new_process(ProcessKind.WORKER, "frozen", pid=pid, seen_at=NOW - (30 + pid) * SECOND)
+    lines = problems()
+    assert len(lines) == 21
+    assert lines[0].startswith("The worker on frozen, process 1, has sent no heartbeat since ")
+    assert lines[-1] == "And 10 more processes are silent."
 
 
 def test_clock_of_the_database_that_was_set_back_is_told(well: None) -> None:
