@@ -62,6 +62,9 @@ if [ "$running" != "$(docker image inspect --format '{{.Id}}' "$image:latest")" 
     docker tag "$running" "$image:previous"
 fi
 
-docker compose rm --stop --force worker scheduler
-add --scale worker="$workers" --scale scheduler="$schedulers" worker scheduler
+# One after the other: the shorter there is no scheduler, the fewer slots are claimed late.
+docker compose rm --stop --force worker
+add --scale worker="$workers" worker
+docker compose rm --stop --force scheduler
+add --scale scheduler="$schedulers" scheduler
 docker compose ps
