@@ -14,6 +14,7 @@ from django.views.defaults import server_error as broken
 
 from project.away import away, is_away
 from project.gate import gate
+from tasks.engine.database import refuses_writes
 
 
 def malformed(request: HttpRequest, exception: Exception) -> HttpResponse:
@@ -52,5 +53,5 @@ def server_error(request: HttpRequest) -> HttpResponse:
     error = sys.exception()
     if isinstance(error, Exception) and is_away(error):
         gate.suspect(error)
-        return away(request, was_begun=True)
+        return away(request, was_begun=not refuses_writes(error))
     return broken(request)

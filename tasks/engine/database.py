@@ -12,6 +12,7 @@ from django.db import (
     connection,
     transaction,
 )
+from django.db.models import CharField, Func, Value
 from django.utils import timezone
 
 #: What the database raises when it is away, or gives up a lock, a connection or a transaction.
@@ -23,6 +24,10 @@ LOCKED = {"55P03", "57014"}
 #: SQLSTATEs of a server that refuses every client for now: its disk is full, it has no connections
 #: left, it is read-only, it is about to stop or to start.
 SERVER_REFUSES = {"53100", "53300", "25006", "57P01", "57P02", "57P03"}
+
+#: Of a server that accepts no writes, or has no means left (class 53): of the statement nothing was
+#: done, or it would have answered otherwise.
+READ_ONLY_STATE, NO_MEANS_CLASS = "25006", "53"
 
 #: A moment that is later than now by more than this was written by a clock that was ahead.
 CLOCK_TOLERANCE = timedelta(minutes=1)
@@ -109,6 +114,29 @@ def is_locked(error: Exception) -> bool:
 def refuses_everyone(error: BaseException) -> bool:
     """Say whether the server was reached, and refuses every client for now."""
     return getattr(error.__cause__, "sqlstate", None) in SERVER_REFUSES
+
+
+def refuses_writes(error: BaseException) -> bool:
+    """Say whether the server has answered that it does not execute this statement for now."""
+    state = getattr(error.__cause__, "sqlstate", None) or ""
+    return state == READ_ONLY_STATE or state.startswith(NO_MEANS_CLASS)
+
+
+def read_only_setting() -> Func | Value:
+    """Return an expression for a query: `on` if the database is read-only for whoever asks."""
+    if connection.vendor != "postgresql":
+        return Value("off")
+    name = Value("transaction_read_only")
+    return Func(name, function="current_setting", output_field=CharField())
+
+
+def is_read_only() -> bool:
+    """Ask whether the database is read-only for this connection."""
+    if connection.vendor != "postgresql":
+        return False
+    with connection.cursor() as cursor:
+        cursor.execute("SHOW transaction_read_only")
+        return bool(cursor.fetchone() == ("on",))
 
 
 def check_connection() -> None:

@@ -65,6 +65,23 @@ def failing(*_: object, **__: object) -> HttpResponse:
     raise RuntimeError("a secret")
 
 
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+def test_who_adds_something_to_a_database_that_refuses_it_knows_that_it_was_not_saved(
+    client: Client, alice: User
+) -> None:
+    client.force_login(alice)
+    client.raise_request_exception = False
+    with connection.cursor() as cursor:
+        cursor.execute("SET default_transaction_read_only = on")
+        try:
+            page = client.post("/todos/add/", {"title": "Milk"})
+        finally:
+            cursor.execute("RESET default_transaction_read_only")
+    assert page.status_code == 503
+    assert "It was not saved. Go back, and send it again in a moment." in words(page)
+
+
 def test_stale_form_says_what_to_do(db: None) -> None:
     page = Client(enforce_csrf_checks=True).post("/accounts/login/", {"login": "x"})
     assert page.status_code == 403

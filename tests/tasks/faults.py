@@ -117,3 +117,25 @@ def database_away(sql: psycopg.Connection, postgresql: Path) -> Iterator[None]:
             yield
         finally:
             admin.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+
+
+@contextmanager
+def database_read_only(sql: psycopg.Connection, postgresql: Path) -> Iterator[None]:
+    """Have the database accept no writes while the block lasts; end all connections twice."""
+    name, mine = sql.info.dbname, sql.info.backend_pid
+    with psycopg.connect(host=str(postgresql), user="postgres", autocommit=True) as admin:
+
+        def have_all_connect_again() -> None:
+            admin.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = %s AND pid <> %s",
+                [name, mine],
+            )
+
+        admin.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+        have_all_connect_again()
+        try:
+            yield
+        finally:
+            admin.execute(f"ALTER DATABASE {name} RESET default_transaction_read_only")
+            have_all_connect_again()

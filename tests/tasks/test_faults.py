@@ -19,6 +19,7 @@ from tests.tasks.faults import (
     LIVENESS,
     add_actors,
     database_away,
+    database_read_only,
     effects,
     enqueue,
     run_of,
@@ -93,6 +94,30 @@ def test_run_goes_on_with_one_attempt_however_long_the_database_was_away(
     said = verdicts.between(away, back)
     assert said
     assert {text for text in said if "database" not in text} == set()
+
+
+def test_read_only_database_is_named_and_each_process_reports_it_once(
+    tidy: Tidy, sql: psycopg.Connection, postgresql: Path
+) -> None:
+    with at_work(tidy) as processes, watching(tidy) as verdicts:
+        verdicts.wait_for("All well.", seconds=RECOVERY)
+        with database_read_only(sql, postgresql):
+            verdicts.wait_for("The database is read-only")
+            said_at = monotonic()
+            sleep(3 * LIVENESS)  # Longer than a process may be silent, and many ticks.
+            said = verdicts.between(said_at, monotonic())
+        verdicts.wait_for("All well.", seconds=RECOVERY)
+        run = enqueue(tidy, "nap, seconds=0")
+        wait_for_state(sql, run, "succeeded")
+        logged = [process.output() for process in processes]
+    assert said
+    for text in said:
+        assert text.startswith("The database is read-only")
+        assert "is alive" not in text
+        assert "heartbeat" not in text
+    for text in logged:
+        # Once for the connections that were ended, and once for what followed.
+        assert 1 <= text.count("database away") == text.count("database back") <= 2, text
 
 
 def test_worker_frozen_in_a_run_and_thawed_ends_it_and_nobody_waits_for_ever(

@@ -2,9 +2,11 @@
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 from tasks.engine.alerts.outbox import CHECK_IN, failing
 from tasks.engine.database import CLOCK_TOLERANCE
+from tasks.engine.heartbeat import interval_seconds
 from tasks.engine.models import ProcessKind, State
 from tasks.engine.models.outcome import count_errors
 from tasks.engine.monitoring.active_runs import WAIT_GRACE, ActiveRuns
@@ -16,6 +18,9 @@ from tasks.engine.words import count, duration, moment
 
 #: Failures that get a line each; the others are counted.
 MAX_FAILURES_NAMED = 3
+
+#: Processes went silent at once that did so within this and the interval of heartbeats.
+AT_ONCE_SECONDS = 5.0
 
 #: Silent processes that get a line each, those that were heard of last; the others are counted.
 MAX_SILENT_NAMED = 20
@@ -77,6 +82,14 @@ def problems_by_kind(status: Status) -> Mapping[str, Sequence[Problem]]:
 
 
 def problems_of_processes(status: Status) -> Iterator[Problem]:
+    if status.read_only:
+        # No process can write a heartbeat, and none can do anything about its runs.
+        yield Problem(
+            "database read-only",
+            "The database is read-only: nothing can be saved, and no task runs. Find out why, and"
+            " have it accept writes.",
+        )
+        return
     kinds = {process.kind for process in status.processes}
     if ProcessKind.SCHEDULER not in kinds:
         yield Problem("no scheduler", "No scheduler is alive. Start one: manage.py runscheduler")
@@ -88,6 +101,7 @@ def problems_of_processes(status: Status) -> Iterator[Problem]:
                 f"unserved queue {name}",
                 f"No live worker serves the queue {name}. Start one that does.",
             )
+    yield from problem_of_all(status)
     yield from problems_of_silent(status)
     if status.last_ping.stale:
         last = moment(status.last_ping.answered_at)
@@ -95,6 +109,21 @@ def problems_of_processes(status: Status) -> Iterator[Problem]:
             "no ping",
             f"No ping has been answered {f'since {last}' if last else 'yet'}. Solve the other"
             " problems first; if there are none, read the logs of schedulers and workers.",
+        )
+
+
+def problem_of_all(status: Status) -> Iterator[Problem]:
+    """Say so if all processes went silent at once: a database cannot be asked if its disk is full.
+
+    Each had sent its last heartbeat within the interval of heartbeats.
+    """
+    silent = [each.row.seen_at for each in status.silent_processes if not each.gone]
+    at_once = timedelta(seconds=interval_seconds() + AT_ONCE_SECONDS)
+    if not status.processes and len(silent) > 1 and max(silent) - min(silent) <= at_once:
+        yield Problem(
+            "all silent",
+            f"All processes went silent at about the same time, {moment(max(silent))}. If they"
+            " still run, the database may accept no writes: is its disk full?",
         )
 
 
@@ -158,6 +187,8 @@ def problems_of_broker(status: Status) -> Iterator[Problem]:
 
 
 def problems_of_runs(status: Status) -> Iterator[Problem]:
+    if status.read_only:
+        return
     for task in status.unknown_tasks:
         yield Problem(
             f"unknown task {task}",
@@ -212,15 +243,15 @@ def and_more(number: int) -> str:
 def problems_of_schedules(status: Status) -> Iterator[Problem]:
     for schedule in status.schedules:
         if schedule.row.enabled:
-            yield from problems_of_schedule(schedule)
+            yield from problems_of_schedule(schedule, read_only=status.read_only)
 
 
-def problems_of_schedule(schedule: ScheduleStatus) -> Iterator[Problem]:
+def problems_of_schedule(schedule: ScheduleStatus, *, read_only: bool) -> Iterator[Problem]:
     task = schedule.row.task
     if schedule.fault:
         text = f"{task}: its schedule cannot be used: {schedule.fault}"
         yield Problem(f"{task} unusable", text)
-    if schedule.overdue_slot:
+    if schedule.overdue_slot and not read_only:
         yield Problem(
             f"{task} not claimed",
             f"{task}: no scheduler has claimed its slot of {moment(schedule.overdue_slot)}. Check"

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from django.db.models import Min
 
-from tasks.engine.database import CLOCK_TOLERANCE
+from tasks.engine.database import CLOCK_TOLERANCE, is_read_only, read_only_setting
 from tasks.engine.models import Process, State, TaskRun
 from tasks.engine.models.process import Notes, liveness
 
@@ -30,17 +30,37 @@ class SilentProcess:
     gone: bool = False
 
 
-def read_processes(now: datetime) -> tuple[tuple[Process, ...], tuple[SilentProcess, ...]]:
-    """Return the processes that are alive, and those that are silent; some are both."""
-    rows = list(Process.objects.order_by("kind", "host", "pid"))
+@dataclass(frozen=True, kw_only=True)
+class Processes:
+    """All processes.
+
+    Attributes:
+        alive: some of them may be silent, too.
+        read_only: whether the database is: then none of them can write a heartbeat.
+    """
+
+    alive: tuple[Process, ...]
+    silent: tuple[SilentProcess, ...]
+    read_only: bool
+
+
+def read_processes(now: datetime) -> Processes:
+    """Return all processes, and whether they can write at all, with one query or two."""
+    found = Process.objects.annotate(read_only=read_only_setting())
+    rows = list(found.order_by("kind", "host", "pid"))
+    read_only = vars(rows[0])["read_only"] == "on" if rows else is_read_only()
     notes = Notes(rows, now)
     everyone = notes.processes
     alive = tuple(process for process in everyone if abs(now - process.seen_at) <= liveness())
     silent = [process for process in everyone if is_silent(process, now)]
     held = first_runs(silent)
-    return alive, (
-        *(SilentProcess(row=row, run=held.get(row.pk)) for row in silent),
-        *(SilentProcess(row=note, run=None, gone=True) for note in notes.missing),
+    return Processes(
+        alive=alive,
+        silent=(
+            *(SilentProcess(row=row, run=held.get(row.pk)) for row in silent),
+            *(SilentProcess(row=note, run=None, gone=True) for note in notes.missing),
+        ),
+        read_only=read_only,
     )
 
 

@@ -30,6 +30,7 @@ class Status:
         processes: those that are alive.
         silent_processes: those without a recent heartbeat, or with one from the future; and those
             that are gone without a goodbye, until others have started in their place.
+        read_only: whether the database is.
         unserved_queues: those that an actor uses and no live worker serves.
         unknown_tasks: those of active runs that no live worker knows.
         queues: empty if the broker could not be asked: then `broker_error` says why.
@@ -44,6 +45,7 @@ class Status:
     unacknowledged: Failures
     processes: tuple[Process, ...]
     silent_processes: tuple[SilentProcess, ...]
+    read_only: bool
     unserved_queues: tuple[str, ...]
     unknown_tasks: tuple[str, ...]
     queues: tuple[QueueStatus, ...]
@@ -63,7 +65,8 @@ def gather() -> Status:
     ahead = clock_ahead(now)
     schedules = read_schedules(now)
     active_runs = read_active_runs(now)
-    alive, silent = read_processes(now)
+    processes = read_processes(now)
+    alive = processes.alive
     known = known_tasks(alive)
     unknown = {runs.task for runs in active_runs} - known if known is not None else set()
     used = {actor.queue_name for actor in get_broker().actors.values()}
@@ -76,7 +79,8 @@ def gather() -> Status:
         failures=failed_since(now - timedelta(days=1)),
         unacknowledged=unacknowledged(),
         processes=alive,
-        silent_processes=silent,
+        silent_processes=processes.silent,
+        read_only=processes.read_only,
         unserved_queues=tuple(sorted(used - served)),
         unknown_tasks=tuple(sorted(unknown)),
         queues=queues,

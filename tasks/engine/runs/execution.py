@@ -184,7 +184,7 @@ class Execution:
             return do()
 
         started = monotonic()
-        done = outages.retry_until_database_returns(read, until=shutting_down)
+        done = outages.retry_until_database_returns(read, until=shutting_down, written=False)
         self._ends += monotonic() - started
         return done
 

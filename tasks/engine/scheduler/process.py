@@ -148,7 +148,7 @@ class Scheduler:
     def _keep_ticking(self) -> None:
         while not self._stopped.is_set():
             try:
-                with outages.reporting():
+                with outages.reporting(written=False):
                     self.tick()
             except Exception:
                 logger.exception("tick failed")  # The next one may succeed.
@@ -187,7 +187,7 @@ class Scheduler:
 
     def _on_time(self, schedule_id: int, moment: datetime) -> None:
         """Claim the slot that comes at this moment, by this machine's clock, and plan the next."""
-        with outages.reporting():
+        with outages.reporting(written=False):
             close_old_connections()
             # The database's clock decides.
             early = (moment + self._ahead - database_now()).total_seconds()

@@ -78,7 +78,7 @@ class Attempts:
         execution = None
         try:
             execution = outages.retry_until_database_returns(
-                lambda: self._open(message, reserved), until=shutting_down
+                lambda: self._open(message, reserved), until=shutting_down, written=False
             )
         except Exception as error:
             # Without its run the message must not be processed. The relay resends the run.
@@ -161,7 +161,7 @@ class Attempts:
         if message_id is None or delivery is None:
             return
         try:
-            with outages.reporting():
+            with outages.reporting(written=False):
                 for run in TaskRun.objects.filter(message_id=message_id):
                     if run.give_back(after=UNKNOWN_TASK_DELAY, delivery=delivery):
                         logger.warning("run of an unknown task returned", task=run.task, run=run.pk)

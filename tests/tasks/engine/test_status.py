@@ -1000,6 +1000,39 @@ def test_silence_is_told_before_a_process_counts_as_gone(well: None) -> None:
     assert problem.endswith(f" Its runs, such as {run.pk}, will soon be released.")
 
 
+@pytest.mark.postgresql
+@pytest.mark.parametrize("seen_before", [True, False])
+def test_database_that_is_read_only_is_told_instead_of_what_follows_from_it(
+    well: None,
+    seen_before: bool,  # noqa: FBT001
+) -> None:
+    make(TaskName.TODO_CLEANUP, State.QUEUED, due_at=NOW - 10 * MINUTE)
+    make(TaskName.PING, State.PENDING, due_at=NOW - 10 * MINUTE)
+    Schedule.objects.filter(task=TaskName.PING).update(last_slot=NOW - 5 * MINUTE)
+    Process.objects.update(seen_at=NOW - 5 * MINUTE)
+    if not seen_before:
+        Process.objects.all().delete()
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL transaction_read_only = on")
+        assert problems()[0] == (
+            "The database is read-only: nothing can be saved, and no task runs. Find out why, and"
+            " have it accept writes."
+        )
+        about = "\n".join(problems())
+    for process in ("scheduler", "worker", "heartbeat"):
+        assert process not in about
+
+
+def test_processes_that_all_went_silent_at_once_may_live_and_the_disk_be_full(well: None) -> None:
+    line = "If they still run, the database may accept no writes: is its disk full?"
+    Process.objects.update(seen_at=NOW - 2 * MINUTE)
+    assert [line in each for each in problems()].count(True) == 1
+    Process.objects.filter(kind=ProcessKind.WORKER).update(seen_at=NOW - 3 * MINUTE)
+    assert line not in "\n".join(problems())
+    Process.objects.filter(kind=ProcessKind.WORKER).update(seen_at=NOW)
+    assert line not in "\n".join(problems())
+
+
 def test_each_silence_of_each_process_is_a_problem_of_its_own(well: None) -> None:
     """Or an alert of one would keep another's from being told, or name an earlier moment."""
 
