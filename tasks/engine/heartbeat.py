@@ -3,7 +3,6 @@
 import os
 import socket
 from collections.abc import Callable, Collection
-from contextlib import suppress
 from threading import Event, Thread
 from time import monotonic
 from typing import Self
@@ -14,7 +13,7 @@ from django.db import connections
 from django.db.models.functions import Now
 
 from tasks.engine.conf import liveness_seconds
-from tasks.engine.database import DATABASE_AWAY, database_now
+from tasks.engine.database import DATABASE_AWAY, database_now, drop_connection
 from tasks.engine.liveness import Contact
 from tasks.engine.models import Process, ProcessKind
 from tasks.engine.models.process import note_id
@@ -93,8 +92,13 @@ class Heartbeat:
         """End the thread and delete the row, and what was noted when it last counted as gone."""
         self._ended.set()
         self._thread.join(1)
-        with suppress(*DATABASE_AWAY):  # Then other processes delete it, once it counts as gone.
-            Process.objects.filter(pk__in=[self.id, note_id(self.id)]).delete()
+        for _ in range(2):  # This thread's connection may be older than the database's last start.
+            try:
+                Process.objects.filter(pk__in=[self.id, note_id(self.id)]).delete()
+            except DATABASE_AWAY:  # Then other processes delete it, once it counts as gone.
+                drop_connection()
+            else:
+                break
 
     def was_held_up_since(self, moment: float) -> bool:
         """Say whether this process froze or could write no heartbeat since a `monotonic` moment."""
