@@ -120,6 +120,33 @@ def test_read_only_database_is_named_and_each_process_reports_it_once(
         assert 1 <= text.count("database away") == text.count("database back") <= 2, text
 
 
+def test_processes_that_stop_after_the_database_was_restarted_leave_no_trace(
+    tidy: Tidy, sql: psycopg.Connection, postgresql: Path
+) -> None:
+    at = "SELECT count(*) FROM tasks_process"
+    with at_work(tidy):
+        assert number(sql, at) == 2
+        with database_away(sql, postgresql):
+            pass  # All connections are cut.
+    assert number(sql, at) == 0
+
+
+def test_broker_without_memory_is_reported_once_by_each_worker(
+    tidy: Tidy, sql: psycopg.Connection
+) -> None:
+    with at_work(tidy) as (worker, _), redis.Redis.from_url(tidy.settings["REDIS_URL"]) as broker:
+        broker.config_set("maxmemory", "1")
+        worker.wait_for("broker away")
+        sleep(2 * LIVENESS)  # The worker tries again every second or two.
+        assert "cannot be used" in tidy.manage("tasks_status", "--check").stdout
+        broker.config_set("maxmemory", "0")
+        worker.wait_for("broker back")
+        run = enqueue(tidy, "nap, seconds=0")
+        wait_for_state(sql, run, "succeeded")
+        logged = worker.output()
+    assert (logged.count("broker away"), logged.count("broker back")) == (1, 1), logged
+
+
 def test_worker_frozen_in_a_run_and_thawed_ends_it_and_nobody_waits_for_ever(
     tidy: Tidy, sql: psycopg.Connection
 ) -> None:

@@ -157,6 +157,8 @@ class WakingConsumer(_RedisConsumer):
     def _fetch(self, room: int) -> bool:
         """Fetch up to `room` messages; say whether there were any, readable or not."""
         contents = cast("list[bytes | None]", self.broker.do_fetch(self.queue_name, room))
+        # Not where it is only read from: without memory it answers that, and takes no message.
+        outages.resolve("broker")
         messages = [decoded(data) for data in contents]
         sound = [one for one in messages if one and not flaw_of(one, queue=self.queue_name)]
         # All at once, or what waits here would seem lost.
@@ -181,7 +183,6 @@ class WakingConsumer(_RedisConsumer):
         ours = cast("set[bytes]", self.broker.client.smembers(key))
         for ids in batched(ours - active, IDS_PER_EXCHANGE):
             self._give_back(ids)
-        outages.resolve("broker")
 
     def _give_back(self, ids: Sequence[bytes]) -> None:
         """Give lost messages back to the queue; turn what is unreadable into dead letters."""
