@@ -105,7 +105,7 @@ class SharedState:
 
     def _changed(self, change: Change, now: float, *stored: State) -> State:
         """Change the latest of some copies and this process's own."""
-        latest = max(*stored, State.load(self._own), key=lambda state: state.version)
+        latest = max((*stored, State.load(self._own)), key=lambda state: state.version)
         before = latest.dump()
         change(latest, now)
         if latest.dump() != before:

@@ -7,10 +7,12 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from datetime import timedelta
 from io import StringIO
+from pathlib import Path
 from threading import Thread
 from typing import Any
 
 import pytest
+import redis
 import time_machine
 from django.core.management import CommandError, call_command
 from django.core.signing import Signer
@@ -397,6 +399,19 @@ def test_copy_that_is_not_ours_is_replaced_whatever_it_is(
             broker.client.set(key, planted)
         assert shared.change(count).flaps == number
         assert copy_of(broker.client.get(key)).flaps == number
+
+
+def test_process_goes_on_with_its_own_copy_while_both_are_away(
+    site: Settings, broker: WakingBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def count(state: State, now: float) -> None:
+        state.flaps += 1
+
+    nowhere = redis.Redis.from_url(f"unix://{tmp_path}/none")
+    monkeypatch.setattr(broker, "short_timeout_client", nowhere)
+    shared = SharedState()
+    shared.database_answers = False
+    assert [shared.change(count).flaps for _ in range(2)] == [1, 2]
 
 
 def test_copy_is_read_after_the_sites_key_has_changed(site: Settings, broker: WakingBroker) -> None:
