@@ -6,7 +6,9 @@ and the redirect to HTTPS would refuse.
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from typing import Any
 
+import psycopg
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
@@ -16,13 +18,16 @@ from redis.retry import Retry
 
 from project.asking import Asker
 from project.draining import is_draining
+from project.gate import end
 from tasks.engine.broker.clients import client_for
+from tasks.engine.database import drop_connection
 from tasks.engine.errors import error_name
 from tasks.engine.management.migrated import missing_migrations
 from tasks.engine.words import count
 
-#: How long to wait for the database, and then for the broker.
-DATABASE_SECONDS = 1.2
+#: How long to wait for the database, as long as the gate does at most, and then for the broker.
+#: Together it is less than the three seconds that a proxy gives a probe.
+DATABASE_SECONDS = 2.0
 BROKER_SECONDS = 0.5
 
 
@@ -61,6 +66,8 @@ class HealthMiddleware:
             socket_timeout=BROKER_SECONDS,
             retry=Retry(NoBackoff(), 0),
         )
+        # The kept connection on which the database is asked, as long as it has not answered.
+        self.waiting: psycopg.Connection[Any] | None = None
         self.ask_database = Asker(self.look_at_database).ask
         self.ask_broker = Asker(self.look_at_broker).ask
 
@@ -76,8 +83,9 @@ class HealthMiddleware:
 
         A site that is about to stop says so, and that it is not ready.
         """
-        database, migrations = self.ask_database(DATABASE_SECONDS) or (SILENT, UNKNOWN)
-        broker = self.ask_broker(BROKER_SECONDS) or SILENT
+        database, migrations = self.ask_database(DATABASE_SECONDS) or self.give_up_database()
+        broker = self.ask_broker(BROKER_SECONDS)
+        broker = SILENT if broker is None else broker
         parts = {"database": database, "migrations": migrations, "broker": broker}
         stopping = {"stopping": True} if is_draining() else {}
         is_ready = bool(database and migrations and not stopping)
@@ -85,16 +93,29 @@ class HealthMiddleware:
         status = 200 if is_ready else 503
         return Readiness({"ready": is_ready, **stopping, **shown}, status=status)
 
+    def give_up_database(self) -> tuple[Part, Part]:
+        """Return that the database is silent; one that was kept and leads nowhere is ended."""
+        if (waiting := self.waiting) is not None:
+            end(waiting)
+        return SILENT, UNKNOWN
+
     def look_at_database(self) -> tuple[Part, Part]:
-        """Return how the database is, and its migrations."""
+        """Return how the database is, and its migrations.
+
+        The connection is kept: over a slow network, to connect takes many times as long as to ask.
+        """
+        was_connected = connection.connection is not None
+        self.waiting = connection.connection if connection.vendor == "postgresql" else None
         try:
             with connection.cursor() as cursor:
                 cursor.execute("SELECT 1")
+            self.waiting = None
             missing = 0 if self.was_migrated else missing_migrations()
         except (DatabaseError, InterfaceError) as error:
+            drop_connection()
+            if was_connected:  # It may have been closed since the last probe.
+                return self.look_at_database()
             return Part("away", f"cannot be used: {error_name(error)}"), UNKNOWN
-        finally:
-            connection.close()
         # A later version may have applied more: what was there once, is there.
         self.was_migrated = not missing
         if missing:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+import redis
 
 from tests.checkout import copy_compiled
 from tests.links import Link, link_to
@@ -211,6 +212,10 @@ def test_slow_network_is_no_outage(
             link.slow_down(0.25)
             wait_for(lambda: statuses(site) == {200})  # At first it may be taken for away.
             assert [statuses(site) for _ in range(2)] == 2 * [{200}]
+            # Its first connection may take longer than a probe waits, and is kept.
+            wait_for(lambda: site.ask("/readyz").status == 200)
+            for _ in range(3):
+                ready(site, 200)
             link.swallow()
             assert_friendly(site.ask_at_once("/", CROWD))
 
@@ -255,6 +260,27 @@ def test_site_is_ready_without_the_broker_and_says_so(
     tidy = Tidy(copy, production(f"unix://{tmp_path}/nothing.sock", migrated_database))
     with serving(tidy, tmp_path / "web.log", "--workers=1") as site:
         assert '"broker": {"state": "away"' in ready(site, 200).text
+
+
+def test_broker_that_takes_another_password_is_not_said_to_be_silent(
+    copy: Path, tmp_path: Path, postgresql: Path, migrated_database: str
+) -> None:
+    (tmp_path / "valkey").mkdir()
+    with (
+        valkey_server(tmp_path / "valkey") as broker,
+        link_to(postgresql / ".s.PGSQL.5432") as link,
+        redis.Redis.from_url(broker) as operator,
+    ):
+        operator.config_set("requirepass", "another-password-0123456789")
+        tidy = Tidy(copy, production(broker, over(link, migrated_database)))
+        with serving(tidy, tmp_path / "web.log", "--workers=1", cookies=log_in(tidy)) as site:
+            assert "cannot be used: AuthenticationError" in ready(site, 200).text
+            wait_until_back(site)
+            link.refuse()
+            assert_friendly(site.ask_at_once("/", CROWD))
+            page = site.ask("/admin/background/")
+            assert "The broker cannot be used, either: AuthenticationError." in page.text
+            assert str(tmp_path) not in page.text
 
 
 def ready(site: Site, status: int) -> Answer:
