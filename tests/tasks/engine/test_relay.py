@@ -130,6 +130,12 @@ def test_worker_that_is_back_is_well_and_replaces_none_that_is_not(broker: Wakin
     relay()
     assert "worker on back" not in verdict()
     assert "worker on cut, process 1, went silent at" in verdict()
+
+    Process.objects.filter(pk=back.id).update(seen_at=Now() - timedelta(seconds=80))
+    relay()
+    assert "worker on back" in verdict()
+    back.beat()
+    assert "worker on back" not in verdict()
     back.stop()
     assert "worker on back" not in verdict()
     assert Process.objects.registered().count() == 0
