@@ -1,8 +1,10 @@
 """Refuses secrets that can be guessed: a line that names the variable, and nothing of its value."""
 
 import re
+from functools import cache
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from django.contrib.auth.password_validation import CommonPasswordValidator
 from environs import ValidationError
 
 #: Django's own measure of a key, and how many different characters a random one has at least.
@@ -26,12 +28,16 @@ KNOWN_WORDS = re.compile(
     r"qwertyuiop|redis|root|secret|sql|test|the|tidy|user|valkey|welcome|your)*"
 )
 DIGITS_IN_ORDER = "01234567890123456789"
+IN_ORDER = "0123456789abcdefghijklmnopqrstuvwxyz"
+
+#: What people write for letters.
+LEET = str.maketrans("@4835$07+1!|", "aabessottiii")
 
 
 def strong_key(value: str) -> None:
     """Raise ValidationError unless a key looks random."""
     if (
-        len(value) < MIN_KEY_CHARACTERS
+        len(once(value)) < MIN_KEY_CHARACTERS
         or len(set(value)) < MIN_DIFFERENT_IN_KEY
         or value.startswith(OF_A_NEW_PROJECT)
     ):
@@ -40,7 +46,11 @@ def strong_key(value: str) -> None:
 
 def strong_token(value: str) -> None:
     """Raise ValidationError unless a token looks random and can stand in a header; none may do."""
-    if value and (len(value) < MIN_TOKEN_CHARACTERS or len(set(value)) < MIN_DIFFERENT_IN_TOKEN):
+    if value and (
+        len(once(value)) < MIN_TOKEN_CHARACTERS
+        or len(set(value)) < MIN_DIFFERENT_IN_TOKEN
+        or value.lower() in IN_ORDER
+    ):
         raise ValidationError(
             f"must be random, and have at least {MIN_TOKEN_CHARACTERS} characters."
         )
@@ -57,16 +67,39 @@ def check_passwords(variable: str, *passwords: str | None) -> None:
         )
 
 
+def once(value: str) -> str:
+    """Return what a text repeats, if it is nothing but that, with signs between; else the text."""
+    found = re.fullmatch(r"(.+?)(?:[\W_]*\1)+[\W_]*", value, re.DOTALL)
+    return found[1] if found else value
+
+
+@cache
+def common_passwords() -> frozenset[str]:
+    """Return the 20,000 that are used most, of Django's own list."""
+    return frozenset(CommonPasswordValidator().passwords)
+
+
+def is_common(password: str) -> bool:
+    """Say whether it is one of them, with digits and signs around it or in the place of letters."""
+    written = password.lower()
+    for text in (written, written.translate(LEET)):
+        word = re.sub(r"^[\W\d_]+|[\W\d_]+$", "", text)
+        if {text, word, once(text), once(word)} & common_passwords():
+            return True
+    return False
+
+
 def is_weak(password: str) -> bool:
     letters = re.sub("[^a-z]", "", password.lower())
     digits = re.sub(r"\D", "", password)
     is_counted = not letters and (digits in DIGITS_IN_ORDER or digits in DIGITS_IN_ORDER[::-1])
     is_word = bool(letters and KNOWN_WORDS.fullmatch(letters))
     return (
-        len(password) < MIN_PASSWORD_CHARACTERS
+        len(once(password)) < MIN_PASSWORD_CHARACTERS
         or len(set(password)) < MIN_DIFFERENT_IN_PASSWORD
         or is_counted
         or is_word
+        or is_common(password)
     )
 
 
