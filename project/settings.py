@@ -34,7 +34,13 @@ from project.environment import (
     mailer_from,
 )
 from project.logs.config import FORMATS, logging_config
-from project.weak_secrets import check_passwords, passwords_in, strong_key, strong_token
+from project.weak_secrets import (
+    check_passwords,
+    passwords_in,
+    passwords_of,
+    strong_key,
+    strong_token,
+)
 from tasks.engine.conf import (
     DEFAULT_LIVENESS_SECONDS,
     MAX_LIVENESS_SECONDS,
@@ -92,7 +98,7 @@ try:
     if not DEBUG:
         check_passwords(
             "DATABASE_PASSWORD" if database_password else "DATABASE_URL",
-            DATABASES["default"].get("PASSWORD"),
+            *passwords_of(DATABASES["default"]),
         )
         check_passwords(
             "REDIS_PASSWORD" if broker_password else "REDIS_URL", *passwords_in(REDIS_URL)

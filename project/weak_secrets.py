@@ -1,11 +1,15 @@
 """Refuses secrets that can be guessed: a line that names the variable, and nothing of its value."""
 
 import re
+from collections.abc import Mapping
 from functools import cache
-from urllib.parse import parse_qs, unquote, urlsplit
+from typing import Any
+from urllib.parse import parse_qs, unquote
 
 from django.contrib.auth.password_validation import CommonPasswordValidator
 from environs import ValidationError
+
+from project.addresses import pieces_of
 
 #: Django's own measure of a key, and how many different characters a random one has at least.
 MIN_KEY_CHARACTERS = 50
@@ -58,7 +62,7 @@ def strong_token(value: str) -> None:
         raise ValidationError("must consist of letters, digits and punctuation.")
 
 
-def check_passwords(variable: str, *passwords: str | None) -> None:
+def check_passwords(variable: str, *passwords: str) -> None:
     """Raise ValueError, naming the variable, if one can be guessed; an empty one is none."""
     if any(password and is_weak(password) for password in passwords):
         raise ValueError(
@@ -103,12 +107,18 @@ def is_weak(password: str) -> bool:
     )
 
 
+def passwords_of(database: Mapping[str, Any]) -> list[str]:
+    """Return the passwords of an entry of Django's DATABASES: its own, and that of an option."""
+    option = database.get("OPTIONS", {}).get("password", "")
+    return [database.get("PASSWORD", ""), str(option)]
+
+
 def passwords_in(address: str) -> list[str]:
     """Return the passwords in the address of a broker, its Sentinels' among them."""
-    parts = urlsplit(address)
-    options = parse_qs(parts.query)
+    _, credentials, _, rest = pieces_of(address)
+    options = parse_qs(rest.partition("?")[2])
     return [
-        unquote(parts.password or ""),
+        unquote(credentials.partition(":")[2]),
         *options.get("password", []),
         *options.get("sentinel_password", []),
     ]

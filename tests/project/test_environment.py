@@ -122,6 +122,8 @@ def test_development_does_not_start_without_a_secret_key(checkout: Path) -> None
         ("DATABASE_PASSWORD", "Change-Me-123456"),
         ("DATABASE_PASSWORD", "123456789012"),
         ("DATABASE_PASSWORD", "xyxyxyxyxyxyxyxy"),
+        ("DATABASE_URL", "postgresql://tidy@localhost/tidy?password=hunter2-123"),
+        ("REDIS_URL", "redis+sentinel://:hunter2@one,[::1]/tidy"),
         ("REDIS_URL", "redis://:hunter2@localhost"),
         ("REDIS_URL", "redis://:valkey%2Dpassword%2D1@localhost"),
         ("REDIS_URL", "unix:///run/valkey.sock?password=hunter2"),

@@ -5,7 +5,7 @@ from secrets import token_urlsafe
 import pytest
 from environs import ValidationError
 
-from project.weak_secrets import check_passwords, strong_key, strong_token
+from project.weak_secrets import check_passwords, passwords_in, strong_key, strong_token
 
 
 @pytest.mark.parametrize(
@@ -38,3 +38,9 @@ def test_no_random_secret_is_refused() -> None:
         check_passwords("REDIS_PASSWORD", secret)
         strong_token(secret)
         strong_key(token_urlsafe(40))
+
+
+def test_passwords_of_servers_and_sentinels_are_found_wherever_they_stand() -> None:
+    """Also beside an IPv6 address behind a comma, which newer Pythons refuse to split."""
+    address = "redis+sentinel://tidy:o%40e@one,two:26380,[::1]/tidy/0?sentinel_password=t%40o"
+    assert passwords_in(address) == ["o@e", "t@o"]
