@@ -116,8 +116,9 @@ def test_no_connection_outlives_an_outage_unnoticed(site: Site, link: Link) -> N
     """Those on which no request waited when the database failed over lead to nowhere, too."""
     link.abandon()
     answers = [site.ask("/") for _ in range(CROWD)]
+    assert {answer.status for answer in answers} <= {200, 503}
     assert max(answer.seconds for answer in answers) < PROMPT_SECONDS
-    assert [answer.status for answer in answers[-3:]] == [200, 200, 200]
+    wait_until_back(site)
 
 
 @pytest.mark.parametrize("how", ["swallow", "refuse"])
