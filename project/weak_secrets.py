@@ -34,6 +34,9 @@ KNOWN_WORDS = re.compile(
 DIGITS_IN_ORDER = "01234567890123456789"
 IN_ORDER = "0123456789abcdefghijklmnopqrstuvwxyz"
 
+#: A shorter one stands in many a random secret, too.
+MIN_COMMON_CHARACTERS = 5
+
 #: What people write for letters.
 LEET = str.maketrans("@4835$07+1!|", "aabessottiii")
 
@@ -88,7 +91,8 @@ def is_common(password: str) -> bool:
     written = password.lower()
     for text in (written, written.translate(LEET)):
         word = re.sub(r"^[\W\d_]+|[\W\d_]+$", "", text)
-        if {text, word, once(text), once(word)} & common_passwords():
+        found = {text, word, once(text), once(word)} & common_passwords()
+        if any(len(each) >= MIN_COMMON_CHARACTERS for each in found):
             return True
     return False
 
