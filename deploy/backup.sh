@@ -3,7 +3,8 @@
 #
 #     deploy/backup.sh [FOLDER]    # backups/ beside docker-compose.yml by default
 #
-# It prints the dump's name, which says when it was begun. Let cron start it each night before the cleanup.
+# It prints the dump's name, which says when it was begun. Let cron start it each night, before the
+# cleanup.
 set -eu
 cd "$(dirname "$0")/.."
 folder=${1:-backups}

@@ -18,7 +18,7 @@ from redis.retry import Retry
 
 from project.asking import Asker
 from project.draining import is_draining
-from project.gate import end
+from project.gate import ANSWER_SECONDS, PATIENCE, end
 from tasks.engine.broker.clients import client_for
 from tasks.engine.database import drop_connection
 from tasks.engine.errors import error_name
@@ -27,7 +27,7 @@ from tasks.engine.words import count
 
 #: How long to wait for the database, as long as the gate does at most, and then for the broker.
 #: Together it is less than the three seconds that a proxy gives a probe.
-DATABASE_SECONDS = 2.0
+DATABASE_SECONDS = ANSWER_SECONDS * PATIENCE
 BROKER_SECONDS = 0.5
 
 

@@ -105,14 +105,10 @@ def wait_for_state(
 @contextmanager
 def database_away(sql: psycopg.Connection, postgresql: Path) -> Iterator[None]:
     """Have the database refuse everyone while the block lasts, and end all connections."""
-    name, mine = sql.info.dbname, sql.info.backend_pid
+    name = sql.info.dbname
     with psycopg.connect(host=str(postgresql), user="postgres", autocommit=True) as admin:
         admin.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
-        admin.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-            " WHERE datname = %s AND pid <> %s",
-            [name, mine],
-        )
+        end_connections(admin, but=sql)
         try:
             yield
         finally:
@@ -122,20 +118,20 @@ def database_away(sql: psycopg.Connection, postgresql: Path) -> Iterator[None]:
 @contextmanager
 def database_read_only(sql: psycopg.Connection, postgresql: Path) -> Iterator[None]:
     """Have the database accept no writes while the block lasts; end all connections twice."""
-    name, mine = sql.info.dbname, sql.info.backend_pid
+    name = sql.info.dbname
     with psycopg.connect(host=str(postgresql), user="postgres", autocommit=True) as admin:
-
-        def have_all_connect_again() -> None:
-            admin.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                " WHERE datname = %s AND pid <> %s",
-                [name, mine],
-            )
-
         admin.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
-        have_all_connect_again()
+        end_connections(admin, but=sql)
         try:
             yield
         finally:
             admin.execute(f"ALTER DATABASE {name} RESET default_transaction_read_only")
-            have_all_connect_again()
+            end_connections(admin, but=sql)
+
+
+def end_connections(admin: psycopg.Connection, *, but: psycopg.Connection) -> None:
+    """End all connections to the database of one of them, but that one."""
+    admin.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND pid <> %s",
+        [but.info.dbname, but.info.backend_pid],
+    )
