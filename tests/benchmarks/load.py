@@ -3,9 +3,12 @@
     python -m tests.benchmarks.load
 
 wrk asks gunicorn, with the two workers of four threads that it has by default, for a list, the
-trash, a search and the log-in page in turn, over more and more connections: until the rate no
-longer rises. Then, over as many connections as that, and four times as many, while `cleanup_todos`
-sweeps. Ends with 1 if a single request fails. It needs wrk (`apt-get install wrk`).
+trash, a search and the completed ones in turn, over more and more connections. Then, over as many
+as gave all that it can give, and four times as many, while `cleanup_todos` sweeps. Ends with 1 if
+a single request fails. It needs wrk and ss (`apt-get install wrk iproute2`).
+
+A connection stays with the worker that took it, so that few of them may all be with one: the table
+says how they were shared out.
 """
 
 import re
@@ -13,10 +16,10 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, sleep
 
 from tests.benchmarks.figures import Figure, header, milliseconds
 from tests.benchmarks.postgresql import Server, server
@@ -28,10 +31,12 @@ from tests.servers import valkey_server
 SIZE = Size(users=10_000, todos=2_100_000)
 SWEPT_AT_LEAST = 950_000
 
+TOOLS = {"wrk": "wrk", "ss": "iproute2"}
+
 WORKERS = 2
-#: The rate bends where twice as many connections no longer give so much more.
-BENDS_AT = 1.05
-MOST_CONNECTIONS = 256
+CONNECTIONS = (1, 2, 4, 8, 16, 32, 64)
+#: The rate bends where as many connections give so much of the highest.
+BENDS_AT = 0.95
 SECONDS, SECONDS_BESIDE_SWEEP = 8, 3
 
 ASK = """
@@ -56,6 +61,7 @@ class Load:
         p50, p99: seconds.
         answers: how many.
         failed: those that were errors, or never came.
+        shared: the connections that each worker had in the middle, the most first.
     """
 
     connections: int
@@ -64,12 +70,14 @@ class Load:
     p99: float
     answers: int
     failed: int
+    shared: tuple[int, ...]
 
 
 def main() -> None:
     """Fill the tables, raise the load, and print what it took."""
-    if not shutil.which("wrk"):
-        sys.exit("wrk is not installed: apt-get install wrk")
+    for tool, package in TOOLS.items():
+        if not shutil.which(tool):
+            sys.exit(f"{tool} is not installed: apt-get install {package}")
     with tempfile.TemporaryDirectory(prefix="tidy-") as name:
         folder = Path(name)
         (folder / "valkey").mkdir()
@@ -88,8 +96,9 @@ def raise_load(stage: Server, folder: Path, port: int) -> list[Figure]:
     script = folder / "ask.lua"
     script.write_text(ASK % log_in(VISITOR), encoding="ascii")
     wrk(script, port, connections=4, seconds=SECONDS)  # Warms it up.
-    alone = list(until_it_bends(script, port))
-    bends = alone[-1].connections
+    alone = [wrk(script, port, connections=some, seconds=SECONDS) for some in CONNECTIONS]
+    enough = BENDS_AT * max(load.rate for load in alone)
+    bends = next(load.connections for load in alone if load.rate >= enough)
     figures = [figure for load in alone for figure in told("alone", [load])]
     for connections in (bends, 4 * bends):
         figures += beside_a_sweep(stage, script, port, connections)
@@ -101,17 +110,6 @@ def fill(stage: Server) -> None:
     stage.fill(SIZE)
     stage.execute(LIST, user=VISITOR, todos=100)
     stage.settle()
-
-
-def until_it_bends(script: Path, port: int) -> Iterator[Load]:
-    """Ask over 1, 2, 4, ... connections, until that brings no higher rate."""
-    best, connections = 0.0, 1
-    while connections <= MOST_CONNECTIONS:
-        load = wrk(script, port, connections=connections, seconds=SECONDS)
-        yield load
-        if load.rate < best * BENDS_AT:
-            return
-        best, connections = load.rate, connections * 2
 
 
 def beside_a_sweep(stage: Server, script: Path, port: int, connections: int) -> list[Figure]:
@@ -135,6 +133,9 @@ def told(what: str, loads: list[Load], note: str = "") -> list[Figure]:
     """Return the figures of loads of as many connections; of the times, the worst."""
     what = f"{what}, {loads[0].connections} connections"
     answers, failed = sum(load.answers for load in loads), sum(load.failed for load in loads)
+    spreads = Counter("+".join(map(str, load.shared)) for load in loads).most_common()
+    shared = "shared out " + ", ".join(f"{spread} ({times}x)" for spread, times in spreads)
+    note = "; ".join(filter(None, (shared, note)))
     return [
         Figure(what=f"{what}: rate", runs=[load.rate for load in loads], unit="/s", note=note),
         milliseconds(f"{what}: p50", [load.p50 for load in loads]),
@@ -150,7 +151,11 @@ def wrk(script: Path, port: int, *, connections: int, seconds: int) -> Load:
         *(f"--duration={seconds}s", "--timeout=30s", "--latency", f"--script={script}"),
         f"http://localhost:{port}",
     ]
-    text = subprocess.run(command, capture_output=True, check=True, text=True).stdout
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as asking:
+        sleep(seconds / 2)
+        shared = shares(port)
+        text, _ = asking.communicate()
+    assert asking.returncode == 0, text
 
     def found(pattern: str, default: str = "") -> str:
         match = re.search(pattern, text, re.MULTILINE)
@@ -174,7 +179,15 @@ def wrk(script: Path, port: int, *, connections: int, seconds: int) -> Load:
         answers=int(found(r"^\s+(\d+) requests in")),
         failed=int(found(r"Non-2xx or 3xx responses: (\d+)", "0"))
         + sum(map(int, re.findall(r"\d+", sockets[0] if sockets else ""))),
+        shared=shared,
     )
+
+
+def shares(port: int) -> tuple[int, ...]:
+    """Return how many connections each process that serves a port has, the most first."""
+    command = ["ss", "-Htnp", "state", "established", f"sport = :{port}"]
+    text = subprocess.run(command, capture_output=True, check=True, text=True).stdout
+    return tuple(times for _, times in Counter(re.findall(r"pid=\d+", text)).most_common())
 
 
 if __name__ == "__main__":
