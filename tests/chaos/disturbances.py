@@ -9,6 +9,8 @@ import shutil
 import signal
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
+from time import monotonic, sleep
 from uuid import uuid4
 
 import psycopg
@@ -119,6 +121,8 @@ def kill_postgresql(stage: OneHost, *, seconds: float | None = None) -> None:
     pid = stage.postgresql.get_pid()
     if pid and not stage.is_held("database away"):
         send_all([pid], signal.SIGQUIT)
+        # One that is about to end would be taken for one that runs.
+        wait_until_gone(stage.folder / "postgresql/postmaster.pid")
         stage.hold(
             "database away",
             seconds or stage.chance.uniform(0.5, 5),
@@ -206,6 +210,14 @@ def send_all(pids: list[int], signum: signal.Signals) -> None:
     for pid in filter(None, pids):
         with suppress(ProcessLookupError):
             os.kill(pid, signum)
+
+
+def wait_until_gone(file: Path, *, seconds: float = 10) -> None:
+    """Wait until a server has taken back the file that says it runs."""
+    ends = monotonic() + seconds
+    while file.exists():
+        assert monotonic() < ends, f"{file} is still there"
+        sleep(0.02)
 
 
 type Disturbance = Callable[[OneHost], None]
