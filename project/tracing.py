@@ -26,7 +26,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from opentelemetry.util.re import parse_env_headers
 from structlog.contextvars import bound_contextvars, get_contextvars
 
-from project.logs.paths import FAILED, METHODS, route_of
+from project.logs.paths import FAILED, route_of, shown_method
 from tasks.engine.tracing import Tracing, use_tracing
 
 #: All that wait are sent at once: a process that ends waits for one answer, and no longer.
@@ -99,10 +99,10 @@ class RequestSpanMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        method = request.method if request.method in METHODS else "_OTHER"
+        method = shown_method(request)
         given = request.headers.get("traceparent", "") if settings.TRUSTED_PROXIES else ""
         attributes = {"http.request.method": method}
-        with span(str(method), SpanKind.SERVER, attributes, within=context_of(given)) as current:
+        with span(method, SpanKind.SERVER, attributes, within=context_of(given)) as current:
             response = self.get_response(request)
             if route := route_of(request):
                 current.update_name(f"{method} {route}")

@@ -16,13 +16,13 @@ FAILED = HTTPStatus.INTERNAL_SERVER_ERROR
 #: A path that no page has.
 UNKNOWN = "/<unknown>"
 
-#: HTTP's own; any other is a text of whoever sent it.
+#: HTTP's own; any other is a text of whoever sent it, for which OpenTelemetry has a name.
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
-OTHER_METHOD = "OTHER"
+OTHER_METHOD = "_OTHER"
 
 
 def shown_method(request: HttpRequest) -> str:
-    """Return a request's method, or `OTHER`."""
+    """Return a request's method, or `_OTHER`."""
     method = request.method or ""
     return method if method in METHODS else OTHER_METHOD
 

@@ -12,7 +12,7 @@ from prometheus_client import Counter, Histogram, values
 from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from project.logs.paths import METHODS, pattern_of
+from project.logs.paths import pattern_of, shown_method
 from project.metrics.slots import take_slot
 
 #: Upper bounds (seconds) of the buckets of durations.
@@ -49,7 +49,7 @@ class RequestCounts:
 
     def add(self, request: HttpRequest, response: HttpResponse, seconds: float) -> None:
         """Count a request that was answered after so many seconds."""
-        method = request.method if request.method in METHODS else "other"
+        method = shown_method(request)
         route = route_of(request)
         self._requests.labels(method, route, f"{response.status_code // 100}xx").inc()
         self._durations.labels(method, route).observe(seconds)

@@ -326,7 +326,7 @@ def test_route_has_no_value_of_an_address_and_is_one_for_all_unknown_pages(
         ("GET", "/admin/todos/todo/<object_id>/change/", "2xx"): 2,
         ("GET", "unknown", "4xx"): 50,
         ("GET", "static", "4xx"): 1,
-        ("other", "/", "4xx"): 1,
+        ("_OTHER", "/", "4xx"): 1,
     }
 
 
