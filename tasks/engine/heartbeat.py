@@ -12,6 +12,7 @@ import structlog
 from django.db import connections
 from django.db.models.functions import Now
 
+from tasks.engine.broker.presence import SignIns
 from tasks.engine.conf import liveness_seconds
 from tasks.engine.database import DATABASE_AWAY, database_now, drop_connection
 from tasks.engine.liveness import Contact
@@ -60,6 +61,9 @@ class Heartbeat:
         self._held_up_at = float("-inf")
         self._ended = Event()
         self._thread = Thread(target=self._beat_on, name="heartbeat", daemon=True)
+        # A command needs no broker but to send what it starts.
+        signs_in = kind != ProcessKind.COMMAND
+        self._sign_ins = SignIns(self.id, every_seconds=interval_seconds) if signs_in else None
 
     def __enter__(self) -> Self:
         self.start()
@@ -82,6 +86,8 @@ class Heartbeat:
         """Write the first heartbeat and start the thread."""
         self._try_to_beat()
         self._thread.start()
+        if self._sign_ins:
+            self._sign_ins.start()
 
     def beat_if_late(self) -> None:
         """Call `beat` if the last heartbeat is old: this process may have been frozen."""
@@ -89,16 +95,22 @@ class Heartbeat:
             self.beat()
 
     def stop(self) -> None:
-        """End the thread and delete the row, and what was noted when it last counted as gone."""
+        """End the threads and delete the row, and what was noted when it last counted as gone."""
         self._ended.set()
         self._thread.join(1)
+        deleted = self._delete_row()
+        if self._sign_ins:
+            self._sign_ins.stop(told=deleted)
+
+    def _delete_row(self) -> bool:
         for _ in range(2):  # This thread's connection may be older than the database's last start.
             try:
                 Process.objects.filter(pk__in=[self.id, note_id(self.id)]).delete()
             except DATABASE_AWAY:  # Then other processes delete it, once it counts as gone.
                 drop_connection()
             else:
-                break
+                return True
+        return False
 
     def was_held_up_since(self, moment: float) -> bool:
         """Say whether this process froze or could write no heartbeat since a `monotonic` moment."""
@@ -122,6 +134,7 @@ class Heartbeat:
                 pid=os.getpid(),
                 queues=self._queues,
                 tasks=self._tasks,
+                signs_in=self._sign_ins is not None,
             )
             Process.objects.bulk_create([row], ignore_conflicts=True)
         self.contact.note(database_now())

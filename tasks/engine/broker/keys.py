@@ -1,6 +1,7 @@
 """Dramatiq's keys in Redis."""
 
 from dataclasses import dataclass
+from uuid import UUID
 
 from dramatiq.common import dq_name
 
@@ -63,6 +64,11 @@ def heartbeats_key(namespace: str) -> str:
 def probe_key(namespace: str) -> str:
     """Return the key that is written to see whether the broker accepts writes."""
     return f"{namespace}:__probe__"
+
+
+def presence_key(namespace: str, process: UUID | None = None) -> str:
+    """Return the key of a process that is there; without one, of when the first one was."""
+    return f"{namespace}:__presence__" + (f".{process}" if process else "")
 
 
 def alerts_key(namespace: str) -> str:

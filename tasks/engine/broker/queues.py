@@ -44,7 +44,7 @@ def look_at_queues(names: Sequence[str], now: datetime) -> tuple[tuple[QueueStat
 
 
 def read_queues(names: Sequence[str], now: datetime) -> tuple[QueueStatus, ...]:
-    """Ask the broker what it has, in three exchanges, and whether it accepts writes.
+    """Ask the broker what it has, in two exchanges, and whether it accepts writes.
 
     Raises:
         redis.RedisError: it cannot be reached, accepts no writes (its memory is full, or it is a
@@ -52,17 +52,16 @@ def read_queues(names: Sequence[str], now: datetime) -> tuple[QueueStatus, ...]:
     """
     broker = current_broker()
     keys = [broker.keys(name) for name in names]
-    client = broker.short_timeout_client
-    client.set(probe_key(broker.namespace), "", px=PROBE_MILLISECONDS)
     # In a transaction, or a message that is fetched meanwhile would count twice or not at all.
-    with client.pipeline(transaction=True) as pipe:
+    with broker.short_timeout_client.pipeline(transaction=True) as pipe:
+        pipe.set(probe_key(broker.namespace), "", px=PROBE_MILLISECONDS)
         for queue in keys:
             pipe.llen(queue.waiting)
             pipe.hlen(queue.messages)
             pipe.hlen(queue.delayed_messages)
             pipe.zcard(queue.dead)
             pipe.lindex(queue.waiting, 0)
-        counted = list(batched(pipe.execute(), 5))
+        counted = list(batched(pipe.execute()[1:], 5))
         for queue, (*_, head) in zip(keys, counted, strict=True):
             pipe.hget(queue.messages, head or b"")
         heads = pipe.execute()

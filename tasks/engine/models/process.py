@@ -84,6 +84,11 @@ class Process(models.Model):
         db_default=Value([], models.JSONField()),
         help_text="The tasks that a worker has actors for.",
     )
+    signs_in = models.BooleanField(
+        default=False,
+        db_default=False,
+        help_text="Whether it tells the broker, too, that it is there.",
+    )
     started_at = models.DateTimeField(db_default=Now())
     seen_at = models.DateTimeField("last heartbeat", db_default=Now())
 

@@ -25,6 +25,9 @@ AT_ONCE_SECONDS = 5.0
 #: Silent processes that get a line each, those that were heard of last; the others are counted.
 MAX_SILENT_NAMED = 20
 
+#: The same of processes that are absent from the broker.
+MAX_ABSENT_NAMED = 20
+
 STALLED = (
     "is running and has not progressed since {since}. Stop it with manage.py stop_run {run}, or end"
     " its worker."
@@ -103,6 +106,7 @@ def problems_of_processes(status: Status) -> Iterator[Problem]:
             )
     yield from problem_of_all(status)
     yield from problems_of_silent(status)
+    yield from problems_of_absent(status)
     if status.last_ping.stale:
         last = moment(status.last_ping.answered_at)
         yield Problem(
@@ -154,6 +158,19 @@ def line_of_silent(process: SilentProcess, *, in_future: bool) -> str:
         f"{name} has sent no heartbeat since {moment(row.seen_at)}. Check whether it is frozen, or"
         f" cut off from the database.{more}"
     )
+
+
+def problems_of_absent(status: Status) -> Iterator[Problem]:
+    absent = status.absent_processes
+    for row in absent[:MAX_ABSENT_NAMED]:
+        yield Problem(
+            f"absent {row.kind} {row.host} {row.pid} {row.started_at.isoformat()}",
+            f"The {row.kind} on {row.host}, process {row.pid}, does not use this broker: it is cut"
+            " off from it, or set up to use another one.",
+        )
+    if more := len(absent[MAX_ABSENT_NAMED:]):
+        text = f"And {count(more, 'more process does', 'more processes do')} not use this broker."
+        yield Problem("more absent", text)
 
 
 def problems_of_clocks(status: Status) -> Iterator[Problem]:

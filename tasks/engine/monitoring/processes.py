@@ -7,6 +7,7 @@ from uuid import UUID
 
 from django.db.models import Min
 
+from tasks.engine.broker.presence import Presence, read_presence
 from tasks.engine.database import CLOCK_TOLERANCE, is_read_only, read_only_setting
 from tasks.engine.models import Process, State, TaskRun
 from tasks.engine.models.process import Notes, liveness
@@ -36,26 +37,37 @@ class Processes:
 
     Attributes:
         alive: some of them may be silent, too.
+        absent: those of them that are alive for the database, and not for the broker.
         read_only: whether the database is: then none of them can write a heartbeat.
     """
 
     alive: tuple[Process, ...]
+    absent: tuple[Process, ...]
     silent: tuple[SilentProcess, ...]
     read_only: bool
 
 
 def read_processes(now: datetime) -> Processes:
-    """Return all processes, and whether they can write at all, with one query or two."""
+    """Return all processes, and whether they can write at all, with one query or two.
+
+    The broker is asked, too; if it does not answer, nobody is absent.
+    """
     found = Process.objects.annotate(read_only=read_only_setting())
     rows = list(found.order_by("kind", "host", "pid"))
     read_only = vars(rows[0])["read_only"] == "on" if rows else is_read_only()
     notes = Notes(rows, now)
     everyone = notes.processes
     alive = tuple(process for process in everyone if abs(now - process.seen_at) <= liveness())
-    silent = [process for process in everyone if is_silent(process, now)]
+    presence = read_presence([process.pk for process in everyone])
+    silent = [
+        process
+        for process in everyone
+        if is_silent(process, now) and process.pk not in presence.left
+    ]
     held = first_runs(silent)
     return Processes(
         alive=alive,
+        absent=tuple(process for process in alive if is_absent(process, presence, now)),
         silent=(
             *(SilentProcess(row=row, run=held.get(row.pk)) for row in silent),
             *(SilentProcess(row=note, run=None, gone=True) for note in notes.missing),
@@ -68,6 +80,16 @@ def is_silent(process: Process, now: datetime) -> bool:
     """Say whether a process's heartbeat is old, or later than now as the clock was set back."""
     age = now - process.seen_at
     return age > liveness() * SILENT_AFTER or age < -CLOCK_TOLERANCE
+
+
+def is_absent(process: Process, presence: Presence, now: datetime) -> bool:
+    """Say whether a process sends heartbeats to the database, and has not signed in for as long."""
+    return (
+        process.signs_in
+        and process.pk in presence.absent
+        and not is_silent(process, now)
+        and now - process.started_at > liveness()
+    )
 
 
 def first_runs(processes: Collection[Process]) -> Mapping[UUID | None, int]:

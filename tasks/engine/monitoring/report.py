@@ -42,6 +42,7 @@ def as_json(status: Status, problems: Sequence[str]) -> str:
         "silent_processes": [
             process_as_json(process.row, process.run) for process in status.silent_processes
         ],
+        "absent_processes": [process_as_json(process) for process in status.absent_processes],
         "unknown_tasks": status.unknown_tasks,
         "clock_ahead_seconds": status.clock_ahead_seconds,
         "problems": problems,

@@ -28,6 +28,7 @@ class Status:
         unacknowledged: those that failed or ended with errors, whenever that was, and that no
             operator has acknowledged.
         processes: those that are alive.
+        absent_processes: those of them that do not use the broker, or another one than this.
         silent_processes: those without a recent heartbeat, or with one from the future; and those
             that are gone without a goodbye, until others have started in their place.
         read_only: whether the database is.
@@ -44,6 +45,7 @@ class Status:
     failures: Failures
     unacknowledged: Failures
     processes: tuple[Process, ...]
+    absent_processes: tuple[Process, ...]
     silent_processes: tuple[SilentProcess, ...]
     read_only: bool
     unserved_queues: tuple[str, ...]
@@ -79,6 +81,7 @@ def gather() -> Status:
         failures=failed_since(now - timedelta(days=1)),
         unacknowledged=unacknowledged(),
         processes=alive,
+        absent_processes=processes.absent,
         silent_processes=processes.silent,
         read_only=processes.read_only,
         unserved_queues=tuple(sorted(used - served)),

@@ -17,6 +17,7 @@ from django.db.models import Exists, Model, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 from dramatiq.broker import get_broker
 
+from tasks.engine.broker.presence import read_presence
 from tasks.engine.broker.waking import WakingBroker
 from tasks.engine.broker.whereabouts import Whereabouts
 from tasks.engine.database import database_now, exclusive_transaction
@@ -134,11 +135,13 @@ def unlocked[M: Model](rows: QuerySet[M]) -> list[M]:
 def give_up(process: Process, since: datetime) -> bool:
     """Delete the row of a process, if it has written no heartbeat meanwhile; remember it.
 
-    A command is not remembered: nobody has to start it again, as workers continue its run.
+    A command is not remembered: nobody has to start it again, as workers continue its run. Nor is
+    who ended in order while the database was away.
     """
+    in_order = process.pk in read_presence([process.pk]).left
     with transaction.atomic():
         gone, _ = Process.objects.silent_since(since).filter(pk=process.pk).delete()
-        if gone and process.kind != ProcessKind.COMMAND:
+        if gone and process.kind != ProcessKind.COMMAND and not in_order:
             # Not the future, in which its heartbeat was if the clock was set back since.
             Process.objects.leave_note(process, seen_at=min(process.seen_at, since))
     return bool(gone)

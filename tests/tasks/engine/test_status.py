@@ -26,6 +26,7 @@ from pytest_django import Settings
 
 from accounts.models import User
 from tasks.actors import todo_cleanup
+from tasks.engine.broker.keys import presence_key
 from tasks.engine.broker.waking import WakingBroker
 from tasks.engine.models import UNFINISHED, Process, ProcessKind, Schedule, State, TaskRun
 from tasks.engine.monitoring import schedules, status
@@ -200,7 +201,7 @@ def test_json_keeps_its_keys(well: None) -> None:
     assert list(told) == [
         *("now", "schedules", "runs_in_hand", "failures", "processes", "unserved_queues"),
         *("queues", "broker_error", "pulse", "unacknowledged", "silent_processes"),
-        *("unknown_tasks", "clock_ahead_seconds", "problems"),
+        *("absent_processes", "unknown_tasks", "clock_ahead_seconds", "problems"),
     ]
     assert list(told["schedules"][0]) == [
         *("id", "task", "enabled", "times", "timezone", "fault"),
@@ -244,6 +245,9 @@ def test_json_keeps_the_shape_of_every_value(well: None, broker: WakingBroker) -
     Process.objects.filter(kind=ProcessKind.WORKER).update(tasks=["ping"])
     Process.objects.filter(queues=["default"]).update(queues=["other"])
     make("mail", State.RUNNING, held_by=frozen.pk, stop_requested_at=NOW - MINUTE)
+    cut: dict[str, Any] = {"signs_in": True, "started_at": NOW - DAY, "queues": ["other"]}
+    new_process(ProcessKind.SCHEDULER, "cut", **cut)
+    broker.client.set(presence_key(broker.namespace), 1)
     broker.enqueue(todo_cleanup.message())
     run = {
         "run": "int",
@@ -322,6 +326,7 @@ def test_json_keeps_the_shape_of_every_value(well: None, broker: WakingBroker) -
         "pulse": {"last_at": "str", "age_seconds": "float", "stale": "bool"},
         "unacknowledged": {"count": "int", "latest": [run]},
         "silent_processes": [{**process, "run": "int"}],
+        "absent_processes": [process],
         "unknown_tasks": ["str"],
         "clock_ahead_seconds": "float",
         "problems": ["str"],

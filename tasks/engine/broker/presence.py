@@ -1,0 +1,116 @@
+"""Which processes use this broker: each signs in every few seconds, besides its heartbeat.
+
+A heartbeat reaches the database alone. A process that sends one and does not sign in is cut off
+from the broker, or uses another one: it is alive, and gets or sends no message.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from threading import Event, Thread
+from uuid import UUID
+
+from redis.exceptions import RedisError
+
+from tasks.engine.broker.keys import presence_key
+from tasks.engine.broker.waking import current_broker
+from tasks.engine.conf import liveness_seconds
+
+HERE, LEFT = b"here", b"left"
+
+#: How long (seconds) the broker remembers who has left in order.
+LEFT_SECONDS = 60 * 60
+
+#: While the broker is away, the next try comes this soon: whoever asks it must find everyone.
+RETRY_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Presence:
+    """What the broker knows of some processes.
+
+    Attributes:
+        absent: those that have not signed in within the liveness.
+        left: those that ended in order, and could not tell the database.
+    """
+
+    absent: frozenset[UUID] = frozenset()
+    left: frozenset[UUID] = frozenset()
+
+
+def read_presence(processes: Sequence[UUID]) -> Presence:
+    """Ask the broker about some processes; if it does not answer, it knows nothing of any.
+
+    Nobody is absent while it remembers less than the liveness: it may have lost everything.
+    """
+    broker = current_broker()
+    since_key = presence_key(broker.namespace)
+    keys = [presence_key(broker.namespace, process) for process in processes]
+    try:
+        with broker.short_timeout_client.pipeline(transaction=False) as pipe:
+            pipe.time()
+            pipe.mget([since_key, *keys])
+            (now, _), (since, *found) = pipe.execute()
+    except RedisError:
+        return Presence()
+    states = list(zip(processes, found, strict=True))
+    remembers = since is not None and since.isdigit() and now - int(since) > liveness_seconds()
+    return Presence(
+        absent=frozenset(process for process, state in states if state is None and remembers),
+        left=frozenset(process for process, state in states if state == LEFT),
+    )
+
+
+class SignIns:
+    """Signs a process in again and again, in a thread of its own: the broker may hang."""
+
+    def __init__(self, process: UUID, *, every_seconds: Callable[[], float]) -> None:
+        self._process = process
+        self._every_seconds = every_seconds
+        self._ended = Event()
+        self._thread = Thread(target=self._keep_signing_in, name="sign-ins", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self, *, told: bool) -> None:
+        """Sign out.
+
+        Args:
+            told: whether the database knows that the process has ended. If not, the broker
+                remembers it, for whoever finds that its heartbeats have stopped.
+        """
+        self._ended.set()
+        self._thread.join(1)
+        broker = current_broker()
+        key, client = presence_key(broker.namespace, self._process), broker.short_timeout_client
+        try:
+            if told:
+                client.delete(key)
+            else:
+                client.set(key, LEFT, ex=LEFT_SECONDS)
+        except RedisError:
+            pass  # Then it is absent, after the liveness, or it went silent.
+
+    def _keep_signing_in(self) -> None:
+        pause = 0.0
+        while not self._ended.wait(pause):
+            pause = self._every_seconds()
+            try:
+                sign_in(self._process)
+            except RedisError:  # Whoever needs the broker reports that.
+                pause = min(RETRY_SECONDS, pause)
+
+
+def sign_in(process: UUID) -> None:
+    """Tell the broker that a process uses it, and since when it remembers such things.
+
+    Raises:
+        redis.RedisError: it is away.
+    """
+    broker = current_broker()
+    client = broker.short_timeout_client
+    with client.pipeline(transaction=False) as pipe:
+        pipe.set(presence_key(broker.namespace, process), HERE, ex=liveness_seconds())
+        pipe.time()
+        _, (now, _) = pipe.execute()
+    client.set(presence_key(broker.namespace), now, nx=True)
