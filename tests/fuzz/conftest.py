@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 from django.conf import settings as site_settings
 from django.core.cache import cache
+from django.db import connection
 from pytest_django import Settings
 
 from tests.fuzz.answers import Site
 from tests.fuzz.cast import plant
 from tests.fuzz.state import State
-from tests.plugin import RUNTIME
+from tests.plugin import ON_POSTGRESQL, RUNTIME
 
 SECRET_KEY = "the-secret-key-of-the-fuzzed-site-0123456789-abcdefghij"
 
@@ -36,3 +37,14 @@ def site(transactional_db: None, valkey: str, settings: Settings) -> Iterator[Si
         state.wrote.add("")
         state.put_back()
         state.forget()
+        if ON_POSTGRESQL:
+            end_other_sessions()
+
+
+def end_other_sessions() -> None:
+    """End those of threads that live on: readiness asks in one, and keeps its connection."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
