@@ -16,6 +16,9 @@ HOST = r"(?:[a-z0-9-]+(?:\.[a-z0-9-]+)*|\[[0-9a-f:.]+\])"
 ALLOWED_HOST = re.compile(rf"\*|{HOST}|\.{HOST}", re.IGNORECASE)
 ORIGIN = re.compile(rf"https?://(?:\*\.)?{HOST}(?::[0-9]{{1,5}})?")
 
+#: Of a mail, whose host may have no dot, within a network of one's own.
+MAILBOX = re.compile(rf"[^@\s]+@(?:[\w-]+(?:\.[\w-]+)*|{HOST})")
+
 #: Of an address that has been split: a name, perhaps not in ASCII, or an IP address.
 HOST_NAME = re.compile(r"[\w.:-]+")
 
@@ -145,6 +148,7 @@ def site_of(host: str) -> str:
 
 def sender(value: str) -> None:
     _, address = parseaddr(value)
-    name, _, host = address.rpartition("@")
-    if value and not (name and host and value.isprintable()):
+    # Without its spaces: what has some is no address.
+    is_whole = address in value and MAILBOX.fullmatch(address)
+    if value and not (is_whole and value.isprintable()):
         raise ValidationError("must be a sender such as Tidy <tidy@example.org>.")

@@ -11,50 +11,24 @@ from typing import Any
 from urllib.parse import unquote
 from zoneinfo import ZoneInfo
 
-import dj_database_url
 from django.core.management.utils import get_random_secret_key
 from environs import EnvValidationError, FileAwareEnv, ValidationError
 
-from project.addresses import HOST_NAME, check_characters, pieces_of, split_address
+from project.addresses import HOST_NAME, check_characters, split_address
 from tasks.engine.alerts.settings import AlertSettings, faults_of
-from tasks.engine.broker.clients import WrongAddress, connection_pool
+from tasks.engine.broker.address import check_address
+from tasks.engine.broker.clients import WrongAddress
 from tasks.names import TaskName
 
-SQLITE_OPTIONS = {
-    # Take the write lock when a transaction begins. On SQLite, a transaction that reads first and
-    # writes later cannot wait for that lock: it fails at once, whatever the time-out.
-    "transaction_mode": "IMMEDIATE",
-    "timeout": 20,
-    "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
-}
-
-#: For libpq. Nothing else ends the wait for a server that has gone silent, as when the network is
-#: cut: an actor's time limit cannot interrupt a thread that waits in libpq.
-POSTGRESQL_OPTIONS = {
-    "connect_timeout": 5,  # seconds, for each of several hosts
-    # A silent connection is probed after 10 s and dropped 15 s later.
-    "keepalives": 1,
-    "keepalives_idle": 10,  # seconds
-    "keepalives_interval": 5,  # seconds
-    "keepalives_count": 3,
-    # The same for data that was sent and is not acknowledged.
-    "tcp_user_timeout": 20_000,  # milliseconds
-}
 PROXIES_UNKNOWN = (
     "TRUSTED_PROXIES: must be set while DJANGO_HTTPS is on, as X-Forwarded-Proto and -For are"
     " believed only then: 1 behind one proxy that ends TLS, 0 if gunicorn does so itself."
 )
-POSTGRESQL_PORT = 5432
-#: The values of `target_session_attrs` that find the one to use.
-ACCEPTS_WRITES = {"read-write", "primary"}
 #: The port of each kind of connection to a mail server, unless its address names one.
 SMTP_PORTS = {"smtp": 587, "smtps": 465, "smtp+plain": 25}
 SMTP_TIMEOUT_SECONDS = 10
 #: The tasks that a successful night consists of, for the dead man's switch.
 NIGHTLY = (TaskName.TODO_CLEANUP,)
-#: How long a statement waits for a lock, unless its transaction sets another time-out.
-LOCK_TIMEOUT_MILLISECONDS = 10_000
-
 
 BROKER_SCHEMES = ("redis://", "rediss://", "unix://", "redis+sentinel://", "rediss+sentinel://")
 
@@ -84,7 +58,7 @@ def broker_address(value: str) -> None:
         schemes = f"{', '.join(BROKER_SCHEMES[:-1])} or {BROKER_SCHEMES[-1]}"
         raise ValidationError(f"must begin with {schemes}.")
     try:
-        connection_pool(value)  # It does not connect.
+        check_address(value)
     except ValueError as error:
         known = str(error) if isinstance(error, WrongAddress) else "is not a valid address."
         # Without its cause, which quotes the address.
@@ -117,65 +91,6 @@ def mailer_from(url: str) -> dict[str, Any] | None:
             "timeout": SMTP_TIMEOUT_SECONDS,
         },
     }
-
-
-def database_from(url: str) -> dj_database_url.DBConfig:
-    """Return an entry of Django's DATABASES, or raise ValidationError.
-
-    Args:
-        url: `postgresql://user:password@host:port/name`, with several hosts
-            `postgresql://user:password@host:port,host2:port/name?target_session_attrs=read-write`,
-            or `sqlite:////absolute/path`.
-    """
-    if not url.startswith(("postgres://", "postgresql://", "sqlite://")):
-        raise ValidationError("must begin with postgresql:// or sqlite://.")
-    check_characters(url)
-    try:
-        database = with_hosts(url)
-    except ValueError:
-        raise ValidationError("is not a valid address.") from None
-    if database["ENGINE"].endswith("sqlite3"):
-        options = {**SQLITE_OPTIONS, **database.get("OPTIONS", {})}
-        return {**database, "ENGINE": "project.sqlite", "OPTIONS": options}
-    # A thread of a worker or the web keeps its connection for a minute. The connection is checked
-    # before it is used again, so a restart of the database fails no request.
-    options = {**POSTGRESQL_OPTIONS, **database.get("OPTIONS", {})}
-    # If an option is set twice, the last value counts: the address's own.
-    ours = f"-c lock_timeout={LOCK_TIMEOUT_MILLISECONDS}"
-    options["options"] = " ".join(filter(None, [ours, options.get("options")]))
-    wanted = options.get("target_session_attrs", "any")
-    if wanted not in {"any", *ACCEPTS_WRITES} or "," in str(options.get("host", "")):
-        raise ValidationError(
-            "must lead to a server that accepts writes: postgresql://user:password@host,host2/name"
-            "?target_session_attrs=read-write."
-        )
-    if "," in database["HOST"] and wanted == "any":
-        raise ValidationError("names several hosts: add ?target_session_attrs=read-write.")
-    return {
-        **database,
-        "ENGINE": "project.postgresql",
-        "CONN_MAX_AGE": 60,
-        "CONN_HEALTH_CHECKS": True,
-        "OPTIONS": options,
-    }
-
-
-def with_hosts(url: str) -> dj_database_url.DBConfig:
-    """Parse a database's address, which may name several hosts.
-
-    Raises:
-        ValueError: it is none.
-    """
-    scheme, credentials, hosts, rest = pieces_of(url)
-    if "," not in hosts:
-        return dj_database_url.parse(url)
-    database = dj_database_url.parse(f"{scheme}://{credentials}@several{rest}")
-    parts = [split_address(f"//{host}") for host in hosts.split(",")]
-    if not all(part.hostname for part in parts):
-        raise ValueError("lacks a host between two commas")
-    database["HOST"] = ",".join(unquote(str(part.hostname)) for part in parts)
-    database["PORT"] = ",".join(str(part.port or POSTGRESQL_PORT) for part in parts)
-    return database
 
 
 def alerts_from(

@@ -23,13 +23,13 @@ from project.addresses import (
     trusted_origins,
     with_password,
 )
+from project.databases import database_from
 from project.environment import (
     PROXIES_UNKNOWN,
     Environment,
     alerts_from,
     broker_address,
     complaint,
-    database_from,
     known_time_zone,
     mailer_from,
 )

@@ -10,7 +10,7 @@ from typing import ClassVar, override
 import psycopg
 import redis
 
-from project.environment import POSTGRESQL_OPTIONS
+from project.databases import POSTGRESQL_OPTIONS
 from tests.chaos.stage import (
     CLOCKS_OFF_SECONDS,
     LIVENESS_SECONDS,

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from django.db.backends.postgresql.base import DatabaseWrapper
 
-from project.environment import database_from
+from project.databases import database_from
 
 pytestmark = pytest.mark.postgresql
 

@@ -136,6 +136,41 @@ def test_development_does_not_start_without_a_secret_key(checkout: Path) -> None
         ("DATABASE_URL", "postgresql://tidy:hunter2@one,two/tidy?target_session_attrs=standby"),
         ("DATABASE_URL", "postgresql://tidy:hunter2@one,,/tidy?target_session_attrs=read-write"),
         ("DATABASE_URL", "postgresql://:hunter2@/x?host=a,b&target_session_attrs=read-write"),
+        *(
+            ("DATABASE_URL", f"postgresql://tidy:Kf7-ahT9xq2m@localhost{rest}")
+            for rest in (
+                *("", "/", ":5432", ":5432/", ":0/tidy", f"/{'x' * 64}", "/tidy%00hunter2"),
+                *(
+                    "/tidy?hunter2",
+                    "/tidy?hunter2=x",
+                    "/tidy?connect_timeout=hunter2",
+                    "/tidy?port=0",
+                ),
+                *("/tidy?keepalives=true", "/tidy?tcp_user_timeout=2147483648"),
+                *("/tidy?sslmode=hunter2", "/tidy?sslmode=require&sslmode=hunter2"),
+                *("/tidy?sslmode=verify-full&sslrootcert=/hunter2", "/tidy?service=hunter2"),
+                *("/tidy?options=5&pool=true", "/tidy?prepare_threshold=hunter2"),
+            )
+        ),
+        (
+            "DATABASE_URL",
+            "postgresql://tidy:hunter2@one,two:0/tidy?target_session_attrs=read-write",
+        ),
+        *(
+            ("DATABASE_URL", f"sqlite://{rest}")
+            for rest in (
+                *(
+                    "",
+                    "/",
+                    "/hunter2:memory:",
+                    "/hunter2.sqlite3",
+                    "hunter2/tidy.sqlite3",
+                    "hunter2//tidy.sqlite3",
+                ),
+                *("//tidy.sqlite3?hunter2=x", "//tidy.sqlite3?timeout=hunter2"),
+                "//tidy.sqlite3?transaction_mode=hunter2",
+            )
+        ),
         ("REDIS_URL", "amqp://tidy:hunter2@localhost"),
         ("REDIS_URL", "redis://:hunter2@localhost:port"),
         ("REDIS_URL", "redis://:hunter2@[localhost"),
@@ -146,6 +181,32 @@ def test_development_does_not_start_without_a_secret_key(checkout: Path) -> None
         ("REDIS_URL", "redis+sentinel://:hunter2@one,/tidy"),
         ("REDIS_URL", "redis+sentinel://:hunter2@one/tidy/hunter2"),
         ("REDIS_URL", "redis+sentinel://:hun/ter2@one/tidy"),
+        ("REDIS_URL", "redis+sentinel://:hunter2@one:0/tidy"),
+        ("REDIS_URL", "redis+sentinel://:hunter2@one/tidy?protocol=9"),
+        *(
+            ("REDIS_URL", f"rediss://:hunter2@localhost{rest}")
+            for rest in (
+                *(
+                    ":0",
+                    "/hunter2",
+                    "/-1",
+                    "/0/x",
+                    "?db=-1",
+                    "?db=hunter2",
+                    "?hunter2",
+                    "?protocol=",
+                ),
+                *("?max_connections=0", "?max_connections=hunter2", "?socket_timeout=nan"),
+                *("?socket_timeout=inf", "?socket_connect_timeout=-1", "?protocol=9"),
+                *("?protocol=2&protocol=3", "?encoding=hunter2", "?decode_responses=true"),
+                *("?ssl_cert_reqs=hunter2", "?ssl_min_version=5", "?ssl_ciphers=hunter2"),
+                *("?ssl_ca_certs=/hunter2", "?ssl_ca_path=/hunter2", "?ssl_keyfile=/hunter2"),
+                *("?ssl_ca_certs=/dev/null", "?ssl_certfile=/hunter2", "?ssl_ca_data=hunter2"),
+            )
+        ),
+        ("REDIS_URL", "redis://:12?hunter2@localhost"),
+        ("REDIS_URL", "redis://localhost?ssl_ca_certs=/hunter2"),
+        ("REDIS_URL", "unix://hunter2.sock"),
         ("METRICS_TOKEN", "hunter2"),
         ("METRICS_TOKEN", "hunter2hunter22"),
         ("METRICS_TOKEN", "2" * 32),
@@ -173,6 +234,9 @@ def test_development_does_not_start_without_a_secret_key(checkout: Path) -> None
         ("EMAIL_URL", "smtp://tidy:hunter2@mail .example"),
         ("EMAIL_FROM", "Tidy <tidy@tidy.example>\nBcc: all@tidy.example"),
         ("EMAIL_FROM", "Tidy"),
+        ("EMAIL_FROM", "tidy@exa mple.org"),
+        ("EMAIL_FROM", "Tidy <tidy@tidy..example>"),
+        ("EMAIL_FROM", "tidy@tidy.example, all@tidy.example"),
         ("DJANGO_ALLOWED_HOSTS", ","),
         ("DJANGO_ALLOWED_HOSTS", "http://tidy.example"),
         ("DJANGO_ALLOWED_HOSTS", "tidy.example,localhost:8000"),
@@ -185,7 +249,10 @@ def test_development_does_not_start_without_a_secret_key(checkout: Path) -> None
         ("ALERT_EMAILS", "ops"),
         ("ALERT_EMAILS", "ops@tidy.example"),
         ("ALERT_WEBHOOK_URL", "https://user:hunter2@tidy.example/"),
+        ("ALERT_WEBHOOK_SECRET", "hunter2"),
+        ("ALERT_WEBHOOK_SECRET", "made-up-0123456789-abcdefghijklmn-hunter2"),
         ("ALERT_CHECK_IN_URL", "tidy.example/hunter2"),
+        ("ALERT_CHECK_IN_URL", "https://tidy.example:0/hunter2"),
         ("ALERT_PRIVATE_TARGETS", "perhaps"),
     ],
 )

@@ -14,7 +14,7 @@ from pytest_django import DjangoDbBlocker
 
 from project import cache as shared
 from project.cache import SharedCache
-from project.environment import database_from
+from project.databases import database_from
 from tasks.engine.broker import clients
 from tasks.engine.broker.clients import client_for
 from tests.counting import (

@@ -73,6 +73,8 @@ def faults_of(given: AlertSettings) -> Iterator[tuple[str, str]]:
                 parse_target(url)
             except ValueError as error:
                 yield name, str(error)
+    if given.webhook_secret and not given.webhook_url:
+        yield "webhook_secret", "is set, but the address of a webhook is not."
     if given.webhook_url and is_weak(given.webhook_secret):
         yield (
             "webhook_secret",

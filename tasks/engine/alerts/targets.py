@@ -58,6 +58,8 @@ def parse_target(url: str) -> Target:
         raise ValueError("is not a valid address.") from None
     if parts.scheme not in PORTS or not host:
         raise ValueError("must be an address that begins with https:// or http://.")
+    if port == 0:
+        raise ValueError("is not a valid address.")
     if parts.username is not None or parts.password is not None:
         raise ValueError("must name no user and no password.")
     if "#" in url:

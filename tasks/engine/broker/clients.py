@@ -14,6 +14,7 @@ from contextlib import suppress
 from threading import Thread
 from time import monotonic
 from typing import Any
+from urllib.parse import urlsplit
 
 import redis
 from redis.backoff import NoBackoff
@@ -97,7 +98,7 @@ def _pool_by_sentinels(rest: str, options: Mapping[str, Any], *, tls: bool) -> P
     name, _, db = path.partition("/")
     if not name:
         raise WrongAddress("lacks the name that the Sentinels have for the primary.")
-    if db and not db.isdigit():
+    if db and not db.isdecimal():
         raise WrongAddress("must end with the number of a database, or the name of the primary.")
     # The rest is redis-py's to read.
     given = {**options, **parse_url(f"redis://{credentials}{at}-/{db}?{query}")}
@@ -128,4 +129,6 @@ def _host_and_port(text: str) -> tuple[str, int]:
     one = parse_url(f"redis://{text}")
     if set(one) - {"host", "port"} or "host" not in one:
         raise WrongAddress("must name a host between each two commas.")
+    if urlsplit(f"//{text}").port == 0:  # redis-py leaves it out.
+        raise WrongAddress("has an invalid port.")
     return one["host"], one.get("port", DEFAULT_SENTINEL_PORT)

@@ -48,6 +48,12 @@ def test_wrong_setting_is_named_in_a_line(name: str, value: Any) -> None:
     assert "\n" not in fault
 
 
+def test_secret_of_no_webhook_is_named() -> None:
+    given: Any = RIGHT | {"webhook_url": ""}
+    ((named, _),) = faults_of(AlertSettings(**given))
+    assert named == "webhook_secret"
+
+
 @pytest.mark.django_db  # some of the checks ask PostgreSQL for its version
 def test_check_of_the_site_names_the_setting(settings: Settings) -> None:
     settings.TASKS_ALERT_WEBHOOK_URL = RIGHT["webhook_url"]
