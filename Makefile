@@ -79,6 +79,7 @@ lint: .venv ## Check style, types, migrations, translations and the production s
 	$(for_lint) $(RUN) python -m tests.migrations_lint
 	$(RUN) python -m tests.translations
 	$(RUN) python -m tests.supply
+	$(for_production) $(RUN) manage.py collectstatic --no-input --verbosity 0
 	$(for_production) $(RUN) manage.py check --deploy --fail-level WARNING
 
 audit: .venv ## Ask OSV.dev whether a package that Tidy uses has a known weakness; needs a network

@@ -19,6 +19,7 @@ from redis.retry import Retry
 from project.asking import Asker
 from project.draining import is_draining
 from project.gate import ANSWER_SECONDS, PATIENCE, end
+from project.static_files import are_collected
 from tasks.engine.broker.clients import client_for
 from tasks.engine.database import drop_connection
 from tasks.engine.errors import error_name
@@ -53,6 +54,7 @@ class Readiness(JsonResponse):
 
 
 SILENT = Part("away", "does not answer")
+NOT_COLLECTED = Part("missing", "run manage.py collectstatic, and start the site again")
 UNKNOWN = Part("unknown", "the database is away")
 
 
@@ -86,9 +88,15 @@ class HealthMiddleware:
         database, migrations = self.ask_database(DATABASE_SECONDS) or self.give_up_database()
         broker = self.ask_broker(BROKER_SECONDS)
         broker = SILENT if broker is None else broker
-        parts = {"database": database, "migrations": migrations, "broker": broker}
+        files = Part() if are_collected() else NOT_COLLECTED
+        parts = {
+            "database": database,
+            "migrations": migrations,
+            "broker": broker,
+            "static_files": files,
+        }
         stopping = {"stopping": True} if is_draining() else {}
-        is_ready = bool(database and migrations and not stopping)
+        is_ready = bool(database and migrations and files and not stopping)
         shown = {name: {k: v for k, v in asdict(part).items() if v} for name, part in parts.items()}
         status = 200 if is_ready else 503
         return Readiness({"ready": is_ready, **stopping, **shown}, status=status)

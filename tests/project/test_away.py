@@ -238,7 +238,8 @@ def test_readiness_names_each_part_and_follows_them_without_a_restart(
             answer = ready(site, 503)
             assert re.fullmatch(
                 r'{"ready": false, "database": {"state": "ok"}, "migrations": {"state": "missing",'
-                r' "reason": "\d+ migrations: run manage.py migrate"}, "broker": {"state": "ok"}}',
+                r' "reason": "\d+ migrations: run manage.py migrate"}, "broker": {"state": "ok"},'
+                r' "static_files": {"state": "ok"}}',
                 answer.text,
             )
             assert tidy.manage("migrate", "-v0").returncode == 0
