@@ -5,6 +5,7 @@ from the broker, or uses another one: it is alive, and gets or sends no message.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from threading import Event, Thread
 from uuid import UUID
@@ -66,6 +67,7 @@ class SignIns:
     def __init__(self, process: UUID, *, every_seconds: Callable[[], float]) -> None:
         self._process = process
         self._every_seconds = every_seconds
+        self._told = False
         self._ended = Event()
         self._thread = Thread(target=self._keep_signing_in, name="sign-ins", daemon=True)
 
@@ -73,23 +75,15 @@ class SignIns:
         self._thread.start()
 
     def stop(self, *, told: bool) -> None:
-        """Sign out.
+        """Sign out, if the broker can be told within a second.
 
         Args:
             told: whether the database knows that the process has ended. If not, the broker
                 remembers it, for whoever finds that its heartbeats have stopped.
         """
+        self._told = told
         self._ended.set()
         self._thread.join(1)
-        broker = current_broker()
-        key, client = presence_key(broker.namespace, self._process), broker.short_timeout_client
-        try:
-            if told:
-                client.delete(key)
-            else:
-                client.set(key, LEFT, ex=LEFT_SECONDS)
-        except RedisError:
-            pass  # Then it is absent, after the liveness, or it went silent.
 
     def _keep_signing_in(self) -> None:
         pause = 0.0
@@ -99,6 +93,8 @@ class SignIns:
                 sign_in(self._process)
             except RedisError:  # Whoever needs the broker reports that.
                 pause = min(RETRY_SECONDS, pause)
+        with suppress(RedisError):
+            sign_out(self._process, remembered=not self._told)
 
 
 def sign_in(process: UUID) -> None:
@@ -114,3 +110,17 @@ def sign_in(process: UUID) -> None:
         pipe.time()
         _, (now, _) = pipe.execute()
     client.set(presence_key(broker.namespace), now, nx=True)
+
+
+def sign_out(process: UUID, *, remembered: bool) -> None:
+    """Tell the broker that a process has ended in order.
+
+    Raises:
+        redis.RedisError: it is away.
+    """
+    broker = current_broker()
+    key, client = presence_key(broker.namespace, process), broker.short_timeout_client
+    if remembered:
+        client.set(key, LEFT, ex=LEFT_SECONDS)
+    else:
+        client.delete(key)
