@@ -10,11 +10,14 @@ from dataclasses import dataclass
 from threading import Event, Thread
 from uuid import UUID
 
+import structlog
 from redis.exceptions import RedisError
 
 from tasks.engine.broker.keys import presence_key
 from tasks.engine.broker.waking import current_broker
 from tasks.engine.conf import liveness_seconds
+
+logger = structlog.get_logger(__name__)
 
 HERE, LEFT = b"here", b"left"
 
@@ -32,10 +35,12 @@ class Presence:
     Attributes:
         absent: those that have not signed in within the liveness.
         left: those that ended in order, and could not tell the database.
+        is_new: it answers, and nobody has ever signed in there.
     """
 
     absent: frozenset[UUID] = frozenset()
     left: frozenset[UUID] = frozenset()
+    is_new: bool = False
 
 
 def read_presence(processes: Sequence[UUID]) -> Presence:
@@ -54,11 +59,24 @@ def read_presence(processes: Sequence[UUID]) -> Presence:
     except RedisError:
         return Presence()
     states = list(zip(processes, found, strict=True))
-    remembers = since is not None and since.isdigit() and now - int(since) > liveness_seconds()
+    began = began_at(since, now)
+    remembers = began is not None and now - began > liveness_seconds()
     return Presence(
         absent=frozenset(process for process, state in states if state is None and remembers),
         left=frozenset(process for process, state in states if state == LEFT),
+        is_new=since is None,
     )
+
+
+def began_at(since: bytes | None, now: int) -> int | None:
+    """Return since when the broker remembers who is there; None if it does not say.
+
+    Anybody may have written it, and the broker's clock may have been ahead.
+    """
+    if since is None or not since.isdigit() or len(since) > len(str(now)):
+        return None
+    began = int(since)
+    return began if began <= now else None
 
 
 class SignIns:
@@ -93,6 +111,8 @@ class SignIns:
                 sign_in(self._process)
             except RedisError:  # Whoever needs the broker reports that.
                 pause = min(RETRY_SECONDS, pause)
+            except Exception:
+                logger.exception("sign-in failed")  # The next one may succeed.
         with suppress(RedisError):
             sign_out(self._process, remembered=not self._told)
 
@@ -108,8 +128,10 @@ def sign_in(process: UUID) -> None:
     with client.pipeline(transaction=False) as pipe:
         pipe.set(presence_key(broker.namespace, process), HERE, ex=liveness_seconds())
         pipe.time()
-        _, (now, _) = pipe.execute()
-    client.set(presence_key(broker.namespace), now, nx=True)
+        pipe.get(presence_key(broker.namespace))
+        _, (now, _), since = pipe.execute()
+    if began_at(since, now) is None:
+        client.set(presence_key(broker.namespace), now)
 
 
 def sign_out(process: UUID, *, remembered: bool) -> None:

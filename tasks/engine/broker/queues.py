@@ -1,5 +1,6 @@
 """How many messages the broker has in its queues."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,6 +12,9 @@ from tasks.engine.broker.keys import probe_key
 from tasks.engine.broker.messages import decoded
 from tasks.engine.broker.moments import moment_of
 from tasks.engine.broker.waking import current_broker
+
+#: What redis-py puts before the server's own words.
+ANNOTATION = re.compile(r"^Command # \d+ \(.*?\) of pipeline caused error: ", re.DOTALL)
 
 #: How long the key stays that is written to see whether the broker accepts writes.
 PROBE_MILLISECONDS = 1_000
@@ -40,7 +44,7 @@ def look_at_queues(names: Sequence[str], now: datetime) -> tuple[tuple[QueueStat
     try:
         return read_queues(names, now), ""
     except RedisError as error:
-        return (), str(error) or type(error).__name__
+        return (), ANNOTATION.sub("", str(error)) or type(error).__name__
 
 
 def read_queues(names: Sequence[str], now: datetime) -> tuple[QueueStatus, ...]:

@@ -161,6 +161,11 @@ def line_of_silent(process: SilentProcess, *, in_future: bool) -> str:
 
 
 def problems_of_absent(status: Status) -> Iterator[Problem]:
+    if status.broker_unused:
+        yield Problem(
+            "broker unused",
+            "No process uses this broker: whoever says so is set up to use another one than they.",
+        )
     absent = status.absent_processes
     for row in absent[:MAX_ABSENT_NAMED]:
         yield Problem(

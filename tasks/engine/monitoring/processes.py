@@ -7,7 +7,7 @@ from uuid import UUID
 
 from django.db.models import Min
 
-from tasks.engine.broker.presence import Presence, read_presence
+from tasks.engine.broker.presence import read_presence
 from tasks.engine.database import CLOCK_TOLERANCE, is_read_only, read_only_setting
 from tasks.engine.models import Process, State, TaskRun
 from tasks.engine.models.process import Notes, liveness
@@ -38,11 +38,13 @@ class Processes:
     Attributes:
         alive: some of them may be silent, too.
         absent: those of them that are alive for the database, and not for the broker.
+        broker_unused: nobody has ever signed in at this process's broker.
         read_only: whether the database is: then none of them can write a heartbeat.
     """
 
     alive: tuple[Process, ...]
     absent: tuple[Process, ...]
+    broker_unused: bool
     silent: tuple[SilentProcess, ...]
     read_only: bool
 
@@ -64,10 +66,12 @@ def read_processes(now: datetime) -> Processes:
         for process in everyone
         if is_silent(process, now) and process.pk not in presence.left
     ]
+    could_be_absent = [process for process in alive if has_had_time(process, now)]
     held = first_runs(silent)
     return Processes(
         alive=alive,
-        absent=tuple(process for process in alive if is_absent(process, presence, now)),
+        absent=tuple(one for one in could_be_absent if one.pk in presence.absent),
+        broker_unused=presence.is_new and bool(could_be_absent),
         silent=(
             *(SilentProcess(row=row, run=held.get(row.pk)) for row in silent),
             *(SilentProcess(row=note, run=None, gone=True) for note in notes.missing),
@@ -82,13 +86,10 @@ def is_silent(process: Process, now: datetime) -> bool:
     return age > liveness() * SILENT_AFTER or age < -CLOCK_TOLERANCE
 
 
-def is_absent(process: Process, presence: Presence, now: datetime) -> bool:
-    """Say whether a process sends heartbeats to the database, and has not signed in for as long."""
+def has_had_time(process: Process, now: datetime) -> bool:
+    """Say whether a process, which sends heartbeats, would have signed in if it could."""
     return (
-        process.signs_in
-        and process.pk in presence.absent
-        and not is_silent(process, now)
-        and now - process.started_at > liveness()
+        process.signs_in and not is_silent(process, now) and now - process.started_at > liveness()
     )
 
 

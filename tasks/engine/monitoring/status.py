@@ -29,6 +29,7 @@ class Status:
             operator has acknowledged.
         processes: those that are alive.
         absent_processes: those of them that do not use the broker, or another one than this.
+        broker_unused: nobody has ever signed in at this process's broker.
         silent_processes: those without a recent heartbeat, or with one from the future; and those
             that are gone without a goodbye, until others have started in their place.
         read_only: whether the database is.
@@ -46,6 +47,7 @@ class Status:
     unacknowledged: Failures
     processes: tuple[Process, ...]
     absent_processes: tuple[Process, ...]
+    broker_unused: bool
     silent_processes: tuple[SilentProcess, ...]
     read_only: bool
     unserved_queues: tuple[str, ...]
@@ -81,7 +83,9 @@ def gather() -> Status:
         failures=failed_since(now - timedelta(days=1)),
         unacknowledged=unacknowledged(),
         processes=alive,
-        absent_processes=processes.absent,
+        # Who cannot write to the broker cannot sign in, either.
+        absent_processes=() if broker_error else processes.absent,
+        broker_unused=processes.broker_unused and not broker_error,
         silent_processes=processes.silent,
         read_only=processes.read_only,
         unserved_queues=tuple(sorted(used - served)),

@@ -89,10 +89,10 @@ class Relay:
         silent = unlocked(Process.objects.silent_since(since))
         now = monotonic()
         self._silent = {one.pk: self._silent.get(one.pk, now) for one in silent}
-        for process in silent:
-            if now - self._silent[process.pk] < CONFIRM_SECONDS:
-                continue
-            if give_up(process, since):
+        confirmed = [one for one in silent if now - self._silent[one.pk] >= CONFIRM_SECONDS]
+        left = read_presence([process.pk for process in confirmed]).left if confirmed else ()
+        for process in confirmed:
+            if give_up(process, since, in_order=process.pk in left):
                 logger.warning("process gone", process=str(process), seen_at=process.seen_at)
         forget_replaced()
         for run in unlocked(TaskRun.objects.orphaned().order_by("pk")):
@@ -132,13 +132,12 @@ def unlocked[M: Model](rows: QuerySet[M]) -> list[M]:
         return list(rows.select_for_update(skip_locked=True)[:RUNS_PER_QUERY])
 
 
-def give_up(process: Process, since: datetime) -> bool:
+def give_up(process: Process, since: datetime, *, in_order: bool) -> bool:
     """Delete the row of a process, if it has written no heartbeat meanwhile; remember it.
 
     A command is not remembered: nobody has to start it again, as workers continue its run. Nor is
     who ended in order while the database was away.
     """
-    in_order = process.pk in read_presence([process.pk]).left
     with transaction.atomic():
         gone, _ = Process.objects.silent_since(since).filter(pk=process.pk).delete()
         if gone and process.kind != ProcessKind.COMMAND and not in_order:
