@@ -23,6 +23,8 @@ SQLITE_OPTIONS = {
     "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
 }
 TRANSACTION_MODES = {"DEFERRED", "IMMEDIATE", "EXCLUSIVE"}
+#: Of which the address may set these, beside what is above.
+SQLITE_NUMBERS = ("timeout", "cached_statements")
 IN_MEMORY = ":memory:"
 
 #: For libpq. Nothing else ends the wait for a server that has gone silent, as when the network is
@@ -44,13 +46,13 @@ ACCEPTS_WRITES = {"read-write", "primary"}
 LOCK_TIMEOUT_MILLISECONDS = 10_000
 
 #: Options that are Django's own; all others are libpq's.
-DJANGO_OPTIONS = {"assume_role", "prepare_threshold", "server_side_binding"}
+DJANGO_OPTIONS = {"assume_role", "isolation_level", "prepare_threshold", "server_side_binding"}
 #: What libpq, or psycopg, reads only later.
-NUMBERS = (*POSTGRESQL_OPTIONS, "prepare_threshold")
+NUMBERS = (*POSTGRESQL_OPTIONS, "isolation_level", "prepare_threshold")
 MOST = 2**31 - 1
-FILES = ("sslcert", "sslkey", "sslrootcert")
-#: Instead of a file: the system's own certificates.
-SYSTEM = "system"
+#: The values of `sslmode` that need a file of certificates, unless that is `system`. Without one,
+#: libpq passes over files that are missing.
+VERIFIES = {"verify-ca", "verify-full"}
 #: Longer names are cut off by PostgreSQL.
 MOST_NAME_CHARACTERS = 63
 #: No folder, so no socket of a server can be in it.
@@ -71,7 +73,7 @@ def database_from(url: str) -> dj_database_url.DBConfig:
     if "%00" in url:
         raise ValidationError("is not a valid address.")
     is_sqlite = url.startswith("sqlite://")
-    query = url.partition("?")[2]
+    query = url.partition("?")[2].rstrip("&")
     try:
         parse_qs(query, keep_blank_values=True, strict_parsing=bool(query))
         database = dj_database_url.parse(url) if is_sqlite else with_hosts(url)
@@ -95,9 +97,11 @@ def sqlite(
     database: dj_database_url.DBConfig, given: Mapping[str, Any]
 ) -> dj_database_url.DBConfig:
     options = {**SQLITE_OPTIONS, **given}
-    if not set(options) <= set(SQLITE_OPTIONS):
+    if not set(options) <= {*SQLITE_OPTIONS, *SQLITE_NUMBERS}:
         raise ValidationError("has an option that is not known.")
-    if options["transaction_mode"] not in TRANSACTION_MODES or not is_number(options["timeout"]):
+    if options["transaction_mode"].upper() not in TRANSACTION_MODES or not all(
+        is_number(options.get(name, 0)) for name in SQLITE_NUMBERS
+    ):
         raise ValidationError("has an option with an invalid value.")
     return {**database, "ENGINE": "project.sqlite", "OPTIONS": options}
 
@@ -149,8 +153,8 @@ def check_options(database: dj_database_url.DBConfig) -> None:
     for name in NUMBERS:
         if not is_number(options.get(name, 0)):
             raise ValidationError(f"has an invalid {name}: it must be a number.")
-    for name in FILES:
-        check_file(name, str(options.get(name, SYSTEM)))
+    if options.get("sslmode") in VERIFIES:
+        check_file("sslrootcert", str(options.get("sslrootcert", "system")))
     port = str(database["PORT"] or options.get("port", POSTGRESQL_PORT))
     of_libpq = {name: value for name, value in options.items() if name not in DJANGO_OPTIONS}
     try:
@@ -158,20 +162,16 @@ def check_options(database: dj_database_url.DBConfig) -> None:
     except Error:
         raise ValidationError("has an option that is not known.") from None
     # All others it reads before it looks for a server, of which there is none.
-    tried = make_conninfo(
-        given, host=",".join(NOWHERE for _ in port.split(",")), hostaddr="", port=port
-    )
+    nowhere = ",".join(NOWHERE for _ in port.split(","))
+    # Encryption by Kerberos needs a server that is no socket.
+    tried = make_conninfo(given, host=nowhere, hostaddr="", port=port, gssencmode="disable")
     if NOWHERE not in pq.PGconn.connect_start(tried.encode()).get_error_message():
         raise ValidationError("has an option with an invalid value.")
 
 
 def check_file(name: str, path: str) -> None:
-    if path in {"", SYSTEM}:
-        return
-    try:
-        Path(path).open("rb").close()
-    except OSError:
-        raise ValidationError(f"has a {name} that cannot be read.") from None
+    if path not in {"", "system"} and not Path(path).exists():
+        raise ValidationError(f"has a {name} that does not exist.")
 
 
 def with_hosts(url: str) -> dj_database_url.DBConfig:

@@ -16,10 +16,10 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
+from project import static_files
 from project.asking import Asker
 from project.draining import is_draining
 from project.gate import ANSWER_SECONDS, PATIENCE, end
-from project.static_files import are_collected
 from tasks.engine.broker.clients import client_for
 from tasks.engine.database import drop_connection
 from tasks.engine.errors import error_name
@@ -54,8 +54,14 @@ class Readiness(JsonResponse):
 
 
 SILENT = Part("away", "does not answer")
-NOT_COLLECTED = Part("missing", "run manage.py collectstatic, and start the site again")
 UNKNOWN = Part("unknown", "the database is away")
+
+
+def look_at_static_files() -> Part:
+    if found := static_files.fault():
+        advice = "run manage.py collectstatic, and start the site again"
+        return Part("missing", f"{found}: {advice}")
+    return Part()
 
 
 class HealthMiddleware:
@@ -88,15 +94,14 @@ class HealthMiddleware:
         database, migrations = self.ask_database(DATABASE_SECONDS) or self.give_up_database()
         broker = self.ask_broker(BROKER_SECONDS)
         broker = SILENT if broker is None else broker
-        files = Part() if are_collected() else NOT_COLLECTED
         parts = {
             "database": database,
             "migrations": migrations,
             "broker": broker,
-            "static_files": files,
+            "static_files": look_at_static_files(),
         }
         stopping = {"stopping": True} if is_draining() else {}
-        is_ready = bool(database and migrations and files and not stopping)
+        is_ready = bool(database and migrations and parts["static_files"] and not stopping)
         shown = {name: {k: v for k, v in asdict(part).items() if v} for name, part in parts.items()}
         status = 200 if is_ready else 503
         return Readiness({"ready": is_ready, **stopping, **shown}, status=status)

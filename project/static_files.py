@@ -4,23 +4,44 @@
 """
 
 from collections.abc import Iterator
+from functools import cache
+from pathlib import PurePosixPath
 from typing import Any
 
+from django.contrib.staticfiles.apps import StaticFilesConfig
+from django.contrib.staticfiles.finders import get_finders
 from django.contrib.staticfiles.storage import staticfiles_storage
 from django.core.checks import CheckMessage, Error
 
 
-def are_collected() -> bool:
-    """Say whether this process has found the manifest when it started; it does not look again."""
-    # In development, Django finds each file where it is.
-    return bool(getattr(staticfiles_storage, "hashed_files", True))
+@cache
+def fault() -> str:
+    """Say what is wrong with the manifest, as this process loaded it; empty if nothing is."""
+    try:
+        # In development, Django finds each file where it is.
+        collected = getattr(staticfiles_storage, "hashed_files", None)
+    except (OSError, ValueError):
+        return "their manifest cannot be read"
+    if collected is None:
+        return ""
+    if not collected:
+        return "their manifest is missing"
+    # It may be an earlier version's.
+    lacking = [name for name in names() if name not in collected]
+    return f"their manifest lacks {len(lacking)}, such as {lacking[0]}" if lacking else ""
+
+
+def names() -> Iterator[str]:
+    """Yield the name of each file that this version has, as pages write it."""
+    for finder in get_finders():
+        for path, storage in finder.list(StaticFilesConfig.ignore_patterns):
+            yield str(PurePosixPath(getattr(storage, "prefix", None) or "", path))
 
 
 def check_static_files(**_: Any) -> Iterator[CheckMessage]:
     """Check that they are there, as one of Django's checks before a deployment."""
-    if not are_collected():
+    if found := fault():
         yield Error(
-            "The manifest of the static files is missing, and so no page works:"
-            " run `manage.py collectstatic`.",
+            f"Pages lack the static files that they need: {found}. Run `manage.py collectstatic`.",
             id="project.E001",
         )

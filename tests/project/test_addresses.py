@@ -17,7 +17,11 @@ SENTINELS = "redis+sentinel://:Kf7@one,two:26380,[::1]/tidy/0?sentinel_password=
         *("unix:///run/valkey.sock?db=2&password=x", "unix://tidy:x@/run/valkey.sock"),
         *("redis://h?protocol=2&health_check_interval=0&encoding=utf-8&client_name=x", SENTINELS),
         "rediss://u:p@h:6380/1?ssl_cert_reqs=none&ssl_check_hostname=false&ssl_min_version=771",
-        f"rediss://h?ssl_ca_certs={certifi.where()}",
+        f"rediss://h?ssl_ca_certs={certifi.where()}&",
+        *(
+            "rediss://h?ssl_validate_ocsp=false&encoding_errors=replace",
+            "redis://[fe80::1%25eth0]/0",
+        ),
         "rediss+sentinel://one/tidy?ssl_ca_path=/&socket_timeout=0.5&max_connections=1",
     ],
 )
@@ -34,7 +38,9 @@ def test_address_of_a_broker_is_accepted(address: str) -> None:
         "postgresql://h/tidy?options=-c%20lock_timeout%3D2s&sslmode=require&connect_timeout=3",
         "postgresql://h/tidy?sslmode=verify-full&sslrootcert=system&currentSchema=todos",
         "postgresql://h/tidy?prepare_threshold=0&assume_role=x&server_side_binding=true",
+        "postgresql://h/tidy?gssencmode=require&sslmode=require&sslcert=/none&isolation_level=2&",
         *("sqlite://:memory:", "sqlite:////a/its%20own%3F.sqlite3?timeout=5"),
+        "sqlite:////a/b?transaction_mode=immediate&cached_statements=10",
     ],
 )
 def test_address_of_a_database_is_accepted_wherever_it_is(

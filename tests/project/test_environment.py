@@ -205,6 +205,9 @@ def test_development_does_not_start_without_a_secret_key(checkout: Path) -> None
             )
         ),
         ("REDIS_URL", "redis://:12?hunter2@localhost"),
+        ("REDIS_URL", "redis://:hunter2@.svc.cluster.local:6379/0"),
+        ("REDIS_URL", f"redis://:hunter2@{'a' * 70}.example"),
+        ("REDIS_URL", "redis://:hunter2@%2Frun%2Fvalkey.sock/0"),
         ("REDIS_URL", "redis://localhost?ssl_ca_certs=/hunter2"),
         ("REDIS_URL", "unix://hunter2.sock"),
         ("METRICS_TOKEN", "hunter2"),

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,7 @@ def test_site_without_its_static_files_is_not_ready_and_the_check_names_the_way_
     checked = tidy.manage("check", "--deploy", "--fail-level", "WARNING")
     assert checked.returncode == 1
     (line,) = [line for line in checked.stderr.splitlines() if "project.E001" in line]
-    assert "The manifest of the static files is missing" in line
+    assert "their manifest is missing" in line
     assert "`manage.py collectstatic`" in line
     status, said = readiness(tidy)
     assert (status, said["ready"]) == (503, False)
@@ -72,3 +73,26 @@ def test_site_without_its_static_files_is_not_ready_and_the_check_names_the_way_
     assert checked.returncode == 0, checked.stderr
     status, said = readiness(tidy)
     assert (status, said["ready"], said["static_files"]) == (200, True, {"state": "ok"})
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        (lambda text: text.replace("project/icon.svg", "project/former.svg"), "project/icon.svg"),
+        (lambda text: text[:100], "cannot be read"),
+    ],
+    ids=["of a version without one of the files", "cut off"],
+)
+def test_manifest_that_is_not_this_versions_is_told_too(
+    tidy: Tidy, damage: Callable[[str], str], told: str
+) -> None:
+    collect_static(tidy)
+    (manifest,) = tidy.folder.glob("staticfiles/*.json")
+    manifest.write_text(damage(manifest.read_text(encoding="utf-8")), encoding="utf-8")
+    checked = tidy.manage("check", "--deploy", "--fail-level", "WARNING")
+    assert checked.returncode == 1
+    (line,) = [line for line in checked.stderr.splitlines() if "project.E001" in line]
+    assert told in line
+    status, said = readiness(tidy)
+    assert (status, said["static_files"]["state"]) == (503, "missing")
+    assert told in said["static_files"]["reason"]

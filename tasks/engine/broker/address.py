@@ -23,11 +23,12 @@ MOST = 1_000_000
 #: All that an address can set: redis-py would take others as texts, and need other things.
 OPTIONS = {
     *POSITIVE,
-    *("client_name", "db", "encoding", "health_check_interval", "legacy_responses", "password"),
-    *("protocol", "retry_on_timeout", "sentinel_password", "sentinel_username"),
-    *("socket_keepalive", "ssl_ca_certs", "ssl_ca_data", "ssl_ca_path", "ssl_cert_reqs"),
-    *("ssl_certfile", "ssl_check_hostname", "ssl_ciphers", "ssl_exclude_verify_flags"),
-    *("ssl_include_verify_flags", "ssl_keyfile", "ssl_min_version", "ssl_password", "username"),
+    *("client_name", "db", "encoding", "encoding_errors", "health_check_interval"),
+    *("legacy_responses", "lib_name", "lib_version", "password", "protocol", "retry_on_timeout"),
+    *("sentinel_password", "sentinel_username", "socket_keepalive", "ssl_ca_certs", "ssl_ca_data"),
+    *("ssl_ca_path", "ssl_cert_reqs", "ssl_certfile", "ssl_check_hostname", "ssl_ciphers"),
+    *("ssl_exclude_verify_flags", "ssl_include_verify_flags", "ssl_keyfile", "ssl_min_version"),
+    *("ssl_password", "ssl_validate_ocsp", "username"),
 }
 
 
@@ -38,7 +39,7 @@ def check_address(url: str) -> None:
         ValueError: it is none. If it is a WrongAddress, its text may be shown.
     """
     scheme, _, rest = url.partition("://")
-    query = rest.partition("?")[2]
+    query = rest.partition("?")[2].rstrip("&")
     try:
         given = parse_qs(query, keep_blank_values=True, strict_parsing=bool(query))
     except ValueError:
@@ -63,12 +64,21 @@ def check_server(url: str) -> None:
         if parts.netloc.rpartition("@")[2] or not parts.path:
             raise WrongAddress("must have the absolute path of a socket: unix:///run/valkey.sock.")
         return
-    if not parts.hostname:
+    if not parts.hostname or not is_host(parts.hostname):
         raise WrongAddress("must name a host.")
     if parts.port == 0:
         raise WrongAddress("has an invalid port.")
     if not parts.path.strip("/").isdecimal() and parts.path not in {"", "/"}:
         raise WrongAddress("must end with the number of a database, or have none.")
+
+
+def is_host(name: str) -> bool:
+    """Say whether a name can be looked up, or is an IP address."""
+    try:
+        name.encode("idna")
+    except UnicodeError:  # A label of it is empty, or too long.
+        return False
+    return "%" not in name or ":" in name  # In IPv6, a zone follows.
 
 
 def check_options(given: Mapping[str, Any]) -> None:
@@ -84,6 +94,8 @@ def check_options(given: Mapping[str, Any]) -> None:
         raise WrongAddress("has an encoding that does not exist.") from None
     try:
         check_certificates(given)
+    except PermissionError:
+        pass  # It is for another user, who may share this address.
     except (OSError, ValueError):
         raise WrongAddress(
             "has an option for TLS that cannot be used: a file that is missing, or is of another"
