@@ -9,6 +9,7 @@ import shutil
 import signal
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from time import monotonic, sleep
 from uuid import uuid4
@@ -78,21 +79,35 @@ def freeze_worker(stage: Stage) -> None:
 
 def freeze_all_workers(stage: Stage) -> None:
     """Hold up all workers at once."""
-    freeze(stage, "all workers frozen", stage.named("worker"), seconds=LONG)
+    freeze_all(stage, "worker")
 
 
 def freeze_all_schedulers(stage: Stage) -> None:
     """Hold up all schedulers at once."""
-    freeze(stage, "all schedulers frozen", stage.named("scheduler"), seconds=LONG)
+    freeze_all(stage, "scheduler")
 
 
-def freeze(
-    stage: Stage, kind: str, frozen: list[Kept], *, seconds: float = 1.5 * LIVENESS_SECONDS
-) -> None:
+def freeze(stage: Stage, kind: str, frozen: list[Kept]) -> None:
     """Stop processes for a while."""
     pids = [pid for kept in frozen for pid in kept.children()]
     send_all(pids, signal.SIGSTOP)
-    stage.hold(kind, seconds, lambda: send_all(pids, signal.SIGCONT))
+    stage.hold(kind, 1.5 * LIVENESS_SECONDS, lambda: send_all(pids, signal.SIGCONT))
+
+
+def freeze_all(stage: Stage, prefix: str) -> None:
+    """Stop all processes of a kind for long, and who would start others in their place.
+
+    One of them may have ended just now: when it is started again, not all are frozen any more.
+    """
+    parents = {kept.popen.pid for kept in stage.named(prefix) if kept.popen}
+    pids = [*parents, *(pid for kept in stage.named(prefix) for pid in kept.children())]
+    send_all(pids, signal.SIGSTOP)
+
+    def is_over() -> bool:
+        return any(kept.popen and kept.popen.pid not in parents for kept in stage.named(prefix))
+
+    mend = partial(send_all, pids, signal.SIGCONT)
+    stage.hold(f"all {prefix}s frozen", LONG, mend, is_over=is_over)
 
 
 def kill_valkey(stage: OneHost, *, wipe: bool = False, seconds: float | None = None) -> None:
