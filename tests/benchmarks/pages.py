@@ -45,6 +45,12 @@ TRASH = """
     FROM generate_series(1, 200000) AS number;
 """
 
+PROCESSES = """
+    INSERT INTO tasks_process (id, kind, host, pid, queues)
+    VALUES (gen_random_uuid(), 'worker', 'worker-1', 12, '["default"]'),
+           (gen_random_uuid(), 'scheduler', 'scheduler-1', 7, '[]');
+"""
+
 PAGES = (
     *("/admin/", "/admin/background/", "/admin/background/dead-letters/"),
     *("/admin/tasks/taskrun/", "/admin/tasks/taskrun/?state__exact=failed&task=todo.cleanup"),
@@ -67,6 +73,7 @@ def main() -> None:
             stage.fill(SIZE)
             stage.execute(LEDGER, runs=RUNS)
             stage.execute(TRASH, users=SIZE.users)
+            stage.execute(PROCESSES)
             stage.settle()
             figures = look_at_pages(stage, folder / "static")
     sys.stdout.write("\n".join([header(), *map(str, figures)]) + "\n")
