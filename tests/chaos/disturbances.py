@@ -10,8 +10,6 @@ import signal
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
-from time import monotonic, sleep
 from uuid import uuid4
 
 import psycopg
@@ -19,6 +17,7 @@ import redis
 
 from tests.chaos.poison import send_poison
 from tests.chaos.stage import LIVENESS_SECONDS, Kept, OneHost, Stage
+from tests.processes import wait_until
 
 #: Longer (seconds) than any time-out of Tidy's on this stage.
 LONG = 3 * LIVENESS_SECONDS
@@ -137,7 +136,12 @@ def kill_postgresql(stage: OneHost, *, seconds: float | None = None) -> None:
     if pid and not stage.is_held("database away"):
         send_all([pid], signal.SIGQUIT)
         # One that is about to end would be taken for one that runs.
-        wait_until_gone(stage.folder / "postgresql/postmaster.pid")
+        says_it_runs = stage.folder / "postgresql/postmaster.pid"
+        wait_until(
+            lambda: not says_it_runs.exists(),
+            seconds=10,
+            otherwise=lambda: "PostgreSQL does not end",
+        )
         stage.hold(
             "database away",
             seconds or stage.chance.uniform(0.5, 5),
@@ -225,14 +229,6 @@ def send_all(pids: list[int], signum: signal.Signals) -> None:
     for pid in filter(None, pids):
         with suppress(ProcessLookupError):
             os.kill(pid, signum)
-
-
-def wait_until_gone(file: Path, *, seconds: float = 10) -> None:
-    """Wait until a server has taken back the file that says it runs."""
-    ends = monotonic() + seconds
-    while file.exists():
-        assert monotonic() < ends, f"{file} is still there"
-        sleep(0.02)
 
 
 type Disturbance = Callable[[OneHost], None]

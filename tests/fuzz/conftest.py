@@ -14,6 +14,7 @@ from tests.fuzz.answers import Site
 from tests.fuzz.cast import plant
 from tests.fuzz.state import State
 from tests.plugin import ON_POSTGRESQL, RUNTIME
+from tests.tasks.faults import end_connections
 
 SECRET_KEY = "the-secret-key-of-the-fuzzed-site-0123456789-abcdefghij"
 
@@ -38,13 +39,6 @@ def site(transactional_db: None, valkey: str, settings: Settings) -> Iterator[Si
         state.put_back()
         state.forget()
         if ON_POSTGRESQL:
-            end_other_sessions()
-
-
-def end_other_sessions() -> None:
-    """End those of threads that live on: readiness asks in one, and keeps its connection."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-        )
+            # Readiness asks in a thread that lives on, and keeps its connection.
+            connection.ensure_connection()
+            end_connections(connection.connection, but=connection.connection)

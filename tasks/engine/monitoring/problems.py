@@ -22,11 +22,9 @@ MAX_FAILURES_NAMED = 3
 #: Processes went silent at once that did so within this and the interval of heartbeats.
 AT_ONCE_SECONDS = 5.0
 
-#: Silent processes that get a line each, those that were heard of last; the others are counted.
-MAX_SILENT_NAMED = 20
-
-#: The same of processes that are absent from the broker.
-MAX_ABSENT_NAMED = 20
+#: Processes with the same problem that get a line each, of silent ones those that were heard of
+#: last; the others are counted.
+MAX_PROCESSES_NAMED = 20
 
 STALLED = (
     "is running and has not progressed since {since}. Stop it with manage.py stop_run {run}, or end"
@@ -133,12 +131,12 @@ def problem_of_all(status: Status) -> Iterator[Problem]:
 
 def problems_of_silent(status: Status) -> Iterator[Problem]:
     silent = sorted(status.silent_processes, key=lambda each: each.row.seen_at, reverse=True)
-    for process in silent[:MAX_SILENT_NAMED]:
+    for process in silent[:MAX_PROCESSES_NAMED]:
         row = process.row
         # Each silence of each process is told, and is no older than that.
         kind = f"silent {row.kind} {row.host} {row.pid} {row.seen_at.isoformat()}"
         yield Problem(kind, line_of_silent(process, in_future=row.seen_at > status.now))
-    if more := len(silent[MAX_SILENT_NAMED:]):
+    if more := len(silent[MAX_PROCESSES_NAMED:]):
         text = f"And {count(more, 'more process is', 'more processes are')} silent."
         yield Problem("more silent", text)
 
@@ -167,13 +165,13 @@ def problems_of_absent(status: Status) -> Iterator[Problem]:
             "No process uses this broker: whoever says so is set up to use another one than they.",
         )
     absent = status.absent_processes
-    for row in absent[:MAX_ABSENT_NAMED]:
+    for row in absent[:MAX_PROCESSES_NAMED]:
         yield Problem(
             f"absent {row.kind} {row.host} {row.pid} {row.started_at.isoformat()}",
             f"The {row.kind} on {row.host}, process {row.pid}, does not use this broker: it is cut"
             " off from it, or set up to use another one.",
         )
-    if more := len(absent[MAX_ABSENT_NAMED:]):
+    if more := len(absent[MAX_PROCESSES_NAMED:]):
         text = f"And {count(more, 'more process does', 'more processes do')} not use this broker."
         yield Problem("more absent", text)
 

@@ -22,7 +22,7 @@ from tests.counting import number
 from tests.processes import Tidy, wait_for_ticks, wait_until
 from tests.seam.injection import Pause, Value
 from tests.servers import valkey_server
-from tests.tasks.faults import add_actors
+from tests.tasks.faults import add_actors, database_away
 
 
 @pytest.fixture
@@ -106,21 +106,11 @@ def test_database_that_is_away_is_said_once_and_the_scheduler_is_right_again_whe
 ) -> None:
     alive = tmp_path / "alive"
     tidy.inject(every={"ping": 1})
-    name = database_of_tidy.info.dbname
-    with (
-        psycopg.connect(host=str(postgresql), user="postgres", autocommit=True) as admin,
-        tidy.start("runscheduler", "--alive-file", str(alive)) as scheduler,
-    ):
+    with tidy.start("runscheduler", "--alive-file", str(alive)) as scheduler:
         scheduler.wait_for("run published")
-        admin.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
-        admin.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-            " WHERE datname = %s AND pid <> %s",
-            [name, database_of_tidy.info.backend_pid],
-        )
-        scheduler.wait_for('"event": "database away"')
-        wait_for_ticks(alive, 2, scheduler)  # It tries again, and says nothing more.
-        admin.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+        with database_away(database_of_tidy, postgresql):
+            scheduler.wait_for('"event": "database away"')
+            wait_for_ticks(alive, 2, scheduler)  # It tries again, and says nothing more.
         scheduler.wait_for('"event": "database back"')
         before = runs(database_of_tidy, "true")
         wait_until(
