@@ -21,18 +21,19 @@ from accounts.pages.receivers import SECOND_FACTOR
 class ReaderMiddleware:
     """Sets language and time zone: the user's own, or the browser's and the site's.
 
-    The admin is in English and in the site's time zone, for everyone.
+    The admin is in English for everyone.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        if request.path.startswith(reverse("admin:index")):
-            return self.get_response(request)
         reader = request.user if isinstance(request.user, User) else None
-        language = (reader and reader.language) or translation.get_language_from_request(request)
         zone = reader.zone if reader else ZoneInfo(settings.TIME_ZONE)
+        if request.path.startswith(reverse("admin:index")):
+            with timezone.override(zone):
+                return self.get_response(request)
+        language = (reader and reader.language) or translation.get_language_from_request(request)
         request.LANGUAGE_CODE = language
         with translation.override(language), timezone.override(zone):
             response = self.get_response(request)

@@ -9,8 +9,21 @@ UNITS = (("d", 24 * 60 * 60), ("h", 60 * 60), ("min", 60))
 
 
 def moment(time: datetime | None) -> str:
-    """Return a moment in the site's time zone: `2026-03-10 02:00:00 UTC`; empty if None."""
-    return f"{timezone.localtime(time):%Y-%m-%d %H:%M:%S %Z}" if time else ""
+    """Return a moment as `2026-03-10 02:00:00 UTC`; empty if None.
+
+    It is in the time zone that is active: a page's is its reader's, any other the site's.
+    """
+    return written(timezone.localtime(time)) if time else ""
+
+
+def moment_of_site(time: datetime) -> str:
+    """Return a moment in the site's time zone, whoever reads it."""
+    return written(timezone.localtime(time, timezone.get_default_timezone()))
+
+
+def written(time: datetime) -> str:
+    """Return a moment by the clock of its own zone: `2026-03-10 02:00:00 UTC`."""
+    return f"{time:%Y-%m-%d %H:%M:%S %Z}"
 
 
 def duration(seconds: float | None, *, tenths: bool = False) -> str:

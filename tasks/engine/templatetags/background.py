@@ -16,8 +16,14 @@ register.filter(words.ago)
 
 @register.filter
 def moment(time: datetime | None) -> str:
-    """Return a moment by the site's clock; a script adds the reader's own as a hint."""
+    """Return a moment by the reader's clock, with the site's as a hint if that differs.
+
+    Of a reader whose time zone is not known the site's is shown; a script hints at the browser's.
+    """
     if time is None:
         return ""
-    shown = words.moment(time)
-    return format_html('<time class="moment" datetime="{}">{}</time>', time.isoformat(), shown)
+    shown, of_site = words.moment(time), words.moment_of_site(time)
+    hint = "" if shown == of_site else format_html(' title="The site\'s time: {}"', of_site)
+    return format_html(
+        '<time class="moment" datetime="{}"{}>{}</time>', time.isoformat(), hint, shown
+    )

@@ -481,3 +481,16 @@ def test_moments_are_written_in_one_format(boss: Client, nightly: Schedule, addr
         assert ">2026-03-01 12:00:00 UTC</time>" in html
         assert "noon" not in html
         assert "tasks/console.js" in html
+
+
+@pytest.mark.parametrize("address", [SCHEDULES, RUNS, PROCESSES, "/admin/background/"])
+def test_moments_are_shown_by_the_readers_clock_with_the_sites_as_a_hint(
+    boss: Client, nightly: Schedule, address: str
+) -> None:
+    User.objects.update(time_zone="Asia/Kolkata")
+    Schedule.objects.update(last_slot=NOON)
+    make(1)
+    new_process(started_at=NOON)
+    html = boss.get(address).content.decode()
+    of_site, of_reader = "2026-03-01 12:00:00 UTC", "2026-03-01 17:30:00 IST"
+    assert f'title="The site\'s time: {of_site}">{of_reader}</time>' in html

@@ -28,7 +28,7 @@ document.addEventListener("visibilitychange", () => {
     if (live && !document.hidden) htmx.trigger(live, "refresh");
 });
 
-// Moments by the reader's own clock, as a hint, in the page's own format.
+// Moments that the page has by the site's clock, by the browser's as a hint, in the same format.
 const readersClock = new Intl.DateTimeFormat("en-GB", {
     year: "numeric", month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit",
     second: "2-digit", hourCycle: "h23", timeZoneName: "short",
@@ -41,7 +41,7 @@ function hint(time) {
         + `${part.hour}:${part.minute}:${part.second} ${part.timeZoneName}`;
 }
 function addHints() {
-    for (const time of document.querySelectorAll("time.moment")) time.title = hint(time);
+    for (const time of document.querySelectorAll("time.moment:not([title])")) time.title = hint(time);
 }
 document.addEventListener("DOMContentLoaded", addHints);
 document.addEventListener("htmx:afterSwap", addHints);
