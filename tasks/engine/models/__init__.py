@@ -1,6 +1,7 @@
-"""The tables: schedules, runs, what pruned runs add up to, processes, and what alerts have told."""
+"""The tables: schedules, runs and their attempts, totals of pruned runs, processes, alerts."""
 
 from tasks.engine.models.alert_state import AlertState
+from tasks.engine.models.attempt import Attempt, Outcome
 from tasks.engine.models.outcome import count_errors
 from tasks.engine.models.process import Process, ProcessKind
 from tasks.engine.models.run import MOST_CRASHES, TaskRun
@@ -13,6 +14,8 @@ __all__ = [
     "MOST_CRASHES",
     "UNFINISHED",
     "AlertState",
+    "Attempt",
+    "Outcome",
     "Process",
     "ProcessKind",
     "RunTotal",

@@ -13,6 +13,7 @@ one is asked to stop, and is cancelled at its next step.
 
 `attempts` counts how often a process started the run, and is its fence: only the latest attempt
 may write. The process of an earlier one, which counted as gone, learns that it has lost the run.
+An attempt that ends without ending the run leaves a row (`attempt.py`), in the same transaction.
 """
 
 import json
@@ -27,6 +28,7 @@ from django.db import connection, models, transaction
 from django.db.models import Exists, F, Q, Subquery, Value
 from django.db.models.functions import Coalesce, Now
 
+from tasks.engine.models.attempt import Attempt, Outcome
 from tasks.engine.models.ended import log_end
 from tasks.engine.models.outcome import count_errors, storable
 from tasks.engine.models.process import Process
@@ -128,6 +130,7 @@ class TaskRun(RunRecord):
             attempts=self.attempts + 1,
             losses=0,
             started_at=Coalesce("started_at", Now()),
+            attempted_at=Now(),
             progressed_at=Now(),
         )
         if started:
@@ -176,7 +179,7 @@ class TaskRun(RunRecord):
 
     def continue_later(self, *, after: timedelta) -> bool:
         """Leave the rest to the run's next message."""
-        return self._put_back(after=after)
+        return self._end_attempt(Outcome.CONTINUED, after=after)
 
     def give_back(self, *, after: timedelta, delivery: UUID) -> bool:
         """Leave it to a worker that knows its task: the one that got the message does not."""
@@ -192,7 +195,10 @@ class TaskRun(RunRecord):
     def retry(self, error: str, *, after: timedelta) -> bool:
         """Put it back after a failure; the failure counts once, however often it is reported."""
         once = Q(failures=self.failures)
-        return self._put_back(once, after=after, failures=F("failures") + 1, error=storable(error))
+        failures = F("failures") + 1
+        return self._end_attempt(
+            Outcome.FAILED, once, after=after, failures=failures, error=storable(error)
+        )
 
     def interrupt(self, error: str, *, after: timedelta, counted: bool) -> bool:
         """Put a running run back after an interruption, which is no failure.
@@ -201,12 +207,14 @@ class TaskRun(RunRecord):
         """
         running = Q(state=State.RUNNING)
         crashes = F("crashes") + int(counted)
-        return self._put_back(running, after=after, crashes=crashes, error=storable(error))
+        return self._end_attempt(
+            Outcome.INTERRUPTED, running, after=after, crashes=crashes, error=storable(error)
+        )
 
     def release(self) -> bool:
         """Put an orphan back, to be started again."""
         orphaned = Q(pk__in=TaskRun.objects.filter(pk=self.pk).orphaned())
-        return self._put_back(orphaned, crashes=F("crashes") + 1)
+        return self._end_attempt(Outcome.RELEASED, orphaned, crashes=F("crashes") + 1)
 
     def fail(self, error: str, *conditions: Q, why: str = "") -> bool:
         """End it as failed, whichever process holds it, if its row meets the conditions.
@@ -217,6 +225,11 @@ class TaskRun(RunRecord):
         return self._end(State.FAILED, self._latest(), *conditions, why=why, error=storable(error))
 
     # Operators.
+
+    def retry_now(self) -> bool:
+        """Make the next attempt due at once, if the run waits for it: the relay publishes it."""
+        waits = Q(state=State.PENDING, attempts__gt=0, due_at__gt=Now(), stop_requested_at=None)
+        return self._change(waits, due_at=Now())
 
     def cancel(self, reason: str) -> bool:
         """End a waiting run as cancelled, whether or not it has been started before."""
@@ -243,6 +256,14 @@ class TaskRun(RunRecord):
     def _latest(self) -> Q:
         """Return the condition that this attempt is the latest, and has not ended."""
         return Q(attempts=self.attempts, state__in=UNFINISHED)
+
+    def _end_attempt(self, outcome: Outcome, *conditions: Q, **values: Any) -> bool:
+        """Put the run back, and keep how its latest attempt ended."""
+        with transaction.atomic():
+            ended = self._put_back(*conditions, **values)
+            if ended:
+                Attempt.objects.record(self, outcome, values.get("error", ""))
+        return ended
 
     def _put_back(self, *conditions: Q, after: timedelta = timedelta(), **values: Any) -> bool:
         """Leave it to the relay to publish when it is due; no earlier message starts it."""

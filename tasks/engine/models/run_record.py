@@ -50,6 +50,7 @@ class RunRecord(models.Model):
     due_at = models.DateTimeField(db_default=Now(), help_text="Not to be published before.")
     sent_at = models.DateTimeField(null=True)
     started_at = models.DateTimeField(null=True)
+    attempted_at = models.DateTimeField(null=True, help_text="When the latest attempt started.")
     progressed_at = models.DateTimeField(
         null=True, help_text="When an attempt last started or made progress."
     )

@@ -56,6 +56,7 @@ def run_inline[R](
             message,
             state=State.RUNNING,
             started_at=Now(),
+            attempted_at=Now(),
             progressed_at=Now(),
             held_by=heartbeat.id,
             worker=heartbeat.name,
