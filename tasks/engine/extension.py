@@ -113,6 +113,11 @@ def extension_of(task: str) -> TaskExtension:
     return options.get("extension", NO_EXTENSION)
 
 
+def asks_first(task: str) -> bool:
+    """Say whether staff may have to confirm something before they start a task, without asking."""
+    return type(extension_of(task)).confirmation is not TaskExtension.confirmation
+
+
 def summary_of(task: str, numbers: Mapping[str, int]) -> str:
     """Return the whole numbers of a run's result in its extension's words.
 

@@ -27,6 +27,7 @@ from tasks.engine.models import Schedule, State, TaskRun
 from tasks.engine.operations import runs as operations
 from tasks.engine.operations import schedules
 from tasks.engine.operations.errors import Refused, Unconfirmed
+from tasks.engine.operations.permissions import check_may_start
 from tasks.engine.words import count
 
 
@@ -44,6 +45,19 @@ def run_again(request: HttpRequest, pk: int) -> HttpResponse:
     run = get_object_or_404(TaskRun, pk=pk)
     start = partial(operations.run_again, run, confirmed=is_confirmed(request))
     return _start(request, start, f"Run {pk} again.")
+
+
+@require_POST
+@for_operators()
+def retry_now(request: HttpRequest, pk: int) -> HttpResponse:
+    """Have a run that waits for its next try start at once. It takes what starting it takes."""
+
+    def act(run: TaskRun) -> str:
+        check_may_start(operator(request), run.task)
+        operations.retry_now(run)
+        return "starts again within seconds."
+
+    return _change(request, pk, act, "Retried now.")
 
 
 @require_POST

@@ -11,6 +11,7 @@ from tasks.engine.console.daily import charts, read_days
 from tasks.engine.database import statement_timeout
 from tasks.engine.models import State, TaskRun
 from tasks.engine.monitoring.clock import seconds_since
+from tasks.engine.monitoring.headline import Headline, headline
 from tasks.engine.monitoring.problems import problems
 from tasks.engine.monitoring.status import Status, gather
 from tasks.engine.operations.permissions import withhold
@@ -31,10 +32,14 @@ LEAST_DONE = 0.02
 
 @dataclass(frozen=True)
 class ActiveRun:
-    """An unfinished run, how long ago it started, and its progress where that is known."""
+    """An unfinished run at a moment, and its progress where that is known."""
 
     run: TaskRun
-    elapsed_seconds: float
+    now: datetime
+
+    @property
+    def elapsed_seconds(self) -> float:
+        return seconds_since(self.run.started_at or self.now, self.now)
 
     @property
     def since(self) -> datetime:
@@ -67,14 +72,8 @@ class ActiveRun:
         return ", ".join(parts)
 
     @property
-    def state(self) -> str:
-        """Its state, which attempt it is if not the first, and whether it was asked to stop."""
-        parts = (
-            self.run.state,
-            f"attempt {self.run.attempts}" if self.run.attempts > 1 else "",
-            "asked to stop" if self.run.stop_requested_at else "",
-        )
-        return ", ".join(filter(None, parts))
+    def state(self) -> Headline:
+        return headline(self.run, self.now)
 
     @property
     def worker(self) -> str:
@@ -174,8 +173,8 @@ class Reading:
 
 
 def active_runs(now: datetime) -> tuple[ActiveRun, ...]:
-    runs = TaskRun.objects.unfinished().order_by("-pk")[:MAX_ACTIVE]
-    return tuple(ActiveRun(run, seconds_since(run.started_at or now, now)) for run in runs)
+    runs = TaskRun.objects.unfinished().noting_gone().order_by("-pk")[:MAX_ACTIVE]
+    return tuple(ActiveRun(run, now) for run in runs)
 
 
 def withhold_errors(status: Status) -> None:

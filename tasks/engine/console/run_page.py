@@ -1,26 +1,74 @@
-"""What the page of a run offers to do about it."""
+"""What the page of a run shows, and what it offers to do about it."""
 
 import re
 from contextlib import suppress
+from datetime import datetime
 from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import ValidationError
+from django.urls import reverse
 
+from tasks.engine.console.overview import ActiveRun
+from tasks.engine.console.run_values import argument_rows, raw_fields, result_errors, result_rows
+from tasks.engine.console.timeline import ended_attempts, timeline
+from tasks.engine.database import database_now
+from tasks.engine.extension import asks_first
 from tasks.engine.models import State, TaskRun
-from tasks.engine.operations.permissions import may, may_start
-from tasks.engine.operations.runs import can_be_stopped, may_undo
+from tasks.engine.monitoring.failures import shown_error
+from tasks.engine.monitoring.headline import headline
+from tasks.engine.operations.permissions import VIEW_DETAILS, may, may_start, withhold
+from tasks.engine.operations.runs import can_be_stopped, may_undo, undone_by, waits_for_retry
+
+type User = AbstractBaseUser | AnonymousUser
 
 
-def actions_for(user: AbstractBaseUser | AnonymousUser, run: TaskRun) -> dict[str, Any]:
-    """Return what somebody can do about a run, and the reason of its end."""
+def read_run_page(pk: int, user: User) -> dict[str, Any]:
+    """Return what the page of a run shows to somebody.
+
+    Raises:
+        TaskRun.DoesNotExist: there is no such run.
+    """
+    runs = TaskRun.objects.noting_gone().select_related("requested_by", "acknowledged_by")
+    run, now = runs.get(pk=pk), database_now()
+    details, reason = may(user, VIEW_DETAILS), with_name(run.reason)
+    error = withhold(shown_error(run), unless=details)
+    return {
+        "run": run,
+        "page": reverse("admin:tasks_taskrun_change", args=[pk]),
+        "headline": headline(run, now, error=error, reason=reason),
+        "tone": tone(run),
+        "active": None if run.is_finished else ActiveRun(run, now),
+        "error": withhold(run.error, unless=details),
+        "events": timeline(run, ended_attempts(run), now, reason=reason, with_errors=details),
+        "result": result_rows(run, with_details=details),
+        "result_errors": result_errors(run, with_details=details),
+        "arguments": argument_rows(run, with_details=details),
+        "fields": raw_fields(run, with_details=details),
+        "undone_by": undone_by(run),
+        **actions_for(user, run, now),
+    }
+
+
+def tone(run: TaskRun) -> str:
+    """Return whether a run is `well`, one of the `problems`, or neither."""
+    if run.is_gone or (run.error and not run.is_finished):
+        return "unknown"
+    if run.state == State.FAILED or run.has_errors:
+        return "unknown" if run.acknowledged_at else "problems"
+    return "well" if run.state == State.SUCCEEDED else ""
+
+
+def actions_for(user: User, run: TaskRun, now: datetime) -> dict[str, bool]:
+    """Return what somebody can do about a run, and whether starting it anew asks first."""
     can_stop = may(user, "tasks.stop_taskrun") and can_be_stopped(run)
     failed = run.state == State.FAILED or run.has_errors
     return {
-        "reason": with_name(run.reason),
+        "can_retry_now": waits_for_retry(run, now) and may_start(user, run.task),
         "can_run_again": run.is_finished and may_start(user, run.task),
+        "asks_first": asks_first(run.task),
         "can_acknowledge": failed
         and run.acknowledged_at is None
         and may(user, "tasks.acknowledge_taskrun"),

@@ -1,12 +1,12 @@
-"""The console's pages that change nothing: the overview, the question about an undo, next times."""
+"""The console's pages that change nothing: the overview, parts of a run's page, next times."""
 
 from itertools import islice
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.contrib import admin
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
@@ -23,9 +23,10 @@ from tasks.engine.console.requests import (
     operator,
     refusal,
 )
-from tasks.engine.models import TaskRun
+from tasks.engine.console.run_page import read_run_page
+from tasks.engine.models import Attempt, TaskRun
 from tasks.engine.operations.errors import Refused
-from tasks.engine.operations.permissions import check_may_start, may_start
+from tasks.engine.operations.permissions import VIEW_DETAILS, check_may_start, may_start
 from tasks.engine.operations.runs import preview_undo, undo_message
 from tasks.engine.recurrence import Recurrence
 
@@ -50,6 +51,33 @@ def overview(request: HttpRequest) -> HttpResponse:
     }
     template = "tasks/console/live.html" if live else "tasks/console/overview.html"
     return TemplateResponse(request, template, context)
+
+
+@require_safe
+@for_operators()
+def run_live(request: HttpRequest, pk: int) -> HttpResponse:
+    """Show the part of a run's page that changes, to HTMX; the page itself is the admin's."""
+    if not is_live(request):
+        return redirect("admin:tasks_taskrun_change", pk)
+    try:
+        page = read_run_page(pk, operator(request))
+    except TaskRun.DoesNotExist as error:
+        raise Http404 from error
+    return TemplateResponse(request, "tasks/console/run_live.html", page)
+
+
+@require_safe
+@for_operators(VIEW_DETAILS)
+def attempt_error(request: HttpRequest, pk: int, number: int) -> HttpResponse:
+    """Show the whole error of an earlier attempt."""
+    attempt = get_object_or_404(Attempt.objects.select_related("run"), run=pk, number=number)
+    context = {
+        **admin.site.each_context(request),
+        "title": f"Error of attempt {number}",
+        "run": attempt.run,
+        "attempt": attempt,
+    }
+    return TemplateResponse(request, "tasks/console/attempt_error.html", context)
 
 
 @require_safe

@@ -60,6 +60,9 @@ class TaskRun(RunRecord):
 
     objects = TaskRunQuerySet.as_manager()
 
+    #: Whether its process is gone, in rows of `noting_gone`.
+    is_gone = False
+
     #: The end that the database was last asked for, while its answer is not known.
     _ending: State | None = None
 

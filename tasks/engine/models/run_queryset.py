@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Self
 from uuid import UUID
 
 from django.db import models
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Case, Exists, OuterRef, Q, When
 from django.db.models.functions import Now
 
 from tasks.engine.models.ended import log_end
@@ -70,6 +70,12 @@ class TaskRunQuerySet(models.QuerySet["TaskRun"]):
         """Return the running runs whose process has no row or a stale heartbeat."""
         alive = Process.objects.alive().filter(pk=OuterRef("held_by"))
         return self.filter(~Exists(alive), state=State.RUNNING)
+
+    def noting_gone(self) -> Self:
+        """Have each run say whether it is running and its process is silent or gone: `is_gone`."""
+        alive = Process.objects.alive().filter(pk=OuterRef("held_by"))
+        is_gone = Case(When(~Exists(alive), state=State.RUNNING, then=True), default=False)
+        return self.annotate(is_gone=is_gone)
 
     def succeed_unrecorded(self, message_id: UUID, result: object) -> bool:
         """Mark the run of a message whose actor is not recorded as succeeded, if it has one.

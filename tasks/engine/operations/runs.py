@@ -18,7 +18,7 @@ from dramatiq.errors import ActorNotFound
 from tasks.engine.broker.messages import check_arguments
 from tasks.engine.database import exclusive_transaction
 from tasks.engine.extension import extension_of
-from tasks.engine.models import Schedule, TaskRun, TaskRunQuerySet, Trigger
+from tasks.engine.models import Schedule, State, TaskRun, TaskRunQuerySet, Trigger
 from tasks.engine.operations.errors import Refused, Unconfirmed
 from tasks.engine.operations.permissions import check_may_start, may_start
 from tasks.engine.runs.enqueue import Request, arguments
@@ -97,6 +97,21 @@ def may_undo(user: AbstractBaseUser | AnonymousUser, run: TaskRun) -> bool:
     except Exception:
         logger.exception("extension failed", task=run.task, run=run.pk)
         return False
+
+
+def undone_by(run: TaskRun) -> int | None:
+    """Return the number of the latest run that undid a run, or is to; None if there is none."""
+    try:
+        message = extension_of(run.task).undo_message(run)
+    except Exception:
+        logger.exception("extension failed", task=run.task, run=run.pk)
+        return None
+    if message is None:
+        return None
+    runs = TaskRun.objects.filter(task=message.actor_name, arguments=arguments(message))
+    # Each half has an index of its own: there may be a million other runs.
+    either = runs.unfinished() | runs.filter(finished_at__isnull=False)
+    return max(either.values_list("pk", flat=True), default=None)
 
 
 def _start(
@@ -184,6 +199,18 @@ def stop(run: TaskRun, *, by: AbstractBaseUser | None = None) -> bool:
 def can_be_stopped(run: TaskRun) -> bool:
     """Say whether a run can be stopped: it has started, though it may wait to continue."""
     return bool(run.started_at) and not run.is_finished and run.stop_requested_at is None
+
+
+def retry_now(run: TaskRun) -> None:
+    """Have a run that waits for its next try start within seconds; Refused if it does not wait."""
+    if not run.retry_now():
+        raise Refused(f"Run {run.pk} does not wait for another try any more.")
+
+
+def waits_for_retry(run: TaskRun, now: datetime) -> bool:
+    """Say whether a run waits for its next try, which `retry_now` brings forward."""
+    waits = run.state == State.PENDING and run.attempts > 0 and run.due_at > now
+    return waits and run.stop_requested_at is None
 
 
 def acknowledge(run: TaskRun, *, by: AbstractBaseUser) -> None:

@@ -79,7 +79,11 @@ def test_errors_of_earlier_attempts_outlast_the_success() -> None:
 
 def test_run_that_ends_at_its_first_attempt_keeps_no_row_and_costs_no_further_statement() -> None:
     process = new_process()
-    for end in (lambda run: run.succeed(None), lambda run: run.fail("x")):
+    ends: list[Callable[[TaskRun], bool]] = [
+        lambda run: run.succeed(None),
+        lambda run: run.fail("x"),
+    ]
+    for end in ends:
         run = started(process)
         with CaptureQueriesContext(connection) as queries:
             assert end(run)

@@ -1,27 +1,54 @@
 // What the console does with a script. Everything works without it.
 "use strict";
 
-// A hidden page is not refreshed, nor one whose reader has the focus on a control.
+// The part of a page that refreshes itself: on the first page, and on that of a run.
+const isLive = (event) => event.target.id === "live";
+
+// It is not refreshed while the page is hidden, nor when what it shows has ended, nor while that
+// would disturb its reader: the focus on a control without an id would be lost, as would a text that
+// is selected, and the click of a button that is pressed at this moment.
+function wouldDisturb(live) {
+    const focused = document.activeElement, selection = getSelection();
+    return (live.contains(focused) && !focused.id)
+        || (!selection.isCollapsed && live.contains(selection.anchorNode))
+        || live.querySelector(":is(button, a, summary):active");
+}
 document.addEventListener("htmx:beforeRequest", (event) => {
-    const busy = event.target.id === "live" && event.target.contains(document.activeElement);
-    if (document.hidden || busy) event.preventDefault();
+    if (document.hidden) event.preventDefault();
+    if (!isLive(event)) return;
+    if (event.target.querySelector("[data-ended]") || wouldDisturb(event.target)) event.preventDefault();
 });
 // Somebody who was logged out is asked to log in; a page that is not refreshed says so.
 // While the database is away, the page says so; one that began without it has most yet to show.
 const AWAY = 503;
+let kept = {opened: [], focused: ""};
 document.addEventListener("htmx:beforeSwap", (event) => {
-    if (event.target.id !== "live") return;
-    const { xhr } = event.detail;
-    const isBack = xhr.status === 200 && "wholePage" in event.target.dataset;
+    if (!isLive(event)) return;
+    const { xhr } = event.detail, live = event.target;
+    const isBack = xhr.status === 200 && "wholePage" in live.dataset;
     if (xhr.status === AWAY) event.detail.shouldSwap = true;
-    if (!isBack && !xhr.responseURL.includes("/login/")) return;
-    event.detail.shouldSwap = false;
-    location.reload();
+    if (isBack || xhr.responseURL.includes("/login/")) {
+        event.detail.shouldSwap = false;
+        location.reload();
+    } else if (wouldDisturb(live)) {
+        event.detail.shouldSwap = false;
+    } else {
+        const opened = [...live.querySelectorAll("details[open]")].map((details) => details.id);
+        const focused = live.contains(document.activeElement) ? document.activeElement.id : "";
+        kept = {opened, focused};
+    }
+});
+// What was unfolded stays so, and the focus where it was.
+document.addEventListener("htmx:afterSwap", (event) => {
+    if (!isLive(event)) return;
+    for (const id of kept.opened) document.getElementById(id)?.setAttribute("open", "");
+    addCopyButtons();
+    if (kept.focused) document.getElementById(kept.focused)?.focus({preventScroll: true});
 });
 document.addEventListener("htmx:afterRequest", (event) => {
     const stale = document.getElementById("stale");
     const { successful, xhr } = event.detail;
-    if (stale && event.target.id === "live") stale.hidden = successful || xhr.status === AWAY;
+    if (stale && isLive(event)) stale.hidden = successful || xhr.status === AWAY;
 });
 document.addEventListener("visibilitychange", () => {
     const live = document.getElementById("live");
@@ -47,16 +74,19 @@ document.addEventListener("DOMContentLoaded", addHints);
 document.addEventListener("htmx:afterSwap", addHints);
 
 // Errors can be copied whole.
-document.addEventListener("DOMContentLoaded", () => {
-    for (const pre of document.querySelectorAll("pre.copyable")) {
+function addCopyButtons() {
+    for (const pre of document.querySelectorAll("pre.copyable:not(.has-button)")) {
         const button = document.createElement("button");
         button.type = "button";
         button.className = "button copy";
+        button.id = `${pre.id}-copy`;
         button.textContent = "Copy";
         button.addEventListener("click", async () => {
             await navigator.clipboard.writeText(pre.textContent);
             button.textContent = "Copied";
         });
         pre.before(button);
+        pre.classList.add("has-button");
     }
-});
+}
+document.addEventListener("DOMContentLoaded", addCopyButtons);
