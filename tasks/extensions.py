@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, override
 
+from django.conf import settings
 from django.db.models import Case, F, Q, Value, When
 from django.db.models.functions import Coalesce
 from dramatiq import Message
@@ -30,12 +31,15 @@ TODOS_SWEPT = Case(
 
 PEOPLE = ("person taking part", "people taking part")
 SWEPT = ("todo swept", "todos swept")
+#: Where a result is shown, the words say that they are not deleted: unless there is no trash.
+MOVED = ("todo swept to the trash", "todos swept to the trash")
+TAKEN = MOVED if settings.TODO_TRASH_DAYS else SWEPT
 PURGED = ("todo deleted for good", "todos deleted for good")
 RESTORED = ("todo restored", "todos restored")
 
 
 class CleanupExtension(TaskExtension):
-    counts = {"todos_deleted": SWEPT, "users_processed": PEOPLE, "rows": SWEPT}
+    counts = {"todos_deleted": TAKEN, "users_processed": PEOPLE, "rows": TAKEN}
     exported = (
         ExportedCount(
             metric="todos_swept",

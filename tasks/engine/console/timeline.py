@@ -69,11 +69,13 @@ def timeline(
         events.append(Event(at=run.stop_requested_at, what=f"asked to stop{follows}. {reason}"))
     if run.finished_at:
         errors = ", with errors" if run.has_errors else ""
-        why = "" if run.stop_requested_at else reason
-        events.append(Event(at=run.finished_at, what=f"{run.state}{errors}. {why}"))
+        why = f": {reason}" if reason and not run.stop_requested_at else ""
+        events.append(Event(at=run.finished_at, what=f"{run.state}{errors}{why}"))
     if run.acknowledged_at:
         by = f" by {run.acknowledged_by}" if run.acknowledged_by else ""
         events.append(Event(at=run.acknowledged_at, what=f"acknowledged{by}"))
+    if not run.is_finished:
+        events.append(Event(at=now, what=f"now {run.state}"))
     if run.state == State.PENDING and run.due_at > now:
         what = "the next attempt is due" if run.attempts else "it is due"
         events.append(Event(at=run.due_at, what=what))

@@ -325,7 +325,15 @@ def test_runs_are_listed_the_newest_first(boss: Client) -> None:
     make(1, state=State.RUNNING, trigger="api", finished_at=None, progress={"rows": 5})
     running, ended = rows(boss, RUNS)
     assert running[1:] == [
-        *("todo.cleanup", "Running", "Code", "-", "2026-03-01 12:00:00 UTC", "-", "5 todos swept")
+        *(
+            "todo.cleanup",
+            "Running",
+            "Code",
+            "-",
+            "2026-03-01 12:00:00 UTC",
+            "-",
+            "5 todos swept to the trash",
+        )
     ]
     assert ended[1:] == [
         *(
@@ -335,7 +343,7 @@ def test_runs_are_listed_the_newest_first(boss: Client) -> None:
             "2026-03-01 12:00:00 UTC",
             "2026-03-01 12:00:00 UTC",
         ),
-        *("83 s", "1,200 todos swept"),
+        *("83 s", "1,200 todos swept to the trash"),
     ]
     assert int(running[0]) > int(ended[0])
 

@@ -142,7 +142,7 @@ def test_trouble_is_told_with_the_reasons_that_the_command_gives(boss: Client) -
 def test_page_says_what_the_last_cleanup_removed(boss: Client, well: None) -> None:
     run = new_run(result={"users_processed": 7, "todos_deleted": 1234, "errors": []})
     page = boss.get(PAGE).content.decode()
-    assert "1,234 todos swept, 7 people taking part" in page
+    assert "1,234 todos swept to the trash, 7 people taking part" in page
     assert reverse("admin:tasks_taskrun_change", args=[run.pk]) in page
 
 
@@ -157,7 +157,7 @@ def test_run_in_hand_shows_how_far_it_has_come(boss: Client, well: None) -> None
     )
     page = text(boss)
     assert re.search(
-        rf"{run.pk} todo\.cleanup Running for 100 s .* two, process 2 25 % 25 % 50,000 todos swept"
+        rf"{run.pk} todo\.cleanup Running for 100 s .* two, process 2 25 % 25 % 50,000 todos swept to the trash"
         r", (49\d|500) a second, about 5 min left",
         page,
     )
@@ -545,7 +545,7 @@ def test_run_at_work_is_stopped_from_its_page_and_from_the_list(boss: Client, we
     assert TaskRun.objects.get(pk=run.pk).end_stopped()
     swept_by(run, User.objects.get())
     page = text(boss, page_of(run))
-    assert "now: running" not in page
+    assert "now running" not in page
     assert ": cancelled" in page
     assert "Undo" in page
     assert f"Run {run.pk} of todo.cleanup has ended already: cancelled." in answer(

@@ -281,7 +281,7 @@ def test_run_that_waits_is_stopped_at_once(boss: User, state: State) -> None:
     assert operations.can_be_stopped(run)
     assert operations.stop(run, by=boss)
     assert (run.state, run.reason) == (State.CANCELLED, f"Stopped by user {boss.pk}.")
-    assert run.summary == "7 todos swept"
+    assert run.summary == "7 todos swept to the trash"
 
 
 def test_run_at_work_is_asked_to_stop_once(boss: User) -> None:

@@ -199,9 +199,9 @@ def test_process_that_others_cannot_see_alive_takes_no_run(
     [
         (
             {"users_processed": 7, "todos_deleted": 1234, "errors": []},
-            "1,234 todos swept, 7 people taking part",
+            "1,234 todos swept to the trash, 7 people taking part",
         ),
-        ({"todos_deleted": 1, "pid": 10333, "a name": 5}, "1 todo swept"),
+        ({"todos_deleted": 1, "pid": 10333, "a name": 5}, "1 todo swept to the trash"),
         ({"todos_deleted": True, "users_processed": "many"}, ""),
         ([1], ""),
         (None, ""),
@@ -213,7 +213,7 @@ def test_run_says_in_words_what_its_task_counts(db: None, result: object, summar
 
 def test_run_that_was_stopped_says_how_far_it_came(db: None) -> None:
     stopped = factories.new_run(State.CANCELLED, progress={"rows": 3, "done": 0.5})
-    assert stopped.summary == "3 todos swept"
+    assert stopped.summary == "3 todos swept to the trash"
 
 
 @pytest.mark.parametrize("task", ["ping", "no.such.task"])

@@ -51,7 +51,7 @@ def test_run_at_work_is_asked_to_stop() -> None:
 @pytest.mark.parametrize(
     ("end", "told"),
     [
-        (TaskRun.end_stopped, "is cancelled: 1,234 todos swept"),
+        (TaskRun.end_stopped, "is cancelled: 1,234 todos swept to the trash"),
         (lambda run: run.succeed({"todos_deleted": 5}), "succeeded before it could stop: 5 todos"),
     ],
 )

@@ -38,9 +38,9 @@ document.addEventListener("htmx:beforeSwap", (event) => {
         kept = {opened, focused};
     }
 });
-// What was unfolded stays so, and the focus where it was.
+// What was unfolded stays so, and the focus where it was. HTMX tells this of each new element.
 document.addEventListener("htmx:afterSwap", (event) => {
-    if (!isLive(event)) return;
+    if (event.detail.target.id !== "live") return;
     for (const id of kept.opened) document.getElementById(id)?.setAttribute("open", "");
     addCopyButtons();
     if (kept.focused) document.getElementById(kept.focused)?.focus({preventScroll: true});
