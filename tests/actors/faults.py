@@ -38,6 +38,20 @@ def nap(*, seconds: float) -> str:
     return "rested"
 
 
+@dramatiq.actor(
+    actor_name="test.stumble", max_retries=3, min_backoff=200, max_backoff=200, time_limit=MINUTE
+)
+def stumble(*, times: int) -> str:
+    """Fail some times, then succeed."""
+    did("stumble")
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM effect WHERE what = 'stumble'")
+        (tried,) = cursor.fetchone()
+    if tried <= times:
+        raise ValueError(f"try {tried}")
+    return "upright"
+
+
 @dramatiq.actor(actor_name="test.poison", max_retries=0, time_limit=20 * MINUTE)
 def poison() -> None:
     """Kill the process."""

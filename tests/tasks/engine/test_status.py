@@ -480,7 +480,10 @@ def test_run_that_ended_with_errors_is_a_problem(well: None) -> None:
         assert ended.succeed({"todos_deleted": 0, "errors": errors})
     assert problems() == [
         f"mail: run {mailed.pk} ended with 500 errors, not acknowledged.",
-        f"todo.cleanup: run {swept.pk} ended with 500 errors, not acknowledged: 0 todos swept to the trash.",
+        (
+            f"todo.cleanup: run {swept.pk} ended with 500 errors, not acknowledged: "
+            "0 todos swept to the trash."
+        ),
     ]
 
 

@@ -38,8 +38,9 @@ document.addEventListener("htmx:beforeSwap", (event) => {
         kept = {opened, focused};
     }
 });
-// What was unfolded stays so, and the focus where it was. HTMX tells this of each new element.
-document.addEventListener("htmx:afterSwap", (event) => {
+// What was unfolded stays so, and the focus where it was. HTMX tells this of each new element, and
+// gives those with an id their predecessor's attributes until they have settled.
+document.addEventListener("htmx:afterSettle", (event) => {
     if (event.detail.target.id !== "live") return;
     for (const id of kept.opened) document.getElementById(id)?.setAttribute("open", "");
     addCopyButtons();
