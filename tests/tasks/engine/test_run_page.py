@@ -331,7 +331,7 @@ def test_retrying_now_is_offered_to_a_run_that_waits_and_works_for_two_who_press
     )
     assert offered(html_of(boss, run)) == ["Retry now", "Stop"]
     address = reverse("background:retry-now", args=[run.pk])
-    told = []
+    told: list[str] = []
     for _ in range(2):
         response = boss.post(address, {"back": page_of(run)}, follow=True)
         assert response.redirect_chain == [(page_of(run), 302)]
@@ -561,7 +561,8 @@ def test_page_takes_a_dozen_queries_whatever_the_run_holds(client: Client, db: N
     names = ("start", "stop", "cancel", "acknowledge", "undo")
     everything = (*(f"{name}_taskrun" for name in names), "view_taskrun_details")
     staff = log_in_staff(client, "view_taskrun", *everything)
-    by = {"requested_by": staff, "acknowledged_by": staff, "reason": f"Stopped by user {staff.pk}."}
+    by: dict[str, Any] = {"requested_by": staff, "acknowledged_by": staff}
+    by["reason"] = f"Stopped by user {staff.pk}."
     small, large = new_run(**by), as_large_as_it_gets(**by)
     swept_by(large, staff)
     client.get(page_of(small))  # The first time, it also asks what kinds of rows there are.
