@@ -130,12 +130,15 @@ def test_all_of_it_goes_by_keyboard(visit: Visitor, site: Site) -> None:
 
 #: A run at work and two that failed, as nobody is there to do or change anything.
 TROUBLE = """
+from datetime import timedelta
 from django.utils import timezone
-from tasks.engine.models import TaskRun
+from tasks.engine.models import Process, TaskRun
 now = timezone.now()
+alive = now + timedelta(hours=1)
+holder = Process.objects.create(kind="command", host="elsewhere", pid=1, seen_at=alive)
 def run(state, **more):
     return TaskRun.objects.create(task="runs.prune", state=state, trigger="schedule",
-        queue="default", started_at=now, attempts=1, **more).pk
+        queue="default", started_at=now, attempts=1, held_by=holder.pk, **more).pk
 failed = [run("failed", error="ValueError: x", finished_at=now) for _ in range(2)]
 print(run("running"), *failed)
 """
@@ -154,7 +157,7 @@ def test_stopping_acknowledging_and_discarding_go_by_keyboard(visit: Visitor, si
     press_tab_until(page, f"Stop run {running}")
     page.keyboard.press("Enter")
     expect(page.locator(".messagelist")).to_contain_text(f"Run {running} was asked to stop")
-    expect(page.locator("#live")).to_contain_text("running, asked to stop")
+    expect(page.locator("#live")).to_contain_text("Asked to stop: it ends at its next step")
     page.goto(f"{site.address}/admin/tasks/taskrun/{running}/change/")
     expect(page.locator(".timeline")).to_contain_text("it ends at its next step")
     boss.check_accessible()

@@ -122,6 +122,7 @@ def test_end_of_a_run_comes_by_itself_and_then_nothing_is_asked_for(
     expect(page.get_by_role("button", name="Run again")).to_be_visible()
     expect(page.get_by_role("button", name="Stop")).to_have_count(0)
     expect(page.locator("#live")).to_contain_text("5 todos swept to the trash")
+    expect(page.get_by_role("status").last).to_contain_text("at the third attempt")
 
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))

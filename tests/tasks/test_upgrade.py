@@ -284,13 +284,13 @@ OF_THIS_VERSION = """
 
     INSERT INTO tasks_taskrun (
         task, state, trigger, message_id, queue, arguments, sends, attempts, failures, crashes,
-        progress, result, error, reason, requested_by_id, started_at, progressed_at, finished_at,
-        stop_requested_at, losses, has_errors, acknowledged_at, acknowledged_by_id, request_id,
+        progress, result, error, reason, requested_by_id, started_at, attempted_at, progressed_at,
+        finished_at, stop_requested_at, losses, has_errors, acknowledged_at, acknowledged_by_id, request_id,
         trace_parent
     )
     SELECT
         task, state, 'admin', gen_random_uuid(), queue, '{}', 1, 1, 0, 0, '{"rows": 3}', result,
-        error, reason, accounts_user.id, now(), now(), now(), stopped_at, 1, has_errors, seen_at,
+        error, reason, accounts_user.id, now(), now(), now(), now(), stopped_at, 1, has_errors, seen_at,
         CASE WHEN seen_at IS NOT NULL THEN accounts_user.id END, 'a-request', '00-a-trace'
     FROM accounts_user, (VALUES
         ('todo.cleanup', 'cancelled', 'default', NULL::jsonb, '', 'Stopped by root.', now(), FALSE,
@@ -301,6 +301,10 @@ OF_THIS_VERSION = """
         ('new.task', 'cancelled', 'new', NULL, '', 'No longer wanted.', NULL, FALSE, NULL)
     ) AS run (task, state, queue, result, error, reason, stopped_at, has_errors, seen_at)
     WHERE username = 'root';
+
+    INSERT INTO tasks_attempt (run_id, number, started_at, outcome, error)
+    SELECT id, 1, now(), 'failed', 'OSError: once' FROM tasks_taskrun;
+    UPDATE tasks_taskrun SET finished_at = now() - interval '100 days' WHERE task = 'runs.prune';
 
     INSERT INTO accounts_user_user_permissions (user_id, permission_id)
     SELECT accounts_user.id, auth_permission.id FROM accounts_user, auth_permission
@@ -324,6 +328,11 @@ def test_version_before_can_come_back_to_what_this_one_has_written(versions: Ver
     # What a stopped cleanup took comes back by the version before, too.
     restored = do(versions.old, "restore_todos", f"--run={cleanup}", "--dry-run")
     assert restored == "Would restore 0 todos.\n"
+    # It deletes runs with attempts, of which it does not know.
+    assert do(versions.old, "prune_runs") == "Pruned 1 run.\n"
+    with versions.connect() as database:
+        runs = number(database, "SELECT count(*) FROM tasks_taskrun")
+        assert number(database, "SELECT count(*) FROM tasks_attempt") == runs
 
 
 def number_of_pages(shown: str) -> int:

@@ -47,7 +47,7 @@ def read_run_page(pk: int, user: User) -> dict[str, Any]:
         "result_errors": result_errors(run, with_details=details),
         "arguments": argument_rows(run, with_details=details),
         "fields": raw_fields(run, with_details=details),
-        "undone_by": undone_by(run),
+        "undone_by": undone_by(run) if run.is_finished else None,
         **actions_for(user, run, now),
     }
 

@@ -45,6 +45,9 @@ document.addEventListener("htmx:afterSettle", (event) => {
     for (const id of kept.opened) document.getElementById(id)?.setAttribute("open", "");
     addCopyButtons();
     if (kept.focused) document.getElementById(kept.focused)?.focus({preventScroll: true});
+    // To read out every second that passes would be noise; how it ended is not.
+    const end = document.querySelector("#live > [data-ended] strong");
+    if (end) document.getElementById("announced").textContent = end.textContent;
 });
 document.addEventListener("htmx:afterRequest", (event) => {
     const stale = document.getElementById("stale");
