@@ -14,11 +14,12 @@ from tasks.engine.words import count, duration
 #: most. The whole error has a page of its own.
 MAX_EXCERPT_CHARACTERS = 1_000
 
+#: How an attempt ended, and after how long.
 ENDS = {
-    Outcome.FAILED: "failed",
-    Outcome.INTERRUPTED: "was interrupted",
-    Outcome.CONTINUED: "left the rest to the next one",
-    Outcome.RELEASED: "was released, as its process was gone",
+    Outcome.FAILED: "failed{after}",
+    Outcome.INTERRUPTED: "was interrupted{after}",
+    Outcome.CONTINUED: "left the rest to the next one{after}",
+    Outcome.RELEASED: "was released{after}, as its process was gone",
 }
 
 
@@ -103,10 +104,10 @@ def _attempts(run: TaskRun, ended: Sequence[Attempt], *, with_errors: bool) -> I
     for row in earlier:
         started = _known(row.started_at, before)
         before = row.ended_at
-        what = f"attempt {row.number:,}{_by(row.worker)} {ENDS[Outcome(row.outcome)]}"
+        end = ENDS[Outcome(row.outcome)].format(after=_after(started, row.ended_at))
         yield Event(
             at=started or row.ended_at,
-            what=what + _after(started, row.ended_at),
+            what=f"attempt {row.number:,}{_by(row.worker)} {end}",
             attempt=row.number,
             error=withhold(vars(row)["excerpt"], unless=with_errors),
             is_cut=with_errors and vars(row)["characters"] > MAX_EXCERPT_CHARACTERS,

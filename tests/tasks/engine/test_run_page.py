@@ -243,7 +243,7 @@ def test_whole_error_of_an_attempt_is_one_click_away(boss: Client, db: None) -> 
         (State.CANCELLED, Outcome.FAILED, "attempt 2 by one, process 1 failed after 3 s"),
         (State.FAILED, Outcome.FAILED, "attempt 2 by one, process 1 failed after 3 s"),
         (State.PENDING, Outcome.CONTINUED, "left the rest to the next one after 3 s"),
-        (State.QUEUED, Outcome.RELEASED, "was released, as its process was gone after 3 s"),
+        (State.QUEUED, Outcome.RELEASED, "was released after 3 s, as its process was gone"),
     ],
 )
 def test_latest_attempt_is_told_once(
