@@ -1,7 +1,7 @@
 """What a run is doing, or how it ended, and what happens next: one line, for pages and lists."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from tasks.engine.models import State, TaskRun
 from tasks.engine.models.outcome import count_errors
@@ -9,6 +9,9 @@ from tasks.engine.monitoring.clock import seconds_since
 from tasks.engine.words import count, duration
 
 TIMES = {1: "once", 2: "twice"}
+#: A scheduler publishes what is due sooner; if it has not, who reads should not expect it to.
+LATE = timedelta(seconds=20)
+
 ORDINALS = {2: "second", 3: "third", 4: "fourth", 5: "fifth"}
 
 
@@ -48,7 +51,10 @@ def headline(
 
 def _pending(run: TaskRun, now: datetime) -> Headline:
     if run.stop_requested_at:
-        return Headline("Asked to stop: cancelled within seconds")
+        return Headline("Asked to stop: about to be cancelled")
+    if now - run.due_at > LATE:
+        late = duration(seconds_since(run.due_at, now))
+        return Headline(_sentence(_past(run), f"due for {late}, and not published yet"))
     if run.due_at <= now:
         following = "next try within seconds" if run.attempts else "about to be published"
         return Headline(_sentence(_past(run), following))
@@ -68,14 +74,14 @@ def _past(run: TaskRun) -> str:
 
 def _queued(run: TaskRun, now: datetime) -> str:
     if run.stop_requested_at:
-        return "Asked to stop: cancelled within seconds"
+        return "Asked to stop: about to be cancelled"
     since = duration(seconds_since(run.sent_at or run.created_at, now))
     return _sentence(_past(run), f"waiting for a worker of the queue {run.queue} for {since}")
 
 
 def _running(run: TaskRun, now: datetime) -> str:
     if run.is_gone:
-        return "Its process is gone: another continues the run soon"
+        return "Its process is gone: it will be released"
     if run.stop_requested_at:
         return "Asked to stop: it ends at its next step"
     # After a failure it began anew; otherwise it continues what it began.

@@ -88,7 +88,7 @@ def make(state: State, **values: Any) -> TaskRun:
     """Return a run that is not saved, on which a worker has begun a minute ago."""
     before = NOON - timedelta(minutes=1)
     started = {"started_at": before, "attempted_at": before, "attempts": 1}
-    moments = {"created_at": before, "sent_at": before, "due_at": before}
+    moments = {"created_at": before, "sent_at": before, "due_at": NOON}
     run = TaskRun(task="report", state=state, queue="default", **{**moments, **started, **values})
     run.is_gone = values.get("held_by") is not None
     return run
@@ -111,14 +111,19 @@ HEADLINES: list[tuple[State, dict[str, Any], str]] = [
     (State.PENDING, {}, "Between two attempts, next try within seconds"),
     (State.PENDING, {**WAITS, "due_at": LATER}, "Waiting to start in 40 s"),
     (State.PENDING, WAITS, "About to be published"),
-    (State.PENDING, {"stop_requested_at": NOON}, "Asked to stop: cancelled within seconds"),
+    (
+        State.PENDING,
+        {**TWICE, "due_at": NOON - timedelta(seconds=90)},
+        "Failed twice, due for 90 s, and not published yet",
+    ),
+    (State.PENDING, {"stop_requested_at": NOON}, "Asked to stop: about to be cancelled"),
     (State.QUEUED, WAITS, "Waiting for a worker of the queue default for 60 s"),
     (
         State.QUEUED,
         TWICE,
         "Failed twice, waiting for a worker of the queue default for 60 s",
     ),
-    (State.QUEUED, {"stop_requested_at": NOON}, "Asked to stop: cancelled within seconds"),
+    (State.QUEUED, {"stop_requested_at": NOON}, "Asked to stop: about to be cancelled"),
     (State.RUNNING, {}, "Running for 60 s"),
     (State.RUNNING, {"attempts": 2}, "Running for 60 s, attempt 2"),
     (
@@ -127,7 +132,7 @@ HEADLINES: list[tuple[State, dict[str, Any], str]] = [
         "Running for 5 s, attempt 2",
     ),
     (State.RUNNING, {"stop_requested_at": NOON}, "Asked to stop: it ends at its next step"),
-    (State.RUNNING, GONE, "Its process is gone: another continues the run soon"),
+    (State.RUNNING, GONE, "Its process is gone: it will be released"),
     (State.SUCCEEDED, {}, "Succeeded in 76 s"),
     (State.SUCCEEDED, {"started_at": None, "attempts": 0}, "Succeeded"),
     (State.SUCCEEDED, {"attempts": 3, "failures": 2}, "Succeeded in 76 s, at the third attempt"),
@@ -587,7 +592,7 @@ def test_page_of_a_large_run_stays_small(boss: Client, db: None) -> None:
 def test_run_whose_process_is_silent_says_so(boss: Client, db: None) -> None:
     silent = new_process(silent_for=3600)
     run = new_run(State.RUNNING, held_by=silent.pk, started_at=NOON)
-    expected = "Its process is gone: another continues the run soon"
+    expected = "Its process is gone: it will be released"
     assert first_line(html_of(boss, run)) == expected
     Process.objects.update(seen_at=database_now())
     assert first_line(html_of(boss, run)).startswith("Running for")
