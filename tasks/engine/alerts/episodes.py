@@ -14,7 +14,7 @@ from uuid import uuid4
 
 from tasks.engine.alerts.outbox import failing, queue
 from tasks.engine.alerts.state import Episode, Event, Line, Message, Seen, State
-from tasks.engine.monitoring.problems import Problem
+from tasks.engine.monitoring.problem import Problem
 from tasks.engine.words import printable
 
 #: Between two looks of a process.

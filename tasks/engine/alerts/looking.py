@@ -11,7 +11,8 @@ from tasks.engine.alerts.deadline import within
 from tasks.engine.broker.waking import current_broker
 from tasks.engine.database import statement_timeout
 from tasks.engine.errors import error_line
-from tasks.engine.monitoring.problems import Problem, find_problems
+from tasks.engine.monitoring.problem import Problem
+from tasks.engine.monitoring.problems import find_problems
 from tasks.engine.monitoring.status import gather
 from tasks.engine.words import reason
 

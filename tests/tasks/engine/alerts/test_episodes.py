@@ -16,7 +16,7 @@ from tasks.engine.alerts.episodes import (
 )
 from tasks.engine.alerts.outbox import failing
 from tasks.engine.alerts.state import Message, State
-from tasks.engine.monitoring.problems import Problem
+from tasks.engine.monitoring.problem import Problem
 
 BEGIN = 1_767_225_600.0
 MINUTE, HOUR = 60.0, 60 * 60.0
