@@ -42,6 +42,7 @@ class Heartbeat:
         *,
         queues: Collection[str] = (),
         tasks: Collection[str] = (),
+        command_pid: int | None = None,
         on_beat: Callable[[UUID], None] = lambda _: None,
     ) -> None:
         """Prepare the heartbeat.
@@ -49,6 +50,7 @@ class Heartbeat:
         Args:
             queues: those that a worker serves.
             tasks: those that a worker has actors for.
+            command_pid: the process that ends a worker in order.
             on_beat: called after each heartbeat, with the primary key of this process's row.
         """
         self.id = uuid4()
@@ -56,6 +58,7 @@ class Heartbeat:
         self._kind = kind
         self._queues = sorted(queues)
         self._tasks = sorted(tasks)
+        self._command_pid = command_pid
         self._on_beat = on_beat
         self._beaten_at = float("-inf")
         self._held_up_at = float("-inf")
@@ -135,6 +138,7 @@ class Heartbeat:
                 queues=self._queues,
                 tasks=self._tasks,
                 signs_in=self._sign_ins is not None,
+                command_pid=self._command_pid,
             )
             Process.objects.bulk_create([row], ignore_conflicts=True)
         self.contact.note(database_now())

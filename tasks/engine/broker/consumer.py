@@ -21,6 +21,7 @@ from dramatiq.errors import ConnectionClosed
 from redis.exceptions import RedisError
 
 from tasks.engine.broker.active import ActiveMessages
+from tasks.engine.broker.intake import Intake
 from tasks.engine.broker.keys import IDS_PER_EXCHANGE, QueueKeys
 from tasks.engine.broker.messages import decoded, failure_of, flaw_of, id_of
 from tasks.engine.outages import outages
@@ -54,6 +55,7 @@ class WakingConsumer(_RedisConsumer):
         broker: RedisBroker,
         keys: QueueKeys,
         active: ActiveMessages,
+        intake: Intake,
         prefetch: int,
         timeout: int,
     ) -> None:
@@ -67,6 +69,7 @@ class WakingConsumer(_RedisConsumer):
         super().__init__(broker, keys.queue, prefetch, timeout=0)
         self._keys = keys
         self._active = active
+        self._intake = intake
         self._max_sleep_seconds = timeout / 1000
         self._has_room = Event()
         self._fetched: deque[Message[Any]] = deque()
@@ -88,7 +91,9 @@ class WakingConsumer(_RedisConsumer):
         with errors_as_closed():
             if monotonic() >= self._reconcile_at:
                 self._reconcile()
-            if not self._fetched:
+            if not self._intake.takes_from(self.queue_name):
+                self._rest()
+            elif not self._fetched:
                 self._has_room.clear()
                 # Only then look: either there is room now, or the thread that makes some wakes us.
                 room = self.prefetch - self.outstanding_message_count
@@ -167,6 +172,14 @@ class WakingConsumer(_RedisConsumer):
         if len(sound) < len(contents):
             self._reconcile()
         return bool(contents)
+
+    def _rest(self) -> None:
+        """Give back what was fetched and not passed on, and sleep: nothing may be taken now."""
+        self.requeue(self._fetched)
+        self._fetched.clear()
+        # Or the broker takes this process for dead, and passes on what it is still at work on.
+        self.broker.do_qsize(self.queue_name)
+        self._sleep(full=False)
 
     def _reconcile(self) -> None:
         """Give back the messages that the server has marked as ours and that are not active here.

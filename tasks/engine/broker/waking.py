@@ -23,6 +23,7 @@ from redis.retry import Retry
 from tasks.engine.broker.active import ActiveMessages
 from tasks.engine.broker.clients import client_for
 from tasks.engine.broker.consumer import WakingConsumer
+from tasks.engine.broker.intake import Intake
 from tasks.engine.broker.keys import IDS_PER_EXCHANGE, QueueKeys, acks_key, heartbeats_key
 from tasks.engine.broker.messages import check_arguments
 from tasks.engine.broker.whereabouts import LOCATE, Whereabouts
@@ -48,12 +49,13 @@ class WakingBroker(RedisBroker):
         self._sender = RedisBroker(client=client, **{**options, "middleware": []})
         self._locate = client.register_script(LOCATE)
         self._active: dict[str, ActiveMessages] = {}
+        self.intake = Intake()
 
     def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 5000) -> WakingConsumer:
         """Return a new consumer of a queue; `timeout` is in milliseconds."""
         active = self.active(queue_name)
         active.polls += 1
-        return WakingConsumer(self, self.keys(queue_name), active, prefetch, timeout)
+        return WakingConsumer(self, self.keys(queue_name), active, self.intake, prefetch, timeout)
 
     def enqueue(self, message: Message[Any], *, delay: int | None = None) -> Message[Any]:
         """Put a message into its queue.

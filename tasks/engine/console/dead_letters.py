@@ -15,7 +15,6 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
-from dramatiq.broker import get_broker
 from redis.exceptions import RedisError
 
 from tasks.engine.broker import dead_letters as deadletters
@@ -32,9 +31,10 @@ from tasks.engine.console.requests import (
     posted_moment,
     posted_number,
 )
-from tasks.engine.models import Process, TaskRun
+from tasks.engine.models import TaskRun
 from tasks.engine.operations import dead_letters as operations
 from tasks.engine.operations.permissions import withhold
+from tasks.engine.operations.queues import queue_names
 from tasks.engine.words import count, reason
 
 #: Dead letters on the page, the latest ones.
@@ -47,12 +47,6 @@ MAX_SHOWN = 2_000
 MAX_CONFIRMATIONS = 10
 
 MEANING = {"retry": "sent again", "discard": "deleted for good"}
-
-
-def queue_names() -> list[str]:
-    """Return the queues that an actor uses, or that a worker has served lately."""
-    used = {actor.queue_name for actor in get_broker().actors.values()}
-    return sorted(used.union(*Process.objects.values_list("queues", flat=True)))
 
 
 @require_safe

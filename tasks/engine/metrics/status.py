@@ -38,6 +38,13 @@ def status_metrics(status: Status) -> Iterator[AnyMetric]:
         status.unacknowledged.count,
     )
     yield from process_metrics(status)
+    paused = {queue.name for queue in status.pauses.paused}
+    yield gauges(
+        "queue_paused",
+        "1 if a queue is paused: workers take nothing from it.",
+        ("queue",),
+        (((name,), name in paused) for name in status.queue_names),
+    )
     yield from schedule_metrics(status.schedules, status.now)
     yield from unfinished_run_metrics(status.active_runs)
     yield gauge(

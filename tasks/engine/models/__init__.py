@@ -1,9 +1,10 @@
-"""The tables: schedules, runs and their attempts, totals of pruned runs, processes, alerts."""
+"""The tables: schedules, runs and their attempts, totals of pruned runs, queues, processes, alerts."""
 
 from tasks.engine.models.alert_state import AlertState
 from tasks.engine.models.attempt import Attempt, Outcome
 from tasks.engine.models.outcome import count_errors
 from tasks.engine.models.process import Process, ProcessKind
+from tasks.engine.models.queue import Queue
 from tasks.engine.models.run import MOST_CRASHES, TaskRun
 from tasks.engine.models.run_queryset import TaskRunQuerySet
 from tasks.engine.models.run_total import RunTotal, Tally
@@ -18,6 +19,7 @@ __all__ = [
     "Outcome",
     "Process",
     "ProcessKind",
+    "Queue",
     "RunTotal",
     "Schedule",
     "State",

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Self
 from uuid import UUID, uuid4, uuid5
 
+from django.conf import settings
 from django.db import models
 from django.db.models import Q, Value
 from django.db.models.functions import Cast, Concat, Now
@@ -42,6 +43,25 @@ class ProcessQuerySet(models.QuerySet["Process"]):
         """
         silent = Q(seen_at__lt=moment) | Q(seen_at__gt=Now() + liveness())
         return self.registered().filter(silent)
+
+    def workers_of_command(self, process: "Process") -> Self:
+        """Return a worker and those that the same command has started: they leave together."""
+        return self.alive().filter(
+            kind=ProcessKind.WORKER, host=process.host, command_pid=process.command_pid
+        )
+
+    def request_leave(self, *, by: object) -> int:
+        """Ask workers to finish and leave; return how many had not been asked before.
+
+        Args:
+            by: the primary key of who asks; None if that is not known.
+        """
+        asked = self.filter(leave_requested_at=None, command_pid__isnull=False)
+        return asked.update(leave_requested_at=Now(), leave_requested_by_id=by)
+
+    def note_leaving(self, process: UUID) -> None:
+        """Note that a worker takes nothing more."""
+        self.filter(pk=process, leaving_since=None).update(leaving_since=Now())
 
     def leave_note(self, process: "Process", *, seen_at: datetime) -> None:
         """Remember a process that counts as gone and has said no goodbye."""
@@ -91,14 +111,32 @@ class Process(models.Model):
     )
     started_at = models.DateTimeField(db_default=Now())
     seen_at = models.DateTimeField("last heartbeat", db_default=Now())
+    command_pid = models.PositiveIntegerField(
+        null=True,
+        help_text="Of a worker, the process to stop, which has started it, and perhaps others. "
+        "Empty: of an earlier version, it heeds no request.",
+    )
+    leave_requested_at = models.DateTimeField(null=True)
+    leave_requested_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.DB_SET_NULL, related_name="+"
+    )
+    leaving_since = models.DateTimeField(
+        null=True, help_text="Since when it has taken nothing more, to finish and leave."
+    )
 
     objects = ProcessQuerySet.as_manager()
 
     class Meta:
         verbose_name_plural = "processes"
+        permissions = [("stop_process", "Can ask workers to finish and leave")]
 
     def __str__(self) -> str:
         return f"{self.kind} {self.pid} on {self.host}"
+
+    @property
+    def can_be_asked_to_leave(self) -> bool:
+        """Whether it heeds a request to leave, and has not been asked before."""
+        return self.command_pid is not None and self.leave_requested_at is None
 
     @property
     def note_of(self) -> UUID | None:

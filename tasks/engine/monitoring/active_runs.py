@@ -1,7 +1,7 @@
 """The unfinished runs of each task, and those of them that should have progressed."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -74,7 +74,12 @@ class ActiveRuns:
     interrupted: Stuck = Stuck()
 
 
-def read_active_runs(now: datetime) -> tuple[ActiveRuns, ...]:
+def read_active_runs(now: datetime, *, held_up: Collection[str] = ()) -> tuple[ActiveRuns, ...]:
+    """Return the unfinished runs of each task.
+
+    Args:
+        held_up: queues whose runs wait because they are paused, or were until a moment ago.
+    """
     # A run that the broker refuses is due anew every few seconds: until a worker has started it,
     # it counts from the moment it was created.
     late = Q(state=State.PENDING, due_at__lt=now - WAIT_GRACE)
@@ -85,7 +90,8 @@ def read_active_runs(now: datetime) -> tuple[ActiveRuns, ...]:
     tried_again = Q(
         state=State.QUEUED, scheduled_for__isnull=False, due_at__gt=F("created_at") + LATER
     )
-    stuck = read_stuck_runs(now)
+    not_held_up = ~Q(queue__in=held_up)
+    stuck = read_stuck_runs(now, not_held_up)
     tasks = (
         TaskRun.objects.unfinished()
         .values("task")
@@ -93,7 +99,9 @@ def read_active_runs(now: datetime) -> tuple[ActiveRuns, ...]:
             pending=Count("pk", filter=Q(state=State.PENDING)),
             queued=Count("pk", filter=Q(state=State.QUEUED)),
             running=Count("pk", filter=Q(state=State.RUNNING)),
-            overdue=Count("pk", filter=late | (unstarted & (refused | tried_again))),
+            overdue=Count(
+                "pk", filter=not_held_up & (late | (unstarted & (refused | tried_again)))
+            ),
             oldest=Min("created_at"),
             oldest_run=Min("pk"),
         )
@@ -114,8 +122,12 @@ def read_active_runs(now: datetime) -> tuple[ActiveRuns, ...]:
     )
 
 
-def read_stuck_runs(now: datetime) -> Mapping[str, Mapping[str, Stuck]]:
-    """Return the runs that should have progressed, by task and kind; each is of one kind only."""
+def read_stuck_runs(now: datetime, not_held_up: Q) -> Mapping[str, Mapping[str, Stuck]]:
+    """Return the runs that should have progressed, by task and kind; each is of one kind only.
+
+    Args:
+        not_held_up: the condition that a run's queue is not paused, so that it should start.
+    """
     before = now - WAIT_GRACE
     running = Q(state=State.RUNNING)
     #: Of each kind, the runs, and the column that says since when they have not progressed.
@@ -123,7 +135,7 @@ def read_stuck_runs(now: datetime) -> Mapping[str, Mapping[str, Stuck]]:
         "orphaned": (running & Q(held=False, last_progress_at__lt=before), "last_progress_at"),
         "stopping": (running & Q(stop_requested_at__lt=before), "stop_requested_at"),
         "stalled": (running & is_stalled(now), "last_progress_at"),
-        "waiting": (Q(state=State.QUEUED, due_at__lt=before), "due_at"),
+        "waiting": (not_held_up & Q(state=State.QUEUED, due_at__lt=before), "due_at"),
         "interrupted": (is_interrupted(), "progressed_at"),
     }
     group: dict[str, Any] = {"partition_by": ["task", "kind"]}

@@ -16,20 +16,27 @@ MAX_PINGS_LOST = 3
 
 @dataclass(frozen=True, kw_only=True)
 class LastPing:
-    """When a ping was last answered, if ever; `stale` if MAX_PINGS_LOST slots have passed since."""
+    """When a ping was last answered, if ever.
+
+    Attributes:
+        stale: MAX_PINGS_LOST slots have passed since, and no pause of its queue explains that.
+    """
 
     answered_at: datetime | None
     age_seconds: float | None
     stale: bool
 
 
-def find_last_ping(schedules: Iterable[ScheduleStatus], now: datetime) -> LastPing:
+def find_last_ping(
+    schedules: Iterable[ScheduleStatus], now: datetime, *, held_up: bool = False
+) -> LastPing:
+    """Return the last ping that was answered; `held_up` if its queue is paused, or was just now."""
     ping = next((schedule for schedule in schedules if schedule.row.task == PING), None)
     answered_at = ping.last_success.finished_at if ping and ping.last_success else None
     return LastPing(
         answered_at=answered_at,
         age_seconds=seconds_since(answered_at, now) if answered_at else None,
-        stale=ping is not None and is_stale(ping, answered_at, now),
+        stale=ping is not None and not held_up and is_stale(ping, answered_at, now),
     )
 
 

@@ -2,12 +2,15 @@
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
+from dramatiq.broker import get_broker
+
 from tasks.engine.alerts.outbox import CHECK_IN, failing
 from tasks.engine.database import CLOCK_TOLERANCE
 from tasks.engine.models import State
 from tasks.engine.models.outcome import count_errors
 from tasks.engine.monitoring.active_runs import WAIT_GRACE, ActiveRuns
 from tasks.engine.monitoring.failures import shown_error
+from tasks.engine.monitoring.pauses import Pauses
 from tasks.engine.monitoring.problem import Problem
 from tasks.engine.monitoring.process_problems import problems_of_processes
 from tasks.engine.monitoring.schedules import ScheduleStatus
@@ -46,6 +49,7 @@ def problems_by_kind(status: Status) -> Mapping[str, Sequence[Problem]]:
         "process": problems_of_processes,
         "clock": problems_of_clocks,
         "broker": problems_of_broker,
+        "queue": problems_of_paused_queues,
         "run": problems_of_runs,
         "schedule": problems_of_schedules,
         "failure": problems_of_failures,
@@ -76,12 +80,29 @@ def problems_of_broker(status: Status) -> Iterator[Problem]:
                 f"The queue {queue.name} has {letters} to retry or discard in the console.",
             )
         age = queue.oldest_age_seconds
-        if age is not None and age > WAIT_GRACE.total_seconds():
+        held_up = queue.name in status.pauses.held_up
+        if age is not None and not held_up and age > WAIT_GRACE.total_seconds():
             yield Problem(
                 f"waiting queue {queue.name}",
                 f"The queue {queue.name} has a message that no worker has fetched for"
                 f" {duration(age)}. Start more workers, or check whether they are stuck.",
             )
+
+
+def problems_of_paused_queues(status: Status) -> Iterator[Problem]:
+    for paused in status.pauses.paused:
+        by = f", by {paused.by}" if paused.by else ""
+        wait = count(paused.waiting, "run waits", "runs wait")
+        ignored = (
+            f" {count(paused.ignored_by, 'worker')} of an earlier version still take from it."
+            if paused.ignored_by
+            else ""
+        )
+        yield Problem(
+            f"paused queue {paused.name}",
+            f"The queue {paused.name} has been paused since {moment(paused.since)}{by}:"
+            f" {paused.note.rstrip('.')}. {wait}.{ignored}",
+        )
 
 
 def problems_of_runs(status: Status) -> Iterator[Problem]:
@@ -93,10 +114,9 @@ def problems_of_runs(status: Status) -> Iterator[Problem]:
             f"{task}: no live worker knows this task. Deploy workers that do: its runs wait for"
             " one, and fail after some minutes.",
         )
-    served = {name for process in status.processes for name in process.queues}
     for runs in status.active_runs:
         if runs.task not in status.unknown_tasks:
-            yield from problems_of_waiting(runs, served)
+            yield from problems_of_waiting(runs, status.served_queues)
         yield from problems_of_running(runs)
 
 
@@ -142,6 +162,7 @@ def problems_of_schedules(status: Status) -> Iterator[Problem]:
     for schedule in status.schedules:
         if schedule.row.enabled:
             yield from problems_of_schedule(schedule, read_only=status.read_only)
+            yield from problem_of_success(schedule, status.pauses)
 
 
 def problems_of_schedule(schedule: ScheduleStatus, *, read_only: bool) -> Iterator[Problem]:
@@ -162,10 +183,17 @@ def problems_of_schedule(schedule: ScheduleStatus, *, read_only: bool) -> Iterat
             " was set back. To run it before then, set last_slot of its row in tasks_schedule to"
             " NULL; to count from now, pause it and resume it after that.",
         )
-    if schedule.unsuccessful_since:
+
+
+def problem_of_success(schedule: ScheduleStatus, pauses: Pauses) -> Iterator[Problem]:
+    """Say so if none of its last slots has succeeded, unless a pause of its queue explains that."""
+    task, since = schedule.row.task, schedule.unsuccessful_since
+    actor = get_broker().actors.get(task)
+    queue = actor.queue_name if actor else ""
+    if since and not pauses.explain(queue, first=since, latest=schedule.row.last_slot):
         yield Problem(
             f"{task} without success",
-            f"{task}: none of its slots since {moment(schedule.unsuccessful_since)} has succeeded."
+            f"{task}: none of its slots since {moment(since)} has succeeded."
             " See why its runs failed, or were skipped or cancelled.",
         )
 

@@ -32,6 +32,7 @@ def as_json(status: Status, problems: Sequence[str]) -> str:
         "processes": [process_as_json(process) for process in status.processes],
         "unserved_queues": status.unserved_queues,
         "queues": [asdict(queue) for queue in status.queues],
+        "paused_queues": [asdict(queue) for queue in status.pauses.paused],
         "broker_error": status.broker_error,
         "pulse": {
             "last_at": ping.answered_at,
@@ -87,7 +88,10 @@ def ended_run_as_json(run: TaskRun) -> Row:
 
 
 def process_as_json(process: Process, run: int | None = None) -> Row:
-    names = ("kind", "host", "pid", "queues", "started_at", "seen_at")
+    names = (
+        *("kind", "host", "pid", "queues", "started_at", "seen_at"),
+        *("leave_requested_at", "leaving_since"),
+    )
     return {**{name: getattr(process, name) for name in names}, "run": run}
 
 

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 from dramatiq.broker import get_broker
 
+from tasks.engine.actors import ping
 from tasks.engine.alerts.outbox import Undelivered
 from tasks.engine.broker.queues import QueueStatus, look_at_queues
 from tasks.engine.database import database_now
@@ -14,6 +15,7 @@ from tasks.engine.monitoring.active_runs import ActiveRuns, read_active_runs
 from tasks.engine.monitoring.clock import clock_ahead
 from tasks.engine.monitoring.failures import Failures, failed_since, unacknowledged
 from tasks.engine.monitoring.last_ping import LastPing, find_last_ping
+from tasks.engine.monitoring.pauses import Pauses, read_pauses
 from tasks.engine.monitoring.processes import SilentProcess, read_processes
 from tasks.engine.monitoring.schedules import ScheduleStatus, read_schedules
 from tasks.engine.monitoring.undelivered import read_undelivered
@@ -33,6 +35,9 @@ class Status:
         silent_processes: those without a recent heartbeat, or with one from the future; and those
             that are gone without a goodbye, until others have started in their place.
         read_only: whether the database is.
+        queue_names: the queues that an actor uses, that a live worker serves, or that are paused.
+        pauses: the queues that are paused, and what that explains.
+        served_queues: those that live workers take from: not one that is about to leave.
         unserved_queues: those that an actor uses and no live worker serves.
         unknown_tasks: those of active runs that no live worker knows.
         queues: empty if the broker could not be asked: then `broker_error` says why.
@@ -50,6 +55,9 @@ class Status:
     broker_unused: bool
     silent_processes: tuple[SilentProcess, ...]
     read_only: bool
+    queue_names: tuple[str, ...]
+    pauses: Pauses
+    served_queues: frozenset[str]
     unserved_queues: tuple[str, ...]
     unknown_tasks: tuple[str, ...]
     queues: tuple[QueueStatus, ...]
@@ -68,14 +76,16 @@ def gather() -> Status:
     now = database_now()
     ahead = clock_ahead(now)
     schedules = read_schedules(now)
-    active_runs = read_active_runs(now)
     processes = read_processes(now)
     alive = processes.alive
+    pauses = read_pauses(now, alive)
+    active_runs = read_active_runs(now, held_up=pauses.held_up)
     known = known_tasks(alive)
     unknown = {runs.task for runs in active_runs} - known if known is not None else set()
     used = {actor.queue_name for actor in get_broker().actors.values()}
-    served = {name for process in alive for name in process.queues}
-    queues, broker_error = look_at_queues(sorted(used | served), now)
+    served = {name for one in alive if not one.leaving_since for name in one.queues}
+    names = used.union(*(one.queues for one in alive), (one.name for one in pauses.paused))
+    queues, broker_error = look_at_queues(sorted(names), now)
     return Status(
         now=now,
         schedules=schedules,
@@ -88,11 +98,14 @@ def gather() -> Status:
         broker_unused=processes.broker_unused and not broker_error,
         silent_processes=processes.silent,
         read_only=processes.read_only,
+        queue_names=tuple(sorted(names)),
+        pauses=pauses,
+        served_queues=frozenset(served),
         unserved_queues=tuple(sorted(used - served)),
         unknown_tasks=tuple(sorted(unknown)),
         queues=queues,
         broker_error=broker_error,
-        last_ping=find_last_ping(schedules, now),
+        last_ping=find_last_ping(schedules, now, held_up=ping.queue_name in pauses.held_up),
         clock_ahead_seconds=ahead,
         undelivered=read_undelivered(),
     )

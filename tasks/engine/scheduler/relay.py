@@ -26,6 +26,7 @@ from tasks.engine.models import (
     MOST_CRASHES,
     Process,
     ProcessKind,
+    Queue,
     State,
     TaskRun,
     TaskRunQuerySet,
@@ -196,7 +197,10 @@ def fail_unknown(due: TaskRunQuerySet) -> None:
     long_ago = Now() - UNKNOWN_FOR
     workers = Process.objects.alive().filter(kind=ProcessKind.WORKER, started_at__lt=long_ago)
     minutes = UNKNOWN_FOR // timedelta(minutes=1)
-    for run in unlocked(due.filter(Exists(workers), due_at__lt=long_ago).order_by("due_at")):
+    # Nor where a pause has kept them from starting.
+    held_up = Queue.objects.held_up_since(long_ago).filter(name=OuterRef("queue"))
+    waiting = due.filter(Exists(workers), ~Exists(held_up), due_at__lt=long_ago)
+    for run in unlocked(waiting.order_by("due_at")):
         with outages.skipping_locked(str(run)):
             reason = f"No live worker has known the task {run.task} for {minutes} minutes."
             fail_run(run, reason, Q(state=State.PENDING))

@@ -20,6 +20,8 @@ from tasks.engine.runs.result_backend import RunFailed
 from tasks.engine.runs.results import store_exception
 from tasks.engine.worker.active import ActiveAttempts, Attempt
 from tasks.engine.worker.closing import close_attempt
+from tasks.engine.worker.control import Control, command_pid
+from tasks.engine.worker.intake import NotTaken, check_taken, give_back
 from tasks.engine.worker.opening import open_attempt, uuid_from
 from tasks.engine.worker.watchdog import Watchdog
 
@@ -39,17 +41,24 @@ class Attempts:
     def __init__(self) -> None:
         self._heartbeat: Heartbeat | None = None
         self._watchdog: Watchdog | None = None
+        self._control: Control | None = None
         self._active = ActiveAttempts()
 
     def start(self, *, queues: Collection[str], tasks: Collection[str]) -> None:
         self._heartbeat = Heartbeat(
-            ProcessKind.WORKER, queues=queues, tasks=tasks, on_beat=self._put_strays_back
+            ProcessKind.WORKER,
+            queues=queues,
+            tasks=tasks,
+            command_pid=command_pid(),
+            on_beat=self._put_strays_back,
         )
         self._heartbeat.start()
 
     def watch(self, worker: Worker) -> None:
-        """Have a watchdog end this process when its threads are stuck."""
+        """Have a watchdog end this process when its threads are stuck; heed what operators ask."""
         if self._heartbeat:
+            self._control = Control(worker, self._heartbeat)
+            self._control.start()
             self._watchdog = Watchdog(worker, self._heartbeat)
             self._watchdog.start()
 
@@ -57,6 +66,8 @@ class Attempts:
         """Let runs end at their next step; what stops may take its time."""
         if self._watchdog:
             self._watchdog.stop()
+        if self._control:
+            self._control.stop()
         shutting_down.set()
 
     def stop(self) -> None:
@@ -68,7 +79,8 @@ class Attempts:
         """Start an attempt at a message's run.
 
         Raises:
-            SkipMessage: the run has ended, another attempt at it is active, or it cannot be read.
+            SkipMessage: the run has ended, another attempt at it is active, it cannot be read, or
+                its queue is paused.
         """
         set_current(None)
         if uuid_from(message.message_id) is None:
@@ -80,6 +92,11 @@ class Attempts:
             execution = outages.retry_until_database_returns(
                 lambda: self._open(message, reserved), until=shutting_down, written=False
             )
+        except NotTaken as error:
+            # Before Dramatiq acknowledges it: that does nothing to a message that is back.
+            message.options["store_results"] = False
+            give_back(message)
+            raise SkipMessage(str(error)) from error
         except Exception as error:
             # Without its run the message must not be processed. The relay resends the run.
             message.options["store_results"] = False
@@ -98,6 +115,7 @@ class Attempts:
     def _open(self, message: MessageProxy, reserved: set[Attempt]) -> Execution | None:
         if self._heartbeat is None:
             raise RuntimeError("a message came before the worker had booted")
+        check_taken(message.queue_name)
         return open_attempt(message, self._heartbeat, self._active, reserved)
 
     def close(

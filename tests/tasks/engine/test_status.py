@@ -28,7 +28,15 @@ from accounts.models import User
 from tasks.actors import todo_cleanup
 from tasks.engine.broker.keys import presence_key
 from tasks.engine.broker.waking import WakingBroker
-from tasks.engine.models import UNFINISHED, Process, ProcessKind, Schedule, State, TaskRun
+from tasks.engine.models import (
+    UNFINISHED,
+    Process,
+    ProcessKind,
+    Queue,
+    Schedule,
+    State,
+    TaskRun,
+)
 from tasks.engine.monitoring import schedules, status
 from tasks.engine.monitoring.problems import find_problems
 from tasks.engine.scheduler.defaults import add_missing_schedules
@@ -200,7 +208,8 @@ def test_json_keeps_its_keys(well: None) -> None:
     told = as_json()
     assert list(told) == [
         *("now", "schedules", "runs_in_hand", "failures", "processes", "unserved_queues"),
-        *("queues", "broker_error", "pulse", "unacknowledged", "silent_processes"),
+        *("queues", "paused_queues", "broker_error", "pulse", "unacknowledged"),
+        "silent_processes",
         *("absent_processes", "unknown_tasks", "clock_ahead_seconds", "problems"),
     ]
     assert list(told["schedules"][0]) == [
@@ -222,7 +231,8 @@ def test_json_keeps_its_keys(well: None) -> None:
         *("name", "waiting", "running", "delayed", "dead", "oldest_age_seconds")
     ]
     assert list(told["processes"][0]) == [
-        *("kind", "host", "pid", "queues", "started_at", "seen_at", "run")
+        *("kind", "host", "pid", "queues", "started_at", "seen_at"),
+        *("leave_requested_at", "leaving_since", "run"),
     ]
     assert list(told["pulse"]) == ["last_at", "age_seconds", "stale"]
     assert told["now"] == "2026-03-10T09:00:10+00:00"
@@ -267,8 +277,11 @@ def test_json_keeps_the_shape_of_every_value(well: None, broker: WakingBroker) -
         "queues": ["str"],
         "started_at": "str",
         "seen_at": "str",
+        "leave_requested_at": "NoneType",
+        "leaving_since": "NoneType",
         "run": "NoneType",
     }
+    Queue.objects.create(name="other", paused_at=NOW - MINUTE, note="a move")
     told = as_json()
     assert [type(schedule["held_until"]) for schedule in told["schedules"][:2]] == [str, type(None)]
     told["schedules"].sort(key=lambda schedule: schedule["task"] != TaskName.TODO_CLEANUP)
@@ -322,6 +335,16 @@ def test_json_keeps_the_shape_of_every_value(well: None, broker: WakingBroker) -
                 "oldest_age_seconds": "float",
             }
         ],
+        "paused_queues": [
+            {
+                "name": "str",
+                "since": "str",
+                "by": "str",
+                "note": "str",
+                "waiting": "int",
+                "ignored_by": "int",
+            }
+        ],
         "broker_error": "str",
         "pulse": {"last_at": "str", "age_seconds": "float", "stale": "bool"},
         "unacknowledged": {"count": "int", "latest": [run]},
@@ -358,7 +381,7 @@ def test_everything_is_told_with_the_same_few_queries_however_much_there_is(well
         with CaptureQueriesContext(connection) as queries:
             tasks_status()
         asked.append(len(queries))
-    assert asked[0] == asked[1] <= 11
+    assert asked[0] == asked[1] <= 12
 
 
 # Schedules.
