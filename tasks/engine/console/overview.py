@@ -1,5 +1,6 @@
 """What the console's first page shows. If a part cannot be read, the others are shown."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -8,6 +9,8 @@ from django.db import DatabaseError
 
 from tasks.engine.console.charts import Drawing
 from tasks.engine.console.daily import charts, read_days
+from tasks.engine.console.processes import ProcessRow, process_rows
+from tasks.engine.console.queues import QueueRow, queue_rows
 from tasks.engine.database import statement_timeout
 from tasks.engine.models import State, TaskRun
 from tasks.engine.monitoring.clock import seconds_since
@@ -102,6 +105,8 @@ class Overview:
     status: Status | None
     active_runs: tuple[ActiveRun, ...]
     more_active: int
+    queues: Sequence[QueueRow]
+    processes: Sequence[ProcessRow]
     charts: tuple[Drawing, ...]
 
     @property
@@ -127,6 +132,8 @@ def read_overview(*, with_errors: bool, with_charts: bool) -> Overview:
         status=status,
         active_runs=reading.active_runs,
         more_active=max(0, total - len(reading.active_runs)),
+        queues=queue_rows(status) if status else (),
+        processes=reading.processes,
         charts=reading.charts,
     )
 
@@ -137,11 +144,16 @@ class Reading:
     def __init__(self) -> None:
         self.status: Status | None = None
         self.active_runs: tuple[ActiveRun, ...] = ()
+        self.processes: tuple[ProcessRow, ...] = ()
         self.charts: tuple[Drawing, ...] = ()
 
     def attempt(self, *, with_charts: bool) -> list[str]:
         """Read all parts; return those that could not be read, and why."""
-        waiting = [("the status", self._read_status), ("the active runs", self._read_active_runs)]
+        waiting = [
+            ("the status", self._read_status),
+            ("the active runs", self._read_active_runs),
+            ("the processes", self._read_processes),
+        ]
         if with_charts:
             waiting.append(("the charts", self._read_charts))
         unread = []
@@ -164,6 +176,10 @@ class Reading:
     def _read_active_runs(self) -> None:
         if self.status:
             self.active_runs = active_runs(self.status.now)
+
+    def _read_processes(self) -> None:
+        if self.status:
+            self.processes = process_rows(self.status.processes)
 
     def _read_charts(self) -> None:
         if self.status:

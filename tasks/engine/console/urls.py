@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from tasks.engine.console import actions, dead_letters, views
+from tasks.engine.console import actions, dead_letters, processes, queues, views
 
 app_name = "background"
 
@@ -22,6 +22,9 @@ urlpatterns = [
     path("runs/acknowledge/", actions.acknowledge_all, name="acknowledge-all"),
     path("runs/<int:pk>/undo/", views.confirm_undo, name="confirm-undo"),
     path("runs/<int:pk>/undo/now/", actions.undo, name="undo"),
+    path("queues/pause/", queues.pause, name="pause-queue"),
+    path("queues/resume/", queues.resume, name="resume-queue"),
+    path("processes/<uuid:pk>/leave/", processes.leave, name="leave"),
     path("dead-letters/", dead_letters.dead_letters, name="dead-letters"),
     path("dead-letters/retry/", dead_letters.retry, name="retry"),
     path("dead-letters/discard/", dead_letters.discard, name="discard"),

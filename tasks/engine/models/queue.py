@@ -12,6 +12,7 @@ from django.db.models.functions import Now
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
 
+MAX_NAME_CHARACTERS = 100
 MAX_NOTE_CHARACTERS = 200
 
 
@@ -40,7 +41,7 @@ class QueueQuerySet(models.QuerySet["Queue"]):
 class Queue(models.Model):
     """When a queue was last paused, and resumed. Without a row it has never been paused."""
 
-    name = models.CharField(max_length=100, unique=True)
+    name = models.CharField(max_length=MAX_NAME_CHARACTERS, unique=True)
     paused_at = models.DateTimeField(db_default=Now())
     resumed_at = models.DateTimeField(null=True, help_text="Empty while it is paused.")
     paused_by = models.ForeignKey(

@@ -4,7 +4,7 @@ from django.contrib.auth.base_user import AbstractBaseUser
 from dramatiq.broker import get_broker
 
 from tasks.engine.models import Process, Queue
-from tasks.engine.models.queue import MAX_NOTE_CHARACTERS
+from tasks.engine.models.queue import MAX_NAME_CHARACTERS, MAX_NOTE_CHARACTERS
 from tasks.engine.operations.errors import Refused
 from tasks.engine.words import one_line
 
@@ -27,7 +27,7 @@ def pause(name: str, *, note: str, by: AbstractBaseUser | None = None) -> Queue:
         Refused: there is no such queue, it is paused already, or the note is missing or too long.
     """
     note = one_line(note)
-    if name not in queue_names():
+    if name not in queue_names() or len(name) > MAX_NAME_CHARACTERS:
         raise Refused(f"There is no queue {name}.")
     if not note:
         raise Refused("Say why, for those who find it paused.")
