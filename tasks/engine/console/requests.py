@@ -107,6 +107,7 @@ class Question:
         yes: the text of the button that does it; empty if it cannot be done.
         action: the address that the button posts to, with `fields` and `confirmed`.
         no: the page to return to.
+        change: what a button to change the fields posts as well; empty if there is none.
     """
 
     title: str
@@ -115,6 +116,7 @@ class Question:
     action: str
     no: str
     fields: tuple[tuple[str, str], ...] = ()
+    change: str = ""
 
 
 def ask(request: HttpRequest, question: Question) -> HttpResponse:

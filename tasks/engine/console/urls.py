@@ -2,12 +2,14 @@
 
 from django.urls import path
 
-from tasks.engine.console import actions, dead_letters, processes, queues, views
+from tasks.engine.console import actions, dead_letters, processes, queues, start, views
 
 app_name = "background"
 
 urlpatterns = [
     path("", views.overview, name="overview"),
+    path("tasks/", start.tasks, name="tasks"),
+    path("tasks/<path:task>/start/", start.start, name="start"),
     path("times/", views.coming_times, name="coming-times"),
     path("schedules/<int:pk>/run/", actions.run_now, name="run-now"),
     path("schedules/<int:pk>/pause/", actions.switch, {"on": False}, name="pause"),

@@ -38,7 +38,7 @@ def run_now(schedule: Schedule, *, by: AbstractBaseUser, confirmed: bool = False
         Unconfirmed: the task's extension has a question.
         Refused: a run of the task is unfinished, or this version of the code has no actor for it.
     """
-    return _start(schedule.task, {}, by=by, confirmed=confirmed)
+    return start(schedule.task, {}, by=by, confirmed=confirmed)
 
 
 def run_again(run: TaskRun, *, by: AbstractBaseUser, confirmed: bool = False) -> TaskRun:
@@ -47,7 +47,7 @@ def run_again(run: TaskRun, *, by: AbstractBaseUser, confirmed: bool = False) ->
     Raises:
         Refused: the actor does not take these arguments any more.
     """
-    return _start(run.task, run.arguments, by=by, confirmed=confirmed)
+    return start(run.task, run.arguments, by=by, confirmed=confirmed)
 
 
 def undo(run: TaskRun, *, by: AbstractBaseUser) -> TaskRun:
@@ -68,7 +68,7 @@ def undo(run: TaskRun, *, by: AbstractBaseUser) -> TaskRun:
                 )
         # Asked again under the lock: another undo of this run may have ended since.
         preview_undo(run)
-        return _start(message.actor_name, arguments(message), by=by, confirmed=True)
+        return start(message.actor_name, arguments(message), by=by, confirmed=True)
 
 
 def undo_message(run: TaskRun) -> Message[Any]:
@@ -114,18 +114,36 @@ def undone_by(run: TaskRun) -> int | None:
     return max(either.values_list("pk", flat=True), default=None)
 
 
-def _start(
-    task: str, given: Mapping[str, Any], *, by: AbstractBaseUser, confirmed: bool
+def start(
+    task: str,
+    given: Mapping[str, Any],
+    *,
+    by: AbstractBaseUser | None = None,
+    confirmed: bool = False,
 ) -> TaskRun:
-    check_may_start(by, task)
+    """Start a run of a task with arguments.
+
+    Args:
+        given: the arguments as a run's row holds them: `args` and `kwargs`.
+        by: None for the command, of which nothing is asked: whoever uses it may do anything.
+        confirmed: they have confirmed what the task's extension asks.
+
+    Raises:
+        PermissionDenied: they may not start that task.
+        Unconfirmed: the task's extension has a question.
+        Refused: a run of the task is unfinished, or no actor takes these arguments.
+    """
+    if by:
+        check_may_start(by, task)
     message = message_of(task, given)
-    confirmation = None if confirmed else extension_of(task).confirmation(message)
+    asks = by is not None and not confirmed
+    confirmation = extension_of(task).confirmation(message) if asks else None
     if confirmation:
         raise Unconfirmed(confirmation)
     with _starting(task):
         if unfinished := _unfinished(task).first():
             raise Refused(f"Run {unfinished.pk} of {task} is unfinished.", run_id=unfinished.pk)
-        return Request(Trigger.ADMIN, by).enqueue_message(message)
+        return Request(Trigger.ADMIN if by else Trigger.COMMAND, by).enqueue_message(message)
 
 
 def message_of(task: str, given: Mapping[str, Any]) -> Message[Any]:

@@ -77,7 +77,7 @@ function addHints() {
 document.addEventListener("DOMContentLoaded", addHints);
 document.addEventListener("htmx:afterSwap", addHints);
 
-// Errors can be copied whole.
+// Errors, and lines for elsewhere, can be copied whole.
 function addCopyButtons() {
     for (const pre of document.querySelectorAll("pre.copyable:not(.has-button)")) {
         const button = document.createElement("button");
