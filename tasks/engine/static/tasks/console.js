@@ -43,7 +43,6 @@ document.addEventListener("htmx:beforeSwap", (event) => {
 document.addEventListener("htmx:afterSettle", (event) => {
     if (event.detail.target.id !== "live") return;
     for (const id of kept.opened) document.getElementById(id)?.setAttribute("open", "");
-    addCopyButtons();
     if (kept.focused) document.getElementById(kept.focused)?.focus({preventScroll: true});
     // To read out every second that passes would be noise; how it ended is not.
     const end = document.querySelector("#live > [data-ended] strong");
@@ -79,7 +78,8 @@ document.addEventListener("htmx:afterSwap", addHints);
 
 // Errors, and lines for elsewhere, can be copied whole.
 function addCopyButtons() {
-    for (const pre of document.querySelectorAll("pre.copyable:not(.has-button)")) {
+    for (const pre of document.querySelectorAll("pre.copyable")) {
+        if (pre.previousElementSibling?.classList.contains("copy")) continue;
         const button = document.createElement("button");
         button.type = "button";
         button.className = "button copy";
@@ -90,7 +90,7 @@ function addCopyButtons() {
             button.textContent = "Copied";
         });
         pre.before(button);
-        pre.classList.add("has-button");
     }
 }
 document.addEventListener("DOMContentLoaded", addCopyButtons);
+document.addEventListener("htmx:afterSettle", addCopyButtons);
