@@ -96,11 +96,11 @@ class ISOText(forms.CharField):
         return text
 
 
-#: By the type of a parameter.
+#: By the type of a parameter. A browser's own field for numbers would lose what is none.
 FIELDS: Mapping[Any, Callable[..., forms.Field]] = {
     bool: partial(Choice, BOOLS),
-    int: forms.IntegerField,
-    float: forms.FloatField,
+    int: partial(forms.IntegerField, widget=forms.TextInput),
+    float: partial(forms.FloatField, widget=forms.TextInput),
     str: Text,
     date: partial(ISOText, date.fromisoformat, "2026-03-10"),
     datetime: partial(ISOText, datetime.fromisoformat, "2026-03-10T02:00:00+00:00"),

@@ -5,6 +5,7 @@ import json
 import logging
 import re
 import shlex
+import subprocess
 from collections.abc import Iterator, Mapping
 from html import unescape
 from typing import Any
@@ -246,6 +247,9 @@ def test_lines_hold_hostile_text_as_it_is(text: str) -> None:
         starting.loose.message("y", text, **{text: text, "class": [text]}),
     ):
         words = shlex.split(command_line(message))
+        shell = ["sh", "-c", f"printf '%s\\0' {command_line(message)}"]
+        in_shell = subprocess.run(shell, check=True, capture_output=True, text=True).stdout
+        assert in_shell.split("\0")[:-1] == words
         assert command_line(message).isascii()
         assert command_line(message).isprintable()
         assert words[:4] == ["python", "manage.py", "start_run", message.actor_name]
