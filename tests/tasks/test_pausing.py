@@ -4,6 +4,7 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from time import monotonic
 
 import psycopg
@@ -14,6 +15,7 @@ from tests.processes import Process, Tidy, wait_until
 from tests.tasks.faults import (
     LIVENESS,
     add_actors,
+    database_away,
     effects,
     enqueue,
     run_of,
@@ -69,7 +71,7 @@ def test_paused_queue_begins_nothing_finishes_what_runs_and_says_so_in_one_line(
 ) -> None:
     with ExitStack() as stack:
         scheduler, worker = (start(stack, tidy, *c) for c in (("runscheduler",), WORKER))
-        at_work = [enqueue(tidy, "nap, seconds=10") for _ in range(2)]
+        at_work = [enqueue(tidy, "nap, seconds=20") for _ in range(2)]
         wait_until(lambda: len(effects(sql)) == 2, seconds=SOON, otherwise=worker.output)
         # They wait in the worker, behind the two that it is at work on.
         prefetched = [enqueue(tidy, "nap, seconds=0") for _ in range(2)]
@@ -149,7 +151,7 @@ def test_worker_that_is_asked_to_leave_finishes_and_its_whole_command_ends_in_or
         start(stack, tidy, "runscheduler")
         leaving = start(stack, tidy, "rundramatiq", "--processes=2", "--threads=1")
         leaving.wait_for("Worker process is ready", times=2)
-        at_work = [enqueue(tidy, "nap, seconds=12") for _ in range(2)]
+        at_work = [enqueue(tidy, "nap, seconds=30") for _ in range(2)]
         wait_until(lambda: len(effects(sql)) == 2, seconds=SOON, otherwise=leaving.output)
         prefetched = [enqueue(tidy, "nap, seconds=0") for _ in range(2)]
         staying = start(stack, tidy, *WORKER)
@@ -177,7 +179,7 @@ def test_only_worker_that_leaves_is_missed(tidy: Tidy, sql: psycopg.Connection) 
     with ExitStack() as stack:
         start(stack, tidy, "runscheduler")
         worker = start(stack, tidy, *WORKER)
-        enqueue(tidy, "nap, seconds=8")
+        enqueue(tidy, "nap, seconds=15")
         wait_until(lambda: bool(effects(sql)), seconds=SOON, otherwise=worker.output)
         ask_to_leave(sql, of=worker)
         with watching(tidy) as verdicts:
@@ -201,3 +203,20 @@ def test_worker_that_was_frozen_begins_nothing_of_a_queue_paused_meanwhile(
         pause(tidy, "--resume")
         for one in (run, after):
             wait_for_state(sql, one, "succeeded")
+
+
+def test_pause_holds_while_the_database_is_away(
+    tidy: Tidy, sql: psycopg.Connection, postgresql: Path
+) -> None:
+    with ExitStack() as stack:
+        start(stack, tidy, "runscheduler")
+        worker = start(stack, tidy, *WORKER)
+        pause(tidy, "--note=a move")
+        run = enqueue(tidy, "nap, seconds=0")
+        with database_away(sql, postgresql):
+            worker.wait_for("database away")
+        worker.wait_for("database back")
+        assert effects(sql) == []
+        assert run_of(sql, run)["attempts"] == 0
+        pause(tidy, "--resume")
+        wait_for_state(sql, run, "succeeded")

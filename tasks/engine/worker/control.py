@@ -55,7 +55,8 @@ class Control:
         me = Process.objects.filter(pk=self._heartbeat.id).first()
         if me and me.leave_requested_at and not self._intake.is_shut:
             logger.info("worker finishing, to leave")
-            self._leads = workers_with(me)[0].pk == me.pk
+            together = workers_with(me)
+            self._leads = not together or together[0].pk == me.pk
             self._intake.shut()
         if self._intake.is_restricted:
             self._give_back()
