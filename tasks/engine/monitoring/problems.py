@@ -31,6 +31,12 @@ ORPHANED = (
 STOPPING = "was asked to stop at {since} and is still running. End its worker if you cannot wait."
 INTERRUPTED = "was interrupted after {since} and will be retried. Its page shows the error."
 
+#: In the singular and the plural.
+IGNORED_BY = (
+    "worker of an earlier version still takes",
+    "workers of an earlier version still take",
+)
+
 
 def problems(status: Status) -> Iterator[str]:
     """Yield what needs attention, in a line each; nothing if all is well."""
@@ -92,17 +98,13 @@ def problems_of_broker(status: Status) -> Iterator[Problem]:
 def problems_of_paused_queues(status: Status) -> Iterator[Problem]:
     for paused in status.pauses.paused:
         by = f", by {paused.by}" if paused.by else ""
-        wait = count(paused.waiting, "run waits", "runs wait")
-        ignored = (
-            f" {count(paused.ignored_by, 'worker')} of an earlier version still take from it."
-            if paused.ignored_by
-            else ""
-        )
-        yield Problem(
-            f"paused queue {paused.name}",
+        text = (
             f"The queue {paused.name} has been paused since {moment(paused.since)}{by}:"
-            f" {paused.note.rstrip('.')}. {wait}.{ignored}",
+            f" {paused.note.rstrip('.')}. {count(paused.waiting, 'run waits', 'runs wait')}."
         )
+        if paused.ignored_by:
+            text += f" {count(paused.ignored_by, *IGNORED_BY)} from it."
+        yield Problem(f"paused queue {paused.name}", text)
 
 
 def problems_of_runs(status: Status) -> Iterator[Problem]:

@@ -155,7 +155,7 @@ def test_worker_of_an_earlier_version_takes_from_it_and_the_verdict_says_so(
 ) -> None:
     Process.objects.update(command_pid=None)
     paused()
-    assert verdict()[0].endswith("1 worker of an earlier version still take from it.")
+    assert verdict()[0].endswith("1 worker of an earlier version still takes from it.")
 
 
 def test_worker_that_is_about_to_leave_serves_no_queue(worker: Process) -> None:
