@@ -1,4 +1,4 @@
-"""The tables: schedules, runs and their attempts, totals of pruned runs, queues, processes, alerts."""
+"""The tables: schedules, runs, attempts, totals of pruned runs, queues, processes, alerts."""
 
 from tasks.engine.models.alert_state import AlertState
 from tasks.engine.models.attempt import Attempt, Outcome
