@@ -5,7 +5,6 @@ from functools import lru_cache
 from time import monotonic
 
 from tasks.engine.models import Schedule
-from tasks.engine.recurrence import Recurrence
 from tasks.engine.scheduler.defaults import default_schedules
 from tasks.names import TaskName
 
@@ -15,15 +14,15 @@ REMEMBERED_SECONDS = 10.0
 
 def next_cleanup(after: datetime) -> datetime | None:
     """Return when the first cleanup after a moment is due; None while the schedule is paused."""
-    recurrence = remembered_recurrence(int(monotonic() // REMEMBERED_SECONDS))
-    return next(recurrence.after(after), None) if recurrence else None
+    schedules = remembered_schedules(int(monotonic() // REMEMBERED_SECONDS))
+    return min(filter(None, (one.next_start(after) for one in schedules)), default=None)
 
 
 @lru_cache(maxsize=1)
-def remembered_recurrence(_period: int) -> Recurrence | None:
-    """Return the times of the cleanup, None while they are paused; read anew in each period."""
-    schedule = Schedule.objects.filter(task=TaskName.TODO_CLEANUP).first() or first_schedule()
-    return schedule.recurrence if schedule.enabled else None
+def remembered_schedules(_period: int) -> list[Schedule]:
+    """Return the active schedules of the cleanup of everyone's todos; read anew in each period."""
+    schedules = list(Schedule.objects.filter(task=TaskName.TODO_CLEANUP)) or [first_schedule()]
+    return [one for one in schedules if one.is_active and "user_id" not in one.arguments]
 
 
 def first_schedule() -> Schedule:

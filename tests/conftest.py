@@ -13,7 +13,7 @@ from django.db import connections
 from pytest_django import Settings
 
 from accounts.models import User
-from tasks.next_cleanup import remembered_recurrence
+from tasks.next_cleanup import remembered_schedules
 from tests.checkout import compile_project, copy_project
 from tests.plugin import ON_POSTGRESQL, RUNTIME
 from tests.processes import Tidy
@@ -118,7 +118,7 @@ def _own_limits(settings: Settings) -> None:
 
 @pytest.fixture(autouse=True)
 def _read_the_schedule_again() -> None:
-    remembered_recurrence.cache_clear()
+    remembered_schedules.cache_clear()
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 
 import django
+from django.contrib.postgres.operations import AddIndexConcurrently
 from django.db import connection, migrations
 from django.db.migrations import Migration
 from django.db.migrations.loader import MigrationLoader
@@ -33,13 +34,25 @@ ACCEPTED: Mapping[str, Mapping[str, str]] = {
             "A new table. The database deletes its rows together with the run that they are of."
         ),
     },
-    "todos.0007_open_index": {
-        "Concurrently create index todos_todo_open on field(s) user, due_on, -id of model todo: "
-        "not known to be harmless": "An index, built while others write.",
-    },
     "tasks.0003_liveness": {
         "taskrun.tasks_run_state: a constraint on a table that is in use": (
             "It takes the place of a stricter one."
+        ),
+    },
+    "tasks.0013_schedules": {
+        "schedule.tasks_schedule_name: a constraint on a table that is in use": (
+            "Weaker than the one on the task alone, which it takes the place of."
+        ),
+        "schedule.tasks_schedule_times: a constraint on a table that is in use": (
+            "It takes the place of a stricter one."
+        ),
+        "schedule.tasks_schedule_extended: a constraint on a table that is in use": (
+            "The version before writes no extended schedule; it must not enable one."
+        ),
+    },
+    "tasks.0014_slot_key": {
+        "taskrun.tasks_run_schedule_slot: a constraint on a table that is in use": (
+            "Weaker than the one without the name, which it takes the place of; built meanwhile."
         ),
     },
 }
@@ -136,6 +149,8 @@ def findings_of(
             if not operation.reversible:
                 name = getattr(operation.code, "__name__", repr(operation.code))
                 yield f"RunPython {name}: without a way back"
+        case AddIndexConcurrently():
+            pass
         case _ if type(operation) not in HARMLESS:
             yield f"{operation.describe()}: not known to be harmless"
 

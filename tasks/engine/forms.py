@@ -1,31 +1,51 @@
 """The form of a schedule in the admin."""
 
+import json
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.core.exceptions import ValidationError
 from django.utils.functional import cached_property
+from dramatiq.errors import ActorNotFound
 
-from tasks.engine.models import Schedule
+from tasks.engine.broker.messages import message_for
+from tasks.engine.database import database_now
+from tasks.engine.models import Process, ProcessKind, Schedule
 
 if TYPE_CHECKING:
     ScheduleModelForm = forms.ModelForm[Schedule]
 else:
     ScheduleModelForm = forms.ModelForm
 
+#: As HTML's input of a moment has it.
+DATETIME_LOCAL = "%Y-%m-%dT%H:%M:%S"
+
+OLD_SCHEDULER = (
+    "A scheduler of an earlier version is still running: it knows nothing of {what}. Try again when"
+    " it has been replaced."
+)
+
 
 class ScheduleForm(ScheduleModelForm):
     """Changes only those fields of a schedule that staff have changed.
 
     Each is compared with what the form showed, not with the row: a form that was opened before
-    somebody paused the schedule does not resume it.
+    somebody else's change does not undo it.
     """
+
+    once_at = forms.DateTimeField(
+        label="Once, at",
+        required=False,
+        widget=forms.DateTimeInput({"type": "datetime-local", "step": 1}, format=DATETIME_LOCAL),
+        help_text="One moment, instead of a crontab, by the clock of your own time zone.",
+    )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        for field in self.fields.values():
-            field.show_hidden_initial = True
+        if self.instance.pk:
+            for field in self.fields.values():
+                field.show_hidden_initial = True
 
     @cached_property
     def changed_data(self) -> list[str]:
@@ -36,17 +56,53 @@ class ScheduleForm(ScheduleModelForm):
             if field.has_changed(self._shown(name), self[name].data)
         ]
 
+    def clean_arguments(self) -> Any:
+        """Return the arguments, as nobody writes `{}` for none."""
+        given = self.cleaned_data["arguments"]
+        if not isinstance(given, dict | None):
+            raise ValidationError('Give a JSON object, such as {"keep_days": 3}.')
+        return given or {}
+
     def clean(self) -> dict[str, Any]:
         """Keep the row's values of unchanged fields; refuse a change that came too late."""
         cleaned = {**self.cleaned_data, **(super().clean() or {})}
-        for name, wanted in list(cleaned.items()):
-            now = self.initial[name]
-            if name not in self.changed_data:
-                cleaned[name] = now
-            elif now not in (wanted, self._shown(name)):
-                text = "Somebody else has changed this: it is now %s. Reload the page."
-                self.add_error(name, text % ("empty" if now in ("", None) else now))
+        if self.instance.pk:
+            for name, wanted in list(cleaned.items()):
+                now = self.initial[name]
+                if name not in self.changed_data:
+                    cleaned[name] = now
+                elif now not in (wanted, self._shown(name)):
+                    text = "Somebody else has changed this: it is now %s. Reload the page."
+                    self.add_error(name, text % shown(now))
+        self._check_moment(cleaned)
+        self._check_arguments(cleaned)
         return cleaned
+
+    def _check_moment(self, cleaned: dict[str, Any]) -> None:
+        moment = cleaned.get("once_at")
+        if moment and "once_at" in self.changed_data and moment <= database_now():
+            self.add_error("once_at", "This moment has passed.")
+
+    def _check_arguments(self, cleaned: dict[str, Any]) -> None:
+        task = cleaned.get("task", self.instance.task)
+        if not task or "arguments" not in cleaned:
+            return
+        try:
+            message_for(task, cleaned["arguments"])
+        except ActorNotFound:
+            self.add_error(None, f"This version of the code has no actor for {task}.")
+        except (TypeError, ValueError) as error:
+            self.add_error("arguments", str(error))
+
+    def full_clean(self) -> None:
+        """Check everything; refuse what a scheduler that is still there would get wrong."""
+        super().full_clean()
+        if not self.is_bound or self.errors or not self.instance.needs_extension:
+            return
+        schedulers = Process.objects.alive().filter(kind=ProcessKind.SCHEDULER)
+        if schedulers.filter(knows_extended=False).exists():
+            what = "names, arguments, single moments, jitter and waiting"
+            self.add_error(None, OLD_SCHEDULER.format(what=what))
 
     def _shown(self, name: str) -> Any:
         """Return the value that the form showed; the row's, if the form does not say."""
@@ -54,9 +110,16 @@ class ScheduleForm(ScheduleModelForm):
         with suppress(ValidationError):
             if hidden in self.data:
                 return self.fields[name].to_python(self.data[hidden])
-        return self.initial[name]
+        return self.initial.get(name)
 
     def validate_constraints(self) -> None:
         """Skip the database's constraint if the times were refused already."""
         if not self.errors:
             super().validate_constraints()
+
+
+def shown(value: object) -> str:
+    """Return a field's value as a complaint quotes it."""
+    if value in ("", None, {}):
+        return "empty"
+    return json.dumps(value) if isinstance(value, dict) else str(value)

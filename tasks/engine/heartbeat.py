@@ -139,6 +139,7 @@ class Heartbeat:
                 tasks=self._tasks,
                 signs_in=self._sign_ins is not None,
                 command_pid=self._command_pid,
+                knows_extended=True,
             )
             Process.objects.bulk_create([row], ignore_conflicts=True)
         self.contact.note(database_now())

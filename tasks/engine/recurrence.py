@@ -1,4 +1,4 @@
-"""The slots of a schedule: a crontab in a time zone, or an interval.
+"""The slots of a schedule: a crontab in a time zone, an interval, or one moment.
 
 Cron's own rules hold: 0 and 7 are Sunday; a fixed time that the clocks skip comes as soon as they
 have jumped, and one that they show twice counts the first time. Only a crontab whose minute or hour
@@ -19,6 +19,8 @@ from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
 
+from tasks.engine.words import moment as moment_in_words
+
 FIELDS = ("minute", "hour", "day of the month", "month", "day of the week")
 
 #: A term of a field's comma-separated list: `*`, a number, a name or a range, and a step. Not a
@@ -27,6 +29,8 @@ _TERM = re.compile(r"(\*|(\d+|[a-z]{3})(-(?!\2/)(\d+|[a-z]{3}))?)(/\d+)?", re.IG
 
 #: A week.
 LONGEST_INTERVAL_SECONDS = 7 * 24 * 60 * 60
+
+ONE_OF_THREE = "Give a crontab, an interval in seconds, or a moment: one of the three."
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 ONE_SECOND = timedelta(seconds=1)
@@ -40,19 +44,21 @@ class Recurrence:
     Attributes:
         crontab: minute, hour, day of the month, month and day of the week, as in cron.
         every: instead, an interval in seconds; its slots are its multiples since 1970.
+        at: instead, the one moment of its one slot.
         timezone: the zone of the crontab, such as `Europe/Berlin`.
 
     Raises:
-        ValueError: neither or both are given, or one is invalid; says which and why.
+        ValueError: not one of the three is given, or one is invalid; says which and why.
     """
 
     crontab: str = ""
     every: int | None = None
+    at: datetime | None = None
     timezone: str = "UTC"
 
     def __post_init__(self) -> None:
-        if bool(self.crontab) == (self.every is not None):
-            raise ValueError("Give either a crontab or an interval in seconds.")
+        if bool(self.crontab) + (self.every is not None) + (self.at is not None) != 1:
+            raise ValueError(ONE_OF_THREE)
         if self.every is not None and not 1 <= self.every <= LONGEST_INTERVAL_SECONDS:
             raise ValueError(
                 f"The interval must be from 1 to {LONGEST_INTERVAL_SECONDS:,} seconds."
@@ -68,13 +74,19 @@ class Recurrence:
 
     def after(self, moment: datetime) -> Iterator[datetime]:
         """Yield the slots after a moment, the earliest first."""
+        if self.at is not None:
+            return iter([self.at.astimezone(UTC)] if self.at > moment else [])
         return self._multiples(moment, step=1) if self.every else self._cron(moment, reverse=False)
 
     def until(self, moment: datetime) -> Iterator[datetime]:
         """Yield the slots up to and including a moment, the latest first."""
+        if self.at is not None:
+            return iter([self.at.astimezone(UTC)] if self.at <= moment else [])
         return self._multiples(moment, step=-1) if self.every else self._cron(moment, reverse=True)
 
     def describe(self) -> str:
+        if self.at is not None:
+            return f"Once, at {moment_in_words(self.at)}"
         if self.every is not None:
             return "Every second" if self.every == 1 else f"Every {self.every:,} seconds"
         words: str = CronSim(self.crontab, EPOCH).explain()

@@ -19,7 +19,7 @@ from pytest_django import Settings
 
 from accounts.models import User
 from accounts.services import UserService
-from tasks.next_cleanup import remembered_recurrence
+from tasks.next_cleanup import remembered_schedules
 from tests.factories import AS_OF, new_todo, new_todos, new_trash, trash
 from tests.todos.locks import in_another_connection, locked, short_of_patience, wait_until_blocked
 from tests.todos.sweeping import Run
@@ -585,7 +585,7 @@ def test_a_request_costs_six_queries_at_most_whatever_the_size(
     some = list(TrashedTodo.objects.values_list("pk", flat=True)[:10])
 
     def cost(do: Callable[[str, dict[str, Any]], Any], path: str, **fields: Any) -> int:
-        remembered_recurrence.cache_clear()
+        remembered_schedules.cache_clear()
         with CaptureQueriesContext(connection) as queries:
             response = do(path, fields)
         assert response.status_code in {200, 302}

@@ -1,8 +1,8 @@
 """What the pages of the engine's rows have in common."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django import forms
 from django.contrib import admin
@@ -32,6 +32,9 @@ def moment_of(field: "DateTimeField[Any, Any]") -> Callable[[Model], str | None]
 class EngineAdmin(BaseModelAdmin):
     """Pages of rows that the engine writes: nobody adds or deletes any."""
 
+    #: Moments that a form may change.
+    editable_moments: ClassVar[tuple[str, ...]] = ()
+
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
 
@@ -46,17 +49,19 @@ class EngineAdmin(BaseModelAdmin):
         return self._shown(super().get_readonly_fields(request, obj))
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        is_form = obj is None or self.has_change_permission(request, obj)
+        editable = self.editable_moments if is_form else ()
         return [
-            (title, {**options, "fields": self._shown(options["fields"])})
+            (title, {**options, "fields": self._shown(options["fields"], editable)})
             for title, options in super().get_fieldsets(request, obj)
         ]
 
-    def _shown(self, fields: Iterable[Any]) -> tuple[Any, ...]:
-        """Return these fields, with a `moment_of` for each that holds a date and time."""
+    def _shown(self, fields: Iterable[Any], editable: Collection[str] = ()) -> tuple[Any, ...]:
+        """Return these fields, with a `moment_of` for each that holds a moment to be read."""
         moments = {
             field.name: moment_of(field)
             for field in self.opts.get_fields()
-            if isinstance(field, DateTimeField)
+            if isinstance(field, DateTimeField) and field.name not in editable
         }
         return tuple(moments.get(name, name) for name in fields)
 

@@ -1,37 +1,96 @@
 """The admin's pages of schedules: staff change when tasks run."""
 
-from datetime import datetime
-from itertools import islice
-from zoneinfo import ZoneInfo
+import json
+from collections.abc import Callable
+from typing import Any
 
+from django import forms
 from django.contrib import admin
-from django.http import HttpRequest
+from django.db.models import Field
+from django.http import HttpRequest, HttpResponse
+from django.template.loader import render_to_string
 from django.utils import timezone
 from django.utils.html import format_html_join
+from dramatiq.broker import get_broker
 
 from tasks.engine.admin.pages import EngineAdmin
+from tasks.engine.console.schedule_words import NEXT_STARTS, next_starts, pause_in_words
+from tasks.engine.console.sparkline import sparklines
 from tasks.engine.forms import ScheduleForm
 from tasks.engine.models import Schedule
+from tasks.engine.operations.permissions import VIEW_DETAILS, WITHHELD, may, may_start
+from tasks.engine.scheduler.defaults import default_schedules
 from tasks.engine.templatetags.background import moment
-
-#: Slots that a schedule's page shows in advance.
-NEXT_SLOTS = 5
 
 
 @admin.register(Schedule)
 class ScheduleAdmin(EngineAdmin):
-    """Staff change when tasks run; which tasks have a schedule, only the code does."""
+    """Staff add schedules of their own, and change when tasks run.
 
-    list_display = ("task", "in_words", "time_zone", "enabled", "last_slot", "next_slot")
-    ordering = ("task",)
+    Those that the code asks for are not deleted: a scheduler would add them again.
+    """
+
+    list_display = ("task", "name", "in_words", "state", "last_slot", "next_start")
+    list_display_links = ("task", "name")
+    ordering = ("task", "name")
+    actions = None
+    editable_moments = ("once_at",)
 
     form = ScheduleForm
-    state = ("in_words", "next_times", "effective_since", "last_slot")
-    fieldsets = (
-        (None, {"fields": ("task", "crontab", "every", "timezone", "enabled", "catch_up_seconds")}),
-        ("Current state", {"fields": state}),
+    times = ("crontab", "every", "once_at", "timezone", "jitter_seconds", "overlap")
+    state_fields = (
+        *("state", "in_words", "next_times", "last_slots", "last_slot", "effective_since"),
     )
-    readonly_fields = ("task", *state)
+    fieldsets = (
+        (None, {"fields": ("task", "name", "arguments", *times, "catch_up_seconds")}),
+        ("Current state", {"fields": state_fields}),
+    )
+    readonly_fields = state_fields
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        return super().get_queryset(request).select_related("paused_by")
+
+    def get_fieldsets(self, request: HttpRequest, obj: Schedule | None = None) -> Any:
+        """Return what to fill in of a new one; of others, their state, too."""
+        shown = super().get_fieldsets(request, obj)
+        if obj is None:
+            return shown[:1]
+        arguments = arguments_for(request, obj)
+        return [
+            (title, {"fields": [arguments if f == "arguments" else f for f in options["fields"]]})
+            for title, options in shown
+        ]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Schedule | None = None) -> Any:
+        fields = super().get_readonly_fields(request, obj)
+        if obj is None:
+            return fields
+        arguments = arguments_for(request, obj)
+        return ("task", "name", *(() if isinstance(arguments, str) else (arguments,)), *fields)
+
+    def formfield_for_dbfield(
+        self, db_field: "Field[Any, Any]", request: HttpRequest, **kwargs: Any
+    ) -> Any:
+        """Return a form's field; the task of a new schedule is one that its maker may start."""
+        if db_field.name != "task":
+            return super().formfield_for_dbfield(db_field, request, **kwargs)
+        tasks = [name for name in sorted(get_broker().actors) if may_start(request.user, name)]
+        return forms.ChoiceField(choices=[("", "---------"), *((task, task) for task in tasks)])
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        schedule = super().get_object(request, object_id)
+        context = {
+            **(extra_context or {}),
+            "is_active": schedule is not None and schedule.is_active,
+            "can_start": schedule is not None and may_start(request.user, schedule.task),
+        }
+        return super().change_view(request, object_id, form_url, context)
 
     def get_object(
         self, request: HttpRequest, object_id: str, from_field: str | None = None
@@ -49,26 +108,50 @@ class ScheduleAdmin(EngineAdmin):
         except ValueError as error:
             return f"Cannot be used: {error}"
 
-    @admin.display(description="time zone", ordering="timezone")
-    def time_zone(self, schedule: Schedule) -> str:
-        return schedule.timezone or "the site's"
-
     @admin.display
-    def next_slot(self, schedule: Schedule) -> str:
-        slots = next_slots(schedule, 1) if schedule.enabled else []
-        return moment(slots[0]) if slots else "-"
+    def state(self, schedule: Schedule) -> str:
+        return pause_in_words(schedule) or "active"
 
-    @admin.display(description=f"next {NEXT_SLOTS} times")
+    @admin.display(description="next run")
+    def next_start(self, schedule: Schedule) -> str:
+        starts = next_starts(schedule, timezone.now(), 1) if schedule.is_active else []
+        return moment(starts[0]) if starts else "-"
+
+    @admin.display(description=f"next {NEXT_STARTS} runs")
     def next_times(self, schedule: Schedule) -> str:
-        shown = [(f"{slot:%a %Y-%m-%d %H:%M:%S %Z}",) for slot in next_slots(schedule, NEXT_SLOTS)]
-        return format_html_join("", "<div>{}</div>", shown)
+        starts = next_starts(schedule, timezone.now())
+        return format_html_join("", "<div>{}</div>", [(moment(start),) for start in starts])
+
+    @admin.display(description="last slots")
+    def last_slots(self, schedule: Schedule) -> str:
+        line = sparklines([schedule]).get(schedule.pk)
+        return render_to_string("tasks/console/sparkline.html", {"line": line}) if line else "-"
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return may(request.user, "tasks.add_schedule")
+
+    def has_delete_permission(self, request: HttpRequest, obj: Schedule | None = None) -> bool:
+        """Say whether it may be deleted: not if the code asks for it."""
+        if not may(request.user, "tasks.delete_schedule"):
+            return False
+        return obj is None or (obj.task, obj.name) not in {one.key for one in default_schedules()}
 
 
-def next_slots(schedule: Schedule, count: int) -> list[datetime]:
-    """Return the next slots, in the schedule's zone; none if its times make no sense."""
-    try:
-        times = schedule.recurrence
-    except ValueError:
-        return []
-    zone = ZoneInfo(times.timezone)
-    return [slot.astimezone(zone) for slot in islice(times.after(timezone.now()), count)]
+def arguments_for(request: HttpRequest, schedule: Schedule) -> str | Callable[[Schedule], str]:
+    """Return the field of a schedule's arguments: to fill in, or to be read, as far as one may.
+
+    To change them is to start the task with others, so who does needs the permission for that.
+    """
+    if not may(request.user, VIEW_DETAILS):
+        return arguments_withheld
+    return "arguments" if may_start(request.user, schedule.task) else arguments_shown
+
+
+@admin.display(description="arguments")
+def arguments_shown(schedule: Schedule) -> str:
+    return json.dumps(schedule.arguments) if schedule.arguments else ""
+
+
+@admin.display(description="arguments")
+def arguments_withheld(schedule: Schedule) -> str:
+    return WITHHELD if schedule.arguments else ""

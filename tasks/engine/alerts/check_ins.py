@@ -12,12 +12,14 @@ from tasks.engine.monitoring.status import Status
 def succeeded_slots(status: Status, tasks: Collection[str]) -> dict[str, float]:
     """Return the latest slot of each of some tasks whose run has succeeded.
 
-    Those are left out whose latest slot has not: earlier ones say nothing about last night.
+    Those are left out whose latest slot has not: earlier ones say nothing about last night. Of a
+    task with several schedules, the one without a name counts.
     """
     return {
         schedule.row.task: schedule.row.last_slot.timestamp()
         for schedule in status.schedules
         if schedule.row.task in tasks
+        and not schedule.row.name
         and schedule.row.last_slot
         and is_latest(schedule, status)
         and schedule.last_slot_run
@@ -27,9 +29,9 @@ def succeeded_slots(status: Status, tasks: Collection[str]) -> dict[str, float]:
 
 def is_latest(schedule: ScheduleStatus, status: Status) -> bool:
     """Say whether no slot has come since the last one that was claimed."""
-    if not schedule.row.enabled or schedule.recurrence is None:
+    if not schedule.row.is_active or schedule.recurrence is None:
         return False
-    return next(schedule.recurrence.until(status.now), None) == schedule.row.last_slot
+    return next(schedule.row.starts_until(status.now), None) == schedule.row.last_slot
 
 
 def check_in(

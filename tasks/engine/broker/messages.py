@@ -5,11 +5,12 @@ breaks later, where nothing can be done about it.
 """
 
 import inspect
+from collections.abc import Mapping
 from math import isfinite
 from typing import Any, cast
 
 from dramatiq import Message, MessageProxy
-from dramatiq.broker import Broker
+from dramatiq.broker import Broker, get_broker
 from dramatiq.errors import ActorNotFound, DecodeError
 from dramatiq.middleware import SkipMessage
 
@@ -76,6 +77,21 @@ def failure_of(message: MessageProxy) -> str:
     if exception is not None:
         return f"{format_error(exception).rstrip()}\n"
     return str(message.options.get("traceback") or "It failed without an error.")
+
+
+def message_for(task: str, arguments: Mapping[str, Any]) -> Message[Any]:
+    """Return a message that asks for a run of a task with these keyword arguments.
+
+    Raises:
+        ActorNotFound: this process has no actor for the task.
+        TypeError, ValueError: the actor does not take the arguments.
+    """
+    broker = get_broker()
+    # Not by `message()`: an actor's parameters may have any name.
+    message = broker.get_actor(task).message_with_options(kwargs=dict(arguments))
+    message.encode()
+    check_arguments(broker, message)
+    return message
 
 
 def check_arguments(broker: Broker, message: Message[Any]) -> None:

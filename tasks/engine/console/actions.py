@@ -1,4 +1,4 @@
-"""What operators do with runs and schedules: a POST each, with its own permission, and logged."""
+"""What operators do with runs: a POST each, with its own permission, and logged."""
 
 from collections.abc import Callable
 from functools import partial
@@ -14,7 +14,6 @@ from tasks.engine.console.requests import (
     Question,
     ask,
     for_operators,
-    for_staff,
     is_confirmed,
     log,
     operator,
@@ -25,7 +24,6 @@ from tasks.engine.console.requests import (
 )
 from tasks.engine.models import Schedule, State, TaskRun
 from tasks.engine.operations import runs as operations
-from tasks.engine.operations import schedules
 from tasks.engine.operations.errors import Refused, Unconfirmed
 from tasks.engine.operations.permissions import check_may_start
 from tasks.engine.words import count
@@ -125,22 +123,6 @@ def acknowledge_all(request: HttpRequest) -> HttpResponse:
             messages.warning(request, f"{count(left, 'run is', 'runs are')} {text}")
         if not runs and not left:
             messages.info(request, "All of them were acknowledged before.")
-    return HttpResponseRedirect(page_before(request))
-
-
-@require_POST
-@for_staff("tasks.change_schedule")
-def switch(request: HttpRequest, pk: int, *, on: bool) -> HttpResponse:
-    """Pause a schedule, which starts no runs until it is resumed; or resume it."""
-    schedule = get_object_or_404(Schedule, pk=pk)
-    state = "resumed" if on else "paused"
-    with transaction.atomic():
-        if has_changed := schedules.switch(schedule, on=on):
-            log(request, [schedule], CHANGE, f"{state.capitalize()}.")
-    if has_changed:
-        messages.success(request, f"The schedule of {schedule.task} is {state}.")
-    else:
-        messages.info(request, f"The schedule of {schedule.task} was {state} already.")
     return HttpResponseRedirect(page_before(request))
 
 

@@ -1,6 +1,6 @@
 """What the console's first page shows. If a part cannot be read, the others are shown."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -11,11 +11,14 @@ from tasks.engine.console.charts import Drawing
 from tasks.engine.console.daily import charts, read_days
 from tasks.engine.console.processes import ProcessRow, process_rows
 from tasks.engine.console.queues import QueueRow, queue_rows
+from tasks.engine.console.schedule_words import pause_in_words
+from tasks.engine.console.sparkline import Sparkline, sparklines
 from tasks.engine.database import statement_timeout
 from tasks.engine.models import State, TaskRun
 from tasks.engine.monitoring.clock import seconds_since
 from tasks.engine.monitoring.headline import Headline, headline
 from tasks.engine.monitoring.problems import problems
+from tasks.engine.monitoring.schedules import ScheduleStatus
 from tasks.engine.monitoring.status import Status, gather
 from tasks.engine.operations.permissions import withhold
 from tasks.engine.operations.runs import can_be_stopped
@@ -91,6 +94,19 @@ class ActiveRun:
         return value if isinstance(value, int | float) else None
 
 
+@dataclass(frozen=True)
+class ShownSchedule:
+    """A schedule, and its last runs if they could be read and there are any."""
+
+    status: ScheduleStatus
+    sparkline: Sparkline | None
+
+    @property
+    def pause(self) -> str:
+        """Since when it is paused, by whom and why; empty if it is active."""
+        return pause_in_words(self.status.row)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Overview:
     """The page's content.
@@ -103,6 +119,7 @@ class Overview:
     problems: tuple[str, ...]
     unread: tuple[str, ...]
     status: Status | None
+    schedules: tuple[ShownSchedule, ...]
     active_runs: tuple[ActiveRun, ...]
     more_active: int
     queues: Sequence[QueueRow]
@@ -130,6 +147,10 @@ def read_overview(*, with_errors: bool, with_charts: bool) -> Overview:
         problems=tuple(problems(status)) if status else (),
         unread=tuple(unread),
         status=status,
+        schedules=tuple(
+            ShownSchedule(schedule, reading.sparklines.get(schedule.row.pk))
+            for schedule in (status.schedules if status else ())
+        ),
         active_runs=reading.active_runs,
         more_active=max(0, total - len(reading.active_runs)),
         queues=queue_rows(status) if status else (),
@@ -143,6 +164,7 @@ class Reading:
 
     def __init__(self) -> None:
         self.status: Status | None = None
+        self.sparklines: Mapping[int, Sparkline] = {}
         self.active_runs: tuple[ActiveRun, ...] = ()
         self.processes: tuple[ProcessRow, ...] = ()
         self.charts: tuple[Drawing, ...] = ()
@@ -151,6 +173,7 @@ class Reading:
         """Read all parts; return those that could not be read, and why."""
         waiting = [
             ("the status", self._read_status),
+            ("the last slots", self._read_last_slots),
             ("the active runs", self._read_active_runs),
             ("the processes", self._read_processes),
         ]
@@ -172,6 +195,10 @@ class Reading:
 
     def _read_status(self) -> None:
         self.status = gather()
+
+    def _read_last_slots(self) -> None:
+        if self.status:
+            self.sparklines = sparklines([each.row for each in self.status.schedules])
 
     def _read_active_runs(self) -> None:
         if self.status:

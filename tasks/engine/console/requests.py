@@ -106,6 +106,7 @@ class Question:
     Attributes:
         yes: the text of the button that does it; empty if it cannot be done.
         action: the address that the button posts to, with `fields` and `confirmed`.
+        note: the label of a line to be filled in, posted as `note`; empty for none.
         no: the page to return to.
         change: what a button to change the fields posts as well; empty if there is none.
     """
@@ -117,6 +118,7 @@ class Question:
     no: str
     fields: tuple[tuple[str, str], ...] = ()
     change: str = ""
+    note: str = ""
 
 
 def ask(request: HttpRequest, question: Question) -> HttpResponse:

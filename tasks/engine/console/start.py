@@ -1,6 +1,7 @@
 """The console's pages of tasks: what there is, and a form that starts a run with arguments."""
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from inspect import getdoc
 from typing import Any
@@ -47,7 +48,7 @@ class TaskRow:
     name: str
     what: str
     queue: str
-    schedule: str
+    schedules: Sequence[str]
     may_start: bool
 
 
@@ -55,13 +56,15 @@ class TaskRow:
 @for_operators()
 def tasks(request: HttpRequest) -> HttpResponse:
     """List the tasks that this version of the code has actors for."""
-    schedules = {schedule.task: schedule for schedule in Schedule.objects.all()}
+    schedules: dict[str, list[Schedule]] = defaultdict(list)
+    for schedule in Schedule.objects.in_order():
+        schedules[schedule.task].append(schedule)
     rows = [
         TaskRow(
             name=name,
             what=(getdoc(actor.fn) or "").partition("\n")[0],
             queue=actor.queue_name,
-            schedule=times_of(schedules.get(name)),
+            schedules=[times_of(schedule) for schedule in schedules[name]],
             may_start=may_start(operator(request), name),
         )
         for name, actor in sorted(get_broker().actors.items())
@@ -70,15 +73,14 @@ def tasks(request: HttpRequest) -> HttpResponse:
     return TemplateResponse(request, "tasks/console/tasks.html", context)
 
 
-def times_of(schedule: Schedule | None) -> str:
-    """Return in words when a schedule's task runs; empty if there is none."""
-    if schedule is None:
-        return ""
+def times_of(schedule: Schedule) -> str:
+    """Return in words when a schedule's task runs."""
+    name = f"{schedule.name}: " if schedule.name else ""
     try:
         times = schedule.recurrence.describe()
     except ValueError as error:
-        return f"cannot be used: {error}"
-    return times if schedule.enabled else f"{times}, paused"
+        return f"{name}cannot be used: {error}"
+    return f"{name}{times}" + ("" if schedule.is_active else ", paused")
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

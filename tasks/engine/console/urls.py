@@ -2,7 +2,16 @@
 
 from django.urls import path
 
-from tasks.engine.console import actions, dead_letters, processes, queues, start, views
+from tasks.engine.console import (
+    actions,
+    coming_times,
+    dead_letters,
+    processes,
+    queues,
+    schedules,
+    start,
+    views,
+)
 
 app_name = "background"
 
@@ -10,10 +19,10 @@ urlpatterns = [
     path("", views.overview, name="overview"),
     path("tasks/", start.tasks, name="tasks"),
     path("tasks/<path:task>/start/", start.start, name="start"),
-    path("times/", views.coming_times, name="coming-times"),
+    path("times/", coming_times.coming_times, name="coming-times"),
     path("schedules/<int:pk>/run/", actions.run_now, name="run-now"),
-    path("schedules/<int:pk>/pause/", actions.switch, {"on": False}, name="pause"),
-    path("schedules/<int:pk>/resume/", actions.switch, {"on": True}, name="resume"),
+    path("schedules/<int:pk>/pause/", schedules.pause, name="pause"),
+    path("schedules/<int:pk>/resume/", schedules.resume, name="resume"),
     path("runs/<int:pk>/live/", views.run_live, name="run-live"),
     path("runs/<int:pk>/attempts/<int:number>/", views.attempt_error, name="attempt-error"),
     path("runs/<int:pk>/retry/", actions.retry_now, name="retry-now"),

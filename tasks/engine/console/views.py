@@ -1,23 +1,17 @@
-"""The console's pages that change nothing: the overview, parts of a run's page, next times."""
+"""The console's pages that change nothing: the overview, parts of a run's, questions first."""
 
-from itertools import islice
-from zoneinfo import ZoneInfo
-
-from django.conf import settings
 from django.contrib import admin
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
-from django.utils import timezone
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_safe
 
 from tasks.engine.console.overview import read_overview
 from tasks.engine.console.requests import (
     Question,
     ask,
     for_operators,
-    for_staff,
     is_live,
     may_view_details,
     operator,
@@ -28,10 +22,6 @@ from tasks.engine.models import Attempt, TaskRun
 from tasks.engine.operations.errors import Refused
 from tasks.engine.operations.permissions import VIEW_DETAILS, check_may_start, may_start
 from tasks.engine.operations.runs import preview_undo, undo_message
-from tasks.engine.recurrence import Recurrence
-
-#: Slots of a schedule that are shown before it is saved.
-NEXT_SLOTS = 5
 
 
 @require_safe
@@ -98,29 +88,3 @@ def confirm_undo(request: HttpRequest, pk: int) -> HttpResponse:
         no=reverse("admin:tasks_taskrun_change", args=[pk]),
     )
     return ask(request, question)
-
-
-@require_POST
-@for_staff("tasks.view_schedule")
-def coming_times(request: HttpRequest) -> HttpResponse:
-    """Show the next slots of times in a form, before they are saved."""
-    given = {name: request.POST.get(name, "").strip() for name in ("crontab", "every", "timezone")}
-    zone = given["timezone"] or settings.TIME_ZONE
-    fault, slots = "", []
-    try:
-        every = int(given["every"]) if given["every"] else None
-        times = Recurrence(crontab=given["crontab"], every=every, timezone=zone)
-        found = islice(times.after(timezone.now()), NEXT_SLOTS)
-        slots = [slot.astimezone(ZoneInfo(zone)) for slot in found]
-        words = times.describe()
-    except ValueError as error:
-        fault, words = str(error), ""
-    context = {
-        **({} if is_live(request) else admin.site.each_context(request)),
-        "title": "Next times",
-        "fault": fault,
-        "words": words,
-        "slots": slots,
-        "base": "tasks/console/bare.html" if is_live(request) else "admin/base_site.html",
-    }
-    return TemplateResponse(request, "tasks/console/coming_times.html", context)

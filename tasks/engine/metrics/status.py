@@ -17,6 +17,9 @@ from tasks.engine.monitoring.status import Status
 
 TASK = ("task",)
 
+#: The name is empty for a task's only schedule: Prometheus leaves such a label out.
+SCHEDULE = ("task", "schedule")
+
 
 def status_metrics(status: Status) -> Iterator[AnyMetric]:
     """Yield what the database says of how things stand."""
@@ -89,15 +92,15 @@ def schedule_metrics(schedules: Sequence[ScheduleStatus], now: datetime) -> Iter
     yield gauges(
         "schedule_enabled",
         "1 if a schedule is enabled, 0 if it is paused.",
-        TASK,
-        (((one.row.task,), one.row.enabled) for one in schedules),
+        SCHEDULE,
+        (((one.row.task, one.row.name), one.row.is_active) for one in schedules),
     )
     yield gauges(
         "schedule_last_success_age_seconds",
         "How long ago the latest slot was whose run succeeded; since the schedule was last changed"
         " or resumed, if that is later.",
-        TASK,
-        (((one.row.task,), last_success_age(one, now)) for one in schedules),
+        SCHEDULE,
+        (((one.row.task, one.row.name), last_success_age(one, now)) for one in schedules),
     )
 
 

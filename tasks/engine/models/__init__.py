@@ -8,7 +8,7 @@ from tasks.engine.models.queue import Queue
 from tasks.engine.models.run import MOST_CRASHES, TaskRun
 from tasks.engine.models.run_queryset import TaskRunQuerySet
 from tasks.engine.models.run_total import RunTotal, Tally
-from tasks.engine.models.schedule import Schedule
+from tasks.engine.models.schedule import Overlap, Schedule, ScheduleQuerySet
 from tasks.engine.models.states import UNFINISHED, State, Trigger
 
 __all__ = [
@@ -17,11 +17,13 @@ __all__ = [
     "AlertState",
     "Attempt",
     "Outcome",
+    "Overlap",
     "Process",
     "ProcessKind",
     "Queue",
     "RunTotal",
     "Schedule",
+    "ScheduleQuerySet",
     "State",
     "Tally",
     "TaskRun",

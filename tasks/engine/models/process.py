@@ -109,6 +109,11 @@ class Process(models.Model):
         db_default=False,
         help_text="Whether it tells the broker, too, that it is there.",
     )
+    knows_extended = models.BooleanField(
+        default=False,
+        db_default=False,
+        help_text="Whether it is of a version that knows extended schedules.",
+    )
     started_at = models.DateTimeField(db_default=Now())
     seen_at = models.DateTimeField("last heartbeat", db_default=Now())
     command_pid = models.PositiveIntegerField(

@@ -15,6 +15,7 @@ from tasks.engine.models.states import UNFINISHED, State
 
 if TYPE_CHECKING:
     from tasks.engine.models.run import TaskRun  # noqa: F401  (the type of the rows)
+    from tasks.engine.models.schedule import Schedule
 
 #: A run that was interrupted this often, without progress in between, may kill its process. The
 #: relay publishes such suspects one at a time.
@@ -31,12 +32,27 @@ class TaskRunQuerySet(models.QuerySet["TaskRun"]):
         """Return the runs that have ended or were skipped."""
         return self.exclude(state__in=UNFINISHED)
 
-    def of_schedules(self) -> Self:
-        """Return the runs of slots."""
+    def of_schedule(self, schedule: "Schedule") -> Self:
+        """Return the runs of a schedule's slots, and those that were asked for in its place."""
+        return self.filter(task=schedule.task, schedule_name=schedule.name)
+
+    def of_slots(self) -> Self:
         return self.filter(scheduled_for__isnull=False)
 
     def due(self) -> Self:
-        return self.filter(state=State.PENDING, due_at__lte=Now(), stop_requested_at__isnull=True)
+        """Return the runs to publish now."""
+        return self.filter(
+            state=State.PENDING,
+            due_at__lte=Now(),
+            stop_requested_at__isnull=True,
+            waits_for__isnull=True,
+        )
+
+    def stop_waiting(self) -> int:
+        """Make those runs due whose earlier run has ended; return how many there were."""
+        earlier = self.model.objects.unfinished().filter(pk=OuterRef("waits_for"))
+        waiting = self.filter(~Exists(earlier), state=State.PENDING, waits_for__isnull=False)
+        return waiting.update(waits_for=None, due_at=Now())
 
     def suspect(self) -> Self:
         """Return the runs that may kill their process."""

@@ -21,6 +21,13 @@ class RunRecord(models.Model):
     scheduled_for = models.DateTimeField(
         null=True, help_text="The slot; empty for a run that somebody asked for."
     )
+    schedule_name = models.CharField(
+        max_length=100,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="The name of its schedule, if the task has several; part of the slot's key.",
+    )
     trigger = models.CharField(max_length=10, choices=Trigger)
     requested_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
@@ -48,6 +55,9 @@ class RunRecord(models.Model):
     state = models.CharField(max_length=10, choices=State)
     created_at = models.DateTimeField(db_default=Now())
     due_at = models.DateTimeField(db_default=Now(), help_text="Not to be published before.")
+    waits_for = models.PositiveBigIntegerField(
+        null=True, help_text="The earlier run that must end before it is published."
+    )
     sent_at = models.DateTimeField(null=True)
     started_at = models.DateTimeField(null=True)
     attempted_at = models.DateTimeField(null=True, help_text="When the latest attempt started.")
@@ -95,7 +105,9 @@ class RunRecord(models.Model):
     class Meta:
         abstract = True
         constraints = [
-            models.UniqueConstraint(fields=["task", "scheduled_for"], name="tasks_run_slot"),
+            models.UniqueConstraint(
+                fields=["task", "schedule_name", "scheduled_for"], name="tasks_run_schedule_slot"
+            ),
             models.CheckConstraint(name="tasks_run_state", condition=Q(state__in=State.values)),
             models.CheckConstraint(
                 name="tasks_run_finished",
@@ -128,9 +140,14 @@ class RunRecord(models.Model):
             ),
             # Finds the last slot of a schedule that succeeded.
             models.Index(
-                fields=["task", "scheduled_for"],
-                name="tasks_run_task_succeeded_slot",
+                fields=["task", "schedule_name", "scheduled_for"],
+                name="tasks_run_succeeded_slot",
                 condition=Q(state=State.SUCCEEDED, scheduled_for__isnull=False),
+            ),
+            models.Index(
+                fields=["waits_for"],
+                name="tasks_run_waits_for",
+                condition=Q(waits_for__isnull=False),
             ),
         ]
         permissions = [

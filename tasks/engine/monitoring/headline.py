@@ -52,6 +52,8 @@ def headline(
 def _pending(run: TaskRun, now: datetime) -> Headline:
     if run.stop_requested_at:
         return Headline("Asked to stop: about to be cancelled")
+    if run.waits_for:
+        return Headline(f"Waiting for run {run.waits_for} to end")
     if now - run.due_at > LATE:
         late = duration(seconds_since(run.due_at, now))
         return Headline(_sentence(_past(run), f"due for {late}, and not published yet"))

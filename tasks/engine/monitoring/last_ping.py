@@ -31,7 +31,7 @@ def find_last_ping(
     schedules: Iterable[ScheduleStatus], now: datetime, *, held_up: bool = False
 ) -> LastPing:
     """Return the last ping that was answered; `held_up` if its queue is paused, or was just now."""
-    ping = next((schedule for schedule in schedules if schedule.row.task == PING), None)
+    ping = next((one for one in schedules if (one.row.task, one.row.name) == (PING, "")), None)
     answered_at = ping.last_success.finished_at if ping and ping.last_success else None
     return LastPing(
         answered_at=answered_at,
@@ -42,8 +42,8 @@ def find_last_ping(
 
 def is_stale(ping: ScheduleStatus, answered_at: datetime | None, now: datetime) -> bool:
     """Say whether too many slots have passed since the last answer, or since the ping's start."""
-    if not ping.row.enabled or not ping.recurrence:
+    if not ping.row.is_active or not ping.recurrence:
         return False
     since = max(ping.row.effective_since, answered_at or ping.row.effective_since)
-    slots = list(islice(ping.recurrence.until(now), MAX_PINGS_LOST))
+    slots = list(islice(ping.row.starts_until(now), MAX_PINGS_LOST))
     return len(slots) == MAX_PINGS_LOST and slots[-1] > since

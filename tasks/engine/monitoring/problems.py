@@ -162,13 +162,13 @@ def and_more(number: int) -> str:
 
 def problems_of_schedules(status: Status) -> Iterator[Problem]:
     for schedule in status.schedules:
-        if schedule.row.enabled:
+        if schedule.row.is_active:
             yield from problems_of_schedule(schedule, read_only=status.read_only)
             yield from problem_of_success(schedule, status.pauses)
 
 
 def problems_of_schedule(schedule: ScheduleStatus, *, read_only: bool) -> Iterator[Problem]:
-    task = schedule.row.task
+    task = str(schedule.row)
     if schedule.fault:
         text = f"{task}: its schedule cannot be used: {schedule.fault}"
         yield Problem(f"{task} unusable", text)
@@ -189,8 +189,8 @@ def problems_of_schedule(schedule: ScheduleStatus, *, read_only: bool) -> Iterat
 
 def problem_of_success(schedule: ScheduleStatus, pauses: Pauses) -> Iterator[Problem]:
     """Say so if none of its last slots has succeeded, unless a pause of its queue explains that."""
-    task, since = schedule.row.task, schedule.unsuccessful_since
-    actor = get_broker().actors.get(task)
+    task, since = str(schedule.row), schedule.unsuccessful_since
+    actor = get_broker().actors.get(schedule.row.task)
     queue = actor.queue_name if actor else ""
     if since and not pauses.explain(queue, first=since, latest=schedule.row.last_slot):
         yield Problem(

@@ -56,7 +56,7 @@ def schedule_as_json(schedule: ScheduleStatus) -> Row:
     return {
         "id": row.pk,
         "task": row.task,
-        "enabled": row.enabled,
+        "enabled": row.is_active,
         "times": schedule.times,
         "timezone": row.timezone or settings.TIME_ZONE,
         "fault": schedule.fault,
@@ -68,6 +68,7 @@ def schedule_as_json(schedule: ScheduleStatus) -> Row:
         "last_success_slot": schedule.last_success_slot,
         "unsuccessful_since": schedule.unsuccessful_since,
         "held_until": schedule.held_until,
+        "name": row.name,
     }
 
 
@@ -140,11 +141,11 @@ def schedule_cells(schedule: ScheduleStatus, now: datetime) -> Sequence[str]:
     row, last, of_slot = schedule.row, schedule.last_run, schedule.last_slot_run
     ended_at = last.finished_at if last else None
     return (
-        row.task,
+        str(row),
         schedule.times or schedule.fault,
         f"{moment(row.last_slot)} {of_slot.state if of_slot else ''}",
         f"{last.state} {ago(seconds_since(ended_at, now))}" if last and ended_at else "",
-        moment(schedule.next_slot) if row.enabled else "paused",
+        moment(schedule.next_slot) if row.is_active else "paused",
     )
 
 

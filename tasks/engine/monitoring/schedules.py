@@ -10,6 +10,7 @@ from django.db.models import OuterRef, QuerySet, Subquery
 from dramatiq.broker import get_broker
 from dramatiq.errors import ActorNotFound
 
+from tasks.engine.broker.messages import message_for
 from tasks.engine.models import Schedule, State, TaskRun
 from tasks.engine.recurrence import Recurrence
 from tasks.engine.worker.middleware import is_recorded
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 #: How long a slot may go unclaimed after its time.
 CLAIM_GRACE = timedelta(seconds=30)
 
+REFUSED = "The task does not accept its arguments."
+
 #: This many slots in a row without a success are a problem; and how long each may take to succeed.
 MAX_SLOTS_WITHOUT_SUCCESS = 2
 SUCCESS_GRACE = timedelta(minutes=1)
@@ -42,10 +45,10 @@ class ScheduleStatus:
     Attributes:
         recurrence: None if its times make no sense.
         fault: why it cannot be used; empty if it can.
-        last_run: the task's run that ended last, of a slot or by hand.
-        last_success: the task's run that succeeded last, of a slot or by hand.
         last_slot_run: the run of `row.last_slot`, unless it was pruned.
-        next_slot: None if the schedule is paused.
+        last_run: its run that ended last, of a slot or by hand.
+        last_success: its run that succeeded last, of a slot or by hand.
+        next_slot: when it starts next; None if it is paused, or was to run once and has.
         overdue_slot: the latest slot, if nobody has claimed it in time.
         unsuccessful_since: the first of the last MAX_SLOTS_WITHOUT_SUCCESS slots, if none of them
             has succeeded.
@@ -66,6 +69,11 @@ class ScheduleStatus:
     held_until: datetime | None
 
     @property
+    def name(self) -> str:
+        """The task, and its own name if it has one."""
+        return str(self.row)
+
+    @property
     def times(self) -> str:
         """Its times in words; empty if they make no sense."""
         return self.recurrence.describe() if self.recurrence else ""
@@ -73,7 +81,7 @@ class ScheduleStatus:
 
 def read_schedules(now: datetime) -> tuple[ScheduleStatus, ...]:
     """Return all schedules by the names of their tasks, with two queries."""
-    rows = list(with_run_ids(Schedule.objects.order_by("task")))
+    rows = list(with_run_ids(Schedule.objects.in_order().select_related("paused_by")))
     ids = {
         pk for row in rows for pk in (row.last_run_id, row.last_success_id, row.last_slot_run_id)
     }
@@ -83,7 +91,8 @@ def read_schedules(now: datetime) -> tuple[ScheduleStatus, ...]:
 
 def with_run_ids(schedules: "QuerySet[Schedule]") -> "QuerySet[ScheduleWithRunIds]":
     """Add to schedules the ids of the runs that their status names."""
-    runs = TaskRun.objects.filter(task=OuterRef("task")).values("pk")
+    own = {"task": OuterRef("task"), "schedule_name": OuterRef("name")}
+    runs = TaskRun.objects.filter(**own).values("pk")
     # By the index of finished_at: SQLite uses it only where the query excludes NULL.
     ended = runs.filter(finished_at__isnull=False).order_by("-finished_at")
     return schedules.annotate(
@@ -107,16 +116,19 @@ def schedule_status(
     recurrence = next_slot = overdue_slot = unsuccessful_since = None
     try:
         recurrence = row.recurrence
-        get_broker().get_actor(row.task)
-        if row.enabled:
-            next_slot = next(recurrence.after(now), None)
-            overdue_slot = find_overdue_slot(row, recurrence, now)
+        message_for(row.task, row.arguments)
+        if row.is_active:
+            next_slot = row.next_start(now)
+            overdue_slot = find_overdue_slot(row, now)
             active = last_slot_run is not None and not last_slot_run.is_finished
-            unsuccessful_since = find_unsuccessful_since(row, recurrence, now, active=active)
+            unsuccessful_since = find_unsuccessful_since(row, now, active=active)
     except ActorNotFound:
         fault = "No actor does this task."
+    except TypeError:
+        fault = REFUSED
     except ValueError as error:
-        fault = str(error)
+        # What the times are refused for quotes them; arguments may be people's own text.
+        fault = REFUSED if recurrence else str(error)
     return ScheduleStatus(
         row=row,
         recurrence=recurrence,
@@ -128,18 +140,18 @@ def schedule_status(
         next_slot=next_slot,
         overdue_slot=overdue_slot,
         unsuccessful_since=unsuccessful_since,
-        held_until=row.handled_until if row.enabled and row.is_ahead_of(now) else None,
+        held_until=row.handled_until if row.is_active and row.is_ahead_of(now) else None,
     )
 
 
-def find_overdue_slot(schedule: Schedule, recurrence: Recurrence, now: datetime) -> datetime | None:
+def find_overdue_slot(schedule: Schedule, now: datetime) -> datetime | None:
     """Return the latest slot, if it should have been claimed by now and has not been."""
-    latest = next(recurrence.until(now - CLAIM_GRACE), None)
+    latest = next(schedule.starts_until(now - CLAIM_GRACE), None)
     return latest if latest and latest > schedule.handled_until else None
 
 
 def find_unsuccessful_since(
-    schedule: "ScheduleWithRunIds", recurrence: Recurrence, now: datetime, *, active: bool
+    schedule: "ScheduleWithRunIds", now: datetime, *, active: bool
 ) -> datetime | None:
     """Return the first of a schedule's last slots if none of them has succeeded.
 
@@ -153,7 +165,7 @@ def find_unsuccessful_since(
     if not is_recorded(get_broker(), schedule.task):
         return None
     slots = takewhile(
-        lambda slot: slot > schedule.effective_since, recurrence.until(now - SUCCESS_GRACE)
+        lambda slot: slot > schedule.effective_since, schedule.starts_until(now - SUCCESS_GRACE)
     )
     counted = (slot for slot in slots if not (active and slot == schedule.last_slot))
     latest = list(islice(counted, MAX_SLOTS_WITHOUT_SUCCESS))

@@ -24,7 +24,7 @@ def skip_slots_since_backup() -> Iterator[tuple[Schedule, list[datetime]]]:
     Otherwise the scheduler would catch the latest ones up at once, such as the cleanup that the
     database was restored to undo.
     """
-    for schedule in Schedule.objects.filter(enabled=True).order_by("task"):
+    for schedule in Schedule.objects.active().in_order():
         try:
             slots = skip_missed(schedule.pk, RESTORED)
         except (ActorNotFound, ValueError):

@@ -28,7 +28,7 @@ logger = structlog.get_logger(__name__)
 
 
 def run_now(schedule: Schedule, *, by: AbstractBaseUser, confirmed: bool = False) -> TaskRun:
-    """Start a run of a schedule's task now.
+    """Start a run of a schedule's task now, with the schedule's arguments.
 
     Args:
         confirmed: they have confirmed what the task's extension asks.
@@ -38,7 +38,8 @@ def run_now(schedule: Schedule, *, by: AbstractBaseUser, confirmed: bool = False
         Unconfirmed: the task's extension has a question.
         Refused: a run of the task is unfinished, or this version of the code has no actor for it.
     """
-    return start(schedule.task, {}, by=by, confirmed=confirmed)
+    given = {"kwargs": schedule.arguments}
+    return start(schedule.task, given, by=by, confirmed=confirmed, schedule_name=schedule.name)
 
 
 def run_again(run: TaskRun, *, by: AbstractBaseUser, confirmed: bool = False) -> TaskRun:
@@ -47,7 +48,9 @@ def run_again(run: TaskRun, *, by: AbstractBaseUser, confirmed: bool = False) ->
     Raises:
         Refused: the actor does not take these arguments any more.
     """
-    return start(run.task, run.arguments, by=by, confirmed=confirmed)
+    return start(
+        run.task, run.arguments, by=by, confirmed=confirmed, schedule_name=run.schedule_name
+    )
 
 
 def undo(run: TaskRun, *, by: AbstractBaseUser) -> TaskRun:
@@ -120,6 +123,7 @@ def start(
     *,
     by: AbstractBaseUser | None = None,
     confirmed: bool = False,
+    schedule_name: str = "",
 ) -> TaskRun:
     """Start a run of a task with arguments.
 
@@ -143,7 +147,8 @@ def start(
     with _starting(task):
         if unfinished := _unfinished(task).first():
             raise Refused(f"Run {unfinished.pk} of {task} is unfinished.", run_id=unfinished.pk)
-        return Request(Trigger.ADMIN if by else Trigger.COMMAND, by).enqueue_message(message)
+        request = Request(Trigger.ADMIN if by else Trigger.COMMAND, by)
+        return request.enqueue_message(message, schedule_name=schedule_name)
 
 
 def message_of(task: str, given: Mapping[str, Any]) -> Message[Any]:
@@ -228,7 +233,7 @@ def retry_now(run: TaskRun) -> None:
 def waits_for_retry(run: TaskRun, now: datetime) -> bool:
     """Say whether a run waits for its next try, which `retry_now` brings forward."""
     waits = run.state == State.PENDING and run.attempts > 0 and run.due_at > now
-    return waits and run.stop_requested_at is None
+    return waits and run.stop_requested_at is None and run.waits_for is None
 
 
 def acknowledge(run: TaskRun, *, by: AbstractBaseUser) -> None:

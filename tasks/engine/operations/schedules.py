@@ -1,19 +1,32 @@
 """Pauses and resumes schedules."""
 
+from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import transaction
 
 from tasks.engine.models import Schedule
 
 
-def switch(schedule: Schedule, *, on: bool) -> bool:
-    """Pause a schedule or resume it; return whether that changed anything.
+def pause(schedule: Schedule, *, by: AbstractBaseUser, note: str = "") -> bool:
+    """Have a schedule start no runs until it is resumed; return whether that changed anything.
 
-    Slots that pass while it is paused are not caught up.
+    Slots that pass meanwhile are not caught up.
+
+    Args:
+        note: why, for whoever looks at it later.
     """
     with transaction.atomic():
         current = Schedule.objects.select_for_update().get(pk=schedule.pk)
-        if current.enabled == on:
+        if not current.is_active:
             return False
-        current.enabled = on
-        current.save()
+        current.pause(by=by, note=note)
+    return True
+
+
+def resume(schedule: Schedule) -> bool:
+    """Have a schedule start runs again; return whether that changed anything."""
+    with transaction.atomic():
+        current = Schedule.objects.select_for_update().get(pk=schedule.pk)
+        if current.is_active:
+            return False
+        current.resume()
     return True

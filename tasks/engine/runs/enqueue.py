@@ -51,13 +51,19 @@ class Request:
         """
         return self.enqueue_message(actor.message(*args, **kwargs))
 
-    def enqueue_message(self, message: Message[Any]) -> TaskRun:
+    def enqueue_message(self, message: Message[Any], *, schedule_name: str = "") -> TaskRun:
         """Create the run of a message, and publish it once that is committed; see `enqueue`."""
-        run = self.create(message)
+        run = self.create(message, schedule_name=schedule_name)
         transaction.on_commit(partial(publish, run), robust=True)
         return run
 
-    def create(self, message: Message[Any], *, scheduled_for: datetime | None = None) -> TaskRun:
+    def create(
+        self,
+        message: Message[Any],
+        *,
+        scheduled_for: datetime | None = None,
+        schedule_name: str = "",
+    ) -> TaskRun:
         """Create the run of a message that the caller publishes once that is committed.
 
         Raises what `enqueue` raises.
@@ -65,6 +71,7 @@ class Request:
         return self.record(
             message,
             scheduled_for=scheduled_for,
+            schedule_name=schedule_name,
             state=State.QUEUED,
             delivery=uuid4(),
             sends=1,

@@ -7,7 +7,7 @@ of the engine replaces the engine's.
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from importlib import import_module
 from importlib.util import find_spec
@@ -23,15 +23,20 @@ from django.utils.autoreload import BaseReloader
 from dramatiq.broker import get_broker
 
 from tasks.engine.actors import ping, runs_prune
-from tasks.engine.models import Schedule
+from tasks.engine.broker.messages import message_for
+from tasks.engine.models import Overlap, Schedule
 from tasks.engine.recurrence import Recurrence
 from tasks.engine.words import reason
 
 #: The types of a default's values: a wrong one would show only when its row is written.
 TYPES: Mapping[str, tuple[type, ...]] = {
     "task": (str,),
+    "name": (str,),
+    "arguments": (Mapping,),
     "crontab": (str,),
     "every": (int, NoneType),
+    "jitter": (timedelta,),
+    "overlap": (str,),
     "catch_up": (timedelta,),
 }
 
@@ -41,8 +46,12 @@ class DefaultSchedule:
     """The first values of a schedule.
 
     Attributes:
+        name: tells it apart, if the task has several.
+        arguments: the keyword arguments of its runs.
         crontab: when, in the site's time zone.
         every: instead of a crontab, an interval in seconds.
+        jitter: by how much a run may start later, at random.
+        overlap: what becomes of a slot while an earlier run is unfinished.
         catch_up: how long after its time a missed slot is still run.
 
     Raises:
@@ -50,8 +59,12 @@ class DefaultSchedule:
     """
 
     task: str
+    name: str = ""
+    arguments: Mapping[str, Any] = field(default_factory=dict)
     crontab: str = ""
     every: int | None = None
+    jitter: timedelta = timedelta()
+    overlap: Overlap = Overlap.SKIP
     catch_up: timedelta = timedelta(days=1)
 
     def __post_init__(self) -> None:
@@ -59,24 +72,33 @@ class DefaultSchedule:
             value = getattr(self, name)
             if not isinstance(value, types):
                 wanted = types[0].__name__
-                raise TypeError(
-                    f"schedule of {self.task}: {name}={value!r} is not of type {wanted}"
-                )
+                raise TypeError(f"schedule of {self}: {name}={value!r} is not of type {wanted}")
         try:
             Recurrence(crontab=self.crontab, every=self.every)
             Schedule(**self.as_fields()).clean_fields(exclude={"effective_since"})
         except ValueError as error:
-            raise ValueError(f"schedule of {self.task}: {error}") from error
+            raise ValueError(f"schedule of {self}: {error}") from error
         except ValidationError as error:
             faults = [f"{name}: {' '.join(said)}" for name, said in error.message_dict.items()]
-            raise ValueError(f"schedule of {self.task}: {' '.join(faults)}") from error
+            raise ValueError(f"schedule of {self}: {' '.join(faults)}") from error
+
+    def __str__(self) -> str:
+        return f"{self.task} ({self.name})" if self.name else str(self.task)
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return str(self.task), self.name
 
     def as_fields(self) -> dict[str, Any]:
         """Return the values of its row."""
         return {
             "task": self.task,
+            "name": self.name,
+            "arguments": dict(self.arguments),
             "crontab": self.crontab,
             "every": self.every,
+            "jitter_seconds": int(self.jitter.total_seconds()),
+            "overlap": self.overlap,
             "catch_up_seconds": int(self.catch_up.total_seconds()),
         }
 
@@ -88,11 +110,12 @@ ENGINE_SCHEDULES = (
 
 
 def add_missing_schedules() -> None:
-    """Create a row for every default whose task has none; existing rows stay as staff set them."""
-    existing = set(Schedule.objects.values_list("task", flat=True))
+    """Create a row for every default that has none; existing rows stay as staff set them."""
+    existing = set(Schedule.objects.values_list("task", "name"))
     for default in default_schedules():
-        if default.task not in existing:
-            Schedule.objects.get_or_create(task=default.task, defaults=default.as_fields())
+        if default.key not in existing:
+            task, name = default.key
+            Schedule.objects.get_or_create(task=task, name=name, defaults=default.as_fields())
 
 
 def default_schedules() -> list[DefaultSchedule]:
@@ -103,7 +126,7 @@ def default_schedules() -> list[DefaultSchedule]:
     """
     for error in check_default_schedules():
         raise ImproperlyConfigured(error.msg)
-    defaults = {default.task: default for default in (*ENGINE_SCHEDULES, *project_schedules())}
+    defaults = {default.key: default for default in (*ENGINE_SCHEDULES, *project_schedules())}
     return list(defaults.values())
 
 
@@ -162,6 +185,17 @@ def check_default_schedules(**_: Any) -> Iterator[CheckMessage]:
             continue
         if entry.task not in known:
             yield Error(f"{name}: no actor is called {str(entry.task)!r}.", id="tasks.E003")
-        if entry.task in seen:
-            yield Error(f"{name}: {str(entry.task)!r} has a schedule already.", id="tasks.E004")
-        seen.add(entry.task)
+        elif fault := fault_of_arguments(entry):
+            yield Error(f"{name}: {fault}", id="tasks.E008")
+        if entry.key in seen:
+            yield Error(f"{name}: {str(entry)!r} has a schedule already.", id="tasks.E004")
+        seen.add(entry.key)
+
+
+def fault_of_arguments(entry: DefaultSchedule) -> str:
+    """Return why a schedule's actor does not take its arguments; empty if it does."""
+    try:
+        message_for(entry.task, entry.arguments)
+    except (TypeError, ValueError) as error:
+        return reason(error)
+    return ""

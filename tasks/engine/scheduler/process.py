@@ -131,13 +131,13 @@ class Scheduler:
     def _claim_due_slots(self, now: datetime) -> list[Schedule]:
         """Claim the slots that have come; return the enabled schedules that are usable."""
         usable = []
-        for schedule in Schedule.objects.filter(enabled=True):
+        for schedule in Schedule.objects.active():
             try:
                 get_broker().get_actor(schedule.task)
-                latest = next(schedule.recurrence.until(now), None)
+                latest = next(schedule.starts_until(now), None)
             except (ActorNotFound, ValueError) as error:
                 # A task of another version of the code, or a time zone that no longer exists.
-                outages.report(f"schedule of {schedule.task}", error, how="unusable")
+                outages.report(f"schedule of {schedule}", error, how="unusable")
                 continue
             usable.append(schedule)
             reset_after_clock_change(schedule, now)
@@ -163,7 +163,9 @@ class Scheduler:
         planned = {job.id: job for job in self._clock.get_jobs()}
         for schedule in schedules:
             job = planned.pop(str(schedule.pk), None)
-            moment = self._next_slot(schedule)
+            moment = self._next_start(schedule)
+            if moment is None:  # Once, and that was it.
+                continue
             if job and job.next_run_time and abs(job.next_run_time + LEAD - moment) < TOLERANCE:
                 continue
             self._plan_slot(moment, schedule.pk)
@@ -171,9 +173,10 @@ class Scheduler:
             with suppress(JobLookupError):  # It has just started.
                 job.remove()
 
-    def _next_slot(self, schedule: Schedule) -> datetime:
-        """Return the moment of the next slot, by this machine's clock."""
-        return next(schedule.recurrence.after(timezone.now() + self._ahead)) - self._ahead
+    def _next_start(self, schedule: Schedule) -> datetime | None:
+        """Return when the next slot is to be claimed, by this machine's clock; None if none is."""
+        start = schedule.next_start(timezone.now() + self._ahead)
+        return start - self._ahead if start else None
 
     def _plan_slot(self, moment: datetime, schedule_id: int) -> None:
         self._clock.add_job(
@@ -194,9 +197,10 @@ class Scheduler:
             if early > 0:
                 sleep(min(early, LONGEST_WAIT_SECONDS))
             self._try_to_claim(schedule_id)
-            schedule = Schedule.objects.filter(pk=schedule_id, enabled=True).first()
-            if schedule and not self._stopped.is_set():
-                self._plan_slot(self._next_slot(schedule), schedule_id)
+            schedule = Schedule.objects.active().filter(pk=schedule_id).first()
+            start = self._next_start(schedule) if schedule else None
+            if start and not self._stopped.is_set():
+                self._plan_slot(start, schedule_id)
 
     def _try_to_claim(self, schedule_id: int) -> None:
         """Claim a schedule's slots, unless its row is locked or its actor refuses the message."""

@@ -80,6 +80,7 @@ class Relay:
         """
         self._release_orphans()
         cancel_stopped()
+        TaskRun.objects.stop_waiting()
         if publish_due():
             self._resend_stuck()
 

@@ -2,11 +2,13 @@
 
 import re
 from datetime import UTC, datetime, timedelta
+from html import unescape
 from typing import Any
 from uuid import uuid4
 
 import pytest
 from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import Permission
 from django.db import connection
 from django.db.models import Model
 from django.test import Client
@@ -15,7 +17,7 @@ from django.urls import reverse
 from time_machine import travel
 
 from accounts.models import User
-from tasks.engine.models import Process, Schedule, State, TaskRun
+from tasks.engine.models import Process, ProcessKind, Schedule, State, TaskRun
 from tasks.names import TaskName
 from tests.admin_pages import Page, log_in_staff
 from tests.factories import new_process, new_runs
@@ -61,13 +63,21 @@ def ids(client: Client, query: str) -> set[int]:
     return {int(row[0]) for row in rows(client, f"{RUNS}?{query}")}
 
 
+def delete(row: Model) -> str:
+    """Return the address of the question whether to delete a row."""
+    return reverse(f"admin:tasks_{row._meta.model_name}_delete", args=[row.pk])
+
+
 def form(**fields: str) -> dict[str, str]:
     """Return what a browser sends for the nightly schedule's form, with other values."""
     shown = {
         "crontab": "0 2 * * *",
         "every": "",
         "timezone": "",
-        "enabled": "on",
+        "arguments": "",
+        "once_at": "",
+        "jitter_seconds": "0",
+        "overlap": "skip",
         "catch_up_seconds": "86400",
     }
     return {**shown, **fields}
@@ -78,13 +88,21 @@ def form(**fields: str) -> dict[str, str]:
 
 @travel(NOON, tick=False)
 def test_schedules_are_listed_with_their_times_in_words(boss: Client, nightly: Schedule) -> None:
-    Schedule.objects.create(task=TaskName.PING, every=60, enabled=False)
+    ping = Schedule.objects.create(task=TaskName.PING, every=60)
+    ping.pause(by=User.objects.get(), note="The mast is down")
+    Schedule.objects.filter(pk=ping.pk).update(paused_at=NOON)
     Schedule.objects.filter(pk=nightly.pk).update(timezone="Europe/Berlin", last_slot=NOON)
+    Schedule.objects.create(task=TaskName.TODO_CLEANUP, name="at noon", every=7200)
+    paused = "paused since 2026-03-01 12:00:00 UTC by admin: The mast is down"
     assert rows(boss, SCHEDULES) == [
-        ["ping", "Every 60 seconds", "the site's", "", "-", "-"],
+        ["ping", "-", "Every 60 seconds", paused, "-", "-"],
         [
-            *("todo.cleanup", "At 02:00 every day (Europe/Berlin)", "Europe/Berlin", ""),
+            *("todo.cleanup", "-", "At 02:00 every day (Europe/Berlin)", "active"),
             *("2026-03-01 12:00:00 UTC", "2026-03-02 01:00:00 UTC"),
+        ],
+        [
+            *("todo.cleanup", "at noon", "Every 7,200 seconds", "active"),
+            *("-", "2026-03-01 14:00:00 UTC"),
         ],
     ]
 
@@ -112,37 +130,32 @@ def test_list_asks_as_many_questions_for_thirty_rows_as_for_three(
 
 
 @travel(datetime(2026, 3, 28, 12, tzinfo=UTC), tick=False)
-def test_schedules_page_shows_the_next_five_times_by_the_clocks_of_its_zone(
+def test_schedules_page_shows_the_next_five_times_by_the_readers_clock(
     boss: Client, nightly: Schedule
 ) -> None:
+    User.objects.update(time_zone="Europe/Berlin")
     Schedule.objects.filter(pk=nightly.pk).update(timezone="Europe/Berlin")
     page = boss.get(change(nightly)).content.decode()
     assert "At 02:00 every day (Europe/Berlin)" in page
-    times = [
-        f"<div>{time}</div>"
-        for time in (
-            "Sun 2026-03-29 03:00:00 CEST",
-            "Mon 2026-03-30 02:00:00 CEST",
-            "Tue 2026-03-31 02:00:00 CEST",
-            "Wed 2026-04-01 02:00:00 CEST",
-            "Thu 2026-04-02 02:00:00 CEST",
-        )
+    assert re.findall(r"<div><time [^>]+>([^<]+)</time></div>", page) == [
+        "2026-03-29 03:00:00 CEST",
+        "2026-03-30 02:00:00 CEST",
+        "2026-03-31 02:00:00 CEST",
+        "2026-04-01 02:00:00 CEST",
+        "2026-04-02 02:00:00 CEST",
     ]
-    assert "".join(times) in page
-    assert "2026-04-03" not in page
 
 
 def test_schedule_can_be_changed_and_begins_anew(boss: Client, nightly: Schedule) -> None:
     before = nightly.effective_since
     new = form(crontab="", every="300", timezone="Asia/Tokyo", catch_up_seconds="60")
-    del new["enabled"]
 
     page = boss.post(change(nightly), new, follow=True).content.decode()
 
     assert "was changed successfully" in page
     nightly.refresh_from_db()
     assert (nightly.crontab, nightly.every, nightly.timezone) == ("", 300, "Asia/Tokyo")
-    assert (nightly.enabled, nightly.catch_up_seconds) == (False, 60)
+    assert (nightly.enabled, nightly.catch_up_seconds) == (True, 60)
     assert nightly.effective_since > before
     assert LogEntry.objects.get().object_repr == "todo.cleanup"
 
@@ -168,15 +181,18 @@ def opened(client: Client, schedule: Schedule) -> dict[str, str]:
         box = given.get("type") == "checkbox"
         if "name" in given and (not box or re.search(r"\schecked\b", tag)):
             sent[given["name"]] = given.get("value", "on" if box else "")
-    return sent
+    for name, text in re.findall(r'<textarea name="([^"]+)"[^>]*>\n([^<]*)</textarea>', html):
+        sent[name] = unescape(text)
+    for name, options in re.findall(r'<select name="([^"]+)".*?>(.*?)</select>', html, re.DOTALL):
+        sent[name] = re.findall(r'value="([^"]*)" selected', options)[0]
+    return {name: unescape(value) for name, value in sent.items()}
 
 
 def test_form_opened_before_a_pause_does_not_resume_the_schedule(
     boss: Client, nightly: Schedule
 ) -> None:
     sent = opened(boss, nightly)
-    assert sent["enabled"] == "on"
-    Schedule.objects.update(enabled=False)
+    nightly.pause(by=None)
 
     boss.post(change(nightly), {**sent, "catch_up_seconds": "60"})
 
@@ -190,13 +206,14 @@ def test_form_opened_before_new_times_does_not_bring_the_old_ones_back(
 ) -> None:
     sent = opened(boss, nightly)
     Schedule.objects.update(crontab="", every=300, timezone="Asia/Tokyo")
-    del sent["enabled"]
+    nightly.refresh_from_db()
+    nightly.pause(by=None)
 
     boss.post(change(nightly), sent)
 
     nightly.refresh_from_db()
     assert (nightly.crontab, nightly.every, nightly.timezone) == ("", 300, "Asia/Tokyo")
-    assert not nightly.enabled
+    assert not nightly.is_active
 
 
 def test_change_that_crosses_another_is_refused_and_says_so(
@@ -226,15 +243,14 @@ def test_change_that_crosses_another_is_refused_and_says_so(
 def test_form_opened_during_a_pause_does_not_pause_the_schedule_again(
     boss: Client, nightly: Schedule
 ) -> None:
-    Schedule.objects.update(enabled=False)
+    nightly.pause(by=None)
     sent = opened(boss, nightly)
-    assert "enabled" not in sent
-    Schedule.objects.update(enabled=True)
+    nightly.resume()
 
     boss.post(change(nightly), {**sent, "timezone": "Europe/Berlin"})
 
     nightly.refresh_from_db()
-    assert (nightly.enabled, nightly.timezone) == (True, "Europe/Berlin")
+    assert (nightly.is_active, nightly.timezone) == (True, "Europe/Berlin")
 
 
 @pytest.mark.parametrize(
@@ -248,8 +264,8 @@ def test_form_opened_during_a_pause_does_not_pause_the_schedule_again(
         ({"timezone": "Europe/Berlino"}, "is not a time zone such as Europe/Berlin."),
         ({"timezone": "../../etc/passwd"}, "is not a time zone such as Europe/Berlin."),
         ({"timezone": HOSTILE}, "is not a time zone such as Europe/Berlin."),
-        ({"every": "60"}, "Give either a crontab or an interval in seconds."),
-        ({"crontab": " "}, "Give either a crontab or an interval in seconds."),
+        ({"every": "60"}, "one of the three"),
+        ({"crontab": " "}, "one of the three"),
         ({"crontab": "", "every": "0"}, "The interval must be from 1"),
         ({"crontab": "", "every": "604801"}, "The interval must be from 1 to 604,800 seconds."),
         ({"crontab": "", "every": "99999999999999999999"}, "less than or equal to"),
@@ -278,23 +294,120 @@ def test_schedule_whose_times_make_no_sense_can_be_seen_and_put_right(
     boss: Client, nightly: Schedule
 ) -> None:
     Schedule.objects.update(timezone="Nowhere/Atall")
-    ((_, in_words, zone, _, _, next_slot),) = rows(boss, SCHEDULES)
+    ((*_, in_words, _, _, next_start),) = rows(boss, SCHEDULES)
     assert in_words.startswith("Cannot be used: 'Nowhere/Atall' is not a time zone")
-    assert (zone, next_slot) == ("Nowhere/Atall", "-")
+    assert next_start == "-"
     assert "Cannot be used:" in boss.get(change(nightly)).content.decode()
     boss.post(change(nightly), form(timezone="Europe/Berlin"))
     nightly.refresh_from_db()
     assert nightly.timezone == "Europe/Berlin"
 
 
-def test_schedules_are_neither_added_nor_deleted(boss: Client, nightly: Schedule) -> None:
-    assert boss.get(f"{SCHEDULES}add/").status_code == 403
-    assert boss.post(f"{SCHEDULES}add/", form()).status_code == 403
-    delete = reverse("admin:tasks_schedule_delete", args=[nightly.pk])
-    assert boss.post(delete, {"post": "yes"}).status_code == 403
-    data = {"action": "delete_selected", "_selected_action": [nightly.pk], "post": "yes"}
-    boss.post(SCHEDULES, data, follow=True)
+def test_schedule_of_a_task_is_added_beside_the_one_it_has(boss: Client, nightly: Schedule) -> None:
+    new = form(task="todo.cleanup", name="at noon", crontab="0 12 * * *")
+    page = boss.post(f"{SCHEDULES}add/", {**new, "arguments": '{"keep_days": 3}'}, follow=True)
+    assert "was added successfully" in page.content.decode()
+    added = Schedule.objects.get(name="at noon")
+    assert (added.task, added.arguments) == (TaskName.TODO_CLEANUP, {"keep_days": 3})
+    assert added.is_active
+    # It is hidden from the schedulers of the version before.
+    assert not added.enabled
+    nightly.refresh_from_db()
+    assert nightly.enabled
+
+
+@pytest.mark.parametrize(
+    ("fields", "complaint"),
+    [
+        ({}, "Schedule with this Task and Name already exists."),
+        ({"task": "todo.vanish", "name": "x"}, "todo.vanish is not one of the available choices."),
+        ({"name": "x", "arguments": '{"keep_days": -1}'}, "keep_days"),
+        ({"name": "x", "arguments": '{"no_such": 1}'}, "unexpected keyword argument"),
+        ({"name": "x", "arguments": "[1]"}, "Give a JSON object, such as"),
+        ({"name": "x", "arguments": "{"}, "Enter a valid JSON."),
+        ({"name": "x", "crontab": "", "once_at": "2020-01-01T00:00"}, "This moment has passed."),
+        ({"name": "x", "once_at": "2090-01-01T00:00"}, "one of the three"),
+        ({"name": "x", "jitter_seconds": "3601"}, "less than or equal to 3600"),
+        ({"name": "x" * 101}, "at most 100 characters"),
+    ],
+)
+def test_schedule_that_makes_no_sense_is_not_added_and_says_why(
+    boss: Client, nightly: Schedule, fields: dict[str, str], complaint: str
+) -> None:
+    response = boss.post(f"{SCHEDULES}add/", form(**{"task": "todo.cleanup", **fields}))
+    assert response.status_code == 200
+    errors = response.context["adminform"].form.errors
+    assert complaint in " ".join(error for found in errors.values() for error in found)
     assert Schedule.objects.count() == 1
+
+
+def test_nothing_extended_is_saved_while_a_scheduler_of_the_version_before_is_alive(
+    boss: Client, nightly: Schedule
+) -> None:
+    old = new_process(ProcessKind.SCHEDULER, knows_extended=False)
+    refused = boss.post(change(nightly), form(arguments='{"keep_days": 3}')).content.decode()
+    assert "A scheduler of an earlier version is still running" in refused
+    assert boss.post(change(nightly), form(timezone="Europe/Berlin")).status_code == 302
+    old.delete()
+    assert boss.post(change(nightly), form(arguments='{"keep_days": 3}')).status_code == 302
+    nightly.refresh_from_db()
+    assert (nightly.arguments, nightly.enabled, nightly.is_active) == (
+        *({"keep_days": 3}, False, True),
+    )
+
+
+def test_arguments_are_changed_by_those_who_may_start_the_task_alone(
+    client: Client, nightly: Schedule
+) -> None:
+    nightly.task, nightly.arguments = "todo.purge", {"days": 321}
+    nightly.save()
+    Schedule.objects.update(task="todo.purge")
+    staff = log_in_staff(client, "view_schedule", "change_schedule")
+    new = form(arguments='{"days": 0}', timezone="Europe/Berlin")
+
+    for shown, rights in (("withheld", ()), ("321", ("view_taskrun_details",))):
+        staff.user_permissions.add(*Permission.objects.filter(codename__in=rights))
+        page = client.get(change(nightly)).content.decode()
+        assert shown in page
+        assert ("321" in page) == (shown == "321")
+        assert client.post(change(nightly), new).status_code == 302
+        nightly.refresh_from_db()
+        assert (nightly.arguments, nightly.timezone) == ({"days": 321}, "Europe/Berlin")
+
+    staff.user_permissions.add(Permission.objects.get(codename="purge_trashedtodo"))
+    assert client.post(change(nightly), new).status_code == 302
+    nightly.refresh_from_db()
+    assert nightly.arguments == {"days": 0}
+
+
+def test_who_adds_a_schedule_chooses_among_the_tasks_that_they_may_start(
+    client: Client, db: None
+) -> None:
+    log_in_staff(client, "view_schedule", "add_schedule", "start_taskrun")
+    page = client.get(f"{SCHEDULES}add/").content.decode()
+    assert '<option value="todo.cleanup">' in page
+    assert '<option value="todo.purge">' not in page
+    refused = client.post(f"{SCHEDULES}add/", form(task="todo.purge", name="x"))
+    assert refused.status_code == 200
+    assert not Schedule.objects.exists()
+
+
+def test_schedules_are_added_and_deleted_by_those_who_may(
+    client: Client, nightly: Schedule
+) -> None:
+    log_in_staff(client, "view_schedule", "change_schedule")
+    assert client.get(f"{SCHEDULES}add/").status_code == 403
+    assert client.post(f"{SCHEDULES}add/", form()).status_code == 403
+    own = Schedule.objects.create(task=TaskName.TODO_CLEANUP, name="own", every=60)
+    assert client.post(delete(own), {"post": "yes"}).status_code == 403
+    assert Schedule.objects.count() == 2
+
+
+def test_schedule_that_the_code_asks_for_is_not_deleted(boss: Client, nightly: Schedule) -> None:
+    own = Schedule.objects.create(task=TaskName.TODO_CLEANUP, name="own", every=60)
+    assert boss.post(delete(nightly), {"post": "yes"}).status_code == 403
+    assert boss.post(delete(own), {"post": "yes"}).status_code == 302
+    assert Schedule.objects.get() == nightly
 
 
 def test_staff_who_may_only_look_cannot_change_a_schedule(

@@ -91,7 +91,9 @@ def actions_on(client: Client, run: TaskRun) -> list[str]:
     """Return what the page of a run offers to do about it."""
     html = client.get(page_of(run)).content.decode()
     buttons = html.split('<div class="console-actions">')[1].split("</section>")[0]
-    return [" ".join(re.sub(r"<[^>]+>", " ", one).split()) for one in buttons.split("</form>")]
+    return [
+        " ".join(re.sub(r"<[^>]+>", " ", one).split()) for one in re.split(r"</form>|</a>", buttons)
+    ]
 
 
 def press(client: Client, name: str, *arguments: int, **data: object) -> str:
@@ -126,7 +128,7 @@ def test_all_is_well_is_the_first_thing_it_says(boss: Client, well: None) -> Non
     page = text(boss)
     assert "All well." in page
     assert page.index("All well.") < page.index("Schedules Task Recurrence")
-    assert "todo.cleanup At 02:00 every day (UTC) never" in page
+    assert "todo.cleanup At 02:00 every day (UTC) none never" in page
     assert "worker two 2 default" in page
 
 
@@ -347,7 +349,7 @@ def test_each_action_asks_for_its_own_right(client: Client, well: None, name: st
 
     assert client.post(address).status_code == 403
     staff.user_permissions.set(Permission.objects.filter(codename__in=[right, "view_taskrun"]))
-    assert client.post(address).status_code == 302
+    assert client.post(address, {"confirmed": "1", "note": "Why"}).status_code == 302
 
 
 @pytest.mark.parametrize("name", sorted(set(ACTIONS) - {"pause", "resume"}))
@@ -649,11 +651,18 @@ def test_run_now_leads_to_the_run_and_is_logged(boss: Client, well: None) -> Non
 
 def test_pause_and_resume(boss: Client, well: None) -> None:
     schedule = Schedule.objects.get(task=TaskName.TODO_CLEANUP)
-    assert answer(boss, "pause", schedule.pk) == "The schedule of todo.cleanup is paused."
-    assert "paused" in text(boss)
+    assert "Why?" in press(boss, "pause", schedule.pk)
+    assert "Why?" in press(boss, "pause", schedule.pk, confirmed=1, note=" ")
+    confirmed = {**hidden(boss, "pause", schedule.pk), "note": " Until the <b>mail</b>\n is back "}
+    paused = "The schedule of todo.cleanup is paused."
+    assert answer(boss, "pause", schedule.pk, **confirmed) == paused
+    assert "by boss: Until the <b>mail</b> is back" in text(boss)
+    assert "<b>mail" not in boss.get(PAGE).content.decode()
     assert answer(boss, "pause", schedule.pk) == "The schedule of todo.cleanup was paused already."
     assert answer(boss, "resume", schedule.pk) == "The schedule of todo.cleanup is resumed."
-    assert [message for _, message in logged()] == ["Paused.", "Resumed."]
+    assert "is back" not in text(boss)
+    said = [message for _, message in logged()]
+    assert said == ["Paused: Until the <b>mail</b> is back", "Resumed."]
 
 
 def test_undo_asks_first_and_says_how_many_come_back(boss: Client, well: None) -> None:
@@ -727,13 +736,13 @@ def test_run_page_tells_the_runs_whole_life(boss: Client) -> None:
         ),
         (
             {"crontab": "30 4 * * *", "timezone": "Asia/Tokyo"},
-            r"\(Asia/Tokyo\)\..*(\d{4}-\d\d-\d\d 04:30:00 JST ){5}",
+            r"\(Asia/Tokyo\)\..*(\d{4}-\d\d-\d\d 19:30:00 UTC ){5}",
         ),
         ({"every": "60"}, "Every 60 seconds"),
         ({"crontab": "30 25 * * *"}, "Bad hour|hour"),
         ({"crontab": "0 2 * * *", "timezone": "Mars/Olympus"}, "is not a time zone"),
         ({"crontab": "", "every": "soon"}, "invalid literal|interval"),
-        ({}, "Give either a crontab or an interval"),
+        ({}, "one of the three"),
     ],
 )
 def test_next_five_times_are_shown_before_saving(
@@ -750,7 +759,7 @@ def test_next_five_times_are_shown_before_saving(
 def test_button_leads_back_to_this_site_alone(boss: Client, well: None) -> None:
     schedule = Schedule.objects.get(task=TaskName.TODO_CLEANUP)
     for page, target in (("https://elsewhere.example/", PAGE), (LETTERS, LETTERS)):
-        address = reverse("background:pause", args=[schedule.pk])
+        address = reverse("background:resume", args=[schedule.pk])
         assert boss.post(address, {"back": page}).headers["Location"] == target
 
 
@@ -866,7 +875,7 @@ def test_garbage_touches_no_dead_letter(
 )
 def test_garbage_to_go_back_to_is_no_crash(boss: Client, well: None, page: str) -> None:
     schedule = Schedule.objects.get(task=TaskName.TODO_CLEANUP)
-    response = boss.post(reverse("background:pause", args=[schedule.pk]), {"back": page})
+    response = boss.post(reverse("background:resume", args=[schedule.pk]), {"back": page})
     assert response.status_code in {302, 400}
 
 

@@ -271,7 +271,7 @@ def test_age_of_a_schedules_last_success_counts_from_its_slot(db: None) -> None:
     new_run(State.FAILED, scheduled_for=timezone.now() - DAY)
     new_run(finished_at=timezone.now())  # By hand: perhaps for one person alone.
     name = "schedule_last_success_age_seconds"
-    assert of_status()[name, CLEANUP] == pytest.approx(3 * 86_400, abs=5)
+    assert of_status()[name, CLEANUP, ""] == pytest.approx(3 * 86_400, abs=5)
 
 
 def test_age_of_a_schedule_that_was_resumed_begins_with_that(db: None) -> None:
@@ -280,12 +280,12 @@ def test_age_of_a_schedule_that_was_resumed_begins_with_that(db: None) -> None:
     schedule = Schedule.objects.get(task=CLEANUP)
     schedule.enabled = False
     schedule.save()
-    assert of_status()["schedule_enabled", CLEANUP] == 0
+    assert of_status()["schedule_enabled", CLEANUP, ""] == 0
     schedule.enabled = True
     schedule.save()
     found = of_status()
-    assert found["schedule_enabled", CLEANUP] == 1
-    assert found["schedule_last_success_age_seconds", CLEANUP] == pytest.approx(0, abs=5)
+    assert found["schedule_enabled", CLEANUP, ""] == 1
+    assert found["schedule_last_success_age_seconds", CLEANUP, ""] == pytest.approx(0, abs=5)
 
 
 def test_runs_that_wait_to_be_published_are_counted_and_those_that_wait_too_long(db: None) -> None:

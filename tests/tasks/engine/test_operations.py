@@ -20,7 +20,7 @@ from tasks.engine.models import Schedule, State, TaskRun, Trigger
 from tasks.engine.operations import runs as operations
 from tasks.engine.operations.errors import Refused, Unconfirmed
 from tasks.engine.operations.permissions import may, permission_to_start
-from tasks.engine.operations.schedules import switch
+from tasks.engine.operations.schedules import pause, resume
 from tasks.names import TaskName
 from tests.factories import new_run, swept_by
 from tests.todos.locks import in_another_connection, locked
@@ -370,13 +370,15 @@ def test_more_than_were_counted_are_not_acknowledged(boss: User) -> None:
     assert TaskRun.objects.unacknowledged().count() == 2
 
 
-def test_slots_of_a_pause_are_not_caught_up(nightly: Schedule) -> None:
+def test_slots_of_a_pause_are_not_caught_up(nightly: Schedule, alice: User) -> None:
     long_ago = nightly.effective_since - timedelta(days=3)
     Schedule.objects.update(effective_since=long_ago)
-    assert switch(nightly, on=False)
-    assert not switch(nightly, on=False)
+    assert pause(nightly, by=alice, note="A move")
+    assert not pause(nightly, by=alice, note="Another")
+    assert Schedule.objects.get().pause_note == "A move"
     assert not Schedule.objects.get().enabled
-    assert switch(nightly, on=True)
+    assert resume(nightly)
+    assert not resume(nightly)
     assert Schedule.objects.get().effective_since > long_ago + timedelta(days=2)
 
 

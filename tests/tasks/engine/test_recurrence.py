@@ -481,9 +481,11 @@ def test_crontab_that_makes_no_sense_is_refused_and_its_field_named(
 @pytest.mark.parametrize(
     ("times", "complaint"),
     [
-        ({}, "either a crontab or an interval"),
-        ({"crontab": ""}, "either a crontab or an interval"),
-        ({"crontab": "0 2 * * *", "every": 60}, "either a crontab or an interval"),
+        ({}, "one of the three"),
+        ({"crontab": ""}, "one of the three"),
+        ({"crontab": "0 2 * * *", "every": 60}, "one of the three"),
+        ({"crontab": "0 2 * * *", "at": EPOCH}, "one of the three"),
+        ({"every": 60, "at": EPOCH}, "one of the three"),
         ({"every": 0}, "from 1 to 604,800 seconds"),
         ({"every": -1}, "from 1 to 604,800 seconds"),
         ({"every": LONGEST_INTERVAL_SECONDS + 1}, "from 1 to 604,800 seconds"),

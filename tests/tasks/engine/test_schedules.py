@@ -109,8 +109,8 @@ def test_form_that_was_opened_earlier_does_not_turn_back_what_was_dealt_with(
     [
         ({"crontab": "0 2 * *"}, "five fields"),
         ({"crontab": "0 25 * * *"}, "hour"),
-        ({"crontab": "", "every": None}, "either a crontab or an interval"),
-        ({"every": 60}, "either a crontab or an interval"),
+        ({"crontab": "", "every": None}, "one of the three"),
+        ({"every": 60}, "one of the three"),
         ({"crontab": "", "every": 0}, "interval"),
         ({"timezone": "Europe/Atlantis"}, "not a time zone"),
     ],

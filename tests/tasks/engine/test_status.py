@@ -215,7 +215,7 @@ def test_json_keeps_its_keys(well: None) -> None:
     assert list(told["schedules"][0]) == [
         *("id", "task", "enabled", "times", "timezone", "fault"),
         *("last_slot", "last_slot_state", "last_run", "next_slot", "overdue_slot"),
-        *("last_success_slot", "unsuccessful_since", "held_until"),
+        *("last_success_slot", "unsuccessful_since", "held_until", "name"),
     ]
     assert list(told["schedules"][2]["last_run"]) == [
         *("run", "task", "state", "finished_at", "summary", "error", "errors")
@@ -304,6 +304,7 @@ def test_json_keeps_the_shape_of_every_value(well: None, broker: WakingBroker) -
                 "last_success_slot": "str",
                 "unsuccessful_since": "str",
                 "held_until": "NoneType",
+                "name": "str",
             }
         ],
         "runs_in_hand": [
@@ -477,7 +478,7 @@ def test_schedule_is_told_of_if_and_only_if_none_of_its_last_two_slots_has_succe
     nightly.last_success_slot = slots[succeeded]
     # Of the slots there were, the schedule has so many behind it.
     nightly.effective_since = slots[kept]
-    since = schedules.find_unsuccessful_since(nightly, nightly.recurrence, now, active=False)
+    since = schedules.find_unsuccessful_since(nightly, now, active=False)
     assert since == (slots[1] if succeeded >= 2 and kept >= 2 else None)
 
 

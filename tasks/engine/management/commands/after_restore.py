@@ -44,4 +44,4 @@ class Command(BaseCommand):
         for schedule, slots in skip_slots_since_backup():
             slot = f"{slots[0]:%Y-%m-%d %H:%M} UTC"
             which = f"up to {slot}" if len(slots) > 1 else f"of {slot}"
-            self.stdout.write(f"Skipped {count(len(slots), 'slot')} of {schedule.task}, {which}.")
+            self.stdout.write(f"Skipped {count(len(slots), 'slot')} of {schedule}, {which}.")

@@ -1,0 +1,60 @@
+"""What a schedule in a form would do, in words and with its next times, before it is saved."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from django.contrib import admin
+from django.forms.models import modelform_factory
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.utils import timezone
+from django.views.decorators.http import require_POST
+
+from tasks.engine.console.requests import for_staff, is_live
+from tasks.engine.console.schedule_words import in_words, next_starts
+from tasks.engine.forms import ScheduleForm
+from tasks.engine.models import Schedule
+
+FIELDS = (
+    *("arguments", "crontab", "every", "once_at", "timezone", "jitter_seconds", "overlap"),
+    "catch_up_seconds",
+)
+
+
+@require_POST
+@for_staff("tasks.view_schedule")
+def coming_times(request: HttpRequest) -> HttpResponse:
+    """Show what a posted form says; nothing is saved."""
+    schedule = Schedule(task=request.GET.get("task") or request.POST.get("task", ""))
+    form: Any = modelform_factory(Schedule, form=ScheduleForm, fields=FIELDS)(
+        {**defaults(), **request.POST.dict()}, instance=schedule
+    )
+    context: dict[str, Any] = {
+        **({} if is_live(request) else admin.site.each_context(request)),
+        "title": "Next times",
+        "base": "tasks/console/bare.html" if is_live(request) else "admin/base_site.html",
+    }
+    if form.is_valid():
+        words = in_words(schedule, with_arguments=True)
+        context |= {"words": words, "starts": next_starts(schedule, timezone.now())}
+    else:
+        context["faults"] = list(faults(form))
+    return TemplateResponse(request, "tasks/console/coming_times.html", context)
+
+
+def defaults() -> dict[str, str]:
+    """Return what a form says that leaves a field out, as those of some staff do."""
+    fresh = Schedule()
+    return {
+        "jitter_seconds": str(fresh.jitter_seconds),
+        "overlap": fresh.overlap,
+        "catch_up_seconds": str(fresh.catch_up_seconds),
+    }
+
+
+def faults(form: Any) -> Iterator[str]:
+    """Yield what is wrong with a form, with the names of the fields."""
+    for name, errors in form.errors.items():
+        label = form.fields[name].label if name in form.fields else ""
+        for error in errors:
+            yield f"{label}: {error}" if label else str(error)

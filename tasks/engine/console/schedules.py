@@ -1,0 +1,67 @@
+"""Pausing and resuming schedules: a POST each, and logged."""
+
+from django.contrib import messages
+from django.contrib.admin.models import CHANGE
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404
+from django.views.decorators.http import require_POST
+
+from tasks.engine.console.requests import (
+    Question,
+    ask,
+    for_staff,
+    is_confirmed,
+    log,
+    operator,
+    page_before,
+)
+from tasks.engine.models import Schedule
+from tasks.engine.models.schedule import MAX_NOTE_CHARACTERS
+from tasks.engine.operations import schedules as operations
+from tasks.engine.words import one_line
+
+
+@require_POST
+@for_staff("tasks.change_schedule")
+def pause(request: HttpRequest, pk: int) -> HttpResponse:
+    """Pause a schedule, which starts no runs until it is resumed; ask why first."""
+    schedule = get_object_or_404(Schedule, pk=pk)
+    note = one_line(request.POST.get("note", ""))[:MAX_NOTE_CHARACTERS]
+    if schedule.is_active and not (is_confirmed(request) and note):
+        back = page_before(request)
+        question = Question(
+            title=f"Pause {schedule}",
+            lines=("It starts no runs until it is resumed, and does not catch them up.",),
+            note="Why? For whoever looks at it later",
+            yes="Pause",
+            action=request.path,
+            fields=(("back", back),),
+            no=back,
+        )
+        return ask(request, question)
+    with transaction.atomic():
+        if has_changed := operations.pause(schedule, by=operator(request), note=note):
+            log(request, [schedule], CHANGE, f"Paused: {note}")
+    return _tell(request, schedule, "paused", has_changed=has_changed)
+
+
+@require_POST
+@for_staff("tasks.change_schedule")
+def resume(request: HttpRequest, pk: int) -> HttpResponse:
+    """Have a schedule start runs again."""
+    schedule = get_object_or_404(Schedule, pk=pk)
+    with transaction.atomic():
+        if has_changed := operations.resume(schedule):
+            log(request, [schedule], CHANGE, "Resumed.")
+    return _tell(request, schedule, "resumed", has_changed=has_changed)
+
+
+def _tell(
+    request: HttpRequest, schedule: Schedule, state: str, *, has_changed: bool
+) -> HttpResponse:
+    if has_changed:
+        messages.success(request, f"The schedule of {schedule} is {state}.")
+    else:
+        messages.info(request, f"The schedule of {schedule} was {state} already.")
+    return HttpResponseRedirect(page_before(request))
