@@ -36,12 +36,21 @@ class Day:
 
 @dataclass(frozen=True)
 class Bar:
-    """A day's bar, its value (`90,000`), and both in words (`Nov 3: 90,000 rows deleted`)."""
+    """A bar, or two, one before the other.
 
-    day: date
-    amount: str
+    Attributes:
+        name: what it is of, in the table: `2026-11-03`.
+        amounts: the values of each column of the table: `90,000`.
+        label: all of it in words: `Nov 3: 90,000 rows deleted`.
+        box: the first value.
+        front: the second one, which stands before it; None if there is none.
+    """
+
+    name: str
+    amounts: tuple[str, ...]
     label: str
     box: Box
+    front: Box | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,11 +60,17 @@ class Drawing:
     Attributes:
         summary: what it shows, in a sentence.
         end: the value at the end of its axis, in words.
-        bars: one for each day, the oldest first; none if there is nothing to draw.
+        kind: how it is coloured: `lengths`, `failures`, or as others.
+        bars: the oldest first; none if there is nothing to draw.
+        unit: what each bar is of, such as `Day`.
+        columns: what the values of a bar are, such as `Runs`.
     """
 
     title: str
     summary: str
+    unit: str = "Day"
+    columns: tuple[str, ...]
+    kind: str = ""
     end: str
     first: str
     last: str
@@ -97,12 +112,13 @@ class DailyChart:
         heights = [value or 0 for value in values]
         end = (axis_end if self.counted else seconds_axis_end)(max(heights))
         bars = [
-            Bar(day.day, self._amount(value), f"{day}: {self._label(value)}", box)
+            Bar(f"{day.day}", (self._amount(value),), f"{day}: {self._label(value)}", box)
             for day, value, box in zip(days, values, boxes(heights, end=end), strict=bool(end))
         ]
         return Drawing(
             title=self.title,
             summary=self._summary(days, values),
+            columns=(self.title,),
             end=self._amount(end),
             first=str(days[0]),
             last=str(days[-1]),

@@ -25,7 +25,8 @@ FIELDS = (
 @for_staff("tasks.view_schedule")
 def coming_times(request: HttpRequest) -> HttpResponse:
     """Show what a posted form says; nothing is saved."""
-    schedule = Schedule(task=request.GET.get("task") or request.POST.get("task", ""))
+    given = {**request.POST.dict(), **request.GET.dict()}
+    schedule = Schedule(task=given.get("task", ""), name=given.get("name", ""))
     form: Any = modelform_factory(Schedule, form=ScheduleForm, fields=FIELDS)(
         {**defaults(), **request.POST.dict()}, instance=schedule
     )

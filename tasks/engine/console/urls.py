@@ -10,6 +10,7 @@ from tasks.engine.console import (
     queues,
     schedules,
     start,
+    task_page,
     views,
 )
 
@@ -19,6 +20,7 @@ urlpatterns = [
     path("", views.overview, name="overview"),
     path("tasks/", start.tasks, name="tasks"),
     path("tasks/<path:task>/start/", start.start, name="start"),
+    path("tasks/<path:task>/charts/", task_page.charts, name="task-charts"),
     path("times/", coming_times.coming_times, name="coming-times"),
     path("schedules/<int:pk>/run/", actions.run_now, name="run-now"),
     path("schedules/<int:pk>/pause/", schedules.pause, name="pause"),

@@ -1,4 +1,4 @@
-"""The tables: schedules, runs, attempts, totals of pruned runs, queues, processes, alerts."""
+"""The tables: schedules, runs, attempts, what runs add up to, queues, processes, alerts."""
 
 from tasks.engine.models.alert_state import AlertState
 from tasks.engine.models.attempt import Attempt, Outcome
@@ -6,6 +6,7 @@ from tasks.engine.models.outcome import count_errors
 from tasks.engine.models.process import Process, ProcessKind
 from tasks.engine.models.queue import Queue
 from tasks.engine.models.run import MOST_CRASHES, TaskRun
+from tasks.engine.models.run_count import Measure, RunCount
 from tasks.engine.models.run_queryset import TaskRunQuerySet
 from tasks.engine.models.run_total import RunTotal, Tally
 from tasks.engine.models.schedule import Overlap, Schedule, ScheduleQuerySet
@@ -16,11 +17,13 @@ __all__ = [
     "UNFINISHED",
     "AlertState",
     "Attempt",
+    "Measure",
     "Outcome",
     "Overlap",
     "Process",
     "ProcessKind",
     "Queue",
+    "RunCount",
     "RunTotal",
     "Schedule",
     "ScheduleQuerySet",

@@ -9,6 +9,7 @@ from tasks.engine.database import database_now, exclusive_transaction
 from tasks.engine.metrics.tallies import tallies_of
 from tasks.engine.models import RunTotal, Tally, TaskRun, TaskRunQuerySet
 from tasks.engine.models.run_total import KEY_FIELDS, SUM_FIELDS
+from tasks.engine.operations.counting import count_next_hours, forget_old_counts
 from tasks.engine.worker.middleware import is_recorded
 
 KEEP_DAYS = 90
@@ -39,6 +40,10 @@ def prune_runs(*, keep_days: int = KEEP_DAYS, dry_run: bool = False) -> PruneRep
         raise ValueError(
             f"runs are kept from {MIN_KEEP_DAYS} to {MAX_KEEP_DAYS:,} days, not {keep_days}"
         )
+    if not dry_run:
+        while count_next_hours():
+            pass
+        forget_old_counts()
     act = TaskRunQuerySet.count if dry_run else delete_in_batches
     return {"runs_deleted": sum(act(runs) for runs in prunable(keep_days))}
 

@@ -32,6 +32,7 @@ from tasks.engine.models import ProcessKind, Schedule, TaskRun
 from tasks.engine.outages import outages
 from tasks.engine.runs.enqueue import publish
 from tasks.engine.scheduler.claims import claim, reset_after_clock_change
+from tasks.engine.scheduler.counting import HourlyCounts
 from tasks.engine.scheduler.defaults import add_missing_schedules, default_schedules
 from tasks.engine.scheduler.relay import CONFIRM_SECONDS, Relay
 
@@ -75,6 +76,7 @@ class Scheduler:
         self._alive_file = alive_file
         self._heartbeat = Heartbeat(ProcessKind.SCHEDULER)
         self._relay = Relay(self._heartbeat.contact)
+        self._counts = HourlyCounts()
         self._alerts = Alerts()
         self._stopped = Event()
         self._ticks = 0
@@ -119,7 +121,7 @@ class Scheduler:
             self._relay.run()
 
     def tick(self) -> None:
-        """Claim the slots that were missed, plan the next ones, and relay."""
+        """Claim the slots that were missed, plan the next ones, relay, and count the last hours."""
         if not self._set_up:
             add_missing_schedules()
             self._set_up = True
@@ -127,6 +129,7 @@ class Scheduler:
         self._ahead = now - timezone.now()
         self._plan(self._claim_due_slots(now))
         self._relay.run()
+        self._counts.run()
 
     def _claim_due_slots(self, now: datetime) -> list[Schedule]:
         """Claim the slots that have come; return the enabled schedules that are usable."""

@@ -181,7 +181,8 @@ def test_charts_say_in_a_sentence_what_they_show(db: None) -> None:
     assert delay.summary == "No slot was run, pings aside, in these 30 days."
     assert failed.bars == delay.bars == ()
     assert (swept.end, swept.first, swept.last) == ("2,000", "Oct 25", "Nov 23")
-    assert (swept.bars[-1].amount, swept.bars[-1].label) == ("1,234", "Nov 23: 1,234 todos swept")
+    assert swept.bars[-1].amounts == ("1,234",)
+    assert swept.bars[-1].label == "Nov 23: 1,234 todos swept"
     assert (duration.end, duration.bars[-1].label) == ("2 min", "Nov 23: 90 s")
     assert duration.bars[0].label == "Oct 25: none"
 
@@ -322,7 +323,7 @@ def test_text_is_shown_as_text(db: None) -> None:
     make(NOW, result={"todos_deleted": 1})
     (chart, *_) = draw(nights(NOW))
     hostile = '</title></svg><script>alert(1)</script>"&'
-    bars = tuple(replace(bar, label=hostile, amount=hostile) for bar in chart.bars)
+    bars = tuple(replace(bar, label=hostile, amounts=(hostile,)) for bar in chart.bars)
     html = render([replace(chart, title=hostile, summary=hostile, end=hostile, bars=bars)])
     assert "<script" not in html
     (drawing,) = drawings(html)
