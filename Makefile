@@ -61,6 +61,7 @@ compose-images: .venv ## Make stand-ins for the images that it pulls, where none
 bench: .venv ## Measure the sweep, the pages and the worker, also beside alternatives; takes three quarters of an hour
 	$(RUN) python -m tests.benchmarks.sweep
 	$(RUN) python -m tests.benchmarks.pages
+	$(RUN) python -m tests.benchmarks.console
 	$(RUN) python -m tests.benchmarks.visits
 	$(RUN) python -m tests.benchmarks.latency
 	$(RUN) python -m tests.benchmarks.recovery

@@ -31,6 +31,9 @@ MINUTE_MS = 60 * SECOND_MS
 #: The engine's own, which can be imported from here as well.
 ping = engine_actors.ping
 runs_prune = engine_actors.runs_prune
+runs_retry = engine_actors.runs_retry
+runs_cancel = engine_actors.runs_cancel
+runs_acknowledge = engine_actors.runs_acknowledge
 
 
 @dramatiq.actor(

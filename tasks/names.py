@@ -13,6 +13,9 @@ class TaskName(StrEnum):
     # The engine's own, as `tasks/engine/actors.py` names them.
     PING = "ping"
     RUNS_PRUNE = "runs.prune"
+    RUNS_RETRY = "runs.retry"
+    RUNS_CANCEL = "runs.cancel"
+    RUNS_ACKNOWLEDGE = "runs.acknowledge"
 
     TODO_CLEANUP = "todo.cleanup"
     TODO_PURGE = "todo.purge"

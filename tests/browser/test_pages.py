@@ -63,7 +63,8 @@ ValueError: <b>an example</b>'''
 now = timezone.now()
 failed = night(1, state="failed", result=None, error=error, acknowledged_at=now)
 for kind, host in (("scheduler", "scheduler-1"), ("worker", "worker-1"), ("worker", "worker-2")):
-    Process.objects.create(kind=kind, host=host, pid=12, queues=["default"][:kind == "worker"],
+    queues = ["default", "operators"] if kind == "worker" else []
+    Process.objects.create(kind=kind, host=host, pid=12, queues=queues,
         started_at=now - timedelta(days=3), seen_at=now)
 night(0, task="ping", started_at=now, finished_at=now, scheduled_for=now, result=None)
 running = night(0, task="todo.purge", state="running", scheduled_for=now, finished_at=None,

@@ -6,7 +6,7 @@ are messages of actors that are not recorded, that this code does not know, or t
 While the broker is away, each function raises redis.RedisError.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -86,8 +86,13 @@ def count(queues: Sequence[str]) -> int:
 
 
 def read(queues: Sequence[str], *, limit: int) -> list[DeadLetter]:
-    """Return the latest dead letters of some queues, the latest first."""
-    found = [letter for queue in queues for letter in _letters(queue, _ids(queue, limit=limit))]
+    """Return the latest dead letters of some queues, the latest first, with two exchanges."""
+    broker = current_broker()
+    with broker.short_timeout_client.pipeline(transaction=False) as pipe:
+        for queue in queues:
+            pipe.zrevrange(broker.keys(queue).dead, 0, limit - 1)
+        ids = [[_id_of(key) for key in keys] for keys in pipe.execute()]
+    found = _letters(dict(zip(queues, ids, strict=True)))
     return sorted(found, key=lambda letter: letter.died_at or EPOCH, reverse=True)[:limit]
 
 
@@ -96,7 +101,7 @@ def find(ids: Sequence[tuple[str, str]]) -> list[DeadLetter]:
     by_queue: dict[str, list[str]] = {}
     for queue, letter in ids:
         by_queue.setdefault(queue, []).append(letter)
-    return [letter for queue, its in by_queue.items() for letter in _letters(queue, its)]
+    return _letters(by_queue)
 
 
 def all_of(
@@ -110,7 +115,7 @@ def all_of(
         for ids in batched(_ids(queue), IDS_PER_EXCHANGE):
             yield [
                 letter
-                for letter in _letters(queue, ids)
+                for letter in _letters({queue: ids})
                 if not actor or letter.actor == actor
                 if until is None or (letter.died_at or EPOCH) <= until
             ]
@@ -128,30 +133,28 @@ def discard(letters: Sequence[DeadLetter]) -> list[DeadLetter]:
     return [letter for letter, gone in zip(letters, removed, strict=True) if gone]
 
 
-def _ids(queue: str, *, limit: int | None = None) -> list[str]:
+def _ids(queue: str) -> list[str]:
     broker = current_broker()
-    last = -1 if limit is None else limit - 1
-    ids = broker.short_timeout_client.zrevrange(broker.keys(queue).dead, 0, last)
+    ids = broker.short_timeout_client.zrevrange(broker.keys(queue).dead, 0, -1)
     return [_id_of(key) for key in cast("list[bytes]", ids)]
 
 
-def _letters(queue: str, ids: Sequence[str]) -> list[DeadLetter]:
-    if not ids:
-        return []
+def _letters(ids: Mapping[str, Sequence[str]]) -> list[DeadLetter]:
+    """Return the dead letters that still exist, with one exchange, by the ids of each queue."""
     broker = current_broker()
+    wanted = {queue: its for queue, its in ids.items() if its}
+    if not wanted:
+        return []
     with broker.short_timeout_client.pipeline(transaction=True) as pipe:
-        keys = cast("list[str]", [_key_of(letter) for letter in ids])
-        pipe.hmget(broker.keys(queue).dead_messages, keys)
-        pipe.zmscore(broker.keys(queue).dead, keys)
-        contents, scores = pipe.execute()
+        for queue, its in wanted.items():
+            keys = cast("list[str]", [_key_of(letter) for letter in its])
+            pipe.hmget(broker.keys(queue).dead_messages, keys)
+            pipe.zmscore(broker.keys(queue).dead, keys)
+        answers = batched(pipe.execute(), 2, strict=True)
     return [
-        DeadLetter(
-            queue=queue,
-            id=letter,
-            died_at=moment_of(score),
-            message=decoded(data),
-        )
-        for letter, data, score in zip(ids, contents, scores, strict=True)
+        DeadLetter(queue=queue, id=letter, died_at=moment_of(score), message=decoded(data))
+        for (queue, its), (contents, scores) in zip(wanted.items(), answers, strict=True)
+        for letter, data, score in zip(its, contents, scores, strict=True)
         if score is not None
     ]
 

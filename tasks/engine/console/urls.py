@@ -4,6 +4,7 @@ from django.urls import path
 
 from tasks.engine.console import (
     actions,
+    bulk,
     coming_times,
     dead_letters,
     processes,
@@ -33,6 +34,7 @@ urlpatterns = [
     path("runs/<int:pk>/stop/", actions.stop, name="stop"),
     path("runs/<int:pk>/acknowledge/", actions.acknowledge, name="acknowledge"),
     path("runs/acknowledge/", actions.acknowledge_all, name="acknowledge-all"),
+    path("runs/all/<str:verb>/", bulk.bulk, name="bulk"),
     path("runs/<int:pk>/undo/", views.confirm_undo, name="confirm-undo"),
     path("runs/<int:pk>/undo/now/", actions.undo, name="undo"),
     path("queues/pause/", queues.pause, name="pause-queue"),

@@ -32,6 +32,14 @@ class Migration(migrations.Migration):
         AddIndexWithoutLock(
             model_name="taskrun",
             index=models.Index(
+                condition=models.Q(("finished_at__isnull", False)),
+                fields=["schedule_name", "task", "finished_at"],
+                name="tasks_run_schedule_end",
+            ),
+        ),
+        AddIndexWithoutLock(
+            model_name="taskrun",
+            index=models.Index(
                 condition=models.Q(("waits_for__isnull", False)),
                 fields=["waits_for"],
                 name="tasks_run_waits_for",

@@ -9,4 +9,5 @@ class Migration(migrations.Migration):
     operations = [
         migrations.RemoveConstraint(model_name="taskrun", name="tasks_run_slot"),
         migrations.RemoveIndex(model_name="taskrun", name="tasks_run_task_succeeded_slot"),
+        migrations.RemoveIndex(model_name="taskrun", name="tasks_run_task_finished_at"),
     ]

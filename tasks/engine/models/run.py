@@ -253,6 +253,18 @@ class TaskRun(RunRecord):
         runs = TaskRun.objects.unacknowledged().filter(pk=self.pk)
         return bool(runs.update(acknowledged_at=Now(), acknowledged_by=by))
 
+    def mark_retried(self, by: AbstractBaseUser, retry: int) -> bool:
+        """Acknowledge its failure or errors, as the run `retry` does its work again."""
+        runs = TaskRun.objects.unacknowledged().filter(pk=self.pk)
+        reason = f"Retried as run {retry} by user {by.pk}."
+        return bool(
+            runs.update(
+                acknowledged_at=Now(),
+                acknowledged_by=by,
+                reason=reason[:MAX_REASON_CHARACTERS],
+            )
+        )
+
     def _if_latest(self, **conditions: Any) -> TaskRunQuerySet:
         return TaskRun.objects.filter(self._latest(), pk=self.pk, **conditions)
 

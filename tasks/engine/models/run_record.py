@@ -93,7 +93,9 @@ class RunRecord(models.Model):
         default=False, db_default=False, help_text="It succeeded, but its result names errors."
     )
     reason = models.CharField(
-        max_length=MAX_REASON_CHARACTERS, blank=True, help_text="Why it was skipped or cancelled."
+        max_length=MAX_REASON_CHARACTERS,
+        blank=True,
+        help_text="Why it was skipped or cancelled, or as which run it was retried.",
     )
     acknowledged_at = models.DateTimeField(
         null=True, help_text="When an operator acknowledged its failure or errors."
@@ -126,10 +128,10 @@ class RunRecord(models.Model):
                 name="tasks_run_finished_at",
                 condition=Q(finished_at__isnull=False),
             ),
-            # Finds the last run of each task, however many pings there are.
+            # Finds the last run of each schedule, however many pings there are.
             models.Index(
-                fields=["task", "finished_at"],
-                name="tasks_run_task_finished_at",
+                fields=["schedule_name", "task", "finished_at"],
+                name="tasks_run_schedule_end",
                 condition=Q(finished_at__isnull=False),
             ),
             models.Index(
@@ -149,6 +151,24 @@ class RunRecord(models.Model):
                 name="tasks_run_waits_for",
                 condition=Q(waits_for__isnull=False),
             ),
+            models.Index(fields=["task", "id"], name="tasks_run_task"),
+            # What operators look for is rare among runs that simply succeeded.
+            models.Index(
+                fields=["id", "state", "task"],
+                name="tasks_run_not_well",
+                condition=Q(state__in=[State.FAILED, State.CANCELLED, State.SKIPPED]),
+            ),
+            models.Index(fields=["id"], name="tasks_run_with_errors", condition=Q(has_errors=True)),
+            models.Index(
+                fields=["trigger", "id"],
+                name="tasks_run_by_hand",
+                condition=~Q(trigger=Trigger.SCHEDULE),
+            ),
+            models.Index(
+                fields=["request_id"], name="tasks_run_request", condition=~Q(request_id="")
+            ),
+            # Finds the first and the last run of some days.
+            models.Index(fields=["created_at"], name="tasks_run_created_at"),
         ]
         permissions = [
             ("start_taskrun", "Can start runs"),

@@ -93,8 +93,13 @@ def with_run_ids(schedules: "QuerySet[Schedule]") -> "QuerySet[ScheduleWithRunId
     """Add to schedules the ids of the runs that their status names."""
     own = {"task": OuterRef("task"), "schedule_name": OuterRef("name")}
     runs = TaskRun.objects.filter(**own).values("pk")
-    # By the index of finished_at: SQLite uses it only where the query excludes NULL.
-    ended = runs.filter(finished_at__isnull=False).order_by("-finished_at")
+    # A range of one task, in the order of task and end, which the index of all three serves alone:
+    # for a task that has never run, PostgreSQL would go through the ends of all others' runs.
+    of_task = TaskRun.objects.filter(
+        schedule_name=OuterRef("name"), task__gte=OuterRef("task"), task__lte=OuterRef("task")
+    )
+    # SQLite uses that index only where the query excludes NULL.
+    ended = of_task.filter(finished_at__isnull=False).order_by("-task", "-finished_at").values("pk")
     return schedules.annotate(
         last_run_id=Subquery(ended.filter(state__in=[State.SUCCEEDED, State.FAILED])[:1]),
         last_success_id=Subquery(ended.filter(state=State.SUCCEEDED)[:1]),

@@ -38,7 +38,8 @@ class Status:
         queue_names: the queues that an actor uses, that a live worker serves, or that are paused.
         pauses: the queues that are paused, and what that explains.
         served_queues: those that live workers take from: not one that is about to leave.
-        unserved_queues: those that an actor uses and no live worker serves.
+        unserved_queues: those that an actor uses whose task live workers know, and that none of
+            them serves.
         unknown_tasks: those of active runs that no live worker knows.
         queues: empty if the broker could not be asked: then `broker_error` says why.
         clock_ahead_seconds: by how much this host's clock is ahead of the database's.
@@ -82,7 +83,11 @@ def gather() -> Status:
     active_runs = read_active_runs(now, held_up=pauses.held_up)
     known = known_tasks(alive)
     unknown = {runs.task for runs in active_runs} - known if known is not None else set()
-    used = {actor.queue_name for actor in get_broker().actors.values()}
+    actors = get_broker().actors
+    used = {actor.queue_name for actor in actors.values()}
+    # Workers of the version before need not serve the queue of a task that they do not know: if a
+    # run of it waits, the task is an unknown one.
+    wanted = {actor.queue_name for task, actor in actors.items() if not known or task in known}
     served = {name for one in alive if not one.leaving_since for name in one.queues}
     names = used.union(*(one.queues for one in alive), (one.name for one in pauses.paused))
     queues, broker_error = look_at_queues(sorted(names), now)
@@ -101,7 +106,7 @@ def gather() -> Status:
         queue_names=tuple(sorted(names)),
         pauses=pauses,
         served_queues=frozenset(served),
-        unserved_queues=tuple(sorted(used - served)),
+        unserved_queues=tuple(sorted(wanted - served)),
         unknown_tasks=tuple(sorted(unknown)),
         queues=queues,
         broker_error=broker_error,

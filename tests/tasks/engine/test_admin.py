@@ -58,11 +58,6 @@ def rows(client: Client, address: str) -> list[list[str]]:
     return Page(response.content.decode()).rows[1:]
 
 
-def ids(client: Client, query: str) -> set[int]:
-    """Return the ids of the runs that the list shows for a query string."""
-    return {int(row[0]) for row in rows(client, f"{RUNS}?{query}")}
-
-
 def delete(row: Model) -> str:
     """Return the address of the question whether to delete a row."""
     return reverse(f"admin:tasks_{row._meta.model_name}_delete", args=[row.pk])
@@ -111,7 +106,6 @@ def test_schedules_are_listed_with_their_times_in_words(boss: Client, nightly: S
     ("address", "make_more"),
     [
         (SCHEDULES, lambda: Schedule.objects.create(task=str(uuid4()), every=60)),
-        (RUNS, lambda: make(requested_by=User.objects.create_user(str(uuid4())))),
         (PROCESSES, lambda: new_process(host="a")),
     ],
 )
@@ -429,61 +423,6 @@ def test_staff_without_the_permission_do_not_see_the_list(
 
 
 # Runs.
-
-
-def test_runs_are_listed_the_newest_first(boss: Client) -> None:
-    make(1, scheduled_for=NOON, started_at=NOON, finished_at=NOON + timedelta(seconds=83))
-    counts = {"todos_deleted": 1200}
-    TaskRun.objects.update(result=counts)
-    make(1, state=State.RUNNING, trigger="api", finished_at=None, progress={"rows": 5})
-    running, ended = rows(boss, RUNS)
-    assert running[1:] == [
-        *(
-            "todo.cleanup",
-            "Running",
-            "Code",
-            "-",
-            "2026-03-01 12:00:00 UTC",
-            "-",
-            "5 todos swept to the trash",
-        )
-    ]
-    assert ended[1:] == [
-        *(
-            "todo.cleanup",
-            "Succeeded",
-            "Schedule",
-            "2026-03-01 12:00:00 UTC",
-            "2026-03-01 12:00:00 UTC",
-        ),
-        *("83 s", "1,200 todos swept to the trash"),
-    ]
-    assert int(running[0]) > int(ended[0])
-
-
-def test_filters_of_runs(boss: Client) -> None:
-    (ended,) = make()
-    (ping,) = make(task=TaskName.PING)
-    (failed,) = make(state=State.FAILED, trigger="command")
-    assert ids(boss, "state__exact=failed") == {failed.pk}
-    assert ids(boss, "task=ping") == {ping.pk}
-    assert ids(boss, "trigger__exact=command") == {failed.pk}
-    assert ids(boss, "trigger__exact=schedule&task=todo.cleanup") == {ended.pk}
-    assert ids(boss, "task=no.such") == set()
-    page = boss.get(RUNS).content.decode()
-    assert all(f'href="?task={name}"' in page for name in TaskName)
-
-
-def test_run_is_found_by_number_task_worker_and_the_whole_id_of_its_message(boss: Client) -> None:
-    run, _ = make(2)
-    (other,) = make(task=TaskName.PING, worker="host, process none")
-    assert ids(boss, f"q={run.pk}") == {run.pk}
-    assert ids(boss, "q=ping") == ids(boss, "q=HOST") == {other.pk}
-    assert ids(boss, f"q={run.message_id}") == {run.pk}
-    assert ids(boss, f"q={run.message_id.hex}") == {run.pk}
-    assert ids(boss, f"q={str(run.message_id)[:-1]}") == set()
-    assert ids(boss, "q=todx") == set()
-    assert ids(boss, "q='%22") == set()
 
 
 def test_page_of_a_run_tells_everything(boss: Client, alice: User) -> None:

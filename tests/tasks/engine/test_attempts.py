@@ -358,7 +358,7 @@ def test_ping_of_a_schedule_leaves_its_result_and_one_by_hand_leaves_nothing(
 def test_worker_is_listed_while_it_is_there(broker: WakingBroker) -> None:
     with worker(broker):
         process = Process.objects.alive().get()
-        assert (process.kind, process.queues) == ("worker", ["default"])
+        assert (process.kind, process.queues) == ("worker", ["default", "operators"])
     assert not Process.objects.exists()
 
 

@@ -235,7 +235,7 @@ def test_verdict_is_that_of_the_command_and_its_problems_are_counted_by_kind(db:
         "process": 2,
     }
 
-    new_process(ProcessKind.WORKER, queues=["default"], tasks=list(TaskName))
+    new_process(ProcessKind.WORKER, queues=["default", "operators"], tasks=list(TaskName))
     new_process(ProcessKind.SCHEDULER)
     found = of_status()
     assert found["verdict",] == 1

@@ -60,7 +60,7 @@ def worker(transactional_db: None) -> Process:
     """All is well: a scheduler and a worker are there, and every schedule has just begun."""
     add_missing_schedules()
     new_process(ProcessKind.SCHEDULER, host="one", pid=1)
-    return new_process(host="two", pid=2, queues=["default"], command_pid=1)
+    return new_process(host="two", pid=2, queues=["default", "operators"], command_pid=1)
 
 
 def verdict() -> list[str]:
@@ -160,8 +160,11 @@ def test_worker_of_an_earlier_version_takes_from_it_and_the_verdict_says_so(
 
 def test_worker_that_is_about_to_leave_serves_no_queue(worker: Process) -> None:
     Process.objects.filter(pk=worker.pk).update(leaving_since=Now())
-    assert verdict() == ["No live worker serves the queue default. Start one that does."]
-    new_process(host="three", pid=3, queues=["default"], command_pid=1)
+    assert verdict() == [
+        f"No live worker serves the queue {name}. Start one that does."
+        for name in ("default", "operators")
+    ]
+    new_process(host="three", pid=3, queues=["default", "operators"], command_pid=1)
     assert verdict() == []
 
 
@@ -340,7 +343,7 @@ def test_worker_is_asked_to_leave_with_the_others_of_its_command(
     boss: Client, worker: Process
 ) -> None:
     sibling = new_process(host="two", pid=3, queues=["default"], command_pid=1)
-    other = new_process(host="three", pid=3, queues=["default"], command_pid=1)
+    other = new_process(host="three", pid=3, queues=["default", "operators"], command_pid=1)
     runs = [new_run(State.RUNNING, held_by=sibling.pk).pk for _ in range(7)]
     shown = words(boss)
     assert f"{' , '.join(map(str, runs[:5]))} and 2 more" in shown

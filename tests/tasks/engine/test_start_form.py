@@ -309,7 +309,7 @@ def test_tasks_are_listed_with_what_they_do_their_queue_and_their_schedule(boss:
     add_missing_schedules()
     html = page_of(boss, TASKS)
     for name in get_broker().actors:
-        assert f'<th scope="row">{name}</th>' in html
+        assert f'tasks/{name}/charts/">{name}</a></th>' in html
     assert "Sweep the completed todos of everyone who takes part." in html
     assert "At 02:00 every day (UTC)" in html
     assert f'href="{CLEANUP}"' in html

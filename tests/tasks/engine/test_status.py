@@ -93,7 +93,7 @@ def well(db: None, broker: WakingBroker, monkeypatch: pytest.MonkeyPatch) -> Non
     # Those that a project adds are not meant here.
     Schedule.objects.exclude(task__in=slots).delete()
     new_process(ProcessKind.SCHEDULER, "clock", pid=1)
-    new_process(ProcessKind.WORKER, "worker", pid=2, queues=["default"])
+    new_process(ProcessKind.WORKER, "worker", pid=2, queues=["default", "operators"])
 
 
 def new_process(kind: ProcessKind, host: str, **values: Any) -> Process:
@@ -253,7 +253,7 @@ def test_json_keeps_the_shape_of_every_value(well: None, broker: WakingBroker) -
     TaskRun.objects.filter(state=State.FAILED).update(acknowledged_at=None)
     frozen = new_process(ProcessKind.WORKER, "frozen", queues=["other"], seen_at=NOW - 40 * SECOND)
     Process.objects.filter(kind=ProcessKind.WORKER).update(tasks=["ping"])
-    Process.objects.filter(queues=["default"]).update(queues=["other"])
+    Process.objects.filter(kind=ProcessKind.WORKER, host="worker").update(queues=["other"])
     make("mail", State.RUNNING, held_by=frozen.pk, stop_requested_at=NOW - MINUTE)
     cut: dict[str, Any] = {"signs_in": True, "started_at": NOW - DAY, "queues": ["other"]}
     new_process(ProcessKind.SCHEDULER, "cut", **cut)
@@ -858,7 +858,7 @@ def test_queues_are_told_as_the_broker_has_them(well: None, broker: WakingBroker
         broker.enqueue(todo_cleanup.message().copy(message_timestamp=sent_at))
     broker.enqueue(todo_cleanup.message(), delay=60_000)
     (fetched,) = broker.do_fetch("default", 1)
-    assert as_json()["queues"] == [
+    assert [as_json()["queues"][0]] == [
         {
             "name": "default",
             "waiting": 3,
@@ -868,11 +868,11 @@ def test_queues_are_told_as_the_broker_has_them(well: None, broker: WakingBroker
             "oldest_age_seconds": 40.0,
         }
     ]
-    assert section("Queues")[1:] == [["default", "3", "40 s ago", "1", "1", "0"]]
+    assert section("Queues")[1:2] == [["default", "3", "40 s ago", "1", "1", "0"]]
     assert problems() == []
 
     broker.do_nack("default", Message.decode(fetched).options["redis_message_id"])
-    (queue,) = as_json()["queues"]
+    queue = as_json()["queues"][0]
     assert (queue["running"], queue["dead"]) == (0, 1)
     assert problems() == ["The queue default has 1 dead letter to retry or discard in the console."]
 
@@ -889,7 +889,7 @@ def test_message_that_nobody_fetches_is_a_problem(well: None, broker: WakingBrok
 
 
 def test_empty_queue_has_no_oldest_message(well: None) -> None:
-    (queue,) = as_json()["queues"]
+    queue = as_json()["queues"][0]
     assert queue == {
         "name": "default",
         "waiting": 0,
@@ -909,7 +909,7 @@ def test_message_that_is_none_of_dramatiqs_is_no_crash(
     broker.client.rpush("dramatiq:default", "id")
     if data:
         broker.client.hset("dramatiq:default.msgs", "id", data)
-    (queue,) = as_json()["queues"]
+    queue = as_json()["queues"][0]
     assert (queue["waiting"], queue["running"], queue["oldest_age_seconds"]) == (1, 0, None)
 
 
@@ -923,13 +923,13 @@ def test_message_whose_timestamp_is_no_moment_is_no_crash(
 ) -> None:
     broker.enqueue(todo_cleanup.message().copy(message_timestamp=timestamp))
     assert as_json()["queues"][0]["oldest_age_seconds"] is None
-    assert section("Queues")[1:] == [["default", "1", "-", "0", "0", "0"]]
+    assert section("Queues")[1:2] == [["default", "1", "-", "0", "0", "0"]]
     assert problems() == []
 
 
 def test_queue_of_another_versions_worker_is_told_as_well(well: None, broker: WakingBroker) -> None:
     new_process(ProcessKind.WORKER, "old", queues=["mail"])
-    assert [queue["name"] for queue in as_json()["queues"]] == ["default", "mail"]
+    assert [queue["name"] for queue in as_json()["queues"]] == ["default", "mail", "operators"]
 
 
 @pytest.mark.parametrize("server", ["nobody there", "never answers"])
@@ -994,8 +994,12 @@ def test_live_processes_are_told(well: None) -> None:
     scheduler, worker = as_json()["processes"]
     assert (scheduler["kind"], scheduler["host"], scheduler["pid"]) == ("scheduler", "clock", 1)
     assert scheduler["started_at"] == (NOW - DAY).isoformat()
-    assert (worker["kind"], worker["host"], worker["queues"]) == ("worker", "worker", ["default"])
-    assert section("Processes")[2][:4] == ["worker", "worker", "2", "default"]
+    assert (worker["kind"], worker["host"], worker["queues"]) == (
+        "worker",
+        "worker",
+        ["default", "operators"],
+    )
+    assert section("Processes")[2][:4] == ["worker", "worker", "2", "default, operators"]
 
 
 @pytest.mark.parametrize(
@@ -1130,9 +1134,18 @@ def test_clocks_that_differ_are_a_problem(
 
 
 def test_queue_that_no_live_worker_serves_is_a_problem(well: None) -> None:
-    Process.objects.filter(kind=ProcessKind.WORKER).update(queues=["mail"])
+    Process.objects.filter(kind=ProcessKind.WORKER).update(queues=["mail", "operators"])
     assert problems() == ["No live worker serves the queue default. Start one that does."]
     assert as_json()["unserved_queues"] == ["default"]
+
+
+def test_workers_of_the_version_before_need_not_serve_a_queue_that_is_new(well: None) -> None:
+    workers = Process.objects.filter(kind=ProcessKind.WORKER)
+    known = set(TaskName) - {TaskName.RUNS_RETRY, TaskName.RUNS_CANCEL, TaskName.RUNS_ACKNOWLEDGE}
+    workers.update(queues=["default"], tasks=sorted(known))
+    assert problems() == []
+    workers.update(tasks=sorted(TaskName))
+    assert problems() == ["No live worker serves the queue operators. Start one that does."]
 
 
 # What is printed.
@@ -1269,8 +1282,8 @@ def test_check_of_a_real_system_fails_when_its_processes_are_killed(tidy: Tidy) 
         assert told["problems"] == []
         assert [process["kind"] for process in told["processes"]] == ["scheduler", "worker"]
         assert told["processes"][0]["pid"] == scheduler.popen.pid
-        assert told["processes"][1]["queues"] == ["default"]
-        assert [queue["name"] for queue in told["queues"]] == ["default"]
+        assert told["processes"][1]["queues"] == ["default", "operators"]
+        assert [queue["name"] for queue in told["queues"]] == ["default", "operators"]
 
     wait_until(
         lambda: tidy.manage("tasks_status", "--check").stdout.startswith(alone.stdout),

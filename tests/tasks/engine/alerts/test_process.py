@@ -85,7 +85,7 @@ def site(
     settings.TASKS_ALERT_SITE_URL = "https://tidy.example.org"
     add_missing_schedules()
     new_process(ProcessKind.SCHEDULER, host="one", pid=1)
-    new_process(host="two", pid=2, queues=["default"])
+    new_process(host="two", pid=2, queues=["default", "operators"])
     return settings
 
 
