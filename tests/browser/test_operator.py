@@ -62,10 +62,16 @@ def run_cleanup_and_watch_it(page: Page, site: Site) -> None:
     expect(row).to_contain_text(re.compile(r"succeeded.*todos swept", re.DOTALL), timeout=60_000)
 
 
+def pause(page: Page, task: str) -> None:
+    page.get_by_role("button", name=f"Pause {task}").click()
+    page.get_by_label("Why?").fill("A move")
+    page.get_by_role("button", name="Pause", exact=True).click()
+    expect(page.locator(".messagelist")).to_contain_text(f"{task} is paused")
+
+
 def pause_edit_and_resume(page: Page) -> None:
-    page.get_by_role("button", name="Pause todo.purge").click()
-    expect(page.locator(".messagelist")).to_contain_text("todo.purge is paused")
-    page.get_by_role("link", name="Edit the times of todo.purge").click()
+    pause(page, "todo.purge")
+    page.get_by_role("link", name="Edit the schedule of todo.purge").click()
     page.fill("#id_crontab", "30 4 * * *")
     expect(page.locator("#coming-times li")).to_have_count(5)
     expect(page.locator("#coming-times")).to_contain_text("04:30:00")
@@ -121,6 +127,10 @@ def test_all_of_it_goes_by_keyboard(visit: Visitor, site: Site) -> None:
     press_tab_until(page, "Pause todo.cleanup")
     page.evaluate(REFRESHES)
     assert focused(page) == "Pause todo.cleanup"
+    page.keyboard.press("Enter")
+    page.get_by_label("Why?").wait_for()
+    press_tab_until(page, "Why? For whoever looks at it later")
+    page.keyboard.type("A move")
     page.keyboard.press("Enter")
     expect(page.locator(".messagelist")).to_contain_text("todo.cleanup is paused")
     press_tab_until(page, "Resume todo.cleanup")
@@ -219,7 +229,8 @@ def test_open_console_shows_that_the_database_is_away_and_that_it_is_back(
 def focused(page: Page) -> str:
     """Return what the element is called that the keyboard is at."""
     at = "document.activeElement"
-    name: str = page.evaluate(f"{at}.getAttribute('aria-label') || {at}.innerText || ''")
+    label = f"{at}.labels?.[0]?.innerText"
+    name: str = page.evaluate(f"{at}.getAttribute('aria-label') || {label} || {at}.innerText || ''")
     return name
 
 
@@ -232,6 +243,7 @@ def press_tab_until(page: Page, name: str) -> None:
 
 
 def test_without_a_script_everything_works(visit: Visitor, site: Site) -> None:
+    assert site.tidy.manage("runscheduler", "--once").returncode == 0
     boss = visit()
     plain = boss.page.context.browser
     assert plain
@@ -240,14 +252,13 @@ def test_without_a_script_everything_works(visit: Visitor, site: Site) -> None:
     try:
         page = context.new_page()
         page.goto(site.address + PAGE)
-        page.get_by_role("link", name="Edit the times of runs.prune").click()
+        page.get_by_role("link", name="Edit the schedule of runs.prune").click()
         page.fill("#id_crontab", "15 5 * * *")
         page.click("text=Show the next times, without saving")
         expect(page.locator("#content li")).to_have_count(5)
         expect(page.locator("#content")).to_contain_text("05:15:00")
         page.goto(site.address + PAGE)
-        page.get_by_role("button", name="Pause runs.prune").click()
-        expect(page.locator(".messagelist")).to_contain_text("runs.prune is paused")
+        pause(page, "runs.prune")
     finally:
         context.close()
 

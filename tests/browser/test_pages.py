@@ -20,6 +20,8 @@ PAGES = {
     "background": "/admin/background/",
     "schedules": "/admin/tasks/schedule/",
     "schedule": "/admin/tasks/schedule/{schedule}/change/",
+    "new-schedule": "/admin/tasks/schedule/add/",
+    "charts": "/admin/background/tasks/todo.cleanup/charts/?over=30d",
     "runs": "/admin/tasks/taskrun/",
     "run": "/admin/tasks/taskrun/{run}/change/",
     "failed-run": "/admin/tasks/taskrun/{failed}/change/",
@@ -112,6 +114,33 @@ def test_every_page_is_accessible_and_nothing_goes_wrong_on_it(
     with dead_letters(site):
         for name, path in TROUBLE.items():
             look(boss, path, f"{name}-{theme}")
+
+
+#: The cells of tables that stand beyond the edges of the screen.
+BEYOND = """
+    [...document.querySelectorAll("#content td, #content tbody th")]
+        .filter((cell) => cell.checkVisibility() && cell.textContent.trim())
+        .map((cell) => [cell.getBoundingClientRect(), cell.textContent.trim()])
+        .filter(([box]) => box.left < 0 || box.right > innerWidth + 1)
+        .map(([, text]) => text)
+"""
+
+#: Pages of todos and people, whose tables the admin lets scroll.
+OTHERS = {"index", "people", "todos", "todo", "trash"}
+
+
+@pytest.mark.parametrize("scripted", [True, False])
+def test_every_page_of_background_work_shows_everything_on_a_phone(
+    visit: Visitor, site: Site, ids: dict[str, int], *, scripted: bool
+) -> None:
+    boss = visit(viewport={"width": 320, "height": 640}, java_script_enabled=scripted)
+    with dead_letters(site):
+        for name, path in {**PAGES, **TROUBLE}.items():
+            if name in OTHERS:
+                continue
+            boss.go(path.format(**ids))
+            assert boss.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), name
+            assert boss.page.evaluate(BEYOND) == [], name
 
 
 def look(visit: Visit, path: str, name: str) -> None:

@@ -141,7 +141,7 @@ def test_on_a_phone_every_column_is_there_and_actions_come_first(visit: Visitor)
     page = boss.page
     boss.go(f"{LIST}?task=todo.cleanup")
     row = page.locator("#result_list tbody tr").first
-    for words in ("todo.cleanup", "succeeded", "schedule", "9 min", "1,234 todos swept"):
+    for words in ("todo.cleanup", "Succeeded", "schedule", "9 min", "1,234 todos swept"):
         expect(row).to_contain_text(words)
     retry = page.get_by_role("button", name="Retry").bounding_box()
     first = row.bounding_box()

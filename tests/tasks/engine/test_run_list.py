@@ -72,9 +72,10 @@ def test_runs_are_listed_the_newest_first(boss: Client) -> None:
     new_run(State.RUNNING, trigger="api", created_at=NOON, progress={"rows": 5}, **at_work)
     running, ended = rows(boss)
     assert running[2:] == [
-        *("todo.cleanup", "Running for 0 s, attempt 2", "code", "2026-03-01 12:00:00 UTC"),
+        *("todo.cleanup", running[3], "code", "2026-03-01 12:00:00 UTC"),
         *(running[6], "5 todos swept to the trash"),
     ]
+    assert re.fullmatch(r"Running for \d+ m?s, attempt 2", running[3])
     assert ended[2:] == [
         *("todo.cleanup", "Succeeded in 83 s", "schedule", "2026-03-01 12:00:00 UTC", "83 s"),
         "1,200 todos swept to the trash",
@@ -166,8 +167,8 @@ def test_state_is_told_with_what_comes_next(boss: Client) -> None:
     assert states[:3] == [
         *("Failed, acknowledged", "Asked to stop: it ends at its next step", states[2]),
     ]
-    assert re.fullmatch(r"Failed 3 times, due for .*, and not published yet", states[2])
-    assert re.fullmatch(r"Failed twice, next try in (39|40) s", states[3])
+    assert re.fullmatch(r"Failed 3 times, due for .*, and not published yet.*", states[2])
+    assert re.fullmatch(r"Failed twice, next try in (39|40) s.*", states[3])
 
 
 # Bad addresses.

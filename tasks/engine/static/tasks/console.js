@@ -43,6 +43,7 @@ document.addEventListener("htmx:beforeSwap", (event) => {
 document.addEventListener("htmx:afterSettle", (event) => {
     if (event.detail.target.id !== "live") return;
     for (const id of kept.opened) document.getElementById(id)?.setAttribute("open", "");
+    addCopyButtons(); // One of them may have had the focus.
     if (kept.focused) document.getElementById(kept.focused)?.focus({preventScroll: true});
     // To read out every second that passes would be noise; how it ended is not.
     const end = document.querySelector("#live > [data-ended] strong");
