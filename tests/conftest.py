@@ -13,6 +13,7 @@ from django.db import connections
 from pytest_django import Settings
 
 from accounts.models import User
+from tasks.engine.console.daily import forget_past
 from tasks.next_cleanup import remembered_schedules
 from tests.checkout import compile_project, copy_project
 from tests.plugin import ON_POSTGRESQL, RUNTIME
@@ -117,8 +118,10 @@ def _own_limits(settings: Settings) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _read_the_schedule_again() -> None:
+def _remember_nothing() -> None:
+    """Have processes' memories begin with each test."""
     remembered_schedules.cache_clear()
+    forget_past()
 
 
 @pytest.fixture

@@ -69,6 +69,9 @@ LEDGER = """
 
 PAGES = (
     *("/admin/background/", "/admin/background/dead-letters/", "/admin/tasks/schedule/"),
+    *("/admin/background/tasks/", "/admin/background/tasks/todo.cleanup/start/"),
+    *(f"/admin/background/tasks/ping/charts/?over={period}" for period in ("24h", "7d", "30d")),
+    *("/admin/tasks/process/", "/admin/tasks/schedule/1/change/"),
     *("/admin/tasks/taskrun/", f"/admin/tasks/taskrun/{RUNS // 2}/change/"),
     *(f"/admin/tasks/taskrun/?before={RUNS // 2}", "/admin/tasks/taskrun/?search=request-5007"),
 )
@@ -114,7 +117,7 @@ def main() -> None:
 def measure(stage: Server, static: Path, *, fast: bool) -> list[Figure]:
     from tasks.engine.console.run_list import TEXT_SEARCH_SECONDS  # noqa: PLC0415  (needs settings)
 
-    figures = []
+    figures = [count_hours()]
     with operator(static) as client:
         for page in PAGES:
             figures += look(client, page, looks=stage.runs)
@@ -126,6 +129,16 @@ def measure(stage: Server, static: Path, *, fast: bool) -> list[Figure]:
         figures += slowest("list: the slowest search for a text", client, texts, box, fast=False)
         figures.append(acknowledge_all())
     return figures
+
+
+def count_hours() -> Figure:
+    """Count all hours, as the schedulers have done long before anybody looks."""
+    from tasks.engine.operations.counting import count_next_hours  # noqa: PLC0415  (needs settings)
+
+    started = perf_counter()
+    while count_next_hours():
+        pass
+    return Figure(what="count all hours", runs=[perf_counter() - started], unit="s")
 
 
 def addresses() -> list[str]:

@@ -6,9 +6,10 @@ from datetime import datetime
 
 import structlog
 from django.db import DatabaseError
+from django.db.models import Q
 
 from tasks.engine.console.charts import Drawing
-from tasks.engine.console.daily import charts, read_days
+from tasks.engine.console.daily import read_charts
 from tasks.engine.console.processes import ProcessRow, process_rows
 from tasks.engine.console.queues import QueueRow, queue_rows
 from tasks.engine.console.schedule_words import pause_in_words
@@ -175,7 +176,6 @@ class Reading:
             ("the status", self._read_status),
             ("the last slots", self._read_last_slots),
             ("the active runs", self._read_active_runs),
-            ("the processes", self._read_processes),
         ]
         if with_charts:
             waiting.append(("the charts", self._read_charts))
@@ -202,22 +202,21 @@ class Reading:
 
     def _read_active_runs(self) -> None:
         if self.status:
-            self.active_runs = active_runs(self.status.now)
-
-    def _read_processes(self) -> None:
-        if self.status:
-            self.processes = process_rows(self.status.processes)
+            runs = active_runs()
+            self.active_runs = tuple(ActiveRun(run, self.status.now) for run in runs[:MAX_ACTIVE])
+            self.processes = process_rows(self.status.processes, runs)
 
     def _read_charts(self) -> None:
         if self.status:
-            wanted = charts()
-            days = read_days(wanted, self.status.now)
-            self.charts = tuple(chart.draw(days, number) for number, chart in enumerate(wanted))
+            self.charts = read_charts(self.status.now)
 
 
-def active_runs(now: datetime) -> tuple[ActiveRun, ...]:
-    runs = TaskRun.objects.unfinished().noting_gone().order_by("-pk")[:MAX_ACTIVE]
-    return tuple(ActiveRun(run, now) for run in runs)
+def active_runs() -> list[TaskRun]:
+    """Return the latest unfinished runs, and all that are running, the newest first."""
+    unfinished = TaskRun.objects.unfinished()
+    latest = Q(pk__in=unfinished.order_by("-pk").values("pk")[:MAX_ACTIVE])
+    found = unfinished.noting_gone().filter(latest | Q(state=State.RUNNING))
+    return list(found.order_by("-pk"))
 
 
 def withhold_errors(status: Status) -> None:

@@ -63,14 +63,13 @@ class ProcessRow:
         return ""
 
 
-def process_rows(alive: Iterable[Process]) -> tuple[ProcessRow, ...]:
-    """Return the rows of the table of processes, with one query."""
-    everyone = list(alive)
+def process_rows(alive: Iterable[Process], runs: Iterable[TaskRun]) -> tuple[ProcessRow, ...]:
+    """Return the rows of the table of processes; `runs` are all that they may be working on."""
     held: dict[UUID | None, list[int]] = defaultdict(list)
-    runs = TaskRun.objects.filter(state=State.RUNNING, held_by__in=[one.pk for one in everyone])
-    for process, run in runs.order_by("pk").values_list("held_by", "pk"):
-        held[process].append(run)
-    return tuple(ProcessRow(process, held[process.pk]) for process in everyone)
+    for run in runs:
+        if run.state == State.RUNNING:
+            held[run.held_by].append(run.pk)
+    return tuple(ProcessRow(process, sorted(held[process.pk])) for process in alive)
 
 
 @require_POST
@@ -94,7 +93,11 @@ def leave(request: HttpRequest, pk: UUID) -> HttpResponse:
 
 def question(request: HttpRequest, process: Process) -> Question:
     together = Process.objects.workers_of_command(process)
-    rows = process_rows(together.order_by("pid"))
+    everyone = list(together.order_by("pid"))
+    rows = process_rows(
+        everyone,
+        TaskRun.objects.filter(state=State.RUNNING, held_by__in=[one.pk for one in everyone]),
+    )
     pids = ", ".join(str(row.process.pid) for row in rows)
     processes_of_command = count(len(rows), "process of one command", "processes of one command")
     in_hand = sum(len(row.runs) for row in rows)

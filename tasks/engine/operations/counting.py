@@ -7,21 +7,24 @@ from typing import Any
 from django.db.models import (
     Case,
     Count,
+    DateTimeField,
     DurationField,
     ExpressionWrapper,
     F,
     IntegerField,
     Max,
     Q,
+    Subquery,
     Value,
     When,
 )
-from django.db.models.functions import TruncHour
+from django.db.models.functions import Coalesce, TruncHour
 
 from tasks.engine.database import database_now, exclusive_transaction
 from tasks.engine.models import Measure, RunCount, TaskRun, TaskRunQuerySet
 
 HOUR = timedelta(hours=1)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 #: An hour is over when no transaction that ended a run in it can be open any more.
 GRACE = timedelta(minutes=5)
@@ -59,6 +62,13 @@ def counted_until() -> datetime | None:
     """Return the end of the last hour that is counted; None if none is."""
     last: datetime | None = RunCount.objects.aggregate(last=Max("hour"))["last"]
     return last + HOUR if last else None
+
+
+def uncounted() -> Q:
+    """Return the condition that a run ended in an hour that is not counted."""
+    last = RunCount.objects.order_by("-hour").values("hour")[:1]
+    until = ExpressionWrapper(Subquery(last) + Value(HOUR), output_field=DateTimeField())
+    return Q(finished_at__gte=Coalesce(until, Value(EPOCH)))
 
 
 def next_hour() -> datetime | None:

@@ -19,15 +19,24 @@ from hypothesis import strategies as st
 from pytest_django import Settings
 
 from tasks.engine.console.charts import Day, Drawing
-from tasks.engine.console.daily import as_number, charts, read_days
+from tasks.engine.console.daily import (
+    FAILED,
+    as_number,
+    charts,
+    forget_past,
+    read_charts,
+    read_days,
+    read_failures,
+)
 from tasks.engine.console.drawing import FRAME, axis_end, seconds_axis_end
 from tasks.engine.models import State, Trigger
+from tasks.engine.operations import counting
 from tasks.engine.words import duration as in_words
 from tasks.names import TaskName
 from tests.factories import new_run
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
-SWEPT, DURATION, FAILED, DELAY = range(4)
+SWEPT, DURATION = range(2)
 SVG = "{http://www.w3.org/2000/svg}"
 TEMPLATE = "tasks/console/charts.html"
 
@@ -38,7 +47,8 @@ def make(finished_at: datetime, **values: Any) -> None:
 
 
 def nights(now: datetime, *, days: int = 30) -> list[Day]:
-    return read_days(charts(), now, days=days)
+    forget_past()
+    return read_days(now, days=days)
 
 
 def draw(days: Sequence[Day]) -> list[Drawing]:
@@ -77,7 +87,9 @@ def test_each_night_is_added_up(db: None) -> None:
 
     night = by_day()["11-20"]
 
-    assert night.values == [7, 300, 2, 120]
+    assert night.values == [7, 300]
+    (failed,) = [day.values for day in read_failures(NOW) if day.day == two.date()]
+    assert failed == [2]
 
 
 def test_cleanup_that_was_stopped_counts_what_it_took_until_then_and_no_duration(db: None) -> None:
@@ -87,7 +99,7 @@ def test_cleanup_that_was_stopped_counts_what_it_took_until_then_and_no_duration
     make(two, state=State.CANCELLED)
     make(two, **values, task="todo.purge", progress={"rows": 100})
     make(two, **values, progress={"rows": "many"})
-    assert by_day()["11-20"] == Day(day=two.date(), values=[40, None, None, None])
+    assert by_day()["11-20"] == Day(day=two.date(), values=[40, None])
 
 
 def test_days_without_runs_are_there_too(db: None) -> None:
@@ -165,21 +177,45 @@ def test_one_query_whatever_there_is(db: None) -> None:
         assert len(queries) == 1
 
 
-def test_run_that_started_before_its_slot_by_another_clock_waited_for_nothing(db: None) -> None:
-    make(NOW, scheduled_for=NOW, started_at=NOW - timedelta(seconds=1))
-    assert by_day()["11-23"].values[DELAY] == 0
+def test_days_that_are_over_are_asked_for_once_and_today_each_time(db: None) -> None:
+    make(NOW - timedelta(days=3), result={"todos_deleted": 1})
+    forget_past()
+    read_days(NOW)
+    make(NOW, result={"todos_deleted": 5})
+    with CaptureQueriesContext(connection) as queries:
+        found = read_days(NOW)
+    assert [day.values[SWEPT] for day in found[-4:]] == [1, None, None, 5]
+    assert "2026-11-23 00:00:00" in queries[0]["sql"]
+    # Just after midnight, a run of yesterday may still be about to be written.
+    midnight = datetime(2026, 11, 24, tzinfo=UTC)
+    read_days(midnight + timedelta(minutes=1))
+    make(midnight - timedelta(seconds=1), result={"todos_deleted": 7})
+    assert read_days(midnight + timedelta(hours=2))[-2].values[SWEPT] == 12
+
+
+@pytest.mark.parametrize("counted", [True, False])
+def test_failures_are_all_counted_whether_or_not_their_hours_are(
+    db: None, monkeypatch: pytest.MonkeyPatch, *, counted: bool
+) -> None:
+    monkeypatch.setattr(counting, "database_now", lambda: NOW)
+    for days in (40, 29, 3, 3, 0):
+        make(NOW - timedelta(days=days), state=State.FAILED, task=TaskName.PING)
+    while counted and counting.count_next_hours():
+        pass
+    found = read_failures(NOW)
+    assert [day.values[0] for day in found if day.values[0]] == [1, 2, 1]
 
 
 def test_charts_say_in_a_sentence_what_they_show(db: None) -> None:
     make(NOW, started_at=NOW - timedelta(seconds=90), result={"todos_deleted": 1234})
-    swept, duration, failed, delay = draw(nights(NOW))
+    swept, duration = draw(nights(NOW))
+    failed = FAILED.draw(read_failures(NOW), 0)
     assert swept.summary == "Between Oct 25 and Nov 23: 1,234 todos swept, most on Nov 23 (1,234)."
     assert (
         duration.summary == "Between Oct 25 and Nov 23: the longest cleanup took 90 s, on Nov 23."
     )
     assert failed.summary == "No run failed in these 30 days."
-    assert delay.summary == "No slot was run, pings aside, in these 30 days."
-    assert failed.bars == delay.bars == ()
+    assert failed.bars == ()
     assert (swept.end, swept.first, swept.last) == ("2,000", "Oct 25", "Nov 23")
     assert swept.bars[-1].amounts == ("1,234",)
     assert swept.bars[-1].label == "Nov 23: 1,234 todos swept"
@@ -190,7 +226,8 @@ def test_charts_say_in_a_sentence_what_they_show(db: None) -> None:
 def test_one_is_not_called_many(db: None) -> None:
     make(NOW, result={"todos_deleted": 1})
     make(NOW, state=State.FAILED)
-    swept, _, failed, _ = draw(nights(NOW))
+    forget_past()
+    swept, _, failed = read_charts(NOW)
     assert swept.summary == "Between Oct 25 and Nov 23: 1 todo swept, most on Nov 23 (1)."
     assert failed.summary == "Between Oct 25 and Nov 23: 1 run failed, most on Nov 23 (1)."
     assert swept.bars[-1].label == "Nov 23: 1 todo swept"
@@ -198,15 +235,15 @@ def test_one_is_not_called_many(db: None) -> None:
 
 
 def test_without_any_run_there_are_sentences_and_no_drawings(db: None) -> None:
-    drawn = draw(nights(NOW))
+    forget_past()
+    drawn = read_charts(NOW)
     assert [chart.summary for chart in drawn] == [
         "No cleanup in these 30 days.",
         "No cleanup in these 30 days.",
         "No run failed in these 30 days.",
-        "No slot was run, pings aside, in these 30 days.",
     ]
     html = render(drawn)
-    assert html.count("<figure>") == 4
+    assert html.count("<figure>") == 3
     assert "<svg" not in html
     assert "<table" not in html
 
@@ -222,7 +259,7 @@ NIGHTS = st.lists(
     st.builds(
         Day,
         day=st.dates(),
-        values=st.tuples(AMOUNTS, DURATIONS, AMOUNTS, DURATIONS),
+        values=st.tuples(AMOUNTS, DURATIONS),
     ),
     min_size=1,
     max_size=30,
