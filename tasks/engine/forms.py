@@ -2,16 +2,18 @@
 
 import json
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.forms.fields import InvalidJSONInput
 from django.utils.functional import cached_property
 from dramatiq.errors import ActorNotFound
 
 from tasks.engine.broker.messages import message_for
 from tasks.engine.database import database_now
 from tasks.engine.models import Process, ProcessKind, Schedule
+from tasks.engine.words import reason
 
 if TYPE_CHECKING:
     ScheduleModelForm = forms.ModelForm[Schedule]
@@ -25,6 +27,23 @@ OLD_SCHEDULER = (
     "A scheduler of an earlier version is still running: it knows nothing of {what}. Try again when"
     " it has been replaced."
 )
+
+
+class ArgumentsField(forms.JSONField):
+    """A JSON object; refuses in a line what Python's reader ends with another error of its own."""
+
+    def to_python(self, value: Any) -> Any:
+        try:
+            found = super().to_python(value)
+        except (ValueError, RecursionError) as error:
+            raise ValidationError(f"This is not JSON: {reason(error)}.") from error
+        if not isinstance(found, dict | None):
+            raise ValidationError('Give a JSON object, such as {"keep_days": 3}.')
+        return found or {}
+
+    def bound_data(self, data: Any, initial: Any) -> Any:  # noqa: ARG002  (Django's)
+        """Return what was typed, as it was typed."""
+        return InvalidJSONInput(data)
 
 
 class ScheduleForm(ScheduleModelForm):
@@ -41,6 +60,10 @@ class ScheduleForm(ScheduleModelForm):
         help_text="One moment, instead of a crontab, by the clock of your own time zone.",
     )
 
+    class Meta:
+        field_classes: ClassVar = {"arguments": ArgumentsField}
+        widgets: ClassVar = {"arguments": forms.Textarea({"rows": 3, "spellcheck": "false"})}
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if self.instance.pk:
@@ -55,13 +78,6 @@ class ScheduleForm(ScheduleModelForm):
             for name, field in self.fields.items()
             if field.has_changed(self._shown(name), self[name].data)
         ]
-
-    def clean_arguments(self) -> Any:
-        """Return the arguments, as nobody writes `{}` for none."""
-        given = self.cleaned_data["arguments"]
-        if not isinstance(given, dict | None):
-            raise ValidationError('Give a JSON object, such as {"keep_days": 3}.')
-        return given or {}
 
     def clean(self) -> dict[str, Any]:
         """Keep the row's values of unchanged fields; refuse a change that came too late."""

@@ -5,6 +5,8 @@ breaks later, where nothing can be done about it.
 """
 
 import inspect
+import json
+import re
 from collections.abc import Mapping
 from math import isfinite
 from typing import Any, cast
@@ -15,6 +17,9 @@ from dramatiq.errors import ActorNotFound, DecodeError
 from dramatiq.middleware import SkipMessage
 
 from tasks.engine.errors import format_error
+
+#: Of JSON, the escape of a character NUL, and not a backslash before `u0000`.
+NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 
 def decoded(data: bytes | None) -> Message[Any] | None:
@@ -94,13 +99,27 @@ def message_for(task: str, arguments: Mapping[str, Any]) -> Message[Any]:
     return message
 
 
+def check_storable(value: object) -> None:
+    """Raise ValueError if a value is no JSON as databases store it, which Python's own may be."""
+    try:
+        text = json.dumps(value, allow_nan=False, ensure_ascii=False)
+        text.encode()
+    except RecursionError as error:
+        raise ValueError("is nested too deeply") from error
+    except UnicodeEncodeError as error:
+        raise ValueError("has half a character, a surrogate") from error
+    if NUL.search(text):
+        raise ValueError("has a character NUL")
+
+
 def check_arguments(broker: Broker, message: Message[Any]) -> None:
     """Check a message's arguments, if this process knows its actor.
 
     Raises:
         TypeError: the actor takes no such arguments.
-        ValueError: the actor's option `check` refuses an argument.
+        ValueError: the actor's option `check` refuses an argument, or no database stores it.
     """
+    check_storable([message.args, message.kwargs])
     actor = broker.actors.get(message.actor_name)
     if actor is None:
         return

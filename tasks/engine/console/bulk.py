@@ -33,7 +33,7 @@ from tasks.engine.operations import bulk as operations
 from tasks.engine.operations.bulk import Verb
 from tasks.engine.operations.errors import Refused
 from tasks.engine.operations.permissions import may, may_start
-from tasks.engine.operations.run_filter import RunFilter
+from tasks.engine.operations.run_filter import MAX_ID, RunFilter
 from tasks.engine.operations.run_search import bounds, search
 from tasks.engine.operations.runs import message_of
 from tasks.engine.operations.selection import MAX_TICKED, Selection, bound_now
@@ -117,10 +117,12 @@ def posted_selection(request: HttpRequest) -> Selection:
     if request.POST.get("all"):
         matching = posted_filter(request)
         return Selection(matching=matching, up_to=max(0, highest), until=now)
-    ticked = sorted({int(pk) for pk in request.POST.getlist("run") if pk.isdecimal()})
-    if not ticked:
+    given = {pk for pk in request.POST.getlist("run") if pk.isdecimal()}
+    if not given:
         raise Refused("No run is ticked. Tick some, or all that match.")
-    if len(ticked) > MAX_TICKED or ticked[-1] > highest:
+    # Python refuses to read a number of some thousand digits.
+    ticked = sorted(int(pk) for pk in given if len(pk) <= len(str(MAX_ID)))
+    if len(ticked) < len(given) or len(ticked) > MAX_TICKED or ticked[-1] > highest:
         raise Refused("These are no runs of the list. Reload the page.")
     return Selection(ticked=tuple(ticked), up_to=max(0, highest), until=now)
 

@@ -40,6 +40,9 @@ from tasks.engine.models.states import UNFINISHED, State
 #: the database gave it up. Then the run itself must be at fault.
 MOST_CRASHES = 5
 
+#: In the reason of a run that a bulk operation has retried; the number of the new run follows.
+RETRIED = "Retried as run "
+
 #: By hand: a bulk operation saves its progress for every batch, and Django takes longer to build
 #: the statement than the database takes to execute it.
 SAVE_PROGRESS = """
@@ -254,16 +257,11 @@ class TaskRun(RunRecord):
         return bool(runs.update(acknowledged_at=Now(), acknowledged_by=by))
 
     def mark_retried(self, by: AbstractBaseUser, retry: int) -> bool:
-        """Acknowledge its failure or errors, as the run `retry` does its work again."""
-        runs = TaskRun.objects.unacknowledged().filter(pk=self.pk)
-        reason = f"Retried as run {retry} by user {by.pk}."
-        return bool(
-            runs.update(
-                acknowledged_at=Now(),
-                acknowledged_by=by,
-                reason=reason[:MAX_REASON_CHARACTERS],
-            )
-        )
+        """Note that the run `retry` does its work again, and acknowledge its failure or errors."""
+        said = f"{self.reason} {RETRIED}{retry} by user {by.pk}.".strip()
+        marked = self._change(~Q(state__in=UNFINISHED), reason=said[-MAX_REASON_CHARACTERS:])
+        self.acknowledge(by)
+        return marked
 
     def _if_latest(self, **conditions: Any) -> TaskRunQuerySet:
         return TaskRun.objects.filter(self._latest(), pk=self.pk, **conditions)

@@ -23,6 +23,7 @@ from django.db.models.functions import Now
 from tasks.engine.database import exclusive_transaction
 from tasks.engine.extension import extension_of
 from tasks.engine.models import TaskRun, TaskRunQuerySet, Trigger
+from tasks.engine.models.run import RETRIED
 from tasks.engine.operations import runs as operations
 from tasks.engine.operations.errors import Refused
 from tasks.engine.operations.permissions import (
@@ -266,8 +267,12 @@ def retry(batch: Sequence[TaskRun], order: Order) -> Refusals:
     """Start each again, under an id that follows from the operation's and the run's own.
 
     Several of one task may wait at the same time, as retried dead letters do: all of them are
-    meant, and each has its own arguments.
+    meant, and each has its own arguments. One that an operation has retried before is left alone:
+    two operators may have asked for the same.
     """
+    # No other operation can retry them before this step ends.
+    locked = TaskRun.objects.filter(pk__in=[run.pk for run in batch]).order_by("pk")
+    reasons = dict(locked.select_for_update().values_list("pk", "reason"))
     ids = {run.pk: uuid5(order.operation, str(run.pk)) for run in batch}
     there = TaskRun.objects.filter(message_id__in=ids.values())
     retried = set(there.values_list("message_id", flat=True))
@@ -275,6 +280,7 @@ def retry(batch: Sequence[TaskRun], order: Order) -> Refusals:
     for run in batch:
         try:
             if ids[run.pk] not in retried:
+                run.reason = reasons.get(run.pk, "")
                 retry_one(run, ids[run.pk], order)
         except Refused as error:
             refusals[run.pk] = error.text
@@ -284,6 +290,8 @@ def retry(batch: Sequence[TaskRun], order: Order) -> Refusals:
 def retry_one(run: TaskRun, message_id: UUID, order: Order) -> None:
     if not may_start(order.by, run.task):
         raise Refused(f"You may not start {run.task}.")
+    if RETRIED in run.reason:
+        raise Refused("It was retried before.")
     message = operations.message_of(run.task, run.arguments)
     if run.task not in order.confirmed and extension_of(run.task).confirmation(message):
         raise Refused(f"{run.task} asks for a confirmation: run it again by itself.")

@@ -2,17 +2,20 @@
 
 import re
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from datetime import timedelta
 from html import unescape
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import psycopg
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission
 from django.core.exceptions import PermissionDenied
+from django.db import connection, transaction
 from django.test import Client
 from django.utils import timezone
 from dramatiq.broker import get_broker
@@ -21,7 +24,7 @@ from accounts.models import User
 from tasks.engine.broker.waking import WakingBroker
 from tasks.engine.models import State, TaskRun, Trigger
 from tasks.engine.operations import bulk
-from tasks.engine.operations.bulk import BulkReport, Verb
+from tasks.engine.operations.bulk import BulkReport, Order, Verb
 from tasks.engine.operations.run_filter import RunFilter
 from tasks.engine.operations.selection import MAX_TICKED, Selection, bound_now, check_selection
 from tasks.engine.runs.enqueue import Request
@@ -96,6 +99,39 @@ def test_all_that_match_are_retried_with_their_arguments_and_acknowledged(boss: 
     succeeded.refresh_from_db()
     assert succeeded.acknowledged_at is None
     assert operation().summary == "3 runs matched, 3 retried, 0 left as they were"
+
+
+def test_run_is_retried_by_one_operation_however_many_ask_for_it(boss: User) -> None:
+    failed = new_runs(3, State.FAILED)
+    done = new_run(State.CANCELLED, reason="Stopped by user 7.")
+    new_run(State.FAILED, acknowledged_at=timezone.now())
+    everything = select(RunFilter(task=TaskName.TODO_CLEANUP))
+    other = User.objects.create_superuser("other")
+    assert carry_out(Verb.RETRY, everything, boss)["done"] == 5
+    report = carry_out(Verb.RETRY, everything, other)
+    assert (report["done"], report["refused"]) == (0, 5)
+    assert [each["reason"] for each in report["reasons"]] == ["It was retried before."]
+    assert TaskRun.objects.filter(trigger=Trigger.ADMIN, task=TaskName.TODO_CLEANUP).count() == 5
+    done.refresh_from_db()
+    assert re.fullmatch(r"Stopped by user 7\. Retried as run \d+ by user \d+\.", done.reason)
+    assert not TaskRun.objects.unacknowledged().filter(pk__in=[run.pk for run in failed]).exists()
+
+
+@pytest.mark.postgresql
+def test_two_operations_at_once_retry_each_run_once(boss: User) -> None:
+    failed = new_runs(100, State.FAILED)
+
+    def retry(_: int) -> int:
+        order = Order(by=boss, operation=uuid4(), confirmed=())
+        try:
+            with transaction.atomic():
+                return len(failed) - len(bulk.retry(failed, order))
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(2) as threads:
+        assert sorted(threads.map(retry, range(2))) == [0, 100]
+    assert TaskRun.objects.filter(task=TaskName.TODO_CLEANUP, state=State.QUEUED).count() == 100
 
 
 def test_retries_of_one_task_do_not_wait_for_one_another(boss: User) -> None:
@@ -358,6 +394,7 @@ def test_nothing_to_do_is_said_and_not_started(page: Client, verb: str, told: st
     [
         ({}, "No run is ticked. Tick some, or all that match."),
         ({"run": ["x", "-1", "²"]}, "No run is ticked."),
+        ({"run": ["9" * 5_000]}, "These are no runs of the list. Reload the page."),
         ({"run": [10**30]}, "These are no runs of the list. Reload the page."),
         ({"all": 1, "state": "x"}, "What the runs should be like is not clear."),
         ({"all": 1, "confirmed": 1}, "The question is incomplete. Ask again."),
