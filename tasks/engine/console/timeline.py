@@ -77,7 +77,7 @@ def timeline(
         events.append(Event(at=run.acknowledged_at, what=f"acknowledged{by}"))
     if not run.is_finished:
         events.append(Event(at=now, what=f"now {run.state}"))
-    if run.state == State.PENDING and run.due_at > now:
+    if run.state == State.PENDING and run.due_at > now and run.waits_for is None:
         what = "the next attempt is due" if run.attempts else "it is due"
         events.append(Event(at=run.due_at, what=what))
     # Sorting is stable: of two events at once, the one that was named first was first.

@@ -12,9 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from accounts.models import User
+from tasks.engine.console.timeline import timeline
+from tasks.engine.database import database_now
 from tasks.engine.heartbeat import Heartbeat
 from tasks.engine.models import Overlap, Process, ProcessKind, Schedule, State, TaskRun
 from tasks.engine.monitoring import schedules as monitoring
+from tasks.engine.monitoring.headline import headline
 from tasks.engine.monitoring.problems import problems
 from tasks.engine.monitoring.status import gather
 from tasks.engine.operations.restored import skip_slots_since_backup
@@ -181,6 +184,10 @@ def test_slot_waits_for_the_run_before_and_only_one_does(
     assert skipped.reason == "The run of 2026-03-10 02:01:00 UTC waits already."
     waiting = TaskRun.objects.get(state=State.PENDING)
     assert waiting.waits_for == first.pk
+    now = database_now()
+    assert str(headline(waiting, now)) == f"Waiting for run {first.pk} to end"
+    told = [event.what for event in timeline(waiting, [], now, reason="", with_errors=True)]
+    assert not [what for what in told if "due" in what]
 
     relay = Relay(Heartbeat(ProcessKind.SCHEDULER).contact)
     relay.run()
