@@ -5,7 +5,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django import forms
-from django.core.exceptions import ValidationError
+from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.forms.fields import InvalidJSONInput
 from django.utils.functional import cached_property
 from dramatiq.errors import ActorNotFound
@@ -13,6 +13,7 @@ from dramatiq.errors import ActorNotFound
 from tasks.engine.broker.messages import message_for
 from tasks.engine.database import database_now
 from tasks.engine.models import Process, ProcessKind, Schedule
+from tasks.engine.recurrence import ONE_OF_THREE
 from tasks.engine.words import reason
 
 if TYPE_CHECKING:
@@ -113,12 +114,18 @@ class ScheduleForm(ScheduleModelForm):
     def full_clean(self) -> None:
         """Check everything; refuse what a scheduler that is still there would get wrong."""
         super().full_clean()
+        self._tell_once()
         if not self.is_bound or self.errors or not self.instance.needs_extension:
             return
         schedulers = Process.objects.alive().filter(kind=ProcessKind.SCHEDULER)
         if schedulers.filter(knows_extended=False).exists():
             what = "names, arguments, single moments, jitter and waiting"
             self.add_error(None, OLD_SCHEDULER.format(what=what))
+
+    def _tell_once(self) -> None:
+        """Leave out that a time is missing where one was given, and refused."""
+        if ONE_OF_THREE in self.non_field_errors() and {"crontab", "every", "once_at"} & self.errors.keys():
+            del self.errors[NON_FIELD_ERRORS]
 
     def _shown(self, name: str) -> Any:
         """Return the value that the form showed; the row's, if the form does not say."""

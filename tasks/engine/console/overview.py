@@ -215,7 +215,7 @@ def active_runs() -> list[TaskRun]:
     """Return the latest unfinished runs, and all that are running, the newest first."""
     unfinished = TaskRun.objects.unfinished()
     latest = Q(pk__in=unfinished.order_by("-pk").values("pk")[:MAX_ACTIVE])
-    found = unfinished.noting_gone().filter(latest | Q(state=State.RUNNING))
+    found = unfinished.noting_obstacles().filter(latest | Q(state=State.RUNNING))
     return list(found.order_by("-pk"))
 
 

@@ -98,7 +98,7 @@ class RunPage:
 
     @cached_property
     def rows(self) -> list[Row]:
-        runs = TaskRun.objects.noting_gone().annotate(error_end=Right("error", END_OF_ERROR))
+        runs = TaskRun.objects.noting_obstacles().annotate(error_end=Right("error", END_OF_ERROR))
         found = runs.defer("error", "arguments").in_bulk(self.ids)
         # A run may have been pruned meanwhile.
         return [self._row(found[pk]) for pk in self.ids if pk in found]

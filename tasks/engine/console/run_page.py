@@ -31,7 +31,7 @@ def read_run_page(pk: int, user: User) -> dict[str, Any]:
     Raises:
         TaskRun.DoesNotExist: there is no such run.
     """
-    runs = TaskRun.objects.noting_gone().select_related("requested_by", "acknowledged_by")
+    runs = TaskRun.objects.noting_obstacles().select_related("requested_by", "acknowledged_by")
     run, now = runs.get(pk=pk), database_now()
     details, reason = may(user, VIEW_DETAILS), with_name(run.reason)
     error = withhold(shown_error(run), unless=details)

@@ -63,8 +63,8 @@ class TaskRun(RunRecord):
 
     objects = TaskRunQuerySet.as_manager()
 
-    #: Whether its process is gone, in rows of `noting_gone`.
-    is_gone = False
+    #: What keeps it from going on, in rows of `noting_obstacles`.
+    is_gone = is_held_up = False
 
     #: The end that the database was last asked for, while its answer is not known.
     _ending: State | None = None

@@ -11,6 +11,7 @@ from django.db.models.functions import Now
 from tasks.engine.models.ended import log_end
 from tasks.engine.models.outcome import storable
 from tasks.engine.models.process import Process
+from tasks.engine.models.queue import Queue
 from tasks.engine.models.states import UNFINISHED, State
 
 if TYPE_CHECKING:
@@ -87,11 +88,16 @@ class TaskRunQuerySet(models.QuerySet["TaskRun"]):
         alive = Process.objects.alive().filter(pk=OuterRef("held_by"))
         return self.filter(~Exists(alive), state=State.RUNNING)
 
-    def noting_gone(self) -> Self:
-        """Have each run say whether it is running and its process is silent or gone: `is_gone`."""
+    def noting_obstacles(self) -> Self:
+        """Have each run say what keeps it from going on.
+
+        `is_gone`: it is running, and its process is silent or gone. `is_held_up`: its queue is
+        paused.
+        """
         alive = Process.objects.alive().filter(pk=OuterRef("held_by"))
         is_gone = Case(When(~Exists(alive), state=State.RUNNING, then=True), default=False)
-        return self.annotate(is_gone=is_gone)
+        paused = Queue.objects.paused().filter(name=OuterRef("queue"))
+        return self.annotate(is_gone=is_gone, is_held_up=Exists(paused))
 
     def succeed_unrecorded(self, message_id: UUID, result: object) -> bool:
         """Mark the run of a message whose actor is not recorded as succeeded, if it has one.

@@ -82,7 +82,7 @@ def read_active_runs(now: datetime, *, held_up: Collection[str] = ()) -> tuple[A
     """
     # A run that the broker refuses is due anew every few seconds: until a worker has started it,
     # it counts from the moment it was created.
-    late = Q(state=State.PENDING, due_at__lt=now - WAIT_GRACE)
+    late = Q(state=State.PENDING, due_at__lt=now - WAIT_GRACE, waits_for__isnull=True)
     unstarted = Q(attempts=0, created_at__lt=now - WAIT_GRACE)
     refused = Q(state=State.PENDING, sent_at__isnull=False)
     # The same while it is being tried, which lasts if the broker is silent: a slot's run is due at

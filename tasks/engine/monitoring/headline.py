@@ -37,7 +37,7 @@ def headline(
     """Return the headline of a run. Makes no query.
 
     Args:
-        run: a row of `noting_gone`, or a process that is gone is not told.
+        run: a row of `noting_obstacles`, or a process that is gone is not told.
         now: the database's time.
         error: the last line of its error, as the reader may see it; empty to leave it out.
         reason: its reason in other words, such as with a user's name.
@@ -54,6 +54,8 @@ def _pending(run: TaskRun, now: datetime) -> Headline:
         return Headline("Asked to stop: about to be cancelled")
     if run.waits_for:
         return Headline(f"Waiting for run {run.waits_for} to end")
+    if run.is_held_up and run.due_at <= now:
+        return Headline(_sentence(_past(run), f"waiting until the queue {run.queue} is resumed"))
     if now - run.due_at > LATE:
         late = duration(seconds_since(run.due_at, now))
         return Headline(_sentence(_past(run), f"due for {late}, and not published yet"))
@@ -77,6 +79,8 @@ def _past(run: TaskRun) -> str:
 def _queued(run: TaskRun, now: datetime) -> str:
     if run.stop_requested_at:
         return "Asked to stop: about to be cancelled"
+    if run.is_held_up:
+        return _sentence(_past(run), f"waiting until the queue {run.queue} is resumed")
     since = duration(seconds_since(run.sent_at or run.created_at, now))
     return _sentence(_past(run), f"waiting for a worker of the queue {run.queue} for {since}")
 

@@ -26,7 +26,7 @@ ROWS_PER_INSERT = 1_000
 
 #: When a run that waits for another is due all the same: the version before knows of no such waits,
 #: and strands no run that it finds.
-WAIT_AT_MOST = timedelta(hours=1)
+WAIT_AT_MOST = timedelta(minutes=5)
 
 MISSED = "Missed: no scheduler claimed it before the next slot."
 TOO_LATE = "Missed, and too late to catch up."

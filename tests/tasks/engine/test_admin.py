@@ -327,6 +327,7 @@ def test_schedule_of_a_task_is_added_beside_the_one_it_has(boss: Client, nightly
         ({"name": "x", "arguments": f'{{"a": {"9" * 5_000}}}'}, "This is not JSON"),
         ({"name": "x", "crontab": "", "once_at": "2020-01-01T00:00"}, "This moment has passed."),
         ({"name": "x", "once_at": "2090-01-01T00:00"}, "one of the three"),
+        ({"name": "x", "crontab": "", "once_at": "soon"}, "Enter a valid date/time."),
         ({"name": "x", "jitter_seconds": "3601"}, "less than or equal to 3600"),
         ({"name": "x" * 101}, "at most 100 characters"),
     ],
@@ -337,7 +338,9 @@ def test_schedule_that_makes_no_sense_is_not_added_and_says_why(
     response = boss.post(f"{SCHEDULES}add/", form(**{"task": "todo.cleanup", **fields}))
     assert response.status_code == 200
     errors = response.context["adminform"].form.errors
-    assert complaint in " ".join(error for found in errors.values() for error in found)
+    told = [error for found in errors.values() for error in found]
+    assert complaint in " ".join(told)
+    assert len(told) == 1
     assert Schedule.objects.count() == 1
 
 

@@ -217,7 +217,8 @@ def test_run_that_waits_is_no_problem_and_can_be_cancelled(
     claim(own.pk)
     clock.now += MINUTE
     claim(own.pk)
-    TaskRun.objects.update(created_at=Now() - 10 * MINUTE)
+    long_ago = Now() - 10 * MINUTE
+    TaskRun.objects.update(created_at=long_ago, due_at=long_ago)
     TaskRun.objects.filter(state=State.QUEUED).update(state=State.RUNNING, progressed_at=Now())
     (waiting,) = TaskRun.objects.filter(state=State.PENDING)
     assert not [line for line in problems(gather()) if "sent by now" in line]

@@ -158,6 +158,17 @@ def test_worker_of_an_earlier_version_takes_from_it_and_the_verdict_says_so(
     assert verdict()[0].endswith("1 worker of an earlier version still takes from it.")
 
 
+def test_runs_of_a_paused_queue_say_what_they_wait_for(boss: Client) -> None:
+    Queue.objects.create(name="default", note="The mail server moves.")
+    runs = [new_run(State.QUEUED), new_run(State.PENDING, due_at=timezone.now())]
+    for run in runs:
+        page = boss.get(reverse("admin:tasks_taskrun_change", args=[run.pk])).content.decode()
+        assert "Waiting until the queue default is resumed" in page
+    for page in ("/admin/tasks/taskrun/", "/admin/background/"):
+        html = boss.get(page).content.decode()
+        assert html.count("Waiting until the queue default is resumed") == 2
+
+
 def test_worker_that_is_about_to_leave_serves_no_queue(worker: Process) -> None:
     Process.objects.filter(pk=worker.pk).update(leaving_since=Now())
     assert verdict() == [

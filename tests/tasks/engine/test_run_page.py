@@ -170,7 +170,7 @@ def test_lists_get_first_lines_without_a_query_for_each(db: None) -> None:
     new_run(State.RUNNING, held_by=new_process().pk, started_at=NOON)
     now = database_now()
     with CaptureQueriesContext(connection) as queries:
-        runs = TaskRun.objects.noting_gone().order_by("pk")
+        runs = TaskRun.objects.noting_obstacles().order_by("pk")
         lines = [str(headline(run, now)) for run in runs]
     assert len(queries) == 1
     assert [line.startswith("Its process is gone") for line in lines] == [True, True, False]
