@@ -124,7 +124,10 @@ class ScheduleForm(ScheduleModelForm):
 
     def _tell_once(self) -> None:
         """Leave out that a time is missing where one was given, and refused."""
-        if ONE_OF_THREE in self.non_field_errors() and {"crontab", "every", "once_at"} & self.errors.keys():
+        if (
+            ONE_OF_THREE in self.non_field_errors()
+            and {"crontab", "every", "once_at"} & self.errors.keys()
+        ):
             del self.errors[NON_FIELD_ERRORS]
 
     def _shown(self, name: str) -> Any:

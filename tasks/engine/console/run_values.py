@@ -97,7 +97,7 @@ def _arguments(arguments: Any) -> Iterator[Row]:
     for number, value in enumerate(args, start=1):
         yield Row(title=f"Argument {number}", text=shown(value))
     for name, value in kwargs.items():
-        yield Row(title=name, text=shown(value))
+        yield Row(title=cut(name, MAX_VALUE_CHARACTERS), text=shown(value))
 
 
 def raw_fields(run: TaskRun, *, with_details: bool) -> list[Row]:
@@ -146,7 +146,11 @@ def as_json(value: object) -> str:
 
 
 def cut(text: str, characters: int) -> str:
-    """Return a text of at most some characters, and how many were cut off."""
+    """Return a text of at most some characters, and how many were cut off.
+
+    Half a character, which JSON can hold and no page, is escaped.
+    """
+    text = text.encode("utf-8", "backslashreplace").decode()
     if len(text) <= characters:
         return text
     return f"{text[:characters]} … and {len(text) - characters:,} more characters"

@@ -14,7 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from accounts.models import User
-from tasks.engine.console.run_values import MAX_ROWS, MAX_VALUE_CHARACTERS
+from tasks.engine.console.run_values import MAX_ROWS, MAX_VALUE_CHARACTERS, argument_rows
 from tasks.engine.console.timeline import MAX_EXCERPT_CHARACTERS
 from tasks.engine.database import database_now
 from tasks.engine.models import Attempt, Outcome, Process, State, TaskRun, Trigger
@@ -613,3 +613,13 @@ def test_colour_says_whether_somebody_must_act(
     boss: Client, db: None, made: Callable[[], TaskRun], tone: str
 ) -> None:
     assert boss.get(page_of(made())).context["tone"] == tone
+
+
+@pytest.mark.parametrize("half", ["\ud800", "a\udfff"])
+def test_half_a_character_that_json_holds_is_shown_escaped(half: str) -> None:
+    """As SQLite stores it, of a message that somebody sent by hand."""
+    run = TaskRun(task="report", arguments={"args": [half], "kwargs": {half: [half]}})
+    rows = argument_rows(run, with_details=True)
+    texts = [part for row in rows for part in (row.title, row.text)]
+    assert "".join(texts).encode()
+    assert sum(half.encode("utf-8", "backslashreplace").decode() in text for text in texts) == 3
