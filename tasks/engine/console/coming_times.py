@@ -1,6 +1,6 @@
 """What a schedule in a form would do, in words and with its next times, before it is saved."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from django.contrib import admin
@@ -37,10 +37,20 @@ def coming_times(request: HttpRequest) -> HttpResponse:
     }
     if form.is_valid():
         words = in_words(schedule, with_arguments=True)
-        context |= {"words": words, "starts": next_starts(schedule, timezone.now())}
+        context |= {
+            "words": words,
+            "starts": next_starts(schedule, timezone.now()),
+            "is_saved": is_saved(schedule, [name for name in FIELDS if name in request.POST]),
+        }
     else:
         context["faults"] = list(faults(form))
     return TemplateResponse(request, "tasks/console/coming_times.html", context)
+
+
+def is_saved(schedule: Schedule, names: Sequence[str]) -> bool:
+    """Say whether a schedule is stored with the values that these fields have in a form."""
+    rows = Schedule.objects.filter(task=schedule.task, name=schedule.name)
+    return {name: getattr(schedule, name) for name in names} in rows.values(*names)
 
 
 def defaults() -> dict[str, str]:

@@ -296,7 +296,7 @@ def retry_one(run: TaskRun, message_id: UUID, order: Order) -> None:
     if run.task not in order.confirmed and extension_of(run.task).confirmation(message):
         raise Refused(f"{run.task} asks for a confirmation: run it again by itself.")
     again = message.copy(message_id=str(message_id))
-    new = Request(Trigger.ADMIN, order.by).enqueue_message(again)
+    new = Request(Trigger.ADMIN, order.by).enqueue_message(again, schedule_name=run.schedule_name)
     run.mark_retried(order.by, new.pk)
 
 

@@ -195,6 +195,31 @@ def test_form_opened_before_a_pause_does_not_resume_the_schedule(
     assert LogEntry.objects.get().get_change_message() == "Changed Catch up (seconds)."
 
 
+def test_form_says_that_it_is_not_saved_only_where_it_was_changed(
+    boss: Client, nightly: Schedule
+) -> None:
+    def coming(**fields: str) -> str:
+        address = f"{reverse('background:coming-times')}?task={nightly.task}"
+        return boss.post(address, form(**fields)).content.decode()
+
+    assert "At 02:00 every day (UTC)." in coming()
+    assert "Not saved yet" not in coming()
+    for changed in ({"crontab": "0 3 * * *"}, {"arguments": '{"keep_days": 3}'}):
+        assert "Not saved yet" in coming(**changed)
+
+
+def test_console_is_a_click_away_from_a_schedule_and_from_the_list_of_tables(
+    client: Client, nightly: Schedule
+) -> None:
+    console = f'href="{reverse("background:overview")}"'
+    staff = log_in_staff(client, "view_schedule")
+    for address in (change(nightly), "/admin/tasks/"):
+        assert console not in client.get(address).content.decode()
+    staff.user_permissions.add(Permission.objects.get(codename="view_taskrun"))
+    for address in (change(nightly), "/admin/tasks/"):
+        assert console in client.get(address).content.decode()
+
+
 def test_form_opened_before_new_times_does_not_bring_the_old_ones_back(
     boss: Client, nightly: Schedule
 ) -> None:

@@ -134,6 +134,12 @@ def test_two_operations_at_once_retry_each_run_once(boss: User) -> None:
     assert TaskRun.objects.filter(task=TaskName.TODO_CLEANUP, state=State.QUEUED).count() == 100
 
 
+def test_retry_belongs_to_the_schedule_of_the_run(boss: User) -> None:
+    new_run(State.FAILED, schedule_name="one")
+    carry_out(Verb.RETRY, select(), boss)
+    assert TaskRun.objects.get(trigger=Trigger.ADMIN, state=State.QUEUED).schedule_name == "one"
+
+
 def test_retries_of_one_task_do_not_wait_for_one_another(boss: User) -> None:
     new_run(State.RUNNING)
     new_runs(250, State.FAILED)

@@ -159,7 +159,7 @@ def test_run_in_hand_shows_how_far_it_has_come(boss: Client, well: None) -> None
     )
     page = text(boss)
     assert re.search(
-        rf"{run.pk} todo\.cleanup Running for 100 s .* two, process 2 25 % 25 % "
+        rf"{run.pk} todo\.cleanup Running for 100 s .* two, process 2 25 % 25 %, "
         r"50,000 todos swept to the trash, (49\d|500) a second, about 5 min left",
         page,
     )
@@ -173,7 +173,7 @@ def test_progress_of_a_task_that_names_no_counts_is_a_part_alone(boss: Client, w
         progress={"rows": 77_177, "done": 0.25},
     )
     page = text(boss)
-    assert "25 % 25 % about 5 min left" in page
+    assert "25 % 25 %, about 5 min left" in page
     assert "77,177" not in page
 
 
@@ -201,7 +201,7 @@ def test_summary_that_is_no_text_is_no_crash(
     actor = get_broker().get_actor(TaskName.TODO_CLEANUP)
     monkeypatch.setitem(actor.options, "extension", extension)
     new_run(State.RUNNING, started_at=timezone.now(), progress={"rows": 3, "done": 0.5})
-    assert "50 % 50 % 5" in text(boss)
+    assert "50 % 50 %, 5" in text(boss)
 
 
 def test_extension_that_fails_takes_no_page_with_it(
@@ -587,6 +587,13 @@ def test_failure_is_acknowledged_on_its_page(boss: Client, well: None) -> None:
         assert "nothing to acknowledge" in answer(boss, "acknowledge", run.pk)
     assert [message for _, message in logged()] == ["Acknowledged."] * 2
     assert "Acknowledge" not in actions_on(boss, new_run())
+
+
+def test_schedules_last_run_says_that_its_failure_is_acknowledged(boss: Client, well: None) -> None:
+    run = new_run(State.FAILED, error="ValueError: x")
+    assert "failed , acknowledged," not in text(boss)
+    answer(boss, "acknowledge", run.pk)
+    assert "failed , acknowledged," in text(boss)
 
 
 def test_failures_that_nobody_has_acknowledged_are_listed_and_acknowledged_together(
