@@ -87,9 +87,12 @@ def marks(step: str) -> Iterator[re.Match[str]]:
 
 
 def pattern(words: str, *, whole: bool = False) -> re.Pattern[str]:
-    """Return what matches words of the story, where numbers of several digits are examples."""
+    """Return what matches words of the story, where numbers of several digits are examples.
+
+    None of those is zero: what is being swept is not undone before there is any.
+    """
     parts = (
-        r"\d[\d,]*".join(re.escape(text) for text in re.split(r"\d[\d,]+", word))
+        r"[1-9][\d,]*".join(re.escape(text) for text in re.split(r"\d[\d,]+", word))
         for word in words.split()
     )
     text = r"\s+".join(parts)

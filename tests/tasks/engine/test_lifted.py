@@ -45,7 +45,7 @@ pages = [
 ]
 print([client.get(page).status_code for page in pages])
 page = client.get("/admin/background/").content.decode()
-print([words in page for words in (">greet</th>", "1 person greeted", "people greeted, most on")])
+print([words in page for words in (">greet</a>", "1 person greeted", "people greeted, most on")])
 """
 
 
