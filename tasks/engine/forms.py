@@ -2,6 +2,7 @@
 
 import json
 from contextlib import suppress
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django import forms
@@ -23,6 +24,9 @@ else:
 
 #: As HTML's input of a moment has it.
 DATETIME_LOCAL = "%Y-%m-%dT%H:%M:%S"
+
+#: How far a schedule's one moment may lie ahead.
+FARTHEST = timedelta(days=10 * 366)
 
 OLD_SCHEDULER = (
     "A scheduler of an earlier version is still running: it knows nothing of {what}. Try again when"
@@ -96,9 +100,13 @@ class ScheduleForm(ScheduleModelForm):
         return cleaned
 
     def _check_moment(self, cleaned: dict[str, Any]) -> None:
-        moment = cleaned.get("once_at")
-        if moment and "once_at" in self.changed_data and moment <= database_now():
+        moment, now = cleaned.get("once_at"), database_now()
+        if not moment or "once_at" not in self.changed_data:
+            return
+        if moment <= now:
             self.add_error("once_at", "This moment has passed.")
+        elif moment > now + FARTHEST:
+            self.add_error("once_at", "This is more than ten years from now.")
 
     def _check_arguments(self, cleaned: dict[str, Any]) -> None:
         task = cleaned.get("task", self.instance.task)

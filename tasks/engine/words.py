@@ -13,7 +13,12 @@ def moment(time: datetime | None) -> str:
 
     It is in the time zone that is active: a page's is its reader's, any other the site's.
     """
-    return written(timezone.localtime(time)) if time else ""
+    if time is None:
+        return ""
+    try:
+        return written(timezone.localtime(time))
+    except OverflowError:  # The end of the year 9999, in a zone where that is over.
+        return written(time)
 
 
 def moment_of_site(time: datetime) -> str:

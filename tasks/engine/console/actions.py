@@ -53,7 +53,7 @@ def retry_now(request: HttpRequest, pk: int) -> HttpResponse:
     def act(run: TaskRun) -> str:
         check_may_start(operator(request), run.task)
         operations.retry_now(run)
-        return "starts again within seconds."
+        return "is tried again as soon as a worker can."
 
     return _change(request, pk, act, "Retried now.")
 

@@ -1,6 +1,10 @@
+from datetime import UTC, datetime
+
 import django.core.validators
 from django.conf import settings
 from django.db import migrations, models
+
+import tasks.engine.models.schedule
 
 
 class Migration(migrations.Migration):
@@ -58,6 +62,7 @@ class Migration(migrations.Migration):
                 default="",
                 help_text="Tells it apart from other schedules of the same task.",
                 max_length=100,
+                validators=[tasks.engine.models.schedule.one_line_of_text],
             ),
         ),
         migrations.AddField(
@@ -141,7 +146,12 @@ class Migration(migrations.Migration):
                         ("every__isnull", True),
                         ("once_at__isnull", True),
                     ),
-                    models.Q(("crontab", ""), ("every__isnull", True), ("once_at__isnull", False)),
+                    models.Q(
+                        ("crontab", ""),
+                        ("every__isnull", True),
+                        ("once_at__isnull", False),
+                        ("once_at__lt", datetime(9000, 1, 1, tzinfo=UTC)),
+                    ),
                     _connector="OR",
                 ),
                 name="tasks_schedule_times",

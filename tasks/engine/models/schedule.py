@@ -1,7 +1,7 @@
 """When tasks run, as staff may change it."""
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any, ClassVar, Self
 
@@ -15,10 +15,20 @@ from django.db.models import Q, Value
 from tasks.engine.database import CLOCK_TOLERANCE, database_now
 from tasks.engine.recurrence import ONE_OF_THREE, Recurrence
 
+#: Python knows no moment after the year 9999, which comes earlier in some zones: whoever reads such
+#: a row would fail, the schedulers too.
+END_OF_TIME = datetime(9000, 1, 1, tzinfo=UTC)
+
 #: The longest time by which a slot's run may start later, at random.
 MAX_JITTER_SECONDS = 60 * 60
 
 MAX_NOTE_CHARACTERS = 200
+
+
+def one_line_of_text(text: str) -> None:
+    """Raise ValidationError if a text has a line break, or what no reader sees."""
+    if not text.isprintable():
+        raise ValidationError("Give it in one line, without characters that cannot be seen.")
 
 
 class Overlap(models.TextChoices):
@@ -69,6 +79,7 @@ class Schedule(models.Model):
         blank=True,
         default="",
         db_default="",
+        validators=[one_line_of_text],
         help_text="Tells it apart from other schedules of the same task.",
     )
     arguments = models.JSONField(
@@ -143,7 +154,12 @@ class Schedule(models.Model):
                 name="tasks_schedule_times",
                 condition=(Q(crontab="") & Q(every__gte=1) & Q(once_at__isnull=True))
                 | (~Q(crontab="") & Q(every__isnull=True) & Q(once_at__isnull=True))
-                | (Q(crontab="") & Q(every__isnull=True) & Q(once_at__isnull=False)),
+                | (
+                    Q(crontab="")
+                    & Q(every__isnull=True)
+                    & Q(once_at__isnull=False)
+                    & Q(once_at__lt=END_OF_TIME)
+                ),
                 violation_error_message=ONE_OF_THREE,
             ),
             # Not even a page of the version before can have its schedulers start one.

@@ -95,7 +95,10 @@ def eligible(verb: Verb, selection: Selection) -> TaskRunQuerySet:
     if verb is Verb.CANCEL:
         return runs.unfinished()
     ended = runs.filter(finished_at__lte=selection.until)
-    return ended.unacknowledged() if verb is Verb.ACKNOWLEDGE else ended
+    if verb is Verb.ACKNOWLEDGE:
+        return ended.unacknowledged()
+    # To repeat an operation would repeat all that it did.
+    return ended.exclude(task__in=[f"runs.{each}" for each in Verb])
 
 
 def verbs_for(user: AbstractBaseUser | AnonymousUser) -> tuple[Verb, ...]:

@@ -36,12 +36,10 @@ MOST_HOURS = 24
 KEEP_DAYS = 400
 
 #: Lengths (ms) that runs are sorted by: each is a quarter longer than the one before, so a length
-#: in between is known to a tenth or so. From a millisecond to a day and more.
+#: in between is known to a tenth or so. From a millisecond to 23 days.
 FACTOR = 1.25
-LENGTHS_MS = tuple(
-    sorted({round(FACTOR**power) for power in range(84) if round(FACTOR**power) < 2**27})
-)
-LONGEST_MS = 2**31 - 1  # A week is 6e8.
+LENGTHS_MS = tuple(sorted({round(FACTOR**power) for power in range(97)}))
+LONGEST_MS = 2**31 - 1
 
 
 def count_next_hours() -> bool:

@@ -351,9 +351,12 @@ def test_schedule_of_a_task_is_added_beside_the_one_it_has(boss: Client, nightly
         ({"name": "x", "arguments": "[" * 100_000}, "This is not JSON"),
         ({"name": "x", "arguments": f'{{"a": {"9" * 5_000}}}'}, "This is not JSON"),
         ({"name": "x", "crontab": "", "once_at": "2020-01-01T00:00"}, "This moment has passed."),
-        ({"name": "x", "once_at": "2090-01-01T00:00"}, "one of the three"),
+        ({"name": "x", "once_at": "2030-01-01T00:00"}, "one of the three"),
         ({"name": "x", "crontab": "", "once_at": "soon"}, "Enter a valid date/time."),
         ({"name": "x", "jitter_seconds": "3601"}, "less than or equal to 3600"),
+        ({"name": "x\nAll well."}, "Give it in one line"),
+        ({"name": "x\u202ey"}, "Give it in one line"),
+        ({"name": "x", "crontab": "", "once_at": "9999-12-31T23:59"}, "more than ten years"),
         ({"name": "x" * 101}, "at most 100 characters"),
     ],
 )

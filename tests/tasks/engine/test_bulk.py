@@ -134,6 +134,12 @@ def test_two_operations_at_once_retry_each_run_once(boss: User) -> None:
     assert TaskRun.objects.filter(task=TaskName.TODO_CLEANUP, state=State.QUEUED).count() == 100
 
 
+def test_bulk_operations_are_not_among_what_is_retried(boss: User) -> None:
+    new_run(task="runs.retry")
+    failed = new_run(State.FAILED)
+    assert list(bulk.eligible(Verb.RETRY, select(RunFilter()))) == [failed]
+
+
 def test_retry_belongs_to_the_schedule_of_the_run(boss: User) -> None:
     new_run(State.FAILED, schedule_name="one")
     carry_out(Verb.RETRY, select(), boss)

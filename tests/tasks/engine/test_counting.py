@@ -130,6 +130,13 @@ def test_quantile_is_right_to_a_quarter(milliseconds: list[int], part: float) ->
     assert exact / 1.26 - 0.001 <= found <= exact * 1.26 + 0.001
 
 
+def test_run_of_days_is_told_apart_from_one_of_weeks(db: None) -> None:
+    ended(NOON - 2 * HOUR, seconds=2 * 86_400)
+    count_all()
+    counted = RunCount.objects.get(measure=Measure.DURATION)
+    assert 1.6 < (quantile(Counter({counted.length_ms: 1}), 0.95) or 0) / 86_400 < 2.5
+
+
 @pytest.mark.parametrize("counted_first", [True, False])
 def test_charts_are_the_same_before_and_after_the_hours_are_counted(
     db: None, *, counted_first: bool

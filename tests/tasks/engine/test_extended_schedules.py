@@ -150,6 +150,11 @@ def test_schedule_of_one_moment_runs_once_and_all_is_well_after_it(
     assert (status.next_slot, status.overdue_slot, status.unsuccessful_since) == (None, None, None)
 
 
+def test_moment_that_no_scheduler_could_read_is_refused_by_the_database(db: None) -> None:
+    with pytest.raises(IntegrityError), transaction.atomic():
+        add("once", once_at=datetime(9999, 12, 31, tzinfo=UTC))
+
+
 def test_scheduler_plans_nothing_for_a_moment_that_has_passed(
     transactional_db: None, broker: object
 ) -> None:

@@ -342,7 +342,7 @@ def test_retrying_now_is_offered_to_a_run_that_waits_and_works_for_two_who_press
         assert response.redirect_chain == [(page_of(run), 302)]
         told += map(str, response.context["messages"])
     assert told == [
-        f"Run {run.pk} starts again within seconds.",
+        f"Run {run.pk} is tried again as soon as a worker can.",
         f"Run {run.pk} does not wait for another try any more.",
     ]
     assert TaskRun.objects.get().sends == 0, "the relay publishes it, and once"

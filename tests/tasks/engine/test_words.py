@@ -1,6 +1,9 @@
 """How moments, durations and numbers are written."""
 
+from datetime import UTC, datetime
+
 import pytest
+from django.utils import timezone
 
 from tasks.engine.words import ago, count, duration, moment, one_line, printable, reason
 
@@ -28,6 +31,12 @@ def test_duration_is_written_in_the_largest_unit_of_which_it_has_two(
 
 def test_what_comes_later_by_another_clock_was_just_now() -> None:
     assert ago(-5) == "0 s ago"
+
+
+def test_moment_at_the_end_of_time_is_no_crash_wherever_one_reads_it() -> None:
+    end = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
+    with timezone.override("Asia/Tokyo"):
+        assert moment(end) == "9999-12-31 23:59:59 UTC"
 
 
 def test_one_thing_is_singular_and_any_other_number_plural() -> None:
