@@ -66,11 +66,12 @@ now = timezone.now()
 failed = night(1, state="failed", result=None, error=error, acknowledged_at=now)
 for kind, host in (("scheduler", "scheduler-1"), ("worker", "worker-1"), ("worker", "worker-2")):
     queues = ["default", "operators"] if kind == "worker" else []
-    Process.objects.create(kind=kind, host=host, pid=12, queues=queues,
+    worker = Process.objects.create(kind=kind, host=host, pid=12, queues=queues, command_pid=11,
         started_at=now - timedelta(days=3), seen_at=now)
 night(0, task="ping", started_at=now, finished_at=now, scheduled_for=now, result=None)
 running = night(0, task="todo.purge", state="running", scheduled_for=now, finished_at=None,
-    result=None, started_at=now - timedelta(seconds=40), progress={"rows": 123_456, "done": 0.42})
+    result=None, started_at=now - timedelta(seconds=40), held_by=worker.pk,
+    worker="worker-2, process 12", progress={"rows": 123_456, "done": 0.42})
 print(Todo.objects.first().pk, Schedule.objects.get(task="todo.cleanup").pk, failed.pk,
     running.pk)
 """
