@@ -104,12 +104,12 @@ def check_storable(value: object) -> None:
     try:
         text = json.dumps(value, allow_nan=False, ensure_ascii=False)
         text.encode()
-    except RecursionError as error:
-        raise ValueError("is nested too deeply") from error
     except UnicodeEncodeError as error:
-        raise ValueError("has half a character, a surrogate") from error
+        raise ValueError("This has half of a character, a surrogate.") from error
+    except (ValueError, RecursionError) as error:
+        raise ValueError("This cannot be written as JSON.") from error
     if NUL.search(text):
-        raise ValueError("has a character NUL")
+        raise ValueError("This has a NUL character, which cannot be stored.")
 
 
 def check_arguments(broker: Broker, message: Message[Any]) -> None:

@@ -14,12 +14,9 @@ from django.http import QueryDict
 from dramatiq import Actor, Message
 from dramatiq.broker import get_broker
 
-from tasks.engine.broker.messages import check_arguments
+from tasks.engine.broker.messages import check_arguments, check_storable
 from tasks.engine.console.start_fields import field_of, text_of, types_of
 from tasks.engine.words import reason
-
-#: In JSON, a character that no database stores.
-NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 #: A line of a docstring's section `Args:` that begins with a parameter's name.
 ARGUMENT = re.compile(r"^    (\*{0,2}\w+)(?: \([^)]*\))?: (.*)$")
@@ -81,8 +78,10 @@ class StartForm(forms.Form):
         """Refuse what the actor, its option `check` or the database would refuse."""
         cleaned = super().clean() or {}
         for name, value in list(cleaned.items()):
-            if fault := fault_of(value):
-                self.add_error(name, fault)
+            try:
+                check_storable(value)
+            except ValueError as error:
+                self.add_error(name, str(error))
         if not self.errors:
             try:
                 check_arguments(get_broker(), self.message())
@@ -121,18 +120,6 @@ def values_of(actor: Actor[..., Any], arguments: Mapping[str, Any]) -> Mapping[s
     except TypeError:
         return None
     return bound.arguments
-
-
-def fault_of(value: Any) -> str:
-    """Return why a value cannot be stored; empty if it can be."""
-    try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
-        text.encode()
-    except UnicodeEncodeError:
-        return "This has half of a character (a surrogate), which cannot be stored."
-    except (ValueError, RecursionError):
-        return "This cannot be written as JSON."
-    return "This has a NUL character, which cannot be stored." if NUL.search(text) else ""
 
 
 def helps_of(docstring: str) -> Mapping[str, str]:
