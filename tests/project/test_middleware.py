@@ -199,7 +199,7 @@ def test_button_that_waits_for_a_lock_in_vain_says_so_and_changes_nothing(
     buttons: list[tuple[str, dict[str, str]]] = [
         ("/admin/todos/todo/", {"action": "complete", "_selected_action": str(todo.pk)}),
         (f"/admin/accounts/user/{alice.pk}/delete/", {"post": "yes"}),
-        (f"/admin/background/schedules/{schedule.pk}/pause/", {}),
+        (f"/admin/background/schedules/{schedule.pk}/pause/", {"confirmed": "1", "note": "Why"}),
     ]
     with (
         short_of_patience(),
@@ -230,7 +230,10 @@ def test_nothing_is_changed_that_cannot_be_logged(admin_client: Client) -> None:
             f"runs/{failed.pk}/again/",
             f"runs/{failed.pk}/acknowledge/",
         ):
-            assert admin_client.post(f"/admin/background/{address}").status_code == 503, address
+            answer = admin_client.post(
+                f"/admin/background/{address}", {"confirmed": "1", "note": "Why"}
+            )
+            assert answer.status_code == 503, address
     schedule.refresh_from_db()
     assert schedule.enabled
     assert list(TaskRun.objects.unacknowledged()) == [failed]

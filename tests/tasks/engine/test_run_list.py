@@ -394,7 +394,7 @@ def test_page_of_a_search_that_gave_up_offers_to_go_on(
     TaskRun.objects.filter(pk=pks[0]).update(task=TaskName.PING)
     page = words(boss, "task=ping")
     assert "At least 0 runs match." in page
-    assert f"The search was given up in time: runs down to {pks[5]} were looked at." in page
+    assert f"The search was given up in time: runs down to {pks[5]:,} were looked at." in page
     assert "Go on from there , or choose a task or dates" in page
     farther = boss.get(f"{RUNS}?task=ping").context["page"].farther
     assert ids(boss, farther) == [pks[0]]
