@@ -75,3 +75,8 @@ def printable(text: str) -> str:
 def reason(error: BaseException) -> str:
     """Return an error's message in one line; its type if it has none."""
     return one_line(str(error)) or type(error).__name__
+
+
+def last_line(text: str) -> str:
+    """Return the last line of an error: what it says, without its traceback."""
+    return (text.strip().splitlines() or [""])[-1]

@@ -56,7 +56,7 @@ def read_days(now: datetime, *, days: int = DAYS) -> list[Day]:
 
     With one query, for the days that this process has not asked for before, or that go on.
     """
-    dates, _ = last_days(now, days)
+    dates = last_days(now, days)
     open_since = timezone.localdate(now - GRACE, site_zone())
     read = measure([day for day in dates if day not in _past])
     for day in set(_past) - set(dates):
@@ -90,7 +90,8 @@ def measure(dates: Sequence[date]) -> dict[date, list[float | None]]:
 
 def read_failures(now: datetime, *, days: int = DAYS) -> list[Day]:
     """Return how many runs failed on each of the last days, with one query, however many did."""
-    dates, since = last_days(now, days)
+    dates = last_days(now, days)
+    since = beginning(dates[0])
     counted = RunCount.objects.filter(state=State.FAILED, measure=Measure.DURATION, hour__gte=since)
     recent = TaskRun.objects.filter(uncounted(), state=State.FAILED, finished_at__gte=since)
     parts = [
@@ -110,11 +111,10 @@ def read_failures(now: datetime, *, days: int = DAYS) -> list[Day]:
     return [Day(day=day, values=[failed[day] or None]) for day in dates]
 
 
-def last_days(now: datetime, days: int) -> tuple[list[date], datetime]:
-    """Return the last days by the site's clock, that of `now` last, and when the first began."""
+def last_days(now: datetime, days: int) -> list[date]:
+    """Return the last days by the site's clock, that of `now` last."""
     first = timezone.localdate(now, site_zone()) - timedelta(days=days - 1)
-    dates = [first + timedelta(days=number) for number in range(days)]
-    return dates, beginning(first)
+    return [first + timedelta(days=number) for number in range(days)]
 
 
 def beginning(day: date) -> datetime:

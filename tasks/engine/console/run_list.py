@@ -19,7 +19,7 @@ from tasks.engine.console.run_form import FORMER_NAMES, RunListForm, address_of
 from tasks.engine.database import database_now
 from tasks.engine.models import State, TaskRun
 from tasks.engine.monitoring.clock import seconds_since
-from tasks.engine.monitoring.failures import MAX_ERROR_LENGTH
+from tasks.engine.monitoring.failures import MAX_ERROR_LENGTH, shown_error
 from tasks.engine.monitoring.headline import headline
 from tasks.engine.operations.bulk import verbs_for
 from tasks.engine.operations.run_filter import RunFilter
@@ -105,7 +105,7 @@ class RunPage:
 
     def _row(self, run: TaskRun) -> Row:
         run.error = vars(run)["error_end"]  # Its end will do, and is there.
-        error = last_line(run.error) if self.with_details else ""
+        error = shown_error(run) if self.with_details else ""
         return Row(
             run=run,
             state=str(headline(run, self.now)),
@@ -124,7 +124,7 @@ class RunPage:
             .annotate(error_end=Right("error", END_OF_ERROR))
             .values_list("task", "error_end")
         )
-        counted = Counter((task, last_line(end)) for task, end in ends)
+        counted = Counter((task, words.last_line(end)[:MAX_ERROR_LENGTH]) for task, end in ends)
         if len(counted) <= 1:
             return []
         return [
@@ -252,11 +252,6 @@ def read_page(
         now=database_now(),
         with_details=with_details,
     )
-
-
-def last_line(text: str) -> str:
-    """Return the start of an error's last line."""
-    return (text.strip().splitlines() or [""])[-1][:MAX_ERROR_LENGTH]
 
 
 def duration_of(run: TaskRun, now: datetime) -> str:

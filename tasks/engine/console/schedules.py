@@ -17,7 +17,7 @@ from tasks.engine.console.requests import (
     page_before,
 )
 from tasks.engine.models import Schedule
-from tasks.engine.models.schedule import MAX_NOTE_CHARACTERS
+from tasks.engine.models.queue import MAX_NOTE_CHARACTERS
 from tasks.engine.operations import schedules as operations
 from tasks.engine.words import one_line
 

@@ -96,8 +96,9 @@ def read_bins(task: str, starts: Sequence[datetime]) -> list[Bin]:
     until = counted_until()
     bins = [Bin() for _ in starts]
     for row in rows_of(task, starts[0], until):
-        number = bisect_right(starts, row[0]) - 1
-        bins[max(0, number)].add(*row[1:])
+        # Where a zone is off by half an hour, the first bar begins within one of these hours.
+        number = max(0, bisect_right(starts, row[0]) - 1)
+        bins[number].add(*row[1:])
     return bins
 
 
@@ -107,7 +108,6 @@ def rows_of(
     """Yield hour, state, measure, length (ms) and number, of counted hours and of those since."""
     columns = ("hour", "state", "measure", "length_ms", "amount")
     if until:
-        # An hour that has begun before belongs to the first bar as far as it lies in it.
         hours = RunCount.objects.filter(task=task, hour__gte=since, hour__lt=until)
         yield from hours.values_list(*columns)
     recent = TaskRun.objects.filter(task=task, finished_at__gte=max(since, until or since))

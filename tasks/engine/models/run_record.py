@@ -10,6 +10,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 from dramatiq import Message
 
+from tasks.engine import words
 from tasks.engine.extension import summary_of
 from tasks.engine.models.states import UNFINISHED, State, Trigger
 
@@ -200,7 +201,7 @@ class RunRecord(models.Model):
     @property
     def error_summary(self) -> str:
         """The last line of its error, without the traceback."""
-        return (self.error.strip().splitlines() or [""])[-1]
+        return words.last_line(self.error)
 
     @property
     def summary(self) -> str:

@@ -13,6 +13,7 @@ from django.db import models
 from django.db.models import Q, Value
 
 from tasks.engine.database import CLOCK_TOLERANCE, database_now
+from tasks.engine.models.queue import MAX_NOTE_CHARACTERS
 from tasks.engine.recurrence import ONE_OF_THREE, Recurrence
 
 #: Python knows no moment after the year 9999, which comes earlier in some zones: whoever reads such
@@ -21,8 +22,6 @@ END_OF_TIME = datetime(9000, 1, 1, tzinfo=UTC)
 
 #: The longest time by which a slot's run may start later, at random.
 MAX_JITTER_SECONDS = 60 * 60
-
-MAX_NOTE_CHARACTERS = 200
 
 
 def one_line_of_text(text: str) -> None:
