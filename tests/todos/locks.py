@@ -46,15 +46,20 @@ def in_another_connection[T](work: Callable[[], T]) -> T:
         connection.close()
 
 
-def wait_until_blocked(sweep: Future[Any], seconds: float = 10) -> None:
-    """Return when another connection waits for a lock of this one."""
+def wait_until_blocked(
+    sweep: Future[Any], *, by: psycopg.Connection | None = None, seconds: float = 10
+) -> None:
+    """Return when another connection waits for a lock of `by`; by default, of this one."""
+    holder = by.info.backend_pid if by else None
     deadline = monotonic() + seconds
     while monotonic() < deadline:
         with connection.cursor() as cursor:
             cursor.execute(
                 # Not pg_stat_activity: that is read once and then stands still in a transaction.
                 "SELECT 1 FROM pg_locks"
-                " WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid))"
+                " WHERE NOT granted"
+                " AND coalesce(%s, pg_backend_pid()) = ANY(pg_blocking_pids(pid))",
+                [holder],
             )
             if cursor.fetchone():
                 return

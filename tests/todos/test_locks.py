@@ -1,6 +1,7 @@
 """Somebody else's transaction holds todos, and is forgotten: nobody else has to wait for that."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from time import monotonic
 from typing import Any
@@ -11,7 +12,7 @@ from django.db import OperationalError, connection
 from accounts.models import User
 from tests.factories import AS_OF, give, new_todos
 from tests.todos.checkpoints import JsonStore, Stopped
-from tests.todos.locks import locked
+from tests.todos.locks import in_another_connection, locked, wait_until_blocked
 from todos.bulk import checkpoint, failing_rows, runner
 from todos.bulk.checkpoint import LOCKED, Checkpoint
 from todos.bulk.sweep import SweepReport
@@ -150,6 +151,37 @@ def test_sweep_stopped_at_every_step_goes_on_with_what_it_passed_over(
     assert report["todos_deleted"] == 18
     assert {todo.pk for todo in Todo.objects.all()} == set(held)
     assert [error["user_id"] for error in report["errors"]] == [alice.pk, bob.pk]
+
+
+def test_sweep_that_is_in_one_deadlock_after_another_takes_what_is_free(alice: User) -> None:
+    todos = new_todos(alice, each=3)
+    with (
+        ThreadPoolExecutor(1) as pool,
+        locked("todos_todo", todos[1].pk) as one,
+        locked("todos_todo", todos[2].pk) as another,
+    ):
+        swept = pool.submit(in_another_connection, sweep_that_gives_way)
+        for holder in one, another:
+            wait_until_blocked(swept, by=holder)
+            holder.execute("SET deadlock_timeout = '1min'")
+            holder.execute("SELECT FROM todos_todo WHERE id = %s FOR UPDATE", [todos[0].pk])
+            if holder is one:
+                holder.rollback()
+        report = swept.result(timeout=30)
+
+    assert (report["todos_deleted"], report["errors"]) == (
+        1,
+        [{"user_id": alice.pk, "reason": LOCKED}],
+    )
+    assert list(Todo.objects.order_by("pk")) == [todos[0], todos[2]]
+    assert sweep()["todos_deleted"] == 2, "the next night takes them"
+
+
+def sweep_that_gives_way() -> SweepReport:
+    """Sweep on a connection that, in a deadlock, finds out first."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET deadlock_timeout = '2s'")
+    return sweep(JsonStore(lock_timeout_ms=20_000))
 
 
 def test_whole_table_held_is_nobodys_fault(

@@ -17,8 +17,8 @@ MOST_AT_ONCE = 20_000
 def act_at_once(operation: IdOperation[Any], *, number: int | None = None) -> int | None:
     """Act on all that an operation selects, in one statement; return how many there were.
 
-    None: they are more than MOST_AT_ONCE, or the database refuses one of them. Nothing has been
-    done then, and `run` does it, batch by batch, without those that are refused.
+    None: they are more than MOST_AT_ONCE, the database refuses one of them, or it was in two
+    deadlocks. Nothing has been done then, and `run` does it, batch by batch, without those rows.
 
     Args:
         operation: what to do.
@@ -42,5 +42,5 @@ def act_at_once(operation: IdOperation[Any], *, number: int | None = None) -> in
     except DatabaseError as error:
         if is_timeout(error):
             raise
-        log_or_raise(error, "rows refused")
+        log_or_raise(error, "not done at once")
     return None

@@ -75,7 +75,7 @@ class Checkpoint[K]:
         left_rows: the owners and ids of todos that were left out one by one.
         held: the ranges to try again.
         locked: the ids of people with todos that were locked to the end.
-        timeouts: how many ranges ended in a time-out.
+        timeouts: how many ranges ended in a time-out, or in deadlocks.
     """
 
     first: K | None = None

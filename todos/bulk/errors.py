@@ -22,10 +22,18 @@ _DUPLICATE = {"23505", "SQLITE_CONSTRAINT_PRIMARYKEY", "SQLITE_CONSTRAINT_UNIQUE
 #: SQLSTATEs of a statement that waited too long for a lock, or took too long.
 _TIMEOUTS = {"55P03", "57014"}
 
+#: SQLSTATE of a statement that others waited for while it waited for them.
+_DEADLOCK = "40P01"
+
 
 def is_timeout(error: DatabaseError) -> bool:
     """Return whether PostgreSQL stopped waiting, for a lock or for the statement."""
     return sqlstate(error) in _TIMEOUTS
+
+
+def is_blocked(error: DatabaseError) -> bool:
+    """Return whether somebody else's locks stood in the way: a time-out, or a deadlock."""
+    return is_timeout(error) or sqlstate(error) == _DEADLOCK
 
 
 def is_duplicate(error: DatabaseError) -> bool:
@@ -46,12 +54,12 @@ def reason(error: DatabaseError) -> str:
 
 
 def log_or_raise(error: DatabaseError, event: str, **values: int) -> None:
-    """Log a time-out, or an error of a constraint or a trigger, which is some rows' fault.
+    """Log that locks stood in the way, or an error of a constraint or a trigger: some rows' fault.
 
     Any other error is raised. In SQLSTATE class 42 the statement is wrong, or not permitted.
     """
     of_all_rows = isinstance(error, _OF_ALL_ROWS) or sqlstate(error).startswith("42")
-    if of_all_rows and not is_timeout(error):
+    if of_all_rows and not is_blocked(error):
         raise error
     logger.warning(event, reason=reason(error), **values)
 

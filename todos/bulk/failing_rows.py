@@ -8,7 +8,7 @@ from typing import Any
 import structlog
 from django.db import DatabaseError
 
-from todos.bulk.errors import is_timeout, log_or_raise
+from todos.bulk.errors import is_blocked, log_or_raise
 from todos.bulk.operation import BulkOperation
 
 logger = structlog.get_logger(__name__)
@@ -42,7 +42,7 @@ def isolate[K](
         act_on(user_id__gte=ids[0], user_id__lte=ids[-1])
 
     def leave_out_owner(owner: int, error: DatabaseError) -> None:
-        if is_timeout(error):
+        if is_blocked(error):
             operation.step(lambda: operation.checkpoint.owner_held(owner, after))
             return
 
@@ -61,7 +61,7 @@ def leave_out_row[K](
     operation: BulkOperation[K, Any], owner: int, pk: int, error: DatabaseError
 ) -> None:
     """Leave out a todo that makes it fail; or all of its owner's until the end, if it is locked."""
-    if is_timeout(error):
+    if is_blocked(error):
         operation.step(lambda: operation.checkpoint.owner_held(owner, None))
         return
     why = operation.why(error)
@@ -97,7 +97,7 @@ class Bisection:
             act(ids)
         except DatabaseError as error:
             log_or_raise(error, "part of a range failed", ids=len(ids))
-            if is_timeout(error) and monotonic() - self._succeeded_at > PATIENCE_SECONDS:
+            if is_blocked(error) and monotonic() - self._succeeded_at > PATIENCE_SECONDS:
                 raise
             if len(ids) == 1:
                 leave_out(ids[0], error)

@@ -9,7 +9,7 @@ from django.conf import settings
 from django.db import DatabaseError, connection
 
 from todos.bulk.checkpoint import MOST_LOCKED_OWNERS, Checkpoint, HeldRange, OnBatch
-from todos.bulk.errors import is_timeout, log_or_raise
+from todos.bulk.errors import is_blocked, log_or_raise
 from todos.bulk.failing_rows import isolate
 from todos.bulk.operation import BulkOperation
 from todos.bulk.sql import Rows
@@ -108,7 +108,7 @@ def pass_range[K](operation: BulkOperation[K, Any], after: K | None, through: K)
             operation.step(act)
         except DatabaseError as error:
             log_or_raise(error, "range failed", timeouts=timeouts)
-            if act is without_locked or not is_timeout(error):
+            if act is without_locked or not is_blocked(error):
                 break
             timeouts = 1
         else:
@@ -144,6 +144,6 @@ def retry[K](operation: BulkOperation[K, Any], held: HeldRange[K]) -> None:
         operation.step(lambda: end(operation.act_on_unlocked(rest())))
     except DatabaseError as error:
         log_or_raise(error, "retry of a locked range failed")
-        if not is_timeout(error):
+        if not is_blocked(error):
             isolate(operation, held.after, held.through, held.user_id)
         operation.step(lambda: end(operation.checkpoint))
