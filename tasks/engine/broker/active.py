@@ -18,6 +18,7 @@ class ActiveMessages:
         self._ids: set[bytes] = set()
         # Those that the consumer has not passed on to a worker thread: they end with it.
         self._kept: set[bytes] = set()
+        self._to_return: set[bytes] = set()
 
     def __len__(self) -> int:
         return len(self._ids)
@@ -36,10 +37,25 @@ class ActiveMessages:
         with self._lock:
             self._kept.discard(key)
 
+    def give_back(self, key: bytes) -> None:
+        """Leave it to the consumer to return a message to its queue, which no thread works on.
+
+        It may be fetched again at once, by the same consumer: if another thread had returned it
+        and removed it here, in whichever order, that could hit the one that was fetched again.
+        """
+        with self._lock:
+            self._to_return.add(key)
+
+    def to_return(self) -> frozenset[bytes]:
+        """Say which messages the consumer has to return; they are active until then."""
+        with self._lock:
+            return frozenset(self._to_return & self._ids)
+
     def remove(self, *ids: bytes) -> None:
         with self._lock:
             self._ids.difference_update(ids)
             self._kept.difference_update(ids)
+            self._to_return.difference_update(ids)
 
     def forget_kept(self) -> None:
         """Remove what an earlier consumer kept, which ended with it."""

@@ -7,7 +7,7 @@ here, every few seconds, and gives back the rest.
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import batched
 from threading import Event
@@ -40,6 +40,16 @@ if redis.call("hexists", KEYS[1], ARGV[1]) == 1 then
     redis.call("hset", KEYS[1], ARGV[1], ARGV[2])
 end
 """
+
+
+class FetchedMessage(MessageProxy):
+    """A message in the hands of this process.
+
+    Attributes:
+        given_back: it goes back to its queue where Dramatiq would acknowledge it.
+    """
+
+    given_back = False
 
 
 class WakingConsumer(_RedisConsumer):
@@ -89,6 +99,7 @@ class WakingConsumer(_RedisConsumer):
         """Return a message; where there is none, sleep and return None."""
         self._active.polls += 1
         with errors_as_closed():
+            self._return(self._active.to_return())
             if monotonic() >= self._reconcile_at:
                 self._reconcile()
             if not self._intake.takes_from(self.queue_name):
@@ -105,9 +116,13 @@ class WakingConsumer(_RedisConsumer):
         # Dramatiq keeps those with an `eta` with the consumer.
         if message.options.get("eta") is None:
             self._active.pass_on(id_of(message))
-        return MessageProxy(message)
+        return FetchedMessage(message)
 
     def ack(self, message: MessageProxy) -> None:
+        if isinstance(message, FetchedMessage) and message.given_back:
+            self._active.give_back(id_of(message))
+            self._has_room.set()
+            return
         with errors_as_closed():
             self.broker.do_ack(self.queue_name, id_of(message))
         self._remove(message)
@@ -126,16 +141,29 @@ class WakingConsumer(_RedisConsumer):
         self._remove(message)
 
     def requeue(self, messages: Iterable[MessageProxy | Message[Any]]) -> None:
-        """Give messages back that no thread has begun.
+        """Give messages back that no thread has begun; by the consumer's thread, or after its end.
 
         If the broker is away they still stop being active: the next consumer gives them back, or
         another worker fetches them when this process is gone.
         """
-        ids = [id_of(message) for message in messages]
-        if not ids:
-            return
-        try:
+        self._try_to_return({id_of(message) for message in messages})
+
+    def close(self) -> None:
+        """Give back what was fetched and not passed on, and end the subscription."""
+        self._try_to_return({*map(id_of, self._fetched), *self._active.to_return()})
+        self._fetched.clear()
+        with suppress(RedisError, OSError):
+            self._subscription.close()
+        super().close()
+
+    def _return(self, ids: Collection[bytes]) -> None:
+        if ids:
             self.broker.do_requeue(self.queue_name, *ids)
+            self._active.remove(*ids)
+
+    def _try_to_return(self, ids: Collection[bytes]) -> None:
+        try:
+            self._return(ids)
         except (RedisError, OSError) as error:
             logger.warning(
                 "messages not returned yet",
@@ -143,16 +171,7 @@ class WakingConsumer(_RedisConsumer):
                 messages=len(ids),
                 error=str(error),
             )
-        finally:
             self._active.remove(*ids)
-
-    def close(self) -> None:
-        """Give back what was fetched and not passed on, and end the subscription."""
-        self.requeue(self._fetched)
-        self._fetched.clear()
-        with suppress(RedisError, OSError):
-            self._subscription.close()
-        super().close()
 
     def _remove(self, message: MessageProxy) -> None:
         # Only once the server has been told: otherwise the message would be run again.

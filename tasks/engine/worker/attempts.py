@@ -93,7 +93,6 @@ class Attempts:
                 lambda: self._open(message, reserved), until=shutting_down, written=False
             )
         except NotTaken as error:
-            # Before Dramatiq acknowledges it: that does nothing to a message that is back.
             message.options["store_results"] = False
             give_back(message)
             raise SkipMessage(str(error)) from error

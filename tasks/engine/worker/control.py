@@ -17,6 +17,7 @@ import structlog
 from django.db import connections
 from dramatiq import Worker
 
+from tasks.engine.broker.messages import id_of
 from tasks.engine.broker.waking import current_broker
 from tasks.engine.heartbeat import Heartbeat
 from tasks.engine.models import Process, Queue, State, TaskRun
@@ -77,7 +78,7 @@ class Control:
 
     def _give_back(self) -> None:
         """Give back the messages that wait for a thread here, and may not be begun."""
-        work_queue, items = self._worker.work_queue, []
+        broker, work_queue, items = current_broker(), self._worker.work_queue, []
         with suppress(Empty):
             while True:
                 items.append(work_queue.get_nowait())
@@ -86,7 +87,7 @@ class Control:
             if self._intake.takes_from(name):
                 work_queue.put(item)
             else:
-                self._worker.consumers[name].requeue_messages([item.message])
+                broker.active(name).give_back(id_of(item.message))
             work_queue.task_done()
 
     def _end_command(self) -> None:

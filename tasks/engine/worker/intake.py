@@ -1,12 +1,12 @@
 """Gives back what a thread may not begin: its queue is paused, or the process is to leave."""
 
-from dramatiq import MessageProxy
-from redis.exceptions import RedisError
+from typing import cast
 
-from tasks.engine.broker.messages import id_of
+from dramatiq import MessageProxy
+
+from tasks.engine.broker.consumer import FetchedMessage
 from tasks.engine.broker.waking import current_broker
 from tasks.engine.models import Queue
-from tasks.engine.outages import outages
 
 
 class NotTaken(Exception):  # noqa: N818  (it is no error)
@@ -27,13 +27,5 @@ def check_taken(queue: str) -> None:
 
 
 def give_back(message: MessageProxy) -> None:
-    """Give a message back to its queue.
-
-    If the broker is away it is lost, and the relay resends its run.
-    """
-    broker = current_broker()
-    try:
-        broker.do_requeue(message.queue_name, id_of(message))
-    except RedisError as error:
-        outages.report("broker", error)
-    broker.active(message.queue_name).remove(id_of(message))
+    """Have a message go back to its queue when Dramatiq acknowledges it."""
+    cast("FetchedMessage", message).given_back = True

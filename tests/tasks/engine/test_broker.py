@@ -22,6 +22,7 @@ from dramatiq.middleware import AgeLimit, CurrentMessage, Retries
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tasks.engine.broker.consumer import FetchedMessage
 from tasks.engine.broker.messages import decoded
 from tasks.engine.broker.waking import WakingBroker
 from tasks.engine.broker.whereabouts import Whereabouts
@@ -293,6 +294,41 @@ def test_message_stays_in_hand_until_the_server_knows_that_it_is_done(
         consumer.requeue([message])  # It is the next one's to give back.
         assert len(other.active("default")) == 0
         consumer.close()
+
+
+def test_message_given_back_can_be_fetched_again_and_only_then_ends(
+    broker: WakingBroker, note: dramatiq.Actor[[int], None]
+) -> None:
+    note.send(1)
+    consumer = broker.consume("default", timeout=10)
+    for _ in range(3):
+        message = next(consumer)
+        assert isinstance(message, FetchedMessage)
+        message.given_back = True
+        consumer.ack(message)
+        assert len(broker.active("default")) == 1
+    message = next(consumer)
+    assert message
+    consumer.ack(message)
+    assert next(consumer) is None
+    assert not fetched(broker)
+    assert not broker.client.hlen(broker.keys("default").messages)
+    consumer.close()
+
+
+def test_message_given_back_goes_to_the_queue_before_the_consumer_closes(
+    broker: WakingBroker, note: dramatiq.Actor[[int], None]
+) -> None:
+    note.send(1)
+    consumer = broker.consume("default", timeout=10)
+    message = next(consumer)
+    assert isinstance(message, FetchedMessage)
+    message.given_back = True
+    consumer.ack(message)
+    assert broker.client.llen(broker.keys("default").waiting) == 0
+    consumer.close()
+    assert broker.client.llen(broker.keys("default").waiting) == 1
+    assert not fetched(broker)
 
 
 def test_server_that_never_answers_is_a_lost_connection(tmp_path: Path) -> None:

@@ -1,11 +1,13 @@
 """Paused queues and leaving workers: what the verdict says, who may ask for it, and how."""
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from html import unescape
 from io import StringIO
+from time import sleep
 from typing import Any
 
 import pytest
@@ -19,7 +21,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.http import urlencode
-from dramatiq import Worker
+from dramatiq import MessageProxy, Middleware, Worker
 
 from accounts.models import User
 from tasks.engine.actors import runs_prune
@@ -32,9 +34,12 @@ from tasks.engine.monitoring.status import gather
 from tasks.engine.operations import queues
 from tasks.engine.operations.errors import Refused
 from tasks.engine.runs.enqueue import enqueue
-from tasks.engine.runs.execution import shutting_down
+from tasks.engine.runs.execution import Execution, shutting_down
 from tasks.engine.scheduler.defaults import add_missing_schedules
+from tasks.engine.worker import attempts
 from tasks.engine.worker.control import Control
+from tasks.engine.worker.intake import NotTaken
+from tasks.engine.worker.opening import open_attempt
 from tests.admin_pages import HOSTILE, Page, log_in_staff
 from tests.factories import new_process, new_run
 from tests.processes import wait_until
@@ -242,6 +247,35 @@ def test_run_that_was_fetched_before_the_pause_goes_back_and_counts_no_attempt(
         monkeypatch.undo()
         ended = TaskRun.objects.filter(pk=run.pk, state=State.SUCCEEDED, attempts=1)
         wait_until(ended.exists, seconds=30, otherwise=lambda: "it was not run")
+
+
+def test_runs_given_back_and_fetched_again_by_the_same_worker_are_each_run_once(
+    broker: WakingBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where a queue is paused and resumed while its messages wait for a thread."""
+    declined: Counter[str] = Counter()
+
+    def decline_three_times(message: MessageProxy, *others: Any) -> Execution | None:
+        if declined[message.message_id] < 3:
+            declined[message.message_id] += 1
+            raise NotTaken
+        return open_attempt(message, *others)
+
+    class SlowToAcknowledge(Middleware):
+        def before_ack(self, *_: object) -> None:
+            sleep(0.1)
+
+    monkeypatch.setattr(attempts, "open_attempt", decline_three_times)
+    with at_work(broker):
+        broker.add_middleware(SlowToAcknowledge())
+        runs = [enqueue(runs_prune) for _ in range(5)]
+        ended = TaskRun.objects.filter(state=State.SUCCEEDED, attempts=1, sends=1)
+        wait_until(lambda: ended.count() == 5, seconds=30, otherwise=lambda: str(declined))
+        kept = broker.keys("default").messages
+        wait_until(
+            lambda: not broker.client.hlen(kept), seconds=30, otherwise=lambda: "not acknowledged"
+        )
+    assert declined == dict.fromkeys([str(run.message_id) for run in runs], 3)
 
 
 def test_worker_that_takes_nothing_stays_alive_for_the_broker(broker: WakingBroker) -> None:
