@@ -129,7 +129,7 @@ def test_all_of_it_goes_by_keyboard(visit: Visitor, site: Site) -> None:
     assert focused(page) == "Pause todo.cleanup"
     page.keyboard.press("Enter")
     page.get_by_label("Why?").wait_for()
-    press_tab_until(page, "Why? For whoever looks at it later")
+    press_tab_until(page, "Why? For those who find it paused.")
     page.keyboard.type("A move")
     page.keyboard.press("Enter")
     expect(page.locator(".messagelist")).to_contain_text("todo.cleanup is paused")

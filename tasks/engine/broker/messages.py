@@ -7,7 +7,7 @@ breaks later, where nothing can be done about it.
 import inspect
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import isfinite
 from typing import Any, cast
 
@@ -84,8 +84,13 @@ def failure_of(message: MessageProxy) -> str:
     return str(message.options.get("traceback") or "It failed without an error.")
 
 
-def message_for(task: str, arguments: Mapping[str, Any]) -> Message[Any]:
+def message_for(
+    task: str, arguments: Mapping[str, Any], *, args: Sequence[Any] = ()
+) -> Message[Any]:
     """Return a message that asks for a run of a task with these keyword arguments.
+
+    Args:
+        args: the positional arguments that precede them.
 
     Raises:
         ActorNotFound: this process has no actor for the task.
@@ -93,8 +98,7 @@ def message_for(task: str, arguments: Mapping[str, Any]) -> Message[Any]:
     """
     broker = get_broker()
     # Not by `message()`: an actor's parameters may have any name.
-    message = broker.get_actor(task).message_with_options(kwargs=dict(arguments))
-    message.encode()
+    message = broker.get_actor(task).message_with_options(args=tuple(args), kwargs=dict(arguments))
     check_arguments(broker, message)
     return message
 

@@ -34,13 +34,12 @@ from tasks.engine.operations.bulk import Verb
 from tasks.engine.operations.errors import Refused
 from tasks.engine.operations.permissions import may, may_start
 from tasks.engine.operations.run_filter import MAX_ID, RunFilter
-from tasks.engine.operations.run_search import bounds, search
+from tasks.engine.operations.run_search import MOST_COUNTED, bounds, search
 from tasks.engine.operations.runs import message_of
 from tasks.engine.operations.selection import MAX_TICKED, Selection, bound_now
 from tasks.engine.words import count
 
-#: More runs than this are not counted before the question, nor looked for any longer (seconds).
-MOST_COUNTED = 10_000
+#: How long runs are counted before the question.
 COUNT_SECONDS = 2.0
 
 #: Of the latest runs, so many are asked whether their task wants a confirmation; so many are shown.

@@ -1,23 +1,36 @@
 """The console's queues: pause one, with a note, and resume it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from django.contrib import admin, messages
+from django.contrib import messages
 from django.contrib.admin.models import CHANGE
 from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect
-from django.template.response import TemplateResponse
+from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST
 
 from tasks.engine.broker.queues import QueueStatus
-from tasks.engine.console.requests import for_operators, log, operator, page_before, show_refusal
-from tasks.engine.models.queue import MAX_NOTE_CHARACTERS
+from tasks.engine.console.requests import (
+    WHY,
+    Question,
+    ask,
+    for_operators,
+    log,
+    operator,
+    page_before,
+    show_refusal,
+)
 from tasks.engine.monitoring.pauses import PausedQueue
 from tasks.engine.monitoring.status import Status
 from tasks.engine.operations import queues
 from tasks.engine.operations.errors import Refused
+
+WHAT_A_PAUSE_DOES = (
+    "Workers finish what is running, and begin nothing of this queue until it is resumed. What is"
+    " asked for meanwhile waits, and nothing is lost."
+)
 
 
 @dataclass(frozen=True)
@@ -43,26 +56,25 @@ def pause(request: HttpRequest) -> HttpResponse:
     name = request.GET.get("queue", "")
     if name not in queues.queue_names():
         raise Http404
-    note, fault = request.POST.get("note", ""), ""
-    if request.method == "POST":
-        try:
-            with transaction.atomic():
-                queue = queues.pause(name, note=note, by=operator(request))
-                log(request, [queue], CHANGE, f"Paused: {queue.note}")
-        except Refused as error:
-            fault = str(error)
-        else:
-            messages.success(request, f"The queue {name} is paused.")
-            return redirect("background:overview")
-    context = {
-        **admin.site.each_context(request),
-        "title": f"Pause the queue {name}",
-        "name": name,
-        "note": note,
-        "fault": fault,
-        "max_length": MAX_NOTE_CHARACTERS,
-    }
-    return TemplateResponse(request, "tasks/console/pause_queue.html", context)
+    question = Question(
+        title=f"Pause the queue {name}",
+        lines=(WHAT_A_PAUSE_DOES,),
+        note=WHY,
+        yes="Pause",
+        action=request.get_full_path(),
+        no=reverse("background:overview"),
+    )
+    if request.method != "POST":
+        return ask(request, question)
+    note = request.POST.get("note", "")
+    try:
+        with transaction.atomic():
+            queue = queues.pause(name, note=note, by=operator(request))
+            log(request, [queue], CHANGE, f"Paused: {queue.note}")
+    except Refused as error:
+        return ask(request, replace(question, given=note, fault=str(error)))
+    messages.success(request, f"The queue {name} is paused.")
+    return redirect("background:overview")
 
 
 @require_POST

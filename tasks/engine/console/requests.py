@@ -18,11 +18,15 @@ from django.utils.html import format_html
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.timezone import is_aware
 
+from tasks.engine.models.queue import MAX_NOTE_CHARACTERS
 from tasks.engine.operations.errors import Refused
 from tasks.engine.operations.permissions import VIEW, VIEW_DETAILS, may, withhold
 
 #: Rows of one action that the admin's log names one by one; more than that are counted.
 MAX_LOGGED = 1_000
+
+#: The label of a pause's note.
+WHY = "Why? For those who find it paused."
 
 type View = Callable[..., HttpResponse]
 
@@ -107,6 +111,7 @@ class Question:
         yes: the text of the button that does it; empty if it cannot be done.
         action: the address that the button posts to, with `fields` and `confirmed`.
         note: the label of a line to be filled in, posted as `note`; empty for none.
+        given: what was filled in, if the question is asked again, and `fault`, why it is.
         no: the page to return to.
         change: what a button to change the fields posts as well; empty if there is none.
     """
@@ -119,10 +124,17 @@ class Question:
     fields: tuple[tuple[str, str], ...] = ()
     change: str = ""
     note: str = ""
+    given: str = ""
+    fault: str = ""
 
 
 def ask(request: HttpRequest, question: Question) -> HttpResponse:
-    context = {**admin.site.each_context(request), "title": question.title, "question": question}
+    context = {
+        **admin.site.each_context(request),
+        "title": question.title,
+        "question": question,
+        "max_note": MAX_NOTE_CHARACTERS,
+    }
     return TemplateResponse(request, "tasks/console/confirm.html", context)
 
 

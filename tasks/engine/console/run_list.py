@@ -23,13 +23,10 @@ from tasks.engine.monitoring.failures import MAX_ERROR_LENGTH, shown_error
 from tasks.engine.monitoring.headline import headline
 from tasks.engine.operations.bulk import verbs_for
 from tasks.engine.operations.run_filter import RunFilter
-from tasks.engine.operations.run_search import Found, bounds, search
+from tasks.engine.operations.run_search import MOST_COUNTED, Found, bounds, search
 
 #: Runs on a page.
 PAGE_SIZE = 50
-
-#: More than this many matching runs are not counted.
-MOST_COUNTED = 10_000
 
 #: How long a page may look for runs; and where there is a text to look for, which no index finds.
 SEARCH_SECONDS = 0.09

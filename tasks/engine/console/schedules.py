@@ -1,5 +1,7 @@
 """Pausing and resuming schedules: a POST each, and logged."""
 
+from dataclasses import replace
+
 from django.contrib import messages
 from django.contrib.admin.models import CHANGE
 from django.db import transaction
@@ -8,6 +10,7 @@ from django.shortcuts import get_object_or_404
 from django.views.decorators.http import require_POST
 
 from tasks.engine.console.requests import (
+    WHY,
     Question,
     ask,
     for_staff,
@@ -17,9 +20,9 @@ from tasks.engine.console.requests import (
     page_before,
 )
 from tasks.engine.models import Schedule
-from tasks.engine.models.queue import MAX_NOTE_CHARACTERS
 from tasks.engine.operations import schedules as operations
-from tasks.engine.words import one_line
+from tasks.engine.operations.errors import Refused
+from tasks.engine.operations.notes import checked_note
 
 
 @require_POST
@@ -27,19 +30,24 @@ from tasks.engine.words import one_line
 def pause(request: HttpRequest, pk: int) -> HttpResponse:
     """Pause a schedule, which starts no runs until it is resumed; ask why first."""
     schedule = get_object_or_404(Schedule, pk=pk)
-    note = one_line(request.POST.get("note", ""))[:MAX_NOTE_CHARACTERS]
-    if schedule.is_active and not (is_confirmed(request) and note):
+    note = request.POST.get("note", "")
+    if schedule.is_active:
         back = page_before(request)
         question = Question(
             title=f"Pause {schedule}",
             lines=("It starts no runs until it is resumed, and does not catch them up.",),
-            note="Why? For whoever looks at it later",
+            note=WHY,
             yes="Pause",
             action=request.path,
             fields=(("back", back),),
             no=back,
         )
-        return ask(request, question)
+        if not is_confirmed(request):
+            return ask(request, question)
+        try:
+            note = checked_note(note)
+        except Refused as error:
+            return ask(request, replace(question, given=note, fault=str(error)))
     with transaction.atomic():
         if has_changed := operations.pause(schedule, by=operator(request), note=note):
             log(request, [schedule], CHANGE, f"Paused: {note}")

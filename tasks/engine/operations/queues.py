@@ -4,9 +4,9 @@ from django.contrib.auth.base_user import AbstractBaseUser
 from dramatiq.broker import get_broker
 
 from tasks.engine.models import Process, Queue
-from tasks.engine.models.queue import MAX_NAME_CHARACTERS, MAX_NOTE_CHARACTERS
+from tasks.engine.models.queue import MAX_NAME_CHARACTERS
 from tasks.engine.operations.errors import Refused
-from tasks.engine.words import one_line
+from tasks.engine.operations.notes import checked_note
 
 
 def queue_names() -> list[str]:
@@ -26,14 +26,9 @@ def pause(name: str, *, note: str, by: AbstractBaseUser | None = None) -> Queue:
     Raises:
         Refused: there is no such queue, it is paused already, or the note is missing or too long.
     """
-    note = one_line(note)
     if name not in queue_names() or len(name) > MAX_NAME_CHARACTERS:
         raise Refused(f"There is no queue {name}.")
-    if not note:
-        raise Refused("Say why, for those who find it paused.")
-    if len(note) > MAX_NOTE_CHARACTERS:
-        raise Refused(f"The note is longer than {MAX_NOTE_CHARACTERS} characters.")
-    if not Queue.objects.pause(name, by=by, note=note):
+    if not Queue.objects.pause(name, by=by, note=checked_note(note)):
         raise Refused(f"The queue {name} was paused already.")
     return Queue.objects.get(name=name)
 

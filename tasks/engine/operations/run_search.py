@@ -21,6 +21,9 @@ from tasks.engine.operations.run_filter import RunFilter
 #: Numbers in the first range.
 FIRST_RANGE = 20_000
 
+#: More matching runs than this are not counted.
+MOST_COUNTED = 10_000
+
 #: How long (ms) PostgreSQL may take for one range, whatever is wrong with it.
 STATEMENT_TIMEOUT_MS = 3_000
 

@@ -12,10 +12,9 @@ from django.contrib.auth.models import AnonymousUser
 from django.db import transaction
 from django.db.models.functions import Now
 from dramatiq import Message
-from dramatiq.broker import get_broker
 from dramatiq.errors import ActorNotFound
 
-from tasks.engine.broker.messages import check_arguments
+from tasks.engine.broker.messages import message_for
 from tasks.engine.database import exclusive_transaction
 from tasks.engine.extension import extension_of
 from tasks.engine.models import Schedule, State, TaskRun, TaskRunQuerySet, Trigger
@@ -153,18 +152,12 @@ def start(
 
 def message_of(task: str, given: Mapping[str, Any]) -> Message[Any]:
     """Return a message that asks for a run of a task; Refused if no actor takes these arguments."""
-    broker = get_broker()
     try:
-        # Not by `message()`: an actor's parameters may have any name.
-        message = broker.get_actor(task).message_with_options(
-            args=tuple(given.get("args", ())), kwargs=dict(given.get("kwargs", {}))
-        )
-        check_arguments(broker, message)
+        return message_for(task, given.get("kwargs", {}), args=given.get("args", ()))
     except ActorNotFound as error:
         raise Refused(f"This version of the code has no actor for {task}.") from error
     except (TypeError, ValueError) as error:
         raise Refused(f"{task} does not accept these arguments", detail=str(error)) from error
-    return message
 
 
 def _unfinished(task: str) -> TaskRunQuerySet:
