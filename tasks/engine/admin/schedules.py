@@ -7,6 +7,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.db.models import Field
+from django.forms.fields import InvalidJSONInput
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from django.utils import timezone
@@ -76,6 +77,13 @@ class ScheduleAdmin(EngineAdmin):
             return super().formfield_for_dbfield(db_field, request, **kwargs)
         tasks = [name for name in sorted(get_broker().actors) if may_start(request.user, name)]
         return forms.ChoiceField(choices=[("", "---------"), *((task, task) for task in tasks)])
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        """Return what the address fills in of a new schedule; arguments are JSON there as well."""
+        given: dict[str, Any] = super().get_changeform_initial_data(request)
+        if "arguments" in given:
+            given["arguments"] = InvalidJSONInput(given["arguments"])  # To be shown as it is.
+        return given
 
     def change_view(
         self,

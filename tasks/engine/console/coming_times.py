@@ -9,9 +9,11 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.views.decorators.http import require_POST
+from dramatiq.broker import get_broker
 
 from tasks.engine.console.requests import for_staff, is_live
 from tasks.engine.console.schedule_words import in_words, next_starts
+from tasks.engine.console.start_form import StartForm
 from tasks.engine.forms import ScheduleForm
 from tasks.engine.models import Schedule
 
@@ -34,6 +36,8 @@ def coming_times(request: HttpRequest) -> HttpResponse:
         **({} if is_live(request) else admin.site.each_context(request)),
         "title": "Next times",
         "base": "tasks/console/bare.html" if is_live(request) else "admin/base_site.html",
+        "task": schedule.task,
+        "parameters": parameters_of(schedule.task),
     }
     if form.is_valid():
         words = in_words(schedule, with_arguments=True)
@@ -45,6 +49,13 @@ def coming_times(request: HttpRequest) -> HttpResponse:
     else:
         context["faults"] = list(faults(form))
     return TemplateResponse(request, "tasks/console/coming_times.html", context)
+
+
+def parameters_of(task: str) -> list[tuple[str, str]]:
+    """Return a task's parameters and what is said of each; none if the task is not known."""
+    actor = get_broker().actors.get(task)
+    fields = StartForm(actor).fields if actor else {}
+    return [(name, str(field.help_text)) for name, field in fields.items()]
 
 
 def is_saved(schedule: Schedule, names: Sequence[str]) -> bool:

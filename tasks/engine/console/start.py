@@ -31,7 +31,7 @@ from tasks.engine.console.requests import (
     show_refusal,
 )
 from tasks.engine.console.start_form import StartForm, values_of
-from tasks.engine.console.start_lines import command_line, python_lines
+from tasks.engine.console.start_lines import command_line, python_lines, schedule_address
 from tasks.engine.models import Schedule, TaskRun
 from tasks.engine.operations import runs as operations
 from tasks.engine.operations.errors import Refused, Unconfirmed
@@ -164,6 +164,7 @@ def show(request: HttpRequest, actor: Actor[..., Any], form: StartForm) -> HttpR
         "whole": whole,
         "command": command_line(message) if message else "",
         "python": python_lines(message) if message else "",
+        "schedule": schedule_address(message) if message else "",
     }
     template = "tasks/console/start_lines.html" if live else "tasks/console/start.html"
     return TemplateResponse(request, template, context)

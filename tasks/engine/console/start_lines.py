@@ -1,4 +1,4 @@
-"""What does the same as a form: a line for a shell, and lines of Python."""
+"""What does the same as a form: a line for a shell, lines of Python, and a schedule."""
 
 import json
 import shlex
@@ -7,8 +7,13 @@ from collections.abc import Iterator
 from keyword import iskeyword
 from typing import Any
 
+from django.urls import reverse
+from django.utils.http import urlencode
 from dramatiq import Actor, Message
 from dramatiq.broker import get_broker
+
+#: Characters of an address that servers and proxies take without being told to.
+MAX_ADDRESS = 2_000
 
 
 def command_line(message: Message[Any]) -> str:
@@ -34,6 +39,16 @@ def python_lines(message: Message[Any]) -> str:
         name = f"get_broker().get_actor({message.actor_name!r})"
     arguments = ", ".join([name, *map(ascii, message.args), *keywords(message.kwargs)])
     return "\n".join([*lines, "", f"enqueue({arguments})"])
+
+
+def schedule_address(message: Message[Any]) -> str:
+    """Return the page that adds a schedule whose runs have a message's arguments.
+
+    Empty if a schedule cannot have them, as some are positional, or an address cannot.
+    """
+    given = {"task": message.actor_name, "arguments": json.dumps(message.kwargs)}
+    address = f"{reverse('admin:tasks_schedule_add')}?{urlencode(given)}"
+    return "" if message.args or len(address) > MAX_ADDRESS else address
 
 
 def name_of(actor: Actor[..., Any]) -> str:

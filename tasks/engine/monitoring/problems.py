@@ -213,7 +213,7 @@ def problems_of_failures(status: Status) -> Iterator[Problem]:
             yield Problem(f"run {run.pk} with errors", text)
     more = failures.count - MAX_FAILURES_NAMED
     if more > 0:
-        text = f"And {count(more, 'more unacknowledged run')} failed or ended with errors."
+        text = f"{count(more, 'more unacknowledged run')} failed or ended with errors."
         yield Problem("more failures", text)
 
 

@@ -73,7 +73,7 @@ def problems_of_silent(status: Status) -> Iterator[Problem]:
         kind = f"silent {row.kind} {row.host} {row.pid} {row.seen_at.isoformat()}"
         yield Problem(kind, line_of_silent(process, in_future=row.seen_at > status.now))
     if more := len(silent[MAX_PROCESSES_NAMED:]):
-        text = f"And {count(more, 'more process is', 'more processes are')} silent."
+        text = f"{count(more, 'more process is', 'more processes are')} silent."
         yield Problem("more silent", text)
 
 
@@ -108,5 +108,5 @@ def problems_of_absent(status: Status) -> Iterator[Problem]:
             " off from it, or set up to use another one.",
         )
     if more := len(absent[MAX_PROCESSES_NAMED:]):
-        text = f"And {count(more, 'more process does', 'more processes do')} not use this broker."
+        text = f"{count(more, 'more process does', 'more processes do')} not use this broker."
         yield Problem("more absent", text)

@@ -15,6 +15,7 @@ from django.contrib.admin.models import LogEntry
 from django.core.management import call_command
 from django.http import QueryDict
 from django.test import Client
+from django.urls import reverse
 from dramatiq import Actor
 from dramatiq.broker import get_broker
 from hypothesis import HealthCheck, given, settings
@@ -23,8 +24,8 @@ from hypothesis import strategies as st
 from accounts.models import User
 from tasks.actors import todo_cleanup
 from tasks.engine.console.start_form import StartForm, helps_of, values_of
-from tasks.engine.console.start_lines import command_line, python_lines
-from tasks.engine.models import State, TaskRun, Trigger
+from tasks.engine.console.start_lines import command_line, python_lines, schedule_address
+from tasks.engine.models import Schedule, State, TaskRun, Trigger
 from tests.actors import starting
 from tests.admin_pages import HOSTILE, Page, log_in_staff
 from tests.examples import examples
@@ -34,6 +35,17 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("
 
 TASKS = "/admin/background/tasks/"
 CLEANUP = f"{TASKS}todo.cleanup/start/"
+ADD_SCHEDULE = "/admin/tasks/schedule/add/"
+MINUTE_BY_MINUTE = {
+    "name": "",
+    "crontab": "* * * * *",
+    "every": "",
+    "timezone": "",
+    "once_at_0": "",
+    "jitter_seconds": "0",
+    "overlap": "skip",
+    "catch_up_seconds": "60",
+}
 ACTORS: list[Actor[..., Any]] = [
     starting.typed,
     starting.loose,
@@ -74,17 +86,21 @@ def arguments(form: StartForm) -> tuple[tuple[Any, ...], Mapping[str, Any]]:
 
 
 def page_of(client: Client, address: str) -> str:
-    response = client.get(address)
-    assert response.status_code == 200
-    html = response.content.decode()
-    assert Page(html).blocked == []
-    return html
+    return page_html(client.get(address))
 
 
 def shown(html: str, name: str) -> str:
     """Return a line that does the same, as a page shows it; empty if it shows none."""
     found = re.search(rf'id="same-{name}">(.*?)</pre>', html, re.DOTALL)
     return unescape(found[1]) if found else ""
+
+
+def page_html(response: Any) -> str:
+    """Return the HTML of a page that breaks no policy."""
+    assert response.status_code == 200
+    html: str = response.content.decode()
+    assert Page(html).blocked == []
+    return html
 
 
 # The fields.
@@ -287,6 +303,48 @@ def test_command_and_python_that_are_shown_start_the_run_that_the_form_starts(
     by_python = TaskRun.objects.latest("pk")
     assert (by_python.trigger, by_python.arguments) == (Trigger.API, by_form.arguments)
     assert len({by_form.pk, by_command.pk, by_python.pk}) == 3
+
+
+@pytest.mark.parametrize("text", HOSTILE_TEXTS)
+def test_schedule_is_added_with_the_arguments_of_the_form(boss: Client, text: str) -> None:
+    address = f"{TASKS}test.loose/start/"
+    more = {"text": f"{text} ä", "number": 1}
+    html = boss.post(address, {"argument-more": json.dumps(more), "show": "1"}).content.decode()
+    link = re.search(r'<a href="(.*?)">Add a schedule with these arguments', html)
+    assert link
+    response = boss.get(unescape(link[1]))
+    form = response.context["adminform"].form
+    assert form["task"].value() == "test.loose"
+    shown = re.search(r'<textarea name="arguments".*?>\n?(.*?)</textarea>', page_html(response))
+    assert shown
+    assert json.loads(unescape(shown[1])) == more
+    sent = {**MINUTE_BY_MINUTE, "task": "test.loose", "arguments": unescape(shown[1])}
+    assert boss.post(ADD_SCHEDULE, sent).status_code == 302
+    assert Schedule.objects.get(task="test.loose").arguments == more
+
+
+def test_no_schedule_is_offered_where_it_could_not_have_the_arguments(client: Client) -> None:
+    assert schedule_address(starting.loose.message(first="y", a=[1]))
+    assert not schedule_address(starting.loose.message("y"))
+    assert not schedule_address(starting.loose.message(a="x" * 2_000))
+    log_in_staff(client, "view_taskrun", "start_taskrun")
+    assert "Add a schedule" not in page_of(client, CLEANUP)
+
+
+def test_arguments_in_an_address_that_are_none_are_shown_and_refused(boss: Client) -> None:
+    response = boss.get(ADD_SCHEDULE, {"task": "test.loose", "arguments": "{oh no" + HOSTILE})
+    assert "{oh no" in page_html(response)
+    sent = {**MINUTE_BY_MINUTE, "task": "test.loose", "arguments": "{oh no"}
+    response = boss.post(ADD_SCHEDULE, sent)
+    assert "valid JSON" in page_html(response)
+
+
+def test_parameters_of_the_task_are_told_while_its_schedule_is_written(boss: Client) -> None:
+    sent = {**MINUTE_BY_MINUTE, "task": "test.typed", "arguments": '{"text": 1}'}
+    html = page_html(boss.post(reverse("background:coming-times"), sent))
+    assert "<dt><code>text</code></dt><dd>whom to greet. Empty: &#x27;world&#x27;.</dd>" in html
+    html = page_html(boss.post(reverse("background:coming-times"), {**sent, "task": ""}))
+    assert "The arguments of" not in html
 
 
 def test_actor_that_no_module_names_is_asked_of_the_broker(

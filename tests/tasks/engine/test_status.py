@@ -516,7 +516,7 @@ def test_of_many_failures_some_are_told_and_the_others_counted(well: None) -> No
         make("mail", State.FAILED, finished_at=NOW - number * SECOND, error=f"no {number}")
     *told, more = problems()
     assert [line.rpartition(": ")[2] for line in told] == ["no 0", "no 1", "no 2"]
-    assert more == "And 47 more unacknowledged runs failed or ended with errors."
+    assert more == "47 more unacknowledged runs failed or ended with errors."
 
 
 def test_slot_that_nobody_claims_is_a_problem_after_half_a_minute(
@@ -1091,7 +1091,7 @@ def test_of_many_silent_processes_the_latest_are_named(well: None) -> None:
     lines = problems()
     assert len(lines) == 21
     assert lines[0].startswith("The worker on frozen, process 1, has sent no heartbeat since ")
-    assert lines[-1] == "And 10 more processes are silent."
+    assert lines[-1] == "10 more processes are silent."
 
 
 def test_clock_of_the_database_that_was_set_back_is_told(well: None) -> None:
