@@ -29,7 +29,7 @@ from tasks.engine.operations.run_search import MOST_COUNTED, Found, bounds, sear
 PAGE_SIZE = 50
 
 #: How long a page may look for runs; and where there is a text to look for, which no index finds.
-SEARCH_SECONDS = 0.09
+SEARCH_SECONDS = 0.07
 TEXT_SEARCH_SECONDS = 1.0
 
 #: Of the latest failures that match, this many are grouped by their error, into so many groups.

@@ -15,26 +15,9 @@ from tasks.engine.scheduler import claims
 from tasks.engine.scheduler.claims import MISSED, TOO_LATE, claim, reset_after_clock_change
 from tasks.names import TaskName
 from tests.factories import new_run
+from tests.tasks.engine.clock import TWO, Clock
 
 DAY = timedelta(days=1)
-TWO = datetime(2026, 3, 10, 2, tzinfo=UTC)
-
-
-class Clock:
-    """The database's clock, as the tests set it."""
-
-    def __init__(self, now: datetime) -> None:
-        self.now = now
-
-    def __call__(self) -> datetime:
-        return self.now
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock(TWO)
-    monkeypatch.setattr(claims, "database_now", clock)
-    return clock
 
 
 @pytest.fixture

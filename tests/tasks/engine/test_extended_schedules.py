@@ -22,33 +22,15 @@ from tasks.engine.monitoring.problems import problems
 from tasks.engine.monitoring.status import gather
 from tasks.engine.operations.restored import skip_slots_since_backup
 from tasks.engine.operations.runs import run_now
-from tasks.engine.scheduler import claims
 from tasks.engine.scheduler.claims import WAIT_AT_MOST, claim
 from tasks.engine.scheduler.process import Scheduler
 from tasks.engine.scheduler.relay import Relay
 from tasks.names import TaskName
 from tasks.next_cleanup import next_cleanup, remembered_schedules
 from tests.factories import new_process, new_run
+from tests.tasks.engine.clock import TWO, Clock
 
 DAY, MINUTE, SECOND = timedelta(days=1), timedelta(minutes=1), timedelta(seconds=1)
-TWO = datetime(2026, 3, 10, 2, tzinfo=UTC)
-
-
-class Clock:
-    """The database's clock, as the tests set it."""
-
-    def __init__(self, now: datetime) -> None:
-        self.now = now
-
-    def __call__(self) -> datetime:
-        return self.now
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock(TWO)
-    monkeypatch.setattr(claims, "database_now", clock)
-    return clock
 
 
 def add(name: str = "", **values: Any) -> Schedule:
