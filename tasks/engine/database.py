@@ -12,7 +12,7 @@ from django.db import (
     connection,
     transaction,
 )
-from django.db.models import CharField, Func, Value
+from django.db.models import CharField, DateTimeField, Func, Value
 from django.utils import timezone
 
 #: What the database raises when it is away, or gives up a lock, a connection or a transaction.
@@ -104,6 +104,13 @@ def database_now() -> datetime:
         cursor.execute("SELECT clock_timestamp()")
         moment: datetime = cursor.fetchone()[0]
     return moment
+
+
+def clock() -> Func | Value:
+    """Return an expression for a query: what `database_now` returns."""
+    if connection.vendor != "postgresql":
+        return Value(timezone.now(), output_field=DateTimeField())
+    return Func(function="clock_timestamp", output_field=DateTimeField())
 
 
 def is_locked(error: Exception) -> bool:

@@ -3,9 +3,9 @@
     python -m tests.benchmarks.console
 
 In this process, once it is warm, on PostgreSQL and a broker of its own. Ends with 1 if a page takes
-more than 150 ms or more than 15 queries; or a search for a text longer than it is given. The list
-of runs is looked at through every combination of its filters; the slowest counts. `--fast` leaves
-most of them out.
+more than 150 ms or more than 15 queries, a search for a text longer than it is given, or if the
+indexes that all this takes make every run too expensive (`writing.py`). The list of runs is looked
+at through every combination of its filters; the slowest counts. `--fast` leaves most of them out.
 """
 
 import sys
@@ -22,6 +22,7 @@ from urllib.parse import urlencode
 from tests.benchmarks.figures import Figure, header, milliseconds
 from tests.benchmarks.postgresql import Server, server
 from tests.benchmarks.stage import Size, say
+from tests.benchmarks.writing import write_cost
 from tests.servers import valkey_server
 
 if TYPE_CHECKING:
@@ -127,6 +128,7 @@ def measure(stage: Server, static: Path, *, fast: bool) -> list[Figure]:
         texts = [LIST + urlencode(given) for given in TEXTS]
         box = MOST_MS + 1000 * TEXT_SEARCH_SECONDS
         figures += slowest("list: the slowest search for a text", client, texts, box, fast=False)
+        figures += write_cost()
         figures.append(acknowledge_all())
     return figures
 

@@ -1,16 +1,21 @@
 """The processes that are alive, and those that may not be."""
 
-from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from uuid import UUID
 
-from django.db.models import Min
+from django.db.models import OuterRef, Subquery
 
 from tasks.engine.broker.presence import read_presence
-from tasks.engine.database import CLOCK_TOLERANCE, is_read_only, read_only_setting
+from tasks.engine.database import (
+    CLOCK_TOLERANCE,
+    clock,
+    database_now,
+    is_read_only,
+    read_only_setting,
+)
 from tasks.engine.models import Process, State, TaskRun
 from tasks.engine.models.process import Notes, liveness
+from tasks.engine.monitoring.clock import clock_ahead
 
 #: A process without a heartbeat for this part of the liveness is silent: it does not count as gone
 #: yet, but an operator should know.
@@ -36,12 +41,16 @@ class Processes:
     """All processes.
 
     Attributes:
+        now: the database's time when they were read.
+        clock_ahead_seconds: by how much this host's clock was ahead of that.
         alive: some of them may be silent, too.
         absent: those of them that are alive for the database, and not for the broker.
         broker_unused: nobody has ever signed in at this process's broker.
         read_only: whether the database is: then none of them can write a heartbeat.
     """
 
+    now: datetime
+    clock_ahead_seconds: float
     alive: tuple[Process, ...]
     absent: tuple[Process, ...]
     broker_unused: bool
@@ -49,13 +58,20 @@ class Processes:
     read_only: bool
 
 
-def read_processes(now: datetime) -> Processes:
-    """Return all processes, and whether they can write at all, with one query or two.
+def read_processes() -> Processes:
+    """Return all processes, and whether they can write at all, with one query.
+
+    Where there is none, two more ask for the time and whether the database is read-only.
 
     The broker is asked, too; if it does not answer, nobody is absent.
     """
-    found = Process.objects.annotate(read_only=read_only_setting())
+    held = TaskRun.objects.filter(state=State.RUNNING, held_by=OuterRef("pk")).order_by("pk")
+    found = Process.objects.annotate(
+        now=clock(), read_only=read_only_setting(), run=Subquery(held.values("pk")[:1])
+    )
     rows = list(found.order_by("kind", "host", "pid"))
+    now = vars(rows[0])["now"] if rows else database_now()
+    ahead = clock_ahead(now)  # At once, not when the broker has answered.
     read_only = vars(rows[0])["read_only"] == "on" if rows else is_read_only()
     notes = Notes(rows, now)
     everyone = notes.processes
@@ -67,13 +83,14 @@ def read_processes(now: datetime) -> Processes:
         if is_silent(process, now) and process.pk not in presence.left
     ]
     could_be_absent = [process for process in alive if has_had_time(process, now)]
-    held = first_runs(silent)
     return Processes(
+        now=now,
+        clock_ahead_seconds=ahead,
         alive=alive,
         absent=tuple(one for one in could_be_absent if one.pk in presence.absent),
         broker_unused=presence.is_new and bool(could_be_absent),
         silent=(
-            *(SilentProcess(row=row, run=held.get(row.pk)) for row in silent),
+            *(SilentProcess(row=row, run=vars(row)["run"]) for row in silent),
             *(SilentProcess(row=note, run=None, gone=True) for note in notes.missing),
         ),
         read_only=read_only,
@@ -91,12 +108,3 @@ def has_had_time(process: Process, now: datetime) -> bool:
     return (
         process.signs_in and not is_silent(process, now) and now - process.started_at > liveness()
     )
-
-
-def first_runs(processes: Collection[Process]) -> Mapping[UUID | None, int]:
-    if not processes:
-        return {}
-    held = TaskRun.objects.unfinished().filter(
-        state=State.RUNNING, held_by__in=[process.pk for process in processes]
-    )
-    return dict(held.order_by().values_list("held_by").annotate(Min("pk")))

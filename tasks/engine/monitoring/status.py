@@ -8,11 +8,9 @@ from dramatiq.broker import get_broker
 from tasks.engine.actors import ping
 from tasks.engine.alerts.outbox import Undelivered
 from tasks.engine.broker.queues import QueueStatus, look_at_queues
-from tasks.engine.database import database_now
 from tasks.engine.models import Process
 from tasks.engine.models.process import known_tasks
 from tasks.engine.monitoring.active_runs import ActiveRuns, read_active_runs
-from tasks.engine.monitoring.clock import clock_ahead
 from tasks.engine.monitoring.failures import Failures, failed_since, unacknowledged
 from tasks.engine.monitoring.last_ping import LastPing, find_last_ping
 from tasks.engine.monitoring.pauses import Pauses, read_pauses
@@ -74,10 +72,9 @@ def gather() -> Status:
     Raises:
         OperationalError, InterfaceError: the database is away.
     """
-    now = database_now()
-    ahead = clock_ahead(now)
+    processes = read_processes()
+    now = processes.now
     schedules = read_schedules(now)
-    processes = read_processes(now)
     alive = processes.alive
     pauses = read_pauses(now, alive)
     active_runs = read_active_runs(now, held_up=pauses.held_up)
@@ -111,6 +108,6 @@ def gather() -> Status:
         queues=queues,
         broker_error=broker_error,
         last_ping=find_last_ping(schedules, now, held_up=ping.queue_name in pauses.held_up),
-        clock_ahead_seconds=ahead,
+        clock_ahead_seconds=processes.clock_ahead_seconds,
         undelivered=read_undelivered(),
     )

@@ -320,9 +320,7 @@ def test_a_scrape_takes_a_handful_of_queries_however_much_there_is(
     new_process(ProcessKind.WORKER, silent_for=40)
     with django_assert_num_queries(1):
         list(run_metrics())
-    # Of these, one asks the time and three are about what is wrong at the moment.
-    of_verdict = 10 if connection.vendor == "postgresql" else 9
-    with django_assert_num_queries(of_verdict):
+    with django_assert_num_queries(8):
         list(status_metrics(gather()))
 
 

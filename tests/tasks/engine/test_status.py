@@ -18,6 +18,7 @@ import redis
 from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.db import OperationalError, connection
+from django.db.models import DateTimeField, Value
 from django.test.utils import CaptureQueriesContext
 from dramatiq import Message
 from hypothesis import given
@@ -37,7 +38,7 @@ from tasks.engine.models import (
     State,
     TaskRun,
 )
-from tasks.engine.monitoring import schedules, status
+from tasks.engine.monitoring import processes, schedules, status
 from tasks.engine.monitoring.problems import find_problems
 from tasks.engine.scheduler.defaults import add_missing_schedules
 from tasks.names import TaskName
@@ -78,8 +79,9 @@ GREETING = b"".join(
 @pytest.fixture
 def well(db: None, broker: WakingBroker, monkeypatch: pytest.MonkeyPatch) -> None:
     """All is well: who should be there is, every slot that has come is handled."""
-    monkeypatch.setattr(status, "database_now", lambda: NOW)
-    monkeypatch.setattr(status, "clock_ahead", lambda now: (now - now).total_seconds())
+    monkeypatch.setattr(processes, "clock", lambda: Value(NOW, output_field=DateTimeField()))
+    monkeypatch.setattr(processes, "database_now", lambda: NOW)
+    monkeypatch.setattr(processes, "clock_ahead", lambda now: (now - now).total_seconds())
     add_missing_schedules()
     Schedule.objects.update(effective_since=NOW - 30 * DAY)
     slots = {
@@ -147,7 +149,7 @@ def section(title: str) -> list[list[str]]:
 
 def set_clock(monkeypatch: pytest.MonkeyPatch, now: datetime) -> None:
     """Have the database's clock show this, and every process have been heard of just now."""
-    monkeypatch.setattr(status, "database_now", lambda: now)
+    monkeypatch.setattr(processes, "clock", lambda: Value(now, output_field=DateTimeField()))
     Process.objects.update(seen_at=now)
 
 
@@ -1122,14 +1124,14 @@ def test_schedule_that_waits_for_a_clock_that_was_set_back_is_a_problem(well: No
 def test_clocks_that_differ_are_a_problem(
     well: None, monkeypatch: pytest.MonkeyPatch, ahead: float, differs: str
 ) -> None:
-    monkeypatch.setattr(status, "clock_ahead", lambda _: ahead)
+    monkeypatch.setattr(processes, "clock_ahead", lambda _: ahead)
     assert problems() == [
         (
             f"This host's clock is {differs} the database's. Synchronize both with a time server:"
             " tasks may refuse to run until then."
         )
     ]
-    monkeypatch.setattr(status, "clock_ahead", lambda _: 59.0)
+    monkeypatch.setattr(processes, "clock_ahead", lambda _: 59.0)
     assert problems() == []
 
 
@@ -1181,7 +1183,7 @@ def test_database_that_is_away_is_one_clear_line(db: None, monkeypatch: pytest.M
     def away() -> datetime:
         raise OperationalError("connection failed:\n\tis the server running?")
 
-    monkeypatch.setattr(status, "database_now", away)
+    monkeypatch.setattr(processes, "database_now", away)
     with pytest.raises(CommandError) as refused:
         tasks_status("--check")
     assert str(refused.value) == (
