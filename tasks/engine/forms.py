@@ -28,6 +28,8 @@ DATETIME_LOCAL = "%Y-%m-%dT%H:%M:%S"
 #: How far a schedule's one moment may lie ahead.
 FARTHEST = timedelta(days=10 * 366)
 
+NAME_TAKEN = "This task has a schedule of this name already: give this one a name of its own."
+
 OLD_SCHEDULER = (
     "A scheduler of an earlier version is still running: it knows nothing of {what}. Try again when"
     " it has been replaced."
@@ -66,6 +68,7 @@ class ScheduleForm(ScheduleModelForm):
     )
 
     class Meta:
+        error_messages: ClassVar = {NON_FIELD_ERRORS: {"unique_together": NAME_TAKEN}}
         field_classes: ClassVar = {"arguments": ArgumentsField}
         widgets: ClassVar = {"arguments": forms.Textarea({"rows": 3, "spellcheck": "false"})}
 

@@ -6,10 +6,20 @@ from typing import Any
 
 import pytest
 from django.utils import timezone
+from dramatiq import MessageProxy
 
 from accounts.models import User
+from tasks.engine.broker.waking import WakingBroker
 from tasks.engine.heartbeat import Heartbeat
-from tasks.engine.models import Process, ProcessKind, State, TaskRun, Trigger
+from tasks.engine.models import (
+    Attempt,
+    Outcome,
+    Process,
+    ProcessKind,
+    State,
+    TaskRun,
+    Trigger,
+)
 from tasks.engine.runs.execution import (
     Continued,
     Execution,
@@ -17,6 +27,7 @@ from tasks.engine.runs.execution import (
     RunTakenOver,
     shutting_down,
 )
+from tasks.engine.worker.closing import LOST_STEPS, close_attempt
 from tests.factories import AS_OF, give, new_run
 from tests.todos.sweeping import refuse_to_delete
 from todos.bulk.checkpoint import Checkpoint
@@ -177,7 +188,7 @@ def refusing(title: str) -> Iterator[None]:
 
 @pytest.mark.parametrize("batches", range(2, BATCHES + 1))
 def test_sweep_whose_last_steps_the_database_has_lost_begins_anew_and_counts_each_todo_once(
-    alice: User, run: TaskRun, batches: int
+    alice: User, run: TaskRun, broker: WakingBroker, batches: int
 ) -> None:
     """Steps do not wait for the disk: a server that dies loses the last of them."""
     give(alice, completed=TODOS)
@@ -193,13 +204,17 @@ def test_sweep_whose_last_steps_the_database_has_lost_begins_anew_and_counts_eac
             Todo.objects.update(restored_at=None)
             TaskRun.objects.filter(pk=run.pk).update(progress=progress_then)
 
-    attempt = start(run)
+    attempt, lost = start(run), None
     if batches == BATCHES:  # There is no step left at which it would notice, but its end.
         assert sweep(attempt, on_batch=lose_the_last_step) == TODOS
         assert not attempt.is_stored()
     else:
-        with pytest.raises(ProgressLost):
+        with pytest.raises(ProgressLost) as raised:
             sweep(attempt, on_batch=lose_the_last_step)
+        lost = raised.value
+    close_attempt(broker, MessageProxy(attempt.run.message()), attempt, None, lost)
+    ended = Attempt.objects.get(run=run)
+    assert (ended.outcome, ended.error) == (Outcome.INTERRUPTED, LOST_STEPS)
     again = start(run)
     assert sweep(again) == TODOS == TrashedTodo.objects.count()
     assert again.is_stored()

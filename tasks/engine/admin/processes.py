@@ -8,5 +8,9 @@ from tasks.engine.models import Process
 
 @admin.register(Process)
 class ProcessAdmin(ReadOnlyAdmin):
-    list_display = ("kind", "host", "pid", "queues", "started_at", "seen_at")
+    list_display = ("kind", "host", "pid", "queue_names", "started_at", "seen_at")
     ordering = ("kind", "host", "pid")
+
+    @admin.display(description="queues")
+    def queue_names(self, process: Process) -> str:
+        return ", ".join(process.queues) or "-"

@@ -32,7 +32,7 @@ class ScheduleAdmin(EngineAdmin):
     """
 
     list_display = ("task", "name", "in_words", "state", "last_slot", "next_start")
-    list_display_links = ("task", "name")
+    list_display_links = ("task",)
     ordering = ("task", "name")
     actions = None
     editable_moments = ("once_at",)
@@ -127,6 +127,8 @@ class ScheduleAdmin(EngineAdmin):
 
     @admin.display(description=f"next {NEXT_STARTS} runs")
     def next_times(self, schedule: Schedule) -> str:
+        if not schedule.is_active:
+            return "none while it is paused"
         starts = next_starts(schedule, timezone.now())
         return format_html_join("", "<div>{}</div>", [(moment(start),) for start in starts])
 

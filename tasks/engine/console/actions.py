@@ -8,12 +8,12 @@ from django.contrib.admin.models import ADDITION, CHANGE
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, redirect
-from django.views.decorators.http import require_POST
 
 from tasks.engine.console.requests import (
     Question,
     ask,
     for_operators,
+    for_posts,
     is_confirmed,
     log,
     operator,
@@ -29,7 +29,7 @@ from tasks.engine.operations.permissions import check_may_start
 from tasks.engine.words import count
 
 
-@require_POST
+@for_posts("admin:tasks_schedule_change", "pk")
 @for_operators()
 def run_now(request: HttpRequest, pk: int) -> HttpResponse:
     schedule = get_object_or_404(Schedule, pk=pk)
@@ -37,7 +37,7 @@ def run_now(request: HttpRequest, pk: int) -> HttpResponse:
     return _start(request, start, "Run now.")
 
 
-@require_POST
+@for_posts("admin:tasks_taskrun_change", "pk")
 @for_operators()
 def run_again(request: HttpRequest, pk: int) -> HttpResponse:
     run = get_object_or_404(TaskRun, pk=pk)
@@ -45,7 +45,7 @@ def run_again(request: HttpRequest, pk: int) -> HttpResponse:
     return _start(request, start, f"Run {pk} again.")
 
 
-@require_POST
+@for_posts("admin:tasks_taskrun_change", "pk")
 @for_operators()
 def retry_now(request: HttpRequest, pk: int) -> HttpResponse:
     """Have a run that waits for its next try start at once. It takes what starting it takes."""
@@ -58,14 +58,14 @@ def retry_now(request: HttpRequest, pk: int) -> HttpResponse:
     return _change(request, pk, act, "Retried now.")
 
 
-@require_POST
+@for_posts("admin:tasks_taskrun_change", "pk")
 @for_operators()
 def undo(request: HttpRequest, pk: int) -> HttpResponse:
     run = get_object_or_404(TaskRun, pk=pk)
     return _start(request, partial(operations.undo, run), f"Undo run {pk}.")
 
 
-@require_POST
+@for_posts("admin:tasks_taskrun_change", "pk")
 @for_operators("tasks.cancel_taskrun")
 def cancel(request: HttpRequest, pk: int) -> HttpResponse:
     """Cancel a run that has not started."""
@@ -78,7 +78,7 @@ def cancel(request: HttpRequest, pk: int) -> HttpResponse:
     return redirect("admin:tasks_taskrun_change", pk)
 
 
-@require_POST
+@for_posts("admin:tasks_taskrun_change", "pk")
 @for_operators("tasks.stop_taskrun")
 def stop(request: HttpRequest, pk: int) -> HttpResponse:
     """End a run: at once if it waits, after its current step if it is running."""
@@ -92,7 +92,7 @@ def stop(request: HttpRequest, pk: int) -> HttpResponse:
     return _change(request, pk, act, "Stopped.")
 
 
-@require_POST
+@for_posts("admin:tasks_taskrun_change", "pk")
 @for_operators("tasks.acknowledge_taskrun")
 def acknowledge(request: HttpRequest, pk: int) -> HttpResponse:
     def act(run: TaskRun) -> str:
@@ -102,7 +102,7 @@ def acknowledge(request: HttpRequest, pk: int) -> HttpResponse:
     return _change(request, pk, act, "Acknowledged.")
 
 
-@require_POST
+@for_posts()
 @for_operators("tasks.acknowledge_taskrun")
 def acknowledge_all(request: HttpRequest) -> HttpResponse:
     """Note that an operator knows of all failures that they were shown."""

@@ -10,12 +10,12 @@ from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.shortcuts import redirect
-from django.views.decorators.http import require_POST
 
 from tasks.engine.console.requests import (
     Question,
     ask,
     for_operators,
+    for_posts,
     is_confirmed,
     log,
     may_view_details,
@@ -81,7 +81,7 @@ class Preview:
     confirmed: set[str] = field(default_factory=set)
 
 
-@require_POST
+@for_posts("admin:tasks_taskrun_changelist")
 @for_operators()
 def bulk(request: HttpRequest, verb: str) -> HttpResponse:
     """Ask about a bulk operation; once that is confirmed, start it and show its run."""

@@ -14,7 +14,7 @@ from dramatiq.broker import get_broker
 from tasks.engine.console.requests import for_staff, is_live
 from tasks.engine.console.schedule_words import in_words, next_starts
 from tasks.engine.console.start_form import StartForm
-from tasks.engine.forms import ScheduleForm
+from tasks.engine.forms import NAME_TAKEN, ScheduleForm
 from tasks.engine.models import Schedule
 
 FIELDS = (
@@ -44,10 +44,13 @@ def coming_times(request: HttpRequest) -> HttpResponse:
         context |= {
             "words": words,
             "starts": next_starts(schedule, timezone.now()),
+            "is_paused": is_paused(schedule),
             "is_saved": is_saved(schedule, [name for name in FIELDS if name in request.POST]),
         }
     else:
         context["faults"] = list(faults(form))
+    if "task" not in request.GET and Schedule.objects.filter(**key_of(schedule)).exists():
+        context["faults"] = [NAME_TAKEN, *context.get("faults", ())]
     return TemplateResponse(request, "tasks/console/coming_times.html", context)
 
 
@@ -58,9 +61,19 @@ def parameters_of(task: str) -> list[tuple[str, str]]:
     return [(name, str(field.help_text)) for name, field in fields.items()]
 
 
+def key_of(schedule: Schedule) -> dict[str, str]:
+    """Return what tells a schedule apart from all others."""
+    return {"task": schedule.task, "name": schedule.name}
+
+
+def is_paused(schedule: Schedule) -> bool:
+    """Say whether the stored schedule with this task and name is paused."""
+    return any(not row.is_active for row in Schedule.objects.filter(**key_of(schedule)))
+
+
 def is_saved(schedule: Schedule, names: Sequence[str]) -> bool:
     """Say whether a schedule is stored with the values that these fields have in a form."""
-    rows = Schedule.objects.filter(task=schedule.task, name=schedule.name)
+    rows = Schedule.objects.filter(**key_of(schedule))
     return {name: getattr(schedule, name) for name in names} in rows.values(*names)
 
 

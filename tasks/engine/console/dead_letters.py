@@ -14,7 +14,7 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_safe
 from redis.exceptions import RedisError
 
 from tasks.engine.broker import dead_letters as deadletters
@@ -24,6 +24,7 @@ from tasks.engine.console.requests import (
     Question,
     ask,
     for_operators,
+    for_posts,
     is_confirmed,
     log,
     may_view_details,
@@ -85,7 +86,7 @@ def dead_letters(request: HttpRequest) -> HttpResponse:
     return TemplateResponse(request, "tasks/console/dead_letters.html", context)
 
 
-@require_POST
+@for_posts("background:dead-letters")
 @for_operators("tasks.retry_deadletter")
 def retry(request: HttpRequest) -> HttpResponse:
     """Create runs with the messages of dead letters."""
@@ -105,7 +106,7 @@ def retry(request: HttpRequest) -> HttpResponse:
     return redirect("background:dead-letters")
 
 
-@require_POST
+@for_posts("background:dead-letters")
 @for_operators("tasks.discard_deadletter")
 def discard(request: HttpRequest) -> HttpResponse:
     def act(letters: Sequence[DeadLetter]) -> int:

@@ -10,12 +10,12 @@ from django.contrib.admin.models import CHANGE
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
-from django.views.decorators.http import require_POST
 
 from tasks.engine.console.requests import (
     Question,
     ask,
     for_operators,
+    for_posts,
     is_confirmed,
     log,
     operator,
@@ -72,7 +72,7 @@ def process_rows(alive: Iterable[Process], runs: Iterable[TaskRun]) -> tuple[Pro
     return tuple(ProcessRow(process, sorted(held[process.pk])) for process in alive)
 
 
-@require_POST
+@for_posts()
 @for_operators("tasks.stop_process")
 def leave(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Ask a worker, and those of the same command, to finish and leave; ask back first."""
@@ -101,11 +101,16 @@ def question(request: HttpRequest, process: Process) -> Question:
     pids = ", ".join(str(row.process.pid) for row in rows)
     processes_of_command = count(len(rows), "process of one command", "processes of one command")
     in_hand = sum(len(row.runs) for row in rows)
+    others = Process.objects.alive().exclude(pk__in=[one.pk for one in everyone])
+    served = {name for one in others.filter(leave_requested_at=None) for name in one.queues}
+    alone = sorted({name for one in everyone for name in one.queues} - served)
+    unserved = f"No other worker serves {', '.join(alone)}: nothing of that runs until one does."
     return Question(
         title=f"Finish and leave: worker on {process.host}",
         lines=(
             f"{processes_of_command}: {pids}. In hand now: {count(in_hand, 'run')}.",
             LEAVING,
+            *([unserved] if alone else []),
             "Whatever supervises the command starts it again, if it is set up to.",
         ),
         yes="Yes, finish and leave",

@@ -9,7 +9,7 @@ from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect
 from django.urls import reverse
-from django.views.decorators.http import require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods
 
 from tasks.engine.broker.queues import QueueStatus
 from tasks.engine.console.requests import (
@@ -17,6 +17,7 @@ from tasks.engine.console.requests import (
     Question,
     ask,
     for_operators,
+    for_posts,
     log,
     operator,
     page_before,
@@ -77,7 +78,7 @@ def pause(request: HttpRequest) -> HttpResponse:
     return redirect("background:overview")
 
 
-@require_POST
+@for_posts()
 @for_operators("tasks.pause_queue")
 def resume(request: HttpRequest) -> HttpResponse:
     """Let workers take again from the queue that the address names."""

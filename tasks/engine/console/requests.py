@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import wraps
+from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.admin.models import LogEntry
@@ -12,11 +13,13 @@ from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.timezone import is_aware
+from django.views.decorators.http import require_http_methods
 
 from tasks.engine.models.queue import MAX_NOTE_CHARACTERS
 from tasks.engine.operations.errors import Refused
@@ -52,6 +55,26 @@ def for_operators(*permissions: str) -> Callable[[View], View]:
     Views that start runs name no other: what that takes depends on the run's task.
     """
     return for_staff(VIEW, *permissions)
+
+
+def for_posts(page: str = "background:overview", *names: str) -> Callable[[View], View]:
+    """Make a view answer to POST. To a GET, as of a question's address, it shows a page instead.
+
+    Args:
+        page: the name of the page's address.
+        names: the view's arguments that are part of it.
+    """
+
+    def decorate(view: View) -> View:
+        @wraps(view)
+        def posted(request: HttpRequest, *args: object, **kwargs: Any) -> HttpResponse:
+            if request.method in {"GET", "HEAD"}:
+                return redirect(page, *(kwargs[name] for name in names))
+            return view(request, *args, **kwargs)
+
+        return require_http_methods(["GET", "HEAD", "POST"])(posted)
+
+    return decorate
 
 
 def operator(request: HttpRequest) -> AbstractBaseUser:

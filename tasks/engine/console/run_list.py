@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
+from time import monotonic
 from typing import Any
 
 from django.contrib import admin
@@ -32,9 +33,10 @@ PAGE_SIZE = 50
 SEARCH_SECONDS = 0.07
 TEXT_SEARCH_SECONDS = 1.0
 
-#: Of the latest failures that match, this many are grouped by their error, into so many groups.
-MOST_GROUPED = 500
+#: Groups of failures that are listed; how long (s) failures are grouped; how many at first.
 MAX_GROUPS = 10
+GROUP_SECONDS = 0.03
+FIRST_GROUPED = 250
 
 #: Characters at the end of an error in which its last line is looked for.
 END_OF_ERROR = 1_000
@@ -67,6 +69,21 @@ class Group:
     error: str
     count: int
     address: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Groups:
+    """The most frequent tasks and errors of failures.
+
+    Attributes:
+        more: how many others there are.
+        looked_at: how many failures were, the latest, `in_all` of which match.
+    """
+
+    listed: Sequence[Group]
+    more: int
+    looked_at: int
+    in_all: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,31 +129,28 @@ class RunPage:
         )
 
     @cached_property
-    def groups(self) -> list[Group]:
-        """The tasks and errors of the latest failures that match; only if there are several."""
+    def groups(self) -> Groups | None:
+        """The failures that match by task and error; None if all of them have the same."""
         if not self.with_details or self.wanted.state not in OF_FAILURES or not self.is_first:
-            return []
-        ends = (
-            TaskRun.objects.filter(pk__in=self.found.ids[:MOST_GROUPED])
-            .annotate(error_end=Right("error", END_OF_ERROR))
-            .values_list("task", "error_end")
+            return None
+        counted, looked_at = count_errors(self.found.ids)
+        if len(counted) <= 1 and looked_at == len(self.found.ids):
+            return None
+        listed = counted.most_common(MAX_GROUPS)
+        return Groups(
+            listed=[
+                Group(
+                    task=task,
+                    error=error,
+                    count=number,
+                    address=address_of(replace(self.wanted, task=task, error=error)),
+                )
+                for (task, error), number in listed
+            ],
+            more=len(counted) - len(listed),
+            looked_at=looked_at,
+            in_all=len(self.found.ids),
         )
-        counted = Counter((task, words.last_line(end)[:MAX_ERROR_LENGTH]) for task, end in ends)
-        if len(counted) <= 1:
-            return []
-        return [
-            Group(
-                task=task,
-                error=error,
-                count=number,
-                address=address_of(replace(self.wanted, task=task, error=error)),
-            )
-            for (task, error), number in counted.most_common(MAX_GROUPS)
-        ]
-
-    @property
-    def grouped(self) -> int:
-        return min(len(self.found.ids), MOST_GROUPED)
 
     @property
     def is_first(self) -> bool:
@@ -180,6 +194,27 @@ class RunPage:
             return ""
         side = "after" if self.after is not None else "before"
         return address_of(self.wanted, **{side: self.found.looked_at})
+
+
+def count_errors(ids: Sequence[int]) -> tuple[Counter[tuple[str, str]], int]:
+    """Count the tasks and errors of some runs, the first ones if it takes too long.
+
+    Returns:
+        How many runs have each task and error, and how many runs were looked at.
+    """
+    started, looked_at, size = monotonic(), 0, FIRST_GROUPED
+    counted: Counter[tuple[str, str]] = Counter()
+    # The next part takes four times as long as the one before.
+    while looked_at < len(ids) and monotonic() - started < GROUP_SECONDS / 5:
+        part = ids[looked_at : looked_at + size]
+        ends = (
+            TaskRun.objects.filter(pk__in=part)
+            .annotate(error_end=Right("error", END_OF_ERROR))
+            .values_list("task", "error_end")
+        )
+        counted.update((task, words.last_line(end)[:MAX_ERROR_LENGTH]) for task, end in ends)
+        looked_at, size = looked_at + len(part), 4 * size
+    return counted, looked_at
 
 
 @require_safe

@@ -10,6 +10,7 @@ from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import ValidationError
 from django.urls import reverse
+from dramatiq.broker import get_broker
 
 from tasks.engine.console.overview import ActiveRun
 from tasks.engine.console.run_values import argument_rows, raw_fields, result_errors, result_rows
@@ -18,9 +19,10 @@ from tasks.engine.database import database_now
 from tasks.engine.extension import asks_first
 from tasks.engine.models import State, TaskRun
 from tasks.engine.monitoring.failures import shown_error
-from tasks.engine.monitoring.headline import headline
+from tasks.engine.monitoring.headline import TIMES, headline
 from tasks.engine.operations.permissions import VIEW_DETAILS, may, may_start, withhold
 from tasks.engine.operations.runs import can_be_stopped, may_undo, undone_by, waits_for_retry
+from tasks.engine.worker.retries import MAX_RETRIES
 
 type User = AbstractBaseUser | AnonymousUser
 
@@ -39,6 +41,8 @@ def read_run_page(pk: int, user: User) -> dict[str, Any]:
         "run": run,
         "page": reverse("admin:tasks_taskrun_change", args=[pk]),
         "headline": headline(run, now, error=error, reason=reason),
+        "latest_error": "" if run.is_finished else error,
+        "last_try": last_try(run),
         "tone": tone(run),
         "active": None if run.is_finished else ActiveRun(run, now),
         "error": withhold(run.error, unless=details),
@@ -50,6 +54,18 @@ def read_run_page(pk: int, user: User) -> dict[str, Any]:
         "undone_by": undone_by(run) if run.is_finished else None,
         **actions_for(user, run, now),
     }
+
+
+def last_try(run: TaskRun) -> str:
+    """Say how many failures a run that has failed before may have; empty if that is not known."""
+    actor = get_broker().actors.get(run.task)
+    if actor is None or run.is_finished or not run.failures:
+        return ""
+    left = actor.options.get("max_retries", MAX_RETRIES) - run.failures
+    if left < 0:
+        return ""
+    times = TIMES.get(left + 1, f"{left + 1:,} times")
+    return f"If it fails {times} more, it is not tried again."
 
 
 def tone(run: TaskRun) -> str:

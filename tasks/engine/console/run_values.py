@@ -34,12 +34,13 @@ DETAILS: Mapping[str, tuple[object, ...]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """A line of a table: its title, and a moment or a text."""
+    """A line of a table: its title, and a moment or a text, perhaps with the names of runs."""
 
     title: str
     text: str = ""
     moment: datetime | None = None
     help_text: str = ""
+    names_runs: bool = False
 
 
 def result_rows(run: TaskRun, *, with_details: bool) -> list[Row]:
@@ -59,11 +60,30 @@ def result_rows(run: TaskRun, *, with_details: bool) -> list[Row]:
     others = [key for key in run.result if key not in counted and key != "errors"]
     if with_details:
         # Not with commas: a number that nobody counts may be the name of something.
-        found = (Row(title=words_of(key), text=shown(run.result[key])) for key in others)
+        found = (row for key in others for row in _result_rows(key, run.result[key]))
         rows += islice(found, MAX_ROWS)
     elif others or run.has_errors:
         rows.append(Row(title="The rest", text=WITHHELD))
     return rows
+
+
+def _result_rows(key: str, value: object) -> Iterator[Row]:
+    """Yield a value of a result; of a list of reasons, such as a bulk operation's, each."""
+    if key != "reasons" or not isinstance(value, list):
+        yield Row(title=words_of(key), text=shown(value))
+        return
+    for each in value:
+        yield Row(title="Left as they were", text=reason_in_words(each), names_runs=True)
+
+
+def reason_in_words(reason: object) -> str:
+    """Return why an operation left runs as they were: `It was retried before: run 7, run 9.`"""
+    match reason:
+        case {"reason": str(text), "count": int(number), "runs": [*runs]}:
+            named = ", ".join(f"run {run}" for run in runs)
+            more = f" and {number - len(runs):,} more" if number > len(runs) else ""
+            return cut(f"{text.rstrip('.')}: {named}{more}.", MAX_VALUE_CHARACTERS)
+    return shown(reason)
 
 
 def result_errors(run: TaskRun, *, with_details: bool) -> list[str]:

@@ -37,7 +37,7 @@ def in_words(schedule: Schedule, *, with_arguments: bool) -> list[str]:
     said = [f"{what}: {schedule.recurrence.describe()}."]
     if schedule.jitter_seconds:
         latest = duration(schedule.jitter_seconds)
-        said.append(f"Each run starts up to {latest} later, at random.")
+        said.append(f"Each run starts up to {latest} later, at random, and before the next slot.")
     if schedule.overlap == Overlap.QUEUE:
         said.append(
             "If the run before has not ended, the next one waits for it; one at the most waits, and"

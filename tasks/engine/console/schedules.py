@@ -7,12 +7,12 @@ from django.contrib.admin.models import CHANGE
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
-from django.views.decorators.http import require_POST
 
 from tasks.engine.console.requests import (
     WHY,
     Question,
     ask,
+    for_posts,
     for_staff,
     is_confirmed,
     log,
@@ -24,8 +24,13 @@ from tasks.engine.operations import schedules as operations
 from tasks.engine.operations.errors import Refused
 from tasks.engine.operations.notes import checked_note
 
+WHAT_A_PAUSE_DOES = (
+    "Its slots start no runs until it is resumed, and are not caught up. A run that is there"
+    " already goes on, or still starts: cancel that on its page."
+)
 
-@require_POST
+
+@for_posts("admin:tasks_schedule_change", "pk")
 @for_staff("tasks.change_schedule")
 def pause(request: HttpRequest, pk: int) -> HttpResponse:
     """Pause a schedule, which starts no runs until it is resumed; ask why first."""
@@ -35,7 +40,7 @@ def pause(request: HttpRequest, pk: int) -> HttpResponse:
         back = page_before(request)
         question = Question(
             title=f"Pause {schedule}",
-            lines=("It starts no runs until it is resumed, and does not catch them up.",),
+            lines=(WHAT_A_PAUSE_DOES,),
             note=WHY,
             yes="Pause",
             action=request.path,
@@ -54,7 +59,7 @@ def pause(request: HttpRequest, pk: int) -> HttpResponse:
     return _tell(request, schedule, "paused", has_changed=has_changed)
 
 
-@require_POST
+@for_posts("admin:tasks_schedule_change", "pk")
 @for_staff("tasks.change_schedule")
 def resume(request: HttpRequest, pk: int) -> HttpResponse:
     """Have a schedule start runs again."""

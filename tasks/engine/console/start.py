@@ -132,18 +132,27 @@ def start_run(request: HttpRequest, message: Message[Any]) -> HttpResponse:
 
 
 def form_from_address(request: HttpRequest, actor: Actor[..., Any]) -> StartForm:
-    """Return an empty form, or one with the arguments of the run that the address names."""
-    number = request.GET.get("from", "")
+    """Return an empty form, or one with the arguments of what the address names.
+
+    That is a run (`from`) or a schedule (`schedule`) of the task.
+    """
+    run_id, schedule_id = request.GET.get("from", ""), request.GET.get("schedule", "")
+    number = run_id or schedule_id
     if not number:
         return StartForm(actor)
     if not may_view_details(request):
         raise PermissionDenied
     if not number.isdecimal() or len(number) > MAX_DIGITS:
         raise Http404
-    run = get_object_or_404(TaskRun, pk=number, task=actor.actor_name)
-    values: Mapping[str, Any] | None = values_of(actor, run.arguments)
+    if run_id:
+        run = get_object_or_404(TaskRun, pk=run_id, task=actor.actor_name)
+        whose, arguments = f"run {run.pk}", run.arguments
+    else:
+        schedule = get_object_or_404(Schedule, pk=schedule_id, task=actor.actor_name)
+        whose, arguments = f"the schedule {schedule}", {"kwargs": schedule.arguments}
+    values: Mapping[str, Any] | None = values_of(actor, arguments)
     if values is None:
-        text = f"{actor.actor_name} does not take the arguments of run {run.pk} any more."
+        text = f"{actor.actor_name} does not take the arguments of {whose} any more."
         messages.warning(request, text)
     return StartForm(actor, initial=values)
 

@@ -5,6 +5,7 @@ import shlex
 import sys
 from collections.abc import Iterator
 from keyword import iskeyword
+from pathlib import Path
 from typing import Any
 
 from django.urls import reverse
@@ -21,11 +22,17 @@ def command_line(message: Message[Any]) -> str:
 
     What is not ASCII is escaped, so that a terminal obeys nothing in it.
     """
-    words = ["python", "manage.py", "start_run", message.actor_name]
+    words = [interpreter(), "manage.py", "start_run", message.actor_name]
     for part in (list(message.args), message.kwargs):
         if part:
             words += ["--arguments", json.dumps(part)]
     return shlex.join(words)
+
+
+def interpreter() -> str:
+    """Return the Python of this process, seen from its folder, which is that of manage.py."""
+    whole, folder = Path(sys.executable), Path.cwd()
+    return str(whole.relative_to(folder) if whole.is_relative_to(folder) else whole)
 
 
 def python_lines(message: Message[Any]) -> str:

@@ -1,7 +1,7 @@
 """The life of a run, event by event, with every attempt that is known."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from django.db.models.functions import Length, Right
@@ -33,6 +33,7 @@ class Event:
         attempt: the number of the attempt that it is about; 0 if none.
         error: the end of that attempt's error, as the reader may see it.
         is_cut: the error is longer, and the reader may see the rest.
+        id: tells it apart on the page.
     """
 
     at: datetime | None
@@ -40,6 +41,7 @@ class Event:
     attempt: int = 0
     error: str = ""
     is_cut: bool = False
+    id: str = ""
 
 
 def ended_attempts(run: TaskRun) -> list[Attempt]:
@@ -68,13 +70,17 @@ def timeline(
     if run.stop_requested_at:
         follows = "" if run.finished_at else "; it ends at its next step"
         events.append(Event(at=run.stop_requested_at, what=f"asked to stop{follows}. {reason}"))
+    # Of what was to be run, and ended by itself, the reason says what was done about it since.
+    is_later = run.state in {State.SUCCEEDED, State.FAILED}
     if run.finished_at:
         errors = ", with errors" if run.has_errors else ""
-        why = f": {reason}" if reason and not run.stop_requested_at else ""
+        why = f": {reason}" if reason and not run.stop_requested_at and not is_later else ""
         events.append(Event(at=run.finished_at, what=f"{run.state}{errors}{why}"))
     if run.acknowledged_at:
         by = f" by {run.acknowledged_by}" if run.acknowledged_by else ""
         events.append(Event(at=run.acknowledged_at, what=f"acknowledged{by}"))
+    if is_later and reason and not run.stop_requested_at:
+        events.append(Event(at=run.acknowledged_at or run.finished_at, what=reason))
     if not run.is_finished:
         events.append(Event(at=now, what=f"now {run.state}"))
     if run.state == State.PENDING and run.due_at > now and run.waits_for is None:
@@ -82,7 +88,8 @@ def timeline(
         events.append(Event(at=run.due_at, what=what))
     # Sorting is stable: of two events at once, the one that was named first was first.
     events.sort(key=lambda event: event.at or run.created_at)
-    return [Event(at=run.created_at, what=_created(run)), *events]
+    events.insert(0, Event(at=run.created_at, what=_created(run)))
+    return [replace(event, id=f"event-{number}") for number, event in enumerate(events)]
 
 
 def _created(run: TaskRun) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 from django.core.management.base import CommandError
 
 from tasks.engine.models import State, TaskRun
+from tasks.engine.monitoring.pauses import pause_of
 
 #: The longest that a command can be told to wait.
 MAX_WAIT_SECONDS = 24 * 60 * 60
@@ -32,7 +33,7 @@ def result_of(run: TaskRun, *, seconds: int) -> Any:
     if not has_ended(run, seconds=seconds):
         raise CommandError(
             f"Run {run.pk} of {run.task} has not ended within {seconds} s; it is {run.state}, and a"
-            " worker ends it later."
+            f" worker ends it later. {pause_of(run.queue)}".rstrip()
         )
     if run.state != State.SUCCEEDED:
         raise CommandError(f"{run.task} failed: {run.error_summary}")

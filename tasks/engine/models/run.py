@@ -183,9 +183,10 @@ class TaskRun(RunRecord):
         """Say whether this attempt has ended the run: the database's answer may have been lost."""
         return TaskRun.objects.filter(pk=self.pk, attempts=self.attempts).finished().exists()
 
-    def continue_later(self, *, after: timedelta) -> bool:
-        """Leave the rest to the run's next message."""
-        return self._end_attempt(Outcome.CONTINUED, after=after)
+    def continue_later(self, *, after: timedelta, interrupted_by: str = "") -> bool:
+        """Leave the rest to the run's next message; say what interrupted it, if anything did."""
+        outcome = Outcome.INTERRUPTED if interrupted_by else Outcome.CONTINUED
+        return self._end_attempt(outcome, after=after, said=interrupted_by)
 
     def give_back(self, *, after: timedelta, delivery: UUID) -> bool:
         """Leave it to a worker that knows its task: the one that got the message does not."""
@@ -270,12 +271,12 @@ class TaskRun(RunRecord):
         """Return the condition that this attempt is the latest, and has not ended."""
         return Q(attempts=self.attempts, state__in=UNFINISHED)
 
-    def _end_attempt(self, outcome: Outcome, *conditions: Q, **values: Any) -> bool:
-        """Put the run back, and keep how its latest attempt ended."""
+    def _end_attempt(self, outcome: Outcome, *conditions: Q, said: str = "", **values: Any) -> bool:
+        """Put the run back, and keep how its latest attempt ended: by the error, or as `said`."""
         with transaction.atomic():
             ended = self._put_back(*conditions, **values)
             if ended:
-                Attempt.objects.record(self, outcome, values.get("error", ""))
+                Attempt.objects.record(self, outcome, values.get("error", said))
         return ended
 
     def _put_back(self, *conditions: Q, after: timedelta = timedelta(), **values: Any) -> bool:

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from django.db.models import Count, OuterRef, Q, Subquery
 
 from tasks.engine.models import Process, ProcessKind, Queue, State, TaskRun
+from tasks.engine.words import moment, printable
 
 #: After a queue is resumed, workers get this long before what waits there is a problem.
 RESUMED_GRACE = timedelta(minutes=1)
@@ -50,6 +51,18 @@ class Pauses:
         if paused_at is None or latest is None or latest < paused_at:
             return False
         return resumed_at is None or resumed_at > first
+
+
+def pause_of(queue: str) -> str:
+    """Say in a sentence that a queue is paused, since when, by whom and why; empty if it is not."""
+    row = Queue.objects.paused().filter(name=queue).select_related("paused_by").first()
+    if row is None:
+        return ""
+    by = f", by {row.paused_by.get_username()}" if row.paused_by else ""
+    return (
+        f"The queue {queue} has been paused since {moment(row.paused_at)}{by}:"
+        f" {printable(row.note.rstrip('.'))}."
+    )
 
 
 def read_pauses(now: datetime, processes: Iterable[Process]) -> Pauses:

@@ -113,14 +113,21 @@ def as_text(status: Status, problems: Sequence[str]) -> Iterator[str]:
     )
     yield from table(
         f"Failures of the last day: {status.failures.count:,}",
-        ("run", "task", "failed", "error"),
-        [(r.pk, r.task, moment(r.finished_at), shown_error(r)) for r in status.failures.latest],
+        ("run", "task", "failed", "acknowledged", "error"),
+        [
+            (r.pk, r.task, moment(r.finished_at), moment(r.acknowledged_at) or "no", shown_error(r))
+            for r in status.failures.latest
+        ],
     )
+    paused = {queue.name: moment(queue.since) for queue in status.pauses.paused}
     yield from table(
         f"Queues: {status.broker_error}" if status.broker_error else "Queues",
-        ("queue", "waiting", "oldest", "running", "delayed", "dead"),
+        ("queue", "waiting", "oldest", "running", "delayed", "dead", "paused since"),
         [
-            (q.name, q.waiting, ago(q.oldest_age_seconds), q.running, q.delayed, q.dead)
+            (
+                *(q.name, q.waiting, ago(q.oldest_age_seconds), q.running, q.delayed, q.dead),
+                paused.get(q.name, "-"),
+            )
             for q in status.queues
         ],
     )

@@ -74,6 +74,12 @@ class ScheduleStatus:
         return str(self.row)
 
     @property
+    def is_over(self) -> bool:
+        """Whether its one moment has come, and nothing follows."""
+        moment, last = self.row.once_at, self.row.last_slot
+        return moment is not None and last is not None and moment <= last
+
+    @property
     def times(self) -> str:
         """Its times in words; empty if they make no sense."""
         return self.recurrence.describe() if self.recurrence else ""

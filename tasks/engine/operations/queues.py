@@ -5,6 +5,7 @@ from dramatiq.broker import get_broker
 
 from tasks.engine.models import Process, Queue
 from tasks.engine.models.queue import MAX_NAME_CHARACTERS
+from tasks.engine.monitoring.pauses import pause_of
 from tasks.engine.operations.errors import Refused
 from tasks.engine.operations.notes import checked_note
 
@@ -29,7 +30,8 @@ def pause(name: str, *, note: str, by: AbstractBaseUser | None = None) -> Queue:
     if name not in queue_names() or len(name) > MAX_NAME_CHARACTERS:
         raise Refused(f"There is no queue {name}.")
     if not Queue.objects.pause(name, by=by, note=checked_note(note)):
-        raise Refused(f"The queue {name} was paused already.")
+        said = pause_of(name)
+        raise Refused(f"The queue {name} was paused already. {said}".strip())
     return Queue.objects.get(name=name)
 
 

@@ -1,10 +1,13 @@
 """Which runs somebody looks for: data that an address and a bulk operation's arguments can hold."""
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
+from functools import reduce
+from operator import or_
 from typing import Any, Self
 from uuid import UUID
 
@@ -22,6 +25,9 @@ MAX_SECONDS = 400_000_000
 
 #: The largest number that a run can have.
 MAX_ID = 2**63 - 1
+
+#: An argument as Python writes it.
+NAMED = re.compile(r"\s*(\w+)\s*=\s*(\S.*)")
 
 #: What a list of runs can be narrowed to that is not one state.
 GROUPS: Mapping[str, Callable[[TaskRunQuerySet], TaskRunQuerySet]] = {
@@ -46,7 +52,7 @@ class RunFilter:
         error: a text in its error, in capitals or not.
         arguments: a text in its arguments, as they are shown or as somebody typed them.
         search: its number, or the id of its message or of the request that asked for it; or a part
-            of its task's or its worker's name.
+            of its task's, its schedule's or its worker's name.
     """
 
     task: str = ""
@@ -118,9 +124,14 @@ class RunFilter:
 
 
 def in_json(name: str, text: str) -> Q:
-    """Return the condition that a column of JSON, as text, holds one: as it is, or as a string."""
+    """Return the condition that a column of JSON, as text, holds one.
+
+    As it is, or as a string; or as a name with its value, as Python writes it: `keep_days=3`.
+    """
     # SQLite has letters beyond ASCII escaped, PostgreSQL has not.
     forms = {text, json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1]}
+    if named := NAMED.match(text):
+        forms.add(f'"{named[1]}": {named[2]}')
     found = Q()
     for form in sorted(forms):
         found |= Q(**{f"{name}__icontains": form})
@@ -141,7 +152,8 @@ def named(search: str) -> Q:
         by_id |= Q(message_id=UUID(search))
     if TaskRun.objects.filter(by_id).exists():
         return by_id
-    return Q(task__icontains=search) | Q(worker__icontains=search)
+    parts = ("task", "schedule_name", "worker")
+    return reduce(or_, (Q((f"{part}__icontains", search)) for part in parts))
 
 
 def text(name: str, value: object) -> str:

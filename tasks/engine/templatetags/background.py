@@ -1,9 +1,12 @@
-"""How the console writes moments and durations."""
+"""How the console writes moments and durations, and links the runs that a text names."""
 
+import re
 from datetime import datetime
 
 from django import template
-from django.utils.html import format_html
+from django.urls import reverse
+from django.utils.html import conditional_escape, format_html
+from django.utils.safestring import SafeString, mark_safe
 
 from tasks.engine import words
 from tasks.engine.monitoring.failures import shown_error
@@ -12,6 +15,25 @@ register = template.Library()
 register.filter(shown_error)
 register.filter(words.duration)
 register.filter(words.ago)
+
+#: A run that a text names, by its number.
+RUN = re.compile(r"\b[Rr]un (\d{1,18})\b")
+
+
+@register.filter
+def run_links(text: str, prefix: object = "") -> SafeString:
+    """Return a text as HTML in which the name of each run leads to its page.
+
+    Args:
+        prefix: what the ids of the links begin with, on pages that are replaced while one reads.
+    """
+    parts, end = [], 0
+    for number, found in enumerate(RUN.finditer(text)):
+        page = reverse("admin:tasks_taskrun_change", args=[int(found[1])])
+        link = format_html('<a id="{}-{}" href="{}">{}</a>', prefix, number, page, found[0])
+        parts += [conditional_escape(text[end : found.start()]), link]
+        end = found.end()
+    return mark_safe("".join([*parts, conditional_escape(text[end:])]))  # noqa: S308  (escaped)
 
 
 @register.filter

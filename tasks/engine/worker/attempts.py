@@ -19,7 +19,7 @@ from tasks.engine.runs.execution import Execution, set_current, shutting_down
 from tasks.engine.runs.result_backend import RunFailed
 from tasks.engine.runs.results import store_exception
 from tasks.engine.worker.active import ActiveAttempts, Attempt
-from tasks.engine.worker.closing import close_attempt
+from tasks.engine.worker.closing import LOST_STEPS, close_attempt
 from tasks.engine.worker.control import Control, command_pid
 from tasks.engine.worker.intake import NotTaken, check_taken, give_back
 from tasks.engine.worker.opening import open_attempt, uuid_from
@@ -194,5 +194,5 @@ class Attempts:
         strays = self._active.find_strays(set(held.values_list("pk", "attempts")))
         for pk, attempts in strays:
             for run in held.filter(pk=pk, attempts=attempts):
-                if run.continue_later(after=timedelta()):
+                if run.continue_later(after=timedelta(), interrupted_by=LOST_STEPS):
                     logger.warning("stray run released", task=run.task, run=pk)

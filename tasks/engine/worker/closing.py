@@ -22,6 +22,9 @@ logger = structlog.get_logger(__name__)
 #: Before a run continues if this process is to stop: it would fetch its own message again.
 SHUTDOWN_DELAY = timedelta(seconds=1)
 
+#: What an attempt says that the database has overtaken, by a crash or a failover.
+LOST_STEPS = "The database lost the last steps of this attempt; the run continues from what it has."
+
 
 def close_attempt(
     broker: Broker,
@@ -44,7 +47,9 @@ def close_attempt(
     elif exception is None or isinstance(exception, Continued | ProgressLost):
         # Also if the actor returned, but the database has crashed and lost its last steps.
         message.options["store_results"] = False
-        if run.continue_later(after=SHUTDOWN_DELAY if shutting_down.is_set() else timedelta()):
+        after = SHUTDOWN_DELAY if shutting_down.is_set() else timedelta()
+        lost = "" if isinstance(exception, Continued) else LOST_STEPS
+        if run.continue_later(after=after, interrupted_by=lost):
             run.refresh_from_db()
             send(run)
     elif isinstance(exception, Stopped):

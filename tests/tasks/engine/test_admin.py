@@ -208,6 +208,28 @@ def test_form_says_that_it_is_not_saved_only_where_it_was_changed(
         assert "Not saved yet" in coming(**changed)
 
 
+def test_paused_schedule_says_that_it_runs_at_none_of_its_times(
+    boss: Client, nightly: Schedule
+) -> None:
+    address = f"{reverse('background:coming-times')}?task={nightly.task}"
+    assert "It would run next at" in boss.post(address, form()).content.decode()
+    nightly.pause(by=None)
+    nightly.save()
+    assert "none while it is paused" in boss.get(change(nightly)).content.decode()
+    told = boss.post(address, form()).content.decode()
+    assert "It is paused, and runs at none of them until it is resumed. If that is now" in told
+
+
+def test_name_that_another_schedule_has_is_refused_before_it_is_saved(
+    boss: Client, nightly: Schedule
+) -> None:
+    sent = form(task=nightly.task, name="", catch_up_seconds="60")
+    told = boss.post(reverse("background:coming-times"), sent).content.decode()
+    assert "This task has a schedule of this name already" in told
+    other = boss.post(reverse("background:coming-times"), {**sent, "name": "other"})
+    assert "This task has a schedule" not in other.content.decode()
+
+
 def test_console_is_a_click_away_from_a_schedule_and_from_the_list_of_tables(
     client: Client, nightly: Schedule
 ) -> None:
@@ -338,7 +360,7 @@ def test_schedule_of_a_task_is_added_beside_the_one_it_has(boss: Client, nightly
 @pytest.mark.parametrize(
     ("fields", "complaint"),
     [
-        ({}, "Schedule with this Task and Name already exists."),
+        ({}, "This task has a schedule of this name already"),
         ({"task": "todo.vanish", "name": "x"}, "todo.vanish is not one of the available choices."),
         ({"name": "x", "arguments": '{"keep_days": -1}'}, "keep_days"),
         ({"name": "x", "arguments": '{"no_such": 1}'}, "unexpected keyword argument"),
@@ -541,7 +563,7 @@ def test_processes_are_listed(boss: Client) -> None:
     )
     assert rows(boss, PROCESSES) == [
         [
-            *("Worker", "web-1", "7", '["default"]'),
+            *("Worker", "web-1", "7", "default"),
             *("2026-03-01 12:00:00 UTC", "2026-03-01 12:00:00 UTC"),
         ]
     ]

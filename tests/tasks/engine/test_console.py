@@ -367,7 +367,10 @@ def test_no_right_about_runs_is_of_use_to_those_who_may_not_see_them(
 def test_action_is_a_post_with_a_token(boss: Client, well: None, name: str) -> None:
     _, arguments = ACTIONS[name]
     address = reverse(f"background:{name}", args=arguments())
-    assert boss.get(address).status_code == 405
+    shown = boss.get(address, follow=True)
+    assert shown.status_code == 200
+    assert "You may" not in shown.content.decode()
+    assert not LogEntry.objects.exists()
     strict = Client(enforce_csrf_checks=True)
     strict.force_login(User.objects.get(username="boss"))
     assert strict.post(address).status_code == 403

@@ -395,6 +395,11 @@ def test_worker_is_asked_to_leave_with_the_others_of_its_command(
     leave = reverse("background:leave", args=[worker.pk])
     question = boss.post(leave).content.decode()
     assert "2 processes of one command: 2, 3. In hand now: 7 runs." in question
+    assert "No other worker serves" not in question
+    other.delete()
+    question = boss.post(leave).content.decode()
+    assert "No other worker serves default, operators: nothing of that runs" in question
+    other.save(force_insert=True)
     assert not Process.objects.filter(leave_requested_at__isnull=False).exists()
     assert told(boss, leave, confirmed="1") == "2 processes are asked to finish and leave."
     asked = Process.objects.filter(leave_requested_by=User.objects.get())

@@ -3,6 +3,7 @@
 import re
 from datetime import UTC, datetime, timedelta
 from html import unescape
+from itertools import count
 from typing import Any
 from urllib.parse import parse_qs
 from uuid import uuid4
@@ -300,6 +301,16 @@ def test_hostile_texts_are_shown_inert(boss: Client) -> None:
     assert "&lt;script&gt;alert(1)" in html
 
 
+def test_argument_is_found_as_python_writes_it_and_a_run_by_its_schedules_name(
+    boss: Client,
+) -> None:
+    seven = new_run(arguments={"args": [], "kwargs": {"keep_days": 7}}, schedule_name="emma")
+    new_run(arguments={"args": [], "kwargs": {"keep_days": 6}}, schedule_name="q")
+    for query in ("arguments=keep_days=7", "arguments=keep_days%20=%207", "search=Emma"):
+        assert ids(boss, query) == [seven.pk]
+    assert "todo.cleanup (emma)" in rows(boss, "search=emma")[0][2]
+
+
 # Errors.
 
 
@@ -308,15 +319,40 @@ def test_failures_are_counted_by_their_error_and_each_leads_to_all_with_it(boss:
     new_runs(2, State.FAILED, error="Traceback\nKeyError: 'name'")
     (ping,) = new_runs(1, State.FAILED, error="Traceback\nKeyError: 'name'", task=TaskName.PING)
     response = boss.get(f"{RUNS}?state=unacknowledged")
-    groups = [(group.task, group.error, group.count) for group in response.context["page"].groups]
+    groups = [
+        (group.task, group.error, group.count) for group in response.context["page"].groups.listed
+    ]
     assert groups == [
         ("todo.cleanup", "TimeoutError: no answer", 3),
         ("todo.cleanup", "KeyError: 'name'", 2),
         ("ping", "KeyError: 'name'", 1),
     ]
-    assert len(ids(boss, response.context["page"].groups[0].address)) == 3
+    assert len(ids(boss, response.context["page"].groups.listed[0].address)) == 3
     row = next(row for row in response.context["page"].rows if row.run.pk == ping.pk)
     assert len(ids(boss, row.same_error)) == 3
+
+
+def test_many_failures_with_one_error_do_not_hide_the_others(
+    boss: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new_runs(2, State.FAILED, error="TimeoutError: no answer")
+    new_runs(700, State.FAILED, error="KeyError: 'name'")
+    response = boss.get(f"{RUNS}?state=unacknowledged")
+    assert [group.count for group in response.context["page"].groups.listed] == [700, 2]
+    assert "By error</summary>" in response.content.decode()
+
+    monkeypatch.setattr(run_list, "GROUP_SECONDS", 7.5)
+    monkeypatch.setattr(run_list, "monotonic", count().__next__)
+    response = boss.get(f"{RUNS}?state=unacknowledged")
+    assert [group.count for group in response.context["page"].groups.listed] == [250]
+    assert "By error, of the latest 250</summary>" in response.content.decode()
+
+
+def test_errors_that_are_not_listed_are_counted(boss: Client) -> None:
+    for number in range(run_list.MAX_GROUPS + 3):
+        new_runs(2, State.FAILED, error=f"KeyError: {number}")
+    html = boss.get(f"{RUNS}?state=failed").content.decode()
+    assert "And 3 other errors, each of fewer runs" in html
 
 
 def test_failures_of_the_first_page_lead_to_the_list(boss: Client) -> None:

@@ -22,6 +22,7 @@ from tasks.engine.models.attempt import MOST_KEPT
 from tasks.engine.monitoring.headline import headline
 from tasks.engine.operations import runs as operations
 from tasks.engine.operations.permissions import WITHHELD
+from tasks.engine.templatetags.background import run_links
 from tasks.names import TaskName
 from tests.admin_pages import Page, log_in_staff
 from tests.factories import new_process, new_run, swept_by
@@ -268,6 +269,71 @@ def test_latest_attempt_is_told_once(
     told = [event for event in timeline_of(html_of(boss, run)) if event.startswith("attempt 2")]
     assert len(told) == 1
     assert last in told[0]
+
+
+def test_run_that_will_be_tried_again_says_why_and_how_often(boss: Client, db: None) -> None:
+    soon = database_now() + timedelta(seconds=40)
+    run = failed_twice(
+        state=State.PENDING,
+        attempts=2,
+        finished_at=None,
+        due_at=soon,
+        error="Traceback\nKeyError: 'name'",
+    )
+    html = html_of(boss, run)
+    assert '<p class="error">KeyError: &#x27;name&#x27;</p>' in html
+    assert "If it fails twice more, it is not tried again." in html
+    assert "not tried again" not in html_of(boss, failed_twice())
+    staff = Client()
+    log_in_staff(staff, "view_taskrun")
+    assert "KeyError" not in html_of(staff, run)
+
+
+def test_retry_is_told_after_the_end_and_leads_to_the_new_run(boss: Client, db: None) -> None:
+    user = User.objects.get(username="admin")
+    run = new_run(State.FAILED, error="KeyError: 1", attempts=1)
+    assert run.mark_retried(user, 4711)
+    events = timeline_of(html_of(boss, run))
+    assert events[-3:] == [
+        "failed",
+        "acknowledged by admin",
+        f"Retried as run 4711 by user {user.pk} (admin).",
+    ]
+    assert 'href="/admin/tasks/taskrun/4711/change/">run 4711</a>' in html_of(boss, run)
+    skipped = new_run(State.SKIPPED, reason="It came too late.")
+    assert timeline_of(html_of(boss, skipped))[-1] == "skipped: It came too late."
+
+
+def test_what_an_operation_left_as_it_was_is_told_in_words(boss: Client, db: None) -> None:
+    reasons = [
+        {"reason": "It was retried before.", "count": 7, "runs": [5, 6]},
+        {"reason": HOSTILE, "count": 1, "runs": [8]},
+        "no reason",
+    ]
+    run = new_run(State.SUCCEEDED, task="runs.retry", result={"done": 1, "reasons": reasons})
+    html = html_of(boss, run)
+    assert "It was retried before: " in html
+    assert 'href="/admin/tasks/taskrun/6/change/">run 6</a> and 5 more.' in html
+    assert "<script>alert" not in html
+    none = new_run(State.SUCCEEDED, task="runs.retry", result={"done": 1, "reasons": []})
+    assert "Left as they were" not in html_of(boss, none)
+
+
+@pytest.mark.parametrize(
+    ("text", "html"),
+    [
+        ("Waiting for run 7 to end", 'Waiting for <a id="x-0" href="{7}">run 7</a> to end'),
+        ("Run 7, run 8", '<a id="x-0" href="{7}">Run 7</a>, <a id="x-1" href="{8}">run 8</a>'),
+        ("<b>run 7</b>&", '&lt;b&gt;<a id="x-0" href="{7}">run 7</a>&lt;/b&gt;&amp;'),
+        ("overrun 7, run 7x, run -7", "overrun 7, run 7x, run -7"),
+        ("run " + "9" * 40, "run " + "9" * 40),
+    ],
+)
+def test_runs_that_a_text_names_are_linked_and_nothing_else(text: str, html: str) -> None:
+    pages = {"{7}": "/admin/tasks/taskrun/7/change/", "{8}": "/admin/tasks/taskrun/8/change/"}
+    for name, page in pages.items():
+        html = html.replace(name, page)
+    assert run_links(text, "x") == html
 
 
 def test_attempts_that_are_not_kept_are_counted(boss: Client, db: None) -> None:

@@ -6,8 +6,10 @@ import logging
 import re
 import shlex
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from html import unescape
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -268,7 +270,7 @@ def test_lines_hold_hostile_text_as_it_is(text: str) -> None:
         assert in_shell.split("\0")[:-1] == words
         assert command_line(message).isascii()
         assert command_line(message).isprintable()
-        assert words[:4] == ["python", "manage.py", "start_run", message.actor_name]
+        assert words[1:4] == ["manage.py", "start_run", message.actor_name]
         assert words[4::2] == ["--arguments"] * len(words[5::2])
         assert [json.loads(word) for word in words[5::2]] == [list(message.args), message.kwargs]
 
@@ -294,7 +296,8 @@ def test_command_and_python_that_are_shown_start_the_run_that_the_form_starts(
     TaskRun.objects.update(state=State.CANCELLED, finished_at="2026-03-10T00:00:00Z")
 
     python, manage, *command = shlex.split(shown(html, "command"))
-    assert (python, manage) == ("python", "manage.py")
+    assert (Path.cwd() / python).samefile(sys.executable)
+    assert manage == "manage.py"
     call_command(*command)
     by_command = TaskRun.objects.latest("pk")
     assert (by_command.trigger, by_command.arguments) == (Trigger.COMMAND, by_form.arguments)
@@ -387,7 +390,7 @@ def test_form_shows_what_does_the_same_before_anything_is_typed_if_nothing_is_re
     boss: Client,
 ) -> None:
     html = page_of(boss, CLEANUP)
-    assert shown(html, "command") == "python manage.py start_run todo.cleanup"
+    assert shown(html, "command").endswith(" manage.py start_run todo.cleanup")
     assert "keep_days" in html
     assert "instead of TODO_KEEP_COMPLETED_DAYS. Empty: None." in html
     assert "Not yet:" in page_of(boss, f"{TASKS}test.typed/start/")
@@ -401,6 +404,21 @@ def test_error_stands_beside_its_field_and_nothing_is_lost(boss: Client) -> None
     assert re.search(r'id="id_argument-keep_days_error"[^>]*>\s*<li>Enter a whole number', html)
     assert re.search(r'<input[^>]*name="argument-keep_days"[^>]*aria-invalid="true"', html)
     assert not TaskRun.objects.exists()
+
+
+def test_form_of_a_schedule_begins_with_its_arguments(boss: Client, client: Client) -> None:
+    schedule = Schedule.objects.create(
+        task="todo.cleanup", name="emma", every=60, arguments={"keep_days": 7}
+    )
+    address = f"{CLEANUP}?schedule={schedule.pk}"
+    assert address in page_of(boss, "/admin/background/")
+    assert re.search(r'name="argument-keep_days" value="7"', page_of(boss, address))
+    assert boss.get(f"{TASKS}todo.purge/start/?schedule={schedule.pk}").status_code == 404
+    for wrong in ("x", "9" * 30, "-1"):
+        assert boss.get(f"{CLEANUP}?schedule={wrong}").status_code == 404
+    log_in_staff(client, "view_taskrun", "start_taskrun")
+    assert client.get(address).status_code == 403
+    assert address not in page_of(client, "/admin/background/")
 
 
 def test_htmx_gets_the_lines_alone(boss: Client) -> None:

@@ -8,6 +8,8 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 
 from tasks.engine.models import State, TaskRun, Trigger
+from tasks.engine.operations import queues
+from tasks.engine.operations.errors import Refused
 from tests.factories import new_run
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
@@ -43,6 +45,17 @@ def test_json_is_one_line() -> None:
 def test_run_that_does_not_end_in_time_is_an_error() -> None:
     with pytest.raises(CommandError, match="has not ended within 1 s"):
         start_run("todo.cleanup", "--wait=1")
+
+
+def test_pause_of_the_queue_is_named_as_the_cause() -> None:
+    queues.pause("default", note="The mail\x1b[31m server moves.")
+    paused = r"The queue default has been paused since .*: The mail\?\[31m server moves\."
+    with pytest.raises(CommandError, match=f"has not ended within 1 s; .* {paused}"):
+        start_run("todo.cleanup", "--wait=1")
+    with pytest.raises(CommandError, match=f"No worker has finished ping within 1 s; .* {paused}"):
+        call_command("ping", "--wait=1")
+    with pytest.raises(Refused, match=f"was paused already. {paused}"):
+        queues.pause("default", note="again")
 
 
 def test_second_run_of_a_task_is_refused() -> None:

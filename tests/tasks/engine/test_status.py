@@ -796,7 +796,7 @@ def test_failures_of_the_last_day_are_counted_and_the_latest_told(well: None) ->
     assert failures["count"] == 12
     assert [run["error"] for run in failures["latest"]] == [f"no {number}" for number in range(10)]
     assert section("Failures of the last day: 12")[1][1:] == [
-        *("mail", "2026-03-10 09:00:10 UTC", "no 0")
+        *("mail", "2026-03-10 09:00:10 UTC", "no", "no 0")
     ]
 
 
@@ -870,7 +870,7 @@ def test_queues_are_told_as_the_broker_has_them(well: None, broker: WakingBroker
             "oldest_age_seconds": 40.0,
         }
     ]
-    assert section("Queues")[1:2] == [["default", "3", "40 s ago", "1", "1", "0"]]
+    assert section("Queues")[1:2] == [["default", "3", "40 s ago", "1", "1", "0", "-"]]
     assert problems() == []
 
     broker.do_nack("default", Message.decode(fetched).options["redis_message_id"])
@@ -925,7 +925,7 @@ def test_message_whose_timestamp_is_no_moment_is_no_crash(
 ) -> None:
     broker.enqueue(todo_cleanup.message().copy(message_timestamp=timestamp))
     assert as_json()["queues"][0]["oldest_age_seconds"] is None
-    assert section("Queues")[1:2] == [["default", "1", "-", "0", "0", "0"]]
+    assert section("Queues")[1:2] == [["default", "1", "-", "0", "0", "0", "-"]]
     assert problems() == []
 
 

@@ -1,14 +1,17 @@
 """`manage.py ping`: asks through the broker whether a worker answers."""
 
 from argparse import ArgumentParser
+from contextlib import suppress
 from time import monotonic
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError
 from dramatiq.results import ResultFailure, ResultTimeout
 from redis.exceptions import RedisError
 
 from tasks.engine.actors import Pong, ping
+from tasks.engine.monitoring.pauses import pause_of
 
 #: One request for a result waits this long at most: less than the result client's socket time-out.
 LONGEST_REQUEST_SECONDS = 10
@@ -42,6 +45,13 @@ class Command(BaseCommand):
         )
 
 
+def why_not(queue: str) -> str:
+    """Return what to add to a complaint about a queue that is paused; empty if it is not."""
+    with suppress(DatabaseError):  # The ping needs none.
+        return f" {pause}" if (pause := pause_of(queue)) else ""
+    return ""
+
+
 def answer(*, seconds: int) -> Pong:
     """Send a ping and return the answer; CommandError if none comes in time."""
     message = ping.send()
@@ -54,5 +64,5 @@ def answer(*, seconds: int) -> Pong:
             if monotonic() >= deadline:
                 raise CommandError(
                     f"No worker has finished ping within {seconds} s; the message stays in the"
-                    f" queue ({message.message_id})."
+                    f" queue ({message.message_id}).{why_not(ping.queue_name)}"
                 ) from error
