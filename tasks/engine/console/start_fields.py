@@ -147,6 +147,8 @@ def are_json(values: Mapping[str, Any]) -> bool:
 def default_in_words(parameter: Parameter) -> str:
     if parameter.default is Parameter.empty:
         return "JSON; empty: none." if parameter.kind in VARIADIC else "Required."
+    if parameter.default is None:
+        return "May be empty."
     return f"Empty: {repr(parameter.default)[:MAX_DEFAULT]}."
 
 

@@ -392,7 +392,7 @@ def test_form_shows_what_does_the_same_before_anything_is_typed_if_nothing_is_re
     html = page_of(boss, CLEANUP)
     assert shown(html, "command").endswith(" manage.py start_run todo.cleanup")
     assert "keep_days" in html
-    assert "instead of TODO_KEEP_COMPLETED_DAYS. Empty: None." in html
+    assert "instead of TODO_KEEP_COMPLETED_DAYS. May be empty." in html
     assert "Not yet:" in page_of(boss, f"{TASKS}test.typed/start/")
 
 
