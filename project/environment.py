@@ -80,7 +80,7 @@ def mailer_from(url: str) -> dict[str, Any] | None:
     if parts.path not in {"", "/"} or "?" in url:
         raise ValidationError("must end with the host or its port: percent-encode what is before.")
     return {
-        "BACKEND": "django.core.mail.backends.smtp.EmailBackend",
+        "BACKEND": "project.mail.EmailBackend",
         "OPTIONS": {
             "host": parts.hostname,
             "port": parts.port or SMTP_PORTS[parts.scheme],

@@ -5,8 +5,11 @@ read.
 """
 
 import sys
+from collections.abc import Callable
+from weakref import WeakKeyDictionary
 
 from django.core.exceptions import RequestDataTooBig
+from django.core.signals import got_request_exception
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import translation
@@ -50,8 +53,34 @@ def not_found(
 
 def server_error(request: HttpRequest) -> HttpResponse:
     """Answer a request that has failed: 503 if the database is away, 500 otherwise."""
+    return answer_if_away(request) or broken(request)
+
+
+def answer_if_away(request: HttpRequest) -> HttpResponse | None:
+    """Answer a request that fails at this moment, if that is because the database is away."""
     error = sys.exception()
-    if isinstance(error, Exception) and is_away(error):
-        gate.suspect(error)
-        return away(request, was_begun=not refuses_writes(error))
-    return broken(request)
+    if not (isinstance(error, Exception) and is_away(error)):
+        return None
+    gate.suspect(error)
+    return away(request, was_begun=not refuses_writes(error))
+
+
+class AwayInDevelopmentMiddleware:
+    """With DEBUG, shows that the database is away as production does; all else has a traceback.
+
+    Django calls no handler of ours then: its signal alone tells of the error. The terminal still
+    has its traceback.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+        self._answers: WeakKeyDictionary[HttpRequest, HttpResponse] = WeakKeyDictionary()
+        got_request_exception.connect(self._note)
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        return self._answers.pop(request, response)
+
+    def _note(self, request: HttpRequest, **_: object) -> None:
+        if answer := answer_if_away(request):
+            self._answers[request] = answer

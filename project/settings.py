@@ -212,6 +212,7 @@ MIDDLEWARE = [
     "project.middleware.RefuseMalformedMiddleware",
     # Before all that use the database.
     "project.away.DatabaseAwayMiddleware",
+    *(["project.errors.AwayInDevelopmentMiddleware"] if DEBUG else []),
     "project.middleware.ConflictMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",

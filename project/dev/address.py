@@ -1,5 +1,6 @@
 """The address at which the development site listens."""
 
+import os
 import socket
 
 from django.core.management.base import CommandError
@@ -17,6 +18,19 @@ def check_free(host: str, port: int) -> None:
             f"The site cannot listen on {host}:{port} ({reason}): choose another port with "
             "`make run PORT=8001` or --port, another host with --host."
         ) from error
+
+
+def site_at(host: str, port: int) -> str:
+    """Return the address of a site that listens here, as people visit it."""
+    # Browsers keep passkeys for names, not for numbers.
+    visited = "localhost" if host in {"0.0.0.0", "127.0.0.1"} else host  # noqa: S104  (named, not bound)
+    return f"http://{visited}:{port}"
+
+
+def hand_on(site: str) -> None:
+    """Have the programs that start from now on link to this address, if no setting names one."""
+    if not (os.environ.get("SITE_URL") or os.environ.get("SITE_URL_FILE")):
+        os.environ["SITE_URL"] = site
 
 
 def is_open(host: str, port: int) -> bool:

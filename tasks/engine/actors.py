@@ -126,7 +126,10 @@ def runs_cancel(
     matching: Mapping[str, Any] | None = None,
     ticked: Sequence[int] | None = None,
 ) -> BulkReport:
-    """Cancel all waiting runs that match, and stop those at work; arguments as of `runs_retry`."""
+    """Cancel all waiting runs that match, or those that were ticked, and stop those at work.
+
+    The arguments are those of the task `runs.retry`, without `confirmed`.
+    """
     selection = Selection.of_arguments(matching=matching, ticked=ticked, up_to=up_to, until=until)
     return bulk.execute(Verb.CANCEL, selection, run=current_run())
 
@@ -144,6 +147,9 @@ def runs_acknowledge(
     matching: Mapping[str, Any] | None = None,
     ticked: Sequence[int] | None = None,
 ) -> BulkReport:
-    """Acknowledge all failures and errors that match; arguments as of `runs_retry`."""
+    """Acknowledge all failures and errors that match, or those that were ticked.
+
+    The arguments are those of the task `runs.retry`, without `confirmed`.
+    """
     selection = Selection.of_arguments(matching=matching, ticked=ticked, up_to=up_to, until=until)
     return bulk.execute(Verb.ACKNOWLEDGE, selection, run=current_run())

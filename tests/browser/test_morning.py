@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from html import escape
 from urllib.parse import urlsplit
+from uuid import uuid4
 
+import psycopg
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
@@ -60,6 +62,14 @@ cleanup.save()
 Schedule.objects.exclude(crontab="").update(
     effective_since=database_now() - timedelta(days=1), last_slot=None
 )
+"""
+
+#: Makes a role such as production's, and takes a permission away from it.
+ROLE = """
+CREATE ROLE {role} LOGIN;
+GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role};
+GRANT SELECT, USAGE ON ALL SEQUENCES IN SCHEMA public TO {role};
+REVOKE ALL ON accounts_session FROM {role};
 """
 
 #: Prints how many runs have failed, and how many have not ended, but for pings.
@@ -157,6 +167,19 @@ class Morning:
         self.page.set_content(f"<h1>{escape(mail['Subject'])}</h1><pre>{linked}</pre>")
 
 
+@contextmanager
+def without_a_permission(tidy: Tidy) -> Iterator[Tidy]:
+    """Yield processes that may not use the table of sessions, in the same database."""
+    database, role = tidy.settings["DATABASE_URL"], f"night_{uuid4().hex}"
+    with psycopg.connect(database, autocommit=True) as admin:
+        admin.execute(ROLE.format(role=role).encode())
+        try:
+            url = database.replace("postgres@", f"{role}@")
+            yield replace(tidy, settings={**tidy.settings, "DATABASE_URL": url})
+        finally:
+            admin.execute(f"DROP OWNED BY {role}; DROP ROLE {role}".encode())
+
+
 def pass_a_bad_night(tidy: Tidy, *, seed: int) -> None:
     """Have the slots of a night fail for two reasons, in a worker that is gone in the morning."""
     for command in (
@@ -166,16 +189,16 @@ def pass_a_bad_night(tidy: Tidy, *, seed: int) -> None:
     ):
         done = tidy.manage(*command)
         assert done.returncode == 0, done.stderr
-    at_night = replace(tidy)
-    at_night.inject(actors="night")
-    with at_night.start(*WORKER) as worker, tidy.start("runscheduler") as scheduler:
-        wait_until(
-            lambda: tidy.manage("shell", "-v0", "-c", COUNT).stdout.split() == ["3", "0"],
-            seconds=60,
-            otherwise=worker.output,
-        )
-        assert scheduler.stop() == 0
-        assert worker.stop() == 0
+    with without_a_permission(tidy) as at_night:
+        at_night.inject(actors="night")
+        with at_night.start(*WORKER) as worker, tidy.start("runscheduler") as scheduler:
+            wait_until(
+                lambda: tidy.manage("shell", "-v0", "-c", COUNT).stdout.split() == ["3", "0"],
+                seconds=60,
+                otherwise=worker.output,
+            )
+            assert scheduler.stop() == 0
+            assert worker.stop() == 0
 
 
 def with_alerts(site: Site, mail: MailServer) -> Tidy:

@@ -14,8 +14,9 @@ import redis
 from tests.checkout import copy_compiled
 from tests.links import Link, link_to
 from tests.processes import Tidy, wait_until
-from tests.servers import postgresql_database, valkey_server
-from tests.sites import Answer, Site, collect_static, log_in, serving
+from tests.seam.injection import Value
+from tests.servers import free_port, postgresql_database, valkey_server
+from tests.sites import Answer, Site, collect_static, lives, log_in, serving
 
 pytestmark = pytest.mark.e2e
 
@@ -284,6 +285,32 @@ def test_broker_that_takes_another_password_is_not_said_to_be_silent(
             page = site.ask("/admin/background/")
             assert "The broker cannot be used, either: AuthenticationError." in page.text
             assert str(tmp_path) not in page.text
+
+
+def test_developer_sees_the_page_of_a_database_that_is_away_and_tracebacks_of_all_else(
+    copy: Path, folder: Path, of_site: str, link: Link, broker: str, site: Site
+) -> None:
+    settings = {**production(broker, over(link, of_site)), "DJANGO_DEBUG": "true"}
+    tidy = Tidy(copy, settings, logs=folder)
+    tidy.inject(Value("todos.pages.preferences:render", "no function"))
+    port = free_port()
+    with tidy.start("runserver", "--noreload", f"127.0.0.1:{port}") as web:
+        mine = Site(port, web, site.cookies)
+        wait_until(lambda: lives(mine), seconds=60, otherwise=web.output)
+        wait_until_back(mine)
+        mistake = mine.ask("/preferences/")
+        assert mistake.status == 500
+        assert "TypeError at /preferences/" in mistake.text
+
+        link.refuse()
+        page = mine.ask("/admin/background/")
+        assert page.status == 503
+        assert "the database cannot be read" in page.text
+        assert "Traceback" not in page.text
+        assert_friendly(mine.ask_at_once("/", CROWD))
+        link.restore()
+        wait_until_back(mine)
+        assert mine.ask("/admin/background/").status == 200
 
 
 def ready(site: Site, status: int) -> Answer:

@@ -20,6 +20,7 @@ from tests.running_dev import (
     todos,
     wait_until_up,
 )
+from tests.seam.injection import Value
 
 pytestmark = [
     pytest.mark.e2e,
@@ -186,6 +187,25 @@ def test_task_that_is_added_meanwhile_runs_and_a_mistake_on_the_way_ends_nothing
         wait_until(lambda: responds(port), seconds=20, otherwise=dev.output)
         assert dev.stop() == 0
         assert_nothing_runs_in(tidy.folder)
+
+
+@pytest.mark.parametrize("named", ["", "https://tidy.example.org"])
+def test_mails_lead_to_where_the_site_listens_unless_the_settings_name_an_address(
+    tidy: Tidy, port: int, named: str
+) -> None:
+    tidy.settings = {"ALERT_EMAILS": "ops@example.org"}
+    tidy.inject(Value("tasks.engine.alerts.episodes:LASTING_SECONDS", 1))
+    (tidy.folder / ".env").write_text(
+        f"DJANGO_DEBUG=true\nDJANGO_SECRET_KEY=test\nSITE_URL={named}\n", encoding="utf-8"
+    )
+    site = named or f"http://localhost:{port}"
+    with tidy.start("dev", f"--port={port}") as dev:
+        wait_until_up(dev)
+        assert said(dev, "Todos").startswith(f"http://localhost:{port}/")
+        assert tidy.manage("pause_queue", "default", "--note=a test").returncode == 0
+        # In development, mails are shown in the terminal.
+        dev.wait_for(f"The console: {site}/admin/background/")
+        assert dev.stop() == 0
 
 
 def test_make_run_takes_a_port(tidy: Tidy) -> None:

@@ -5,9 +5,10 @@
 A host is played in a folder (`tests/runbook/host.py`): real PostgreSQL, Valkey, git, uv and
 processes; systemd and users are stood in for. Deploys this checkout from nothing as the page says;
 upgrades to a version with a migration and goes back, while people use the site and a sweep is in
-progress; puts up a version that does not load; restores dumps of a database that had unfinished
-runs, with their messages still in Valkey and with an empty one; restores to a moment before a
-night. Prints what came out; exits with 1 if anything is not as the page says.
+progress; stops everything in mid-sweep and starts it again; puts up a version that does not load;
+restores dumps of a database that had unfinished runs, with their messages still in Valkey and with
+an empty one; restores to a moment before a night. Prints what came out; exits with 1 if anything is
+not as the page says.
 """
 
 import argparse

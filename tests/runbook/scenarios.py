@@ -94,6 +94,22 @@ def upgrades(stage: Stage) -> None:
     stage.replace("Go back one version, on the new schema", THIS, "back", batch_size=10)
 
 
+def stop_and_start(stage: Stage) -> None:
+    host, table = stage.host, stage.table
+    with table.part("Stop everything in mid-sweep, and start it again"):
+        run = stage.begin_sweep()
+        host.execute(chapter("stop"))
+        table.add("services of Tidy that still run", len(host.services.running), wanted=0)
+        table.add("addresses that are still open", len(host.services.sockets), wanted=0)
+        host.execute(chapter("start"))
+        stage.wait_for_end(run)
+        stage.check_sweep(run, stage.eligible, interrupted=True)
+        stage.check_healthy()
+        stage.check_slots()
+        stage.check_services()
+        stage.restore_todos(run)
+
+
 def failed_upgrade(stage: Stage) -> None:
     with stage.table.part("Upgrade to a version that does not load, under load"):
         with stage.under_load(BROKEN):
@@ -176,6 +192,7 @@ def moments(stage: Stage) -> None:
 
 SCENARIOS: Mapping[str, Callable[[Stage], None]] = {
     "upgrades": upgrades,
+    "stop_and_start": stop_and_start,
     "failed_upgrade": failed_upgrade,
     "dumps": dumps,
     "moments": moments,

@@ -16,6 +16,7 @@ import psycopg
 import pytest
 import redis
 
+from project.mail import NO_STARTTLS
 from tests.counting import number
 from tests.mail_server import MailServer, mail_server
 from tests.plugin import RUNTIME
@@ -428,3 +429,17 @@ def test_command_says_what_became_of_each_channel(stage: Stage) -> None:
     tried = stage.tidy.manage("send_test_alert")
     assert tried.returncode == 0
     assert tried.stdout.splitlines()[-1] == "check-in to 127.0.0.1: not tried; --check-in does"
+
+
+def test_command_says_which_address_suits_a_mail_server_without_starttls(stage: Stage) -> None:
+    for begins, reason in {
+        "smtp://": NO_STARTTLS,
+        "smtp+plain://ops:secret@": "SMTP AUTH extension not supported by server",
+    }.items():
+        url = f"{begins}127.0.0.1:{stage.mail.port}"
+        stage.tidy.settings = {**stage.tidy.settings, "EMAIL_URL": url}
+        tried = stage.tidy.manage("send_test_alert")
+        assert tried.returncode == 1
+        assert tried.stdout.splitlines()[0] == f"mail to ops@example.org: failed: {reason}"
+        assert tried.stderr == ""
+    assert "smtp+plain://" in NO_STARTTLS

@@ -8,6 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from django.contrib.auth.models import Permission
+from django.core import management
+from django.core.management import find_commands, get_commands
+from dramatiq.broker import get_broker
 
 from accounts.services import UserService
 from tasks.engine.runs.execution import current_run
@@ -99,6 +103,51 @@ def run(tidy: Tidy, line: str) -> subprocess.CompletedProcess[str]:
         timeout=60,
         check=False,
     )
+
+
+def named_in(document: str, table: str) -> set[str]:
+    """Return what the first column of a table names, without arguments.
+
+    Args:
+        document: the path of the document.
+        table: how the table's first row begins.
+    """
+    text = (ROOT / document).read_text(encoding="utf-8")
+    (rows,) = re.findall(rf"^{re.escape(table)}.*\n((?:^\|.*\n)+)", text, re.MULTILINE)
+    cells = [row.split("|")[1] for row in rows.splitlines()[1:]]
+    return {name.split()[0] for cell in cells for name in re.findall(r"`([^`]+)`", cell)}
+
+
+def test_every_command_stands_in_the_readme() -> None:
+    of_django = find_commands(str(Path(management.__file__).parent))
+    ours = {
+        name
+        for name, app in get_commands().items()
+        if not str(app).startswith(("django.", "allauth.")) and name not in of_django
+    }
+    assert named_in("README.md", "| command |") == ours
+
+
+def test_every_task_stands_in_the_readme() -> None:
+    assert named_in("README.md", "| task |") == {str(name) for name in get_broker().actors}
+
+
+@pytest.mark.django_db
+def test_permissions_are_called_as_the_admin_calls_them() -> None:
+    text = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`(?:tasks|todos)\.\w+_.*?) \| (\*.*?\*) \|", text, re.MULTILINE)
+    assert len(rows) == text.partition("| permission |")[2].partition("\n\n")[0].count("\n") - 1
+    for names, labels in rows:
+        for name, label in zip(
+            re.findall(r"`(\w+\.\w+)`", names), re.findall(r"\*([^*]+)\*", labels), strict=True
+        ):
+            app, codename = name.split(".")
+            permission = Permission.objects.get(content_type__app_label=app, codename=codename)
+            assert permission.name == label
+    shown = {str(permission) for permission in Permission.objects.select_related("content_type")}
+    example = re.search(r"example, \*([^*]+ \| [^*]+)\*", text)
+    assert example
+    assert example[1] in shown
 
 
 @pytest.mark.e2e

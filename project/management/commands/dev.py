@@ -10,7 +10,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from project.dev.address import check_free
+from project.dev.address import check_free, hand_on, site_at
 from project.dev.database import LogIns, prepare_database
 from project.dev.lock import only_one
 from project.dev.programs import programs
@@ -38,6 +38,7 @@ class Command(BaseCommand):
             signal.signal(signum, lambda *_: sys.exit(0))  # Until there are programs to stop.
         with only_one(settings.VAR_DIR / "dev.lock") as lock, prefixed_output(sys.stdout) as write:
             check_free(host, port)
+            hand_on(site_at(host, port))
             to_run = list(programs(host, port))
             log_ins = prepare_database(partial(write, ""))
             supervise(
@@ -50,9 +51,7 @@ class Command(BaseCommand):
 
 def welcome(host: str, port: int, log_ins: LogIns) -> str:
     manage = partial(command_line, settings.BASE_DIR)
-    # Browsers keep passkeys for names, not for numbers.
-    visited = "localhost" if host in {"0.0.0.0", "127.0.0.1"} else host  # noqa: S104  (named, not bound)
-    site = f"http://{visited}:{port}"
+    site = site_at(host, port)
     person = f" as {log_ins.person}" if log_ins.person else ""
     staff = f"as {log_ins.staff}" if log_ins.staff else f"nobody yet: {manage('createsuperuser')}"
     lines = [

@@ -4,7 +4,12 @@ import base64
 import hashlib
 import hmac
 import json
-from smtplib import SMTPException, SMTPRecipientsRefused, SMTPResponseException
+from smtplib import (
+    SMTPException,
+    SMTPNotSupportedError,
+    SMTPRecipientsRefused,
+    SMTPResponseException,
+)
 from time import time
 from typing import Protocol
 from urllib.parse import urlsplit
@@ -66,6 +71,9 @@ class Mail:
             raise NotDelivered(f"SMTP {code} for the address") from None
         except SMTPResponseException as error:
             raise NotDelivered(f"SMTP {error.smtp_code}") from None
+        except SMTPNotSupportedError as error:
+            # What the server lacks: words of smtplib, or of the site's mailer, which quote nobody.
+            raise NotDelivered(str(error).rstrip(".")) from None
         except (SMTPException, OSError, ValueError) as error:
             raise NotDelivered(exchange.in_words(error)) from None
 

@@ -19,6 +19,8 @@ from django.core.signing import Signer
 from django.utils import timezone
 from pytest_django import Settings
 
+from project.environment import mailer_from
+from project.mail import NO_STARTTLS
 from tasks.engine.alerts import episodes, looking, outbox
 from tasks.engine.alerts.process import Alerts
 from tasks.engine.alerts.state import Delivery, Line, Message, State
@@ -290,6 +292,17 @@ def test_check_in_that_fails_is_told_and_retried(
         wait(lambda: not deliveries(), deliveries)
         wait(lambda: len(mail.mails) >= 2, mail)
     assert mail.mails[-1]["Subject"] == "tidy.example.org: all well again"
+
+
+def test_mail_server_that_lacks_what_is_asked_of_it_is_named_in_the_verdict(
+    site: Settings, mail: MailServer
+) -> None:
+    site.MAILERS = {"default": mailer_from(f"smtp://127.0.0.1:{mail.port}")}
+    fail_a_run()
+    lacks = f"{NO_STARTTLS}. Try manage.py send_test_alert"
+    with alerting():
+        wait(lambda: any(lacks in problem for problem in problems(gather())), mail)
+    assert not mail.mails
 
 
 def deliveries() -> list[Delivery]:
