@@ -117,7 +117,10 @@ def runs_retry(
 
 # To stop a run at work takes a permission of its own as well.
 @dramatiq.actor(
-    actor_name="runs.cancel", permission=CANCEL, extension=BulkExtension("cancelled"), **BULK
+    actor_name="runs.cancel",
+    permission=CANCEL,
+    extension=BulkExtension("cancelled or told to stop"),
+    **BULK,
 )
 def runs_cancel(
     *,

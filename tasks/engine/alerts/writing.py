@@ -58,7 +58,7 @@ def introduction(message: Message, settings: AlertSettings) -> list[str]:
         return [f"This is a test of the alerts of {site}. Nothing needs attention because of it."]
     if message.event == "over":
         until = message.until or message.at
-        lasted = duration(until - message.since)
+        lasted = duration(max(0.0, until - message.since))
         return [
             f"All is well at {site} since {at(until)}.",
             f"It needed attention from {at(message.since)} on, for {lasted}, at last because of:",

@@ -18,7 +18,7 @@ from dramatiq.broker import get_broker
 from tasks.engine.console.charts import DailyChart, Day, Drawing
 from tasks.engine.extension import extension_of
 from tasks.engine.models import Measure, RunCount, State, TaskRun
-from tasks.engine.operations.counting import GRACE, uncounted
+from tasks.engine.operations.counting import GRACE, is_over, uncounted
 
 DAYS = 30
 
@@ -92,7 +92,9 @@ def read_failures(now: datetime, *, days: int = DAYS) -> list[Day]:
     """Return how many runs failed on each of the last days, with one query, however many did."""
     dates = last_days(now, days)
     since = beginning(dates[0])
-    counted = RunCount.objects.filter(state=State.FAILED, measure=Measure.DURATION, hour__gte=since)
+    counted = RunCount.objects.filter(
+        is_over(), state=State.FAILED, measure=Measure.DURATION, hour__gte=since
+    )
     recent = TaskRun.objects.filter(uncounted(), state=State.FAILED, finished_at__gte=since)
     parts = [
         rows.order_by()

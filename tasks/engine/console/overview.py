@@ -54,8 +54,9 @@ class ActiveRun:
 
     @property
     def done(self) -> float | None:
-        """The part of its work that is done, from 0 to 1."""
-        return self._number("done")
+        """The part of its work that is done, from 0 to 1; None if it says none that can be."""
+        done = self._number("done")
+        return done if done is not None and 0 <= done <= 1 else None
 
     @property
     def percent(self) -> int:

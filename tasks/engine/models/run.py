@@ -25,13 +25,15 @@ from uuid import UUID, uuid4
 
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import connection, models, transaction
-from django.db.models import Exists, F, Q, Subquery, Value
+from django.db.models import Exists, F, OuterRef, Q, Subquery, Value
+from django.db.models.expressions import Combinable
 from django.db.models.functions import Coalesce, Now
 
 from tasks.engine.models.attempt import Attempt, Outcome
 from tasks.engine.models.ended import log_end
 from tasks.engine.models.outcome import count_errors, storable
 from tasks.engine.models.process import Process
+from tasks.engine.models.queue import Queue
 from tasks.engine.models.run_queryset import TaskRunQuerySet
 from tasks.engine.models.run_record import MAX_REASON_CHARACTERS, RunRecord
 from tasks.engine.models.states import UNFINISHED, State
@@ -115,7 +117,7 @@ class TaskRun(RunRecord):
     # Attempts.
 
     def start(self, process: UUID, *, delivery: UUID | None = None) -> bool:
-        """Start the next attempt, whose number is then in `attempts`.
+        """Start the next attempt, whose number is then in `attempts`, unless its queue is paused.
 
         Args:
             process: must be alive, as other processes see it.
@@ -130,6 +132,8 @@ class TaskRun(RunRecord):
         started = self._change(
             published & Q(attempts=self.attempts, stop_requested_at=None),
             Exists(Process.objects.alive().filter(pk=process)),
+            # In this statement: a process may be frozen between a question and what follows.
+            ~Exists(Queue.objects.paused().filter(name=OuterRef("queue"))),
             state=State.RUNNING,
             held_by=process,
             worker=Coalesce(Subquery(Process.objects.named(process)), Value("")),
@@ -302,5 +306,5 @@ class TaskRun(RunRecord):
             transaction.on_commit(partial(log_end, here, state, known, why=why), robust=True)
         return ended
 
-    def _change(self, *conditions: Q | Exists, **values: Any) -> bool:
+    def _change(self, *conditions: Q | Combinable, **values: Any) -> bool:
         return bool(TaskRun.objects.filter(*conditions, pk=self.pk).update(**values))

@@ -73,6 +73,8 @@ def _past(run: TaskRun) -> str:
         return f"failed {TIMES.get(run.failures, f'{run.failures:,} times')}"
     if run.error or run.crashes:
         return "interrupted"
+    if run.state == State.PENDING and run.delivery and not run.attempts:
+        return "not taken by the broker"
     return "between two attempts" if run.attempts else ""
 
 
@@ -89,7 +91,7 @@ def _running(run: TaskRun, now: datetime) -> str:
     if run.is_gone:
         return "Its process is gone: it will be released"
     if run.stop_requested_at:
-        return "Asked to stop: it ends at its next step"
+        return "Asked to stop: it ends at its next step, or goes to its end if it has none"
     # After a failure it began anew; otherwise it continues what it began.
     since = (run.attempted_at if run.failures else None) or run.started_at or now
     attempt = f"attempt {run.attempts:,}" if run.attempts > 1 else ""

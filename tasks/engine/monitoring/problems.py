@@ -178,6 +178,13 @@ def problems_of_schedule(schedule: ScheduleStatus, *, read_only: bool) -> Iterat
             f"{task}: no scheduler has claimed its slot of {moment(schedule.overdue_slot)}. Check"
             " that one is alive, and that nothing locks the schedule's row.",
         )
+    last = schedule.last_slot_run
+    if schedule.is_over and last and last.state == State.SKIPPED:
+        yield Problem(
+            f"{task} missed",
+            f"{task}: it was to run once, at {moment(schedule.row.once_at)}, and was skipped. Give"
+            " it another moment, or delete it.",
+        )
     if schedule.held_until:
         yield Problem(
             f"{task} held",

@@ -11,6 +11,7 @@ from dramatiq.broker import get_broker
 from dramatiq.errors import ActorNotFound
 
 from tasks.engine.broker.messages import message_for
+from tasks.engine.database import CLOCK_TOLERANCE
 from tasks.engine.models import Schedule, State, TaskRun
 from tasks.engine.recurrence import Recurrence
 from tasks.engine.worker.middleware import is_recorded
@@ -87,7 +88,7 @@ class ScheduleStatus:
 
 def read_schedules(now: datetime) -> tuple[ScheduleStatus, ...]:
     """Return all schedules by the names of their tasks, with two queries."""
-    rows = list(with_run_ids(Schedule.objects.in_order().select_related("paused_by")))
+    rows = list(with_run_ids(Schedule.objects.in_order().select_related("paused_by"), now))
     ids = {
         pk for row in rows for pk in (row.last_run_id, row.last_success_id, row.last_slot_run_id)
     }
@@ -95,8 +96,12 @@ def read_schedules(now: datetime) -> tuple[ScheduleStatus, ...]:
     return tuple(schedule_status(row, runs, now) for row in rows)
 
 
-def with_run_ids(schedules: "QuerySet[Schedule]") -> "QuerySet[ScheduleWithRunIds]":
-    """Add to schedules the ids of the runs that their status names."""
+def with_run_ids(schedules: "QuerySet[Schedule]", now: datetime) -> "QuerySet[ScheduleWithRunIds]":
+    """Add to schedules the ids of the runs that their status names.
+
+    None of them is of the future, by a clock that was ahead: it would hide those that come now.
+    """
+    latest = now + CLOCK_TOLERANCE
     own = {"task": OuterRef("task"), "schedule_name": OuterRef("name")}
     runs = TaskRun.objects.filter(**own).values("pk")
     # A range of one task, in the order of task and end, which the index of all three serves alone:
@@ -105,13 +110,13 @@ def with_run_ids(schedules: "QuerySet[Schedule]") -> "QuerySet[ScheduleWithRunId
         schedule_name=OuterRef("name"), task__gte=OuterRef("task"), task__lte=OuterRef("task")
     )
     # SQLite uses that index only where the query excludes NULL.
-    ended = of_task.filter(finished_at__isnull=False).order_by("-task", "-finished_at").values("pk")
+    ended = of_task.filter(finished_at__lte=latest).order_by("-task", "-finished_at").values("pk")
     return schedules.annotate(
         last_run_id=Subquery(ended.filter(state__in=[State.SUCCEEDED, State.FAILED])[:1]),
         last_success_id=Subquery(ended.filter(state=State.SUCCEEDED)[:1]),
         last_slot_run_id=Subquery(runs.filter(scheduled_for=OuterRef("last_slot"))[:1]),
         last_success_slot=Subquery(
-            runs.filter(state=State.SUCCEEDED, scheduled_for__isnull=False)
+            runs.filter(state=State.SUCCEEDED, scheduled_for__lte=latest)
             .order_by("-scheduled_for")
             .values("scheduled_for")[:1]
         ),

@@ -18,7 +18,7 @@ from django.db.models import (
     Value,
     When,
 )
-from django.db.models.functions import Coalesce, TruncHour
+from django.db.models.functions import Coalesce, Now, TruncHour
 
 from tasks.engine.database import database_now, exclusive_transaction
 from tasks.engine.models import Measure, RunCount, TaskRun, TaskRunQuerySet
@@ -52,19 +52,26 @@ def count_next_hours() -> bool:
         end = min(until, since + MOST_HOURS * HOUR)
         runs = TaskRun.objects.filter(finished_at__gte=since, finished_at__lt=end)
         rows = (RunCount(**row) for row in counted(runs))
+        # There may be some of a clock that was ahead, by which these hours were over.
+        RunCount.objects.filter(hour__gte=since, hour__lt=end).delete()
         RunCount.objects.bulk_create(rows, ignore_conflicts=True, batch_size=1_000)
     return end < until
 
 
 def counted_until() -> datetime | None:
     """Return the end of the last hour that is counted; None if none is."""
-    last: datetime | None = RunCount.objects.aggregate(last=Max("hour"))["last"]
+    last: datetime | None = RunCount.objects.filter(is_over()).aggregate(last=Max("hour"))["last"]
     return last + HOUR if last else None
+
+
+def is_over() -> Q:
+    """Return the condition that a count's hour is over, by the database's clock as it is now."""
+    return Q(hour__lte=Now() - (HOUR + GRACE))
 
 
 def uncounted() -> Q:
     """Return the condition that a run ended in an hour that is not counted."""
-    last = RunCount.objects.order_by("-hour").values("hour")[:1]
+    last = RunCount.objects.filter(is_over()).order_by("-hour").values("hour")[:1]
     until = ExpressionWrapper(Subquery(last) + Value(HOUR), output_field=DateTimeField())
     return Q(finished_at__gte=Coalesce(until, Value(EPOCH)))
 

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from itertools import islice, takewhile
 
-from django.db.models import Max
+from django.db.models import Max, Q
 from django.db.models.functions import Now
 from dramatiq.broker import get_broker
 
 from tasks.engine.broker.messages import message_for
-from tasks.engine.database import database_now, short_transaction
+from tasks.engine.database import CLOCK_TOLERANCE, database_now, short_transaction
 from tasks.engine.models import Overlap, Schedule, State, TaskRun, Trigger
 from tasks.engine.runs.enqueue import Request
 
@@ -155,10 +155,17 @@ def reset_after_clock_change(schedule: Schedule, now: datetime) -> None:
     """Turn a schedule back to now if it has handled later slots.
 
     The database's clock was ahead and has been set back. Otherwise the schedule would not run until
-    the clock reached those slots again. The slots that ran too early do not run again.
+    the clock reached those slots again. The slots that ran too early do not run again; those that
+    were skipped too early, as missed, are to come. Runs that wait for a moment of that clock's are
+    due now.
     """
     if not schedule.is_ahead_of(now):
         return
+    to_come = TaskRun.objects.of_schedule(schedule).filter(scheduled_for__gt=now)
+    to_come.filter(state=State.SKIPPED).delete()
+    later = now + CLOCK_TOLERANCE
+    waiting = TaskRun.objects.filter(state=State.PENDING, waits_for=None, due_at__gt=later)
+    waiting.filter(Q(attempted_at__gt=later) | Q(created_at__gt=later)).update(due_at=Now())
     earlier = TaskRun.objects.of_schedule(schedule).filter(scheduled_for__lte=now)
     schedule.last_slot = earlier.aggregate(latest=Max("scheduled_for"))["latest"] or now
     schedule.effective_since = min(schedule.effective_since, now)

@@ -21,7 +21,7 @@ from tasks.engine.runs.results import store_exception
 from tasks.engine.worker.active import ActiveAttempts, Attempt
 from tasks.engine.worker.closing import LOST_STEPS, close_attempt
 from tasks.engine.worker.control import Control, command_pid
-from tasks.engine.worker.intake import NotTaken, check_taken, give_back
+from tasks.engine.worker.intake import NotTaken, check_paused, check_taken, give_back
 from tasks.engine.worker.opening import open_attempt, uuid_from
 from tasks.engine.worker.watchdog import Watchdog
 
@@ -115,7 +115,10 @@ class Attempts:
         if self._heartbeat is None:
             raise RuntimeError("a message came before the worker had booted")
         check_taken(message.queue_name)
-        return open_attempt(message, self._heartbeat, self._active, reserved)
+        execution = open_attempt(message, self._heartbeat, self._active, reserved)
+        if execution is None:
+            check_paused(message.queue_name)  # Then that is why, and the run still waits.
+        return execution
 
     def close(
         self,

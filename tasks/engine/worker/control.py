@@ -1,8 +1,8 @@
 """Does what operators ask of a worker process: leave a paused queue alone; finish and leave.
 
 A thread reads both from the database every two seconds. While that is away, what was last read
-holds. Whatever this process has read, `Attempts.open` asks the database once more, so that no run
-of a queue starts after its pause is committed.
+holds. Whatever this process has read, the statement that starts an attempt (`TaskRun.start`) asks
+for the pause, so that no run of a queue starts after it is committed.
 """
 
 import multiprocessing

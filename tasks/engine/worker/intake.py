@@ -14,16 +14,20 @@ class NotTaken(Exception):  # noqa: N818  (it is no error)
 
 
 def check_taken(queue: str) -> None:
-    """Raise NotTaken if nothing may be begun that comes from a queue.
+    """Raise NotTaken if this process knows that it takes nothing from a queue."""
+    if not current_broker().intake.takes_from(queue):
+        raise NotTaken(f"nothing is taken from the queue {queue} now")
+
+
+def check_paused(queue: str) -> None:
+    """Ask whether a queue is paused; if so, note that, and raise NotTaken.
 
     Raises:
         OperationalError, InterfaceError: the database is away.
     """
-    intake = current_broker().intake
     if Queue.objects.paused().filter(name=queue).exists():
-        intake.note_paused(queue)
-    if not intake.takes_from(queue):
-        raise NotTaken(f"nothing is taken from the queue {queue} now")
+        current_broker().intake.note_paused(queue)
+        raise NotTaken(f"the queue {queue} is paused")
 
 
 def give_back(message: MessageProxy) -> None:

@@ -233,12 +233,44 @@ def test_schedule_that_handled_later_slots_continues_when_the_clock_has_been_set
     assert nightly.handled_until == Schedule.objects.get().handled_until == clock.now
     assert claim(nightly.pk) is None
 
-    # The next night has been run by the wrong clock, the one after it has not.
     clock.now = TWO + DAY
-    assert claim(nightly.pk) is None
-    TaskRun.objects.filter(scheduled_for__gt=TWO + DAY).delete()
-    clock.now = TWO + 2 * DAY
     assert claim(nightly.pk)
+
+
+def test_slots_that_were_skipped_by_a_clock_that_was_ahead_run_when_they_come(
+    nightly: Schedule, clock: Clock
+) -> None:
+    clock.now = TWO + 3 * DAY  # It claims that slot, and has missed those of the nights before.
+    early = claim(nightly.pk)
+    assert early
+    early.fail("x")
+
+    clock.now = TWO + timedelta(hours=1)
+    nightly.refresh_from_db()
+    reset_after_clock_change(nightly, clock.now)
+    claimed = []
+    for night in (1, 2, 3, 4):
+        clock.now = TWO + night * DAY
+        if run := claim(nightly.pk):
+            run.fail("x")
+        claimed.append(bool(run))
+    assert claimed == [True, True, False, True]  # The third night was run by the wrong clock.
+
+
+def test_retry_that_waits_by_a_clock_that_was_ahead_is_due_when_that_is_set_back(
+    nightly: Schedule,
+) -> None:
+    now = database_now()
+    ahead = now + timedelta(minutes=50)
+    by_that_clock = new_run(State.PENDING, attempted_at=ahead, due_at=ahead + DAY)
+    by_this_one = new_run(State.PENDING, attempted_at=now, due_at=now + DAY)
+    Schedule.objects.update(last_slot=ahead)
+    nightly.refresh_from_db()
+    reset_after_clock_change(nightly, now)
+    for run in (by_that_clock, by_this_one):
+        run.refresh_from_db()
+    assert by_that_clock.due_at < now + timedelta(minutes=1)
+    assert by_this_one.due_at == now + DAY
 
 
 def test_schedule_that_is_right_is_not_turned_back(nightly: Schedule, clock: Clock) -> None:

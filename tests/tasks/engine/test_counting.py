@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.engine.console.task_charts import PERIODS, quantile, task_charts
+from tasks.engine.database import database_now
 from tasks.engine.models import Measure, RunCount, State, TaskRun
 from tasks.engine.operations import counting
 from tasks.engine.operations.counting import (
@@ -47,6 +48,25 @@ def count_all() -> None:
 def total() -> int:
     durations = RunCount.objects.filter(measure=Measure.DURATION)
     return durations.aggregate(total=Sum("amount"))["total"] or 0
+
+
+def test_hours_that_a_clock_that_was_ahead_has_counted_are_counted_anew(
+    db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(counting, "database_now", database_now)
+    hour = counting.hour_of(database_now())
+    wrong = {"state": State.SUCCEEDED, "measure": Measure.DURATION, "length_ms": 1, "amount": 50}
+    RunCount.objects.create(task=TaskName.TODO_CLEANUP, hour=hour + HOUR, **wrong)
+    ended(hour - 3 * HOUR)
+    ended(hour + SECOND)
+    count_all()
+    assert counted_until() == hour - 2 * HOUR
+    assert TaskRun.objects.filter(counting.uncounted()).count() == 1
+
+    RunCount.objects.filter(hour=hour + HOUR).update(hour=hour - 3 * HOUR)  # Time has passed.
+    monkeypatch.setattr(counting, "next_hour", lambda: hour - 3 * HOUR)
+    counting.count_next_hours()
+    assert total() == 1
 
 
 def test_hour_is_counted_when_it_is_over_and_not_before(db: None) -> None:

@@ -7,8 +7,10 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from html import unescape
 from io import StringIO
+from threading import Event
 from time import sleep
 from typing import Any
+from uuid import UUID
 
 import pytest
 import redis
@@ -247,6 +249,43 @@ def test_run_that_was_fetched_before_the_pause_goes_back_and_counts_no_attempt(
         monkeypatch.undo()
         ended = TaskRun.objects.filter(pk=run.pk, state=State.SUCCEEDED, attempts=1)
         wait_until(ended.exists, seconds=30, otherwise=lambda: "it was not run")
+
+
+def test_statement_that_starts_an_attempt_asks_for_the_pause() -> None:
+    """Not one before it: the process may be frozen in between."""
+    worker = new_process()
+    queues.pause("default", note="a move")
+    waits = new_run(State.QUEUED)
+    elsewhere = new_run(State.QUEUED, queue="operators")
+    assert not waits.start(worker.pk)
+    assert elsewhere.start(worker.pk)
+    queues.resume("default")
+    assert waits.start(worker.pk)
+
+
+def test_run_whose_queue_is_paused_as_it_is_about_to_start_goes_back(
+    broker: WakingBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Control, "look", lambda _: None)
+    start, paused = TaskRun.start, Event()
+
+    def pause_and_start(run: TaskRun, process: UUID, **how: Any) -> bool:
+        if not paused.is_set():
+            queues.pause("default", note="a move")
+            paused.set()
+        return start(run, process, **how)
+
+    monkeypatch.setattr(TaskRun, "start", pause_and_start)
+    with at_work(broker):
+        run = enqueue(runs_prune)
+        wait_until(
+            lambda: paused.is_set() and not len(broker.active("default")),
+            seconds=30,
+            otherwise=lambda: "it was not given back",
+        )
+        run.refresh_from_db()
+        assert (run.state, run.attempts, run.sends) == (State.QUEUED, 0, 1)
+    assert broker.client.llen(broker.keys("default").waiting) == 1
 
 
 def test_runs_given_back_and_fetched_again_by_the_same_worker_are_each_run_once(

@@ -166,7 +166,11 @@ def test_state_is_told_with_what_comes_next(boss: Client) -> None:
     new_run(State.FAILED, acknowledged_at=NOON)
     states = [row[3] for row in rows(boss)]
     assert states[:3] == [
-        *("Failed, acknowledged", "Asked to stop: it ends at its next step", states[2]),
+        *(
+            "Failed, acknowledged",
+            "Asked to stop: it ends at its next step, or goes to its end if it has none",
+            states[2],
+        ),
     ]
     assert re.fullmatch(r"Failed 3 times, due for .*, and not published yet.*", states[2])
     assert re.fullmatch(r"Failed twice, next try in (39|40) s.*", states[3])

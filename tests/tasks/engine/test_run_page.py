@@ -132,7 +132,16 @@ HEADLINES: list[tuple[State, dict[str, Any], str]] = [
         {"attempts": 2, "failures": 1, "attempted_at": NOON - timedelta(seconds=5)},
         "Running for 5 s, attempt 2",
     ),
-    (State.RUNNING, {"stop_requested_at": NOON}, "Asked to stop: it ends at its next step"),
+    (
+        State.RUNNING,
+        {"stop_requested_at": NOON},
+        "Asked to stop: it ends at its next step, or goes to its end if it has none",
+    ),
+    (
+        State.PENDING,
+        {**WAITS, "delivery": GONE["held_by"], "due_at": LATER},
+        "Not taken by the broker, waiting to start in 40 s",
+    ),
     (State.RUNNING, GONE, "Its process is gone: it will be released"),
     (State.SUCCEEDED, {}, "Succeeded in 76 s"),
     (State.SUCCEEDED, {"started_at": None, "attempts": 0}, "Succeeded"),

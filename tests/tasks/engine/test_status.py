@@ -527,8 +527,8 @@ def test_slot_that_nobody_claims_is_a_problem_after_half_a_minute(
     nightly = Schedule.objects.filter(task=TaskName.TODO_CLEANUP)
     nightly.update(last_slot=TWO - DAY)
     dealt_with(TaskName.PING, TWO)
-    for later in (TaskName.TODO_PURGE, TaskName.RUNS_PRUNE):
-        Schedule.objects.filter(task=later).update(last_slot=TWO)
+    for later, minutes in ((TaskName.TODO_PURGE, 60), (TaskName.RUNS_PRUNE, 90)):
+        dealt_with(later, TWO + minutes * MINUTE - DAY)
 
     set_clock(monkeypatch, TWO + 29 * SECOND)
     assert problems() == []
@@ -1104,6 +1104,40 @@ def test_clock_of_the_database_that_was_set_back_is_told(well: None) -> None:
             " was set back."
         )
     ]
+
+
+def test_runs_of_the_future_do_not_stand_for_those_that_come_now(well: None) -> None:
+    """The database's clock was ahead, and has been set back."""
+    later = {"finished_at": NOW + 60 * MINUTE, "scheduled_for": NOW + DAY}
+    before = as_json()
+    for task in (TaskName.PING, TaskName.TODO_CLEANUP):
+        make(task, State.SUCCEEDED, **later)
+    after = as_json()
+    assert before["pulse"]["last_at"] == after["pulse"]["last_at"]
+    for name in ("last_run", "last_success_slot"):
+        was, now = ([row[name] for row in told["schedules"]] for told in (before, after))
+        assert was == now
+    assert problems() == []
+
+
+def test_one_moment_that_was_missed_is_a_problem_until_it_gets_another(well: None) -> None:
+    once = Schedule.objects.create(
+        task=TaskName.TODO_CLEANUP, name="once", once_at=NOW - 60 * SECOND
+    )
+    moment = {"effective_since": NOW - DAY, "last_slot": once.once_at}
+    Schedule.objects.filter(pk=once.pk).update(**moment)
+    run = make(
+        TaskName.TODO_CLEANUP,
+        State.SKIPPED,
+        schedule_name="once",
+        scheduled_for=once.once_at,
+        finished_at=NOW,
+    )
+    (line,) = problems()
+    assert line.startswith("todo.cleanup (once): it was to run once, at 2026-03-10 08:59")
+    assert "was skipped. Give it another moment" in line
+    TaskRun.objects.filter(pk=run.pk).update(state=State.SUCCEEDED)
+    assert problems() == []
 
 
 def test_schedule_that_waits_for_a_clock_that_was_set_back_is_a_problem(well: None) -> None:
