@@ -66,7 +66,8 @@ now = timezone.now()
 failed = night(1, state="failed", result=None, error=error, acknowledged_at=now)
 for kind, host in (("scheduler", "scheduler-1"), ("worker", "worker-1"), ("worker", "worker-2")):
     queues = ["default", "operators"] if kind == "worker" else []
-    worker = Process.objects.create(kind=kind, host=host, pid=12, queues=queues, command_pid=11,
+    worker = Process.objects.create(kind=kind, host=host, pid=12, queues=queues,
+        command_pid=11 if kind == "worker" else None,
         started_at=now - timedelta(days=3), seen_at=now)
 night(0, task="ping", started_at=now, finished_at=now, scheduled_for=now, result=None)
 running = night(0, task="todo.purge", state="running", scheduled_for=now, finished_at=None,
