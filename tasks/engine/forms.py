@@ -28,6 +28,9 @@ DATETIME_LOCAL = "%Y-%m-%dT%H:%M:%S"
 #: How far a schedule's one moment may lie ahead.
 FARTHEST = timedelta(days=10 * 366)
 
+#: Names in the time zone database that stand for no place.
+NO_PLACES = {"localtime", "posixrules", "Factory"}
+
 NAME_TAKEN = "This task has a schedule of this name already: give this one a name of its own."
 
 OLD_SCHEDULER = (
@@ -98,9 +101,15 @@ class ScheduleForm(ScheduleModelForm):
                 elif now not in (wanted, self._shown(name)):
                     text = "Somebody else has changed this: it is now %s. Reload the page."
                     self.add_error(name, text % shown(now))
+        self._check_zone(cleaned)
         self._check_moment(cleaned)
         self._check_arguments(cleaned)
         return cleaned
+
+    def _check_zone(self, cleaned: dict[str, Any]) -> None:
+        if "timezone" in self.changed_data and cleaned.get("timezone") in NO_PLACES:
+            text = "Name a place, such as Europe/Berlin: this may differ from host to host."
+            self.add_error("timezone", text)
 
     def _check_moment(self, cleaned: dict[str, Any]) -> None:
         moment, now = cleaned.get("once_at"), database_now()

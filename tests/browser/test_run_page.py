@@ -151,13 +151,13 @@ def test_refresh_takes_neither_the_focus_nor_what_is_unfolded_nor_a_selection(
     page.locator("#retry-now").focus()
     for _ in range(2):
         wait_for_refresh(page)
-        assert page.evaluate("document.activeElement.id") == "retry-now"
+        expect(page.locator("#retry-now")).to_be_focused()
         expect(page.locator("#attempt-1")).to_have_attribute("open", "")
         expect(page.locator("#attempt-2")).not_to_have_attribute("open", "")
         expect(page.locator("#error-text-copy")).to_be_visible()
     page.locator("#error-text-copy").focus()
     wait_for_refresh(page)
-    assert page.evaluate("document.activeElement.id") == "error-text-copy"
+    expect(page.locator("#error-text-copy")).to_be_focused()
 
     page.evaluate("getSelection().selectAllChildren(document.querySelector('#error-text'))")
     asked: list[str] = []

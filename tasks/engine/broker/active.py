@@ -18,7 +18,7 @@ class ActiveMessages:
         self._ids: set[bytes] = set()
         # Those that the consumer has not passed on to a worker thread: they end with it.
         self._kept: set[bytes] = set()
-        self._to_return: set[bytes] = set()
+        self._to_return: dict[bytes, None] = {}
 
     def __len__(self) -> int:
         return len(self._ids)
@@ -44,18 +44,19 @@ class ActiveMessages:
         and removed it here, in whichever order, that could hit the one that was fetched again.
         """
         with self._lock:
-            self._to_return.add(key)
+            self._to_return[key] = None
 
-    def to_return(self) -> frozenset[bytes]:
-        """Say which messages the consumer has to return; they are active until then."""
+    def to_return(self) -> list[bytes]:
+        """Say which messages the consumer has to return, in order; they are active until then."""
         with self._lock:
-            return frozenset(self._to_return & self._ids)
+            return [key for key in self._to_return if key in self._ids]
 
     def remove(self, *ids: bytes) -> None:
         with self._lock:
             self._ids.difference_update(ids)
             self._kept.difference_update(ids)
-            self._to_return.difference_update(ids)
+            for key in ids:
+                self._to_return.pop(key, None)
 
     def forget_kept(self) -> None:
         """Remove what an earlier consumer kept, which ended with it."""

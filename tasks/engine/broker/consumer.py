@@ -7,7 +7,7 @@ here, every few seconds, and gives back the rest.
 """
 
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import batched
 from threading import Event
@@ -146,22 +146,22 @@ class WakingConsumer(_RedisConsumer):
         If the broker is away they still stop being active: the next consumer gives them back, or
         another worker fetches them when this process is gone.
         """
-        self._try_to_return({id_of(message) for message in messages})
+        self._try_to_return([id_of(message) for message in messages])
 
     def close(self) -> None:
         """Give back what was fetched and not passed on, and end the subscription."""
-        self._try_to_return({*map(id_of, self._fetched), *self._active.to_return()})
+        self._try_to_return([*self._active.to_return(), *map(id_of, self._fetched)])
         self._fetched.clear()
         with suppress(RedisError, OSError):
             self._subscription.close()
         super().close()
 
-    def _return(self, ids: Collection[bytes]) -> None:
+    def _return(self, ids: Sequence[bytes]) -> None:
         if ids:
             self.broker.do_requeue(self.queue_name, *ids)
             self._active.remove(*ids)
 
-    def _try_to_return(self, ids: Collection[bytes]) -> None:
+    def _try_to_return(self, ids: Sequence[bytes]) -> None:
         try:
             self._return(ids)
         except (RedisError, OSError) as error:

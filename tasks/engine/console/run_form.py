@@ -74,7 +74,7 @@ class RunListForm(forms.Form):
     search = forms.CharField(
         required=False,
         max_length=MAX_TEXT,
-        help_text="Number, task, worker, message id or request id",
+        help_text="Number, task, schedule, worker, message id or request id",
         widget=forms.TextInput({"type": "search"}),
     )
     state = forms.ChoiceField(required=False, choices=STATE_CHOICES)
@@ -90,7 +90,12 @@ class RunListForm(forms.Form):
         error_messages={"invalid": "Give a whole number of seconds."},
     )
     error = forms.CharField(required=False, max_length=MAX_TEXT, label="Error contains")
-    arguments = forms.CharField(required=False, max_length=MAX_TEXT, label="Arguments contain")
+    arguments = forms.CharField(
+        required=False,
+        max_length=MAX_TEXT,
+        label="Arguments contain",
+        widget=forms.TextInput({"placeholder": "keep_days=3"}),
+    )
     before = forms.IntegerField(required=False, min_value=1, max_value=MAX_ID)
     after = forms.IntegerField(required=False, min_value=0, max_value=MAX_ID)
 
@@ -109,7 +114,8 @@ class RunListForm(forms.Form):
     def clean(self) -> dict[str, Any]:
         """Refuse what the address has and this page does not know, and dates that are no span."""
         for name in self._withheld:
-            self.add_error(None, f"You may not look for runs by their {name}.")
+            text = "You may not look for runs by their {name}: that takes the permission to view"
+            self.add_error(None, f"{text.format(name=name)} errors, arguments and results of runs.")
         for name in self._unknown:
             self.add_error(None, f"This page has no filter “{name[:MAX_TEXT]}”.")
         cleaned = self.cleaned_data

@@ -87,7 +87,7 @@ def test_run_now_takes_the_schedules_arguments(db: None, alice: User) -> None:
 def test_runs_of_one_schedule_are_nothing_to_another(db: None, clock: Clock) -> None:
     run = claim(handled(add("own"), TWO - DAY).pk)
     assert run
-    TaskRun.objects.filter(pk=run.pk).update(state=State.SUCCEEDED, finished_at=Now())
+    TaskRun.objects.filter(pk=run.pk).update(state=State.SUCCEEDED, finished_at=TWO)
     add()
     plain, own = monitoring.read_schedules(TWO + MINUTE)
     assert (plain.name, own.name) == ("todo.cleanup", "todo.cleanup (own)")

@@ -282,7 +282,10 @@ def test_who_may_not_see_details_sees_no_error_and_finds_none(client: Client) ->
         for query in (f"{name}=Bring", f"{name}=nothing of it"):
             response = client.get(f"{RUNS}?{query}")
             assert response.status_code == 400
-            assert f"You may not look for runs by their {name}." in response.content.decode()
+            assert (
+                f"You may not look for runs by their {name}: that takes"
+                in response.content.decode()
+            )
     # Nor does a bulk operation count them.
     posted = client.post("/admin/background/runs/all/acknowledge/", {"all": 1, "error": "Bring"})
     assert posted.status_code == 302
@@ -341,6 +344,7 @@ def test_many_failures_with_one_error_do_not_hide_the_others(
 ) -> None:
     new_runs(2, State.FAILED, error="TimeoutError: no answer")
     new_runs(700, State.FAILED, error="KeyError: 'name'")
+    monkeypatch.setattr(run_list, "GROUP_SECONDS", 1_000)
     response = boss.get(f"{RUNS}?state=unacknowledged")
     assert [group.count for group in response.context["page"].groups.listed] == [700, 2]
     assert "By error</summary>" in response.content.decode()
