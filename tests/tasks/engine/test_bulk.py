@@ -228,6 +228,14 @@ def test_what_is_refused_is_counted_by_its_reason_and_the_first_are_named(boss: 
     assert not operation().has_errors
 
 
+def test_question_with_nothing_to_do_leads_back(client: Client) -> None:
+    log_in_staff(client, "view_taskrun", "cancel_taskrun")
+    new_run(State.FAILED)
+    back = "/admin/tasks/taskrun/?state=failed"
+    question = client.post("/admin/background/runs/all/cancel/", {"all": 1, "back": back})
+    assert f'<a href="{back}">Take me back</a>' in question.content.decode()
+
+
 def test_operation_can_be_stopped_and_says_what_it_has_done(boss: User) -> None:
     new_runs(250, State.FAILED)
 

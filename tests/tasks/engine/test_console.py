@@ -276,6 +276,33 @@ def test_progress_that_says_nothing_is_no_crash(boss: Client, well: None, progre
     assert "todo.cleanup Running for" in text(boss)
 
 
+@pytest.mark.parametrize(("done", "told"), [(0.42, "42 %"), (6, None), (-1, None), ("x", None)])
+def test_progress_is_a_part_of_the_work_or_is_not_told(
+    boss: Client, well: None, done: object, told: str | None
+) -> None:
+    new_run(State.RUNNING, progress={"done": done}, held_by=new_process(host="w").pk)
+    page = text(boss)
+    assert ("%" in page) == bool(told)
+    assert (told or "") in page
+    assert "left" not in page
+
+
+def test_what_runs_and_what_failed_stand_before_the_schedules(boss: Client, well: None) -> None:
+    headings = re.findall(r"<h2[^>]*>(.*?)</h2>", boss.get(PAGE).content.decode())
+    assert headings[:3] == ["Active runs", "Failures of the last day: 0", "Schedules"]
+
+
+def test_schedule_whose_one_moment_is_over_cannot_be_paused(boss: Client, well: None) -> None:
+    moment = timezone.now() - timedelta(hours=1)
+    once = Schedule.objects.create(task=TaskName.TODO_CLEANUP, name="once", once_at=moment)
+    pause = reverse("background:pause", args=[once.pk])
+    assert pause in boss.get(PAGE).content.decode()
+    Schedule.objects.filter(pk=once.pk).update(last_slot=moment)
+    page = boss.get(PAGE).content.decode()
+    assert pause not in page
+    assert "none: it was to run once" in page
+
+
 def test_many_unfinished_runs_are_counted_and_not_all_listed(boss: Client, well: None) -> None:
     for _ in range(overview.MAX_ACTIVE + 5):
         new_run(State.QUEUED)
