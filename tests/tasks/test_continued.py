@@ -21,13 +21,14 @@ from tasks.engine.models import (
     Trigger,
 )
 from tasks.engine.runs.execution import (
+    LOST_STEPS,
     Continued,
     Execution,
     ProgressLost,
     RunTakenOver,
     shutting_down,
 )
-from tasks.engine.worker.closing import LOST_STEPS, close_attempt
+from tasks.engine.worker.closing import close_attempt
 from tests.factories import AS_OF, give, new_run
 from tests.todos.sweeping import refuse_to_delete
 from todos.bulk.checkpoint import Checkpoint

@@ -32,6 +32,7 @@ def coming_times(request: HttpRequest) -> HttpResponse:
     form: Any = modelform_factory(Schedule, form=ScheduleForm, fields=FIELDS)(
         {**defaults(), **request.POST.dict()}, instance=schedule
     )
+    stored = Schedule.objects.filter(task=schedule.task, name=schedule.name).first()
     context: dict[str, Any] = {
         **({} if is_live(request) else admin.site.each_context(request)),
         "title": "Next times",
@@ -44,12 +45,14 @@ def coming_times(request: HttpRequest) -> HttpResponse:
         context |= {
             "words": words,
             "starts": next_starts(schedule, timezone.now()),
-            "is_paused": is_paused(schedule),
-            "is_saved": is_saved(schedule, [name for name in FIELDS if name in request.POST]),
+            "is_paused": stored is not None and not stored.is_active,
+            "is_saved": is_saved(
+                schedule, stored, [name for name in FIELDS if name in request.POST]
+            ),
         }
     else:
         context["faults"] = list(faults(form))
-    if "task" not in request.GET and Schedule.objects.filter(**key_of(schedule)).exists():
+    if "task" not in request.GET and stored:
         context["faults"] = [NAME_TAKEN, *context.get("faults", ())]
     return TemplateResponse(request, "tasks/console/coming_times.html", context)
 
@@ -61,20 +64,11 @@ def parameters_of(task: str) -> list[tuple[str, str]]:
     return [(name, str(field.help_text)) for name, field in fields.items()]
 
 
-def key_of(schedule: Schedule) -> dict[str, str]:
-    """Return what tells a schedule apart from all others."""
-    return {"task": schedule.task, "name": schedule.name}
-
-
-def is_paused(schedule: Schedule) -> bool:
-    """Say whether the stored schedule with this task and name is paused."""
-    return any(not row.is_active for row in Schedule.objects.filter(**key_of(schedule)))
-
-
-def is_saved(schedule: Schedule, names: Sequence[str]) -> bool:
+def is_saved(schedule: Schedule, stored: Schedule | None, names: Sequence[str]) -> bool:
     """Say whether a schedule is stored with the values that these fields have in a form."""
-    rows = Schedule.objects.filter(**key_of(schedule))
-    return {name: getattr(schedule, name) for name in names} in rows.values(*names)
+    return stored is not None and all(
+        getattr(stored, name) == getattr(schedule, name) for name in names
+    )
 
 
 def defaults() -> dict[str, str]:

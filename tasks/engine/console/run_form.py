@@ -114,8 +114,8 @@ class RunListForm(forms.Form):
     def clean(self) -> dict[str, Any]:
         """Refuse what the address has and this page does not know, and dates that are no span."""
         for name in self._withheld:
-            text = "You may not look for runs by their {name}: that takes the permission to view"
-            self.add_error(None, f"{text.format(name=name)} errors, arguments and results of runs.")
+            takes = "that takes the permission to view errors, arguments and results of runs."
+            self.add_error(None, f"You may not look for runs by their {name}: {takes}")
         for name in self._unknown:
             self.add_error(None, f"This page has no filter “{name[:MAX_TEXT]}”.")
         cleaned = self.cleaned_data

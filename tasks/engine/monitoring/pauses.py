@@ -58,11 +58,14 @@ def pause_of(queue: str) -> str:
     row = Queue.objects.paused().filter(name=queue).select_related("paused_by").first()
     if row is None:
         return ""
-    by = f", by {row.paused_by.get_username()}" if row.paused_by else ""
-    return (
-        f"The queue {queue} has been paused since {moment(row.paused_at)}{by}:"
-        f" {printable(row.note.rstrip('.'))}."
-    )
+    by = row.paused_by.get_username() if row.paused_by else ""
+    return pause_in_words(queue, row.paused_at, by, printable(row.note))
+
+
+def pause_in_words(queue: str, since: datetime, by: str, note: str) -> str:
+    """Return a queue's pause in a sentence; `by` is empty if nobody is known to have paused it."""
+    who = f", by {by}" if by else ""
+    return f"The queue {queue} has been paused since {moment(since)}{who}: {note.rstrip('.')}."
 
 
 def read_pauses(now: datetime, processes: Iterable[Process]) -> Pauses:

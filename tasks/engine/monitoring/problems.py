@@ -10,7 +10,7 @@ from tasks.engine.models import State
 from tasks.engine.models.outcome import count_errors
 from tasks.engine.monitoring.active_runs import WAIT_GRACE, ActiveRuns
 from tasks.engine.monitoring.failures import shown_error
-from tasks.engine.monitoring.pauses import Pauses
+from tasks.engine.monitoring.pauses import Pauses, pause_in_words
 from tasks.engine.monitoring.problem import Problem
 from tasks.engine.monitoring.process_problems import problems_of_processes
 from tasks.engine.monitoring.schedules import ScheduleStatus
@@ -97,11 +97,8 @@ def problems_of_broker(status: Status) -> Iterator[Problem]:
 
 def problems_of_paused_queues(status: Status) -> Iterator[Problem]:
     for paused in status.pauses.paused:
-        by = f", by {paused.by}" if paused.by else ""
-        text = (
-            f"The queue {paused.name} has been paused since {moment(paused.since)}{by}:"
-            f" {paused.note.rstrip('.')}. {count(paused.waiting, 'run waits', 'runs wait')}."
-        )
+        text = pause_in_words(paused.name, paused.since, paused.by, paused.note)
+        text += f" {count(paused.waiting, 'run waits', 'runs wait')}."
         if paused.ignored_by:
             text += f" {count(paused.ignored_by, *IGNORED_BY)} from it."
         yield Problem(f"paused queue {paused.name}", text)

@@ -6,8 +6,6 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
-from functools import reduce
-from operator import or_
 from typing import Any, Self
 from uuid import UUID
 
@@ -152,8 +150,8 @@ def named(search: str) -> Q:
         by_id |= Q(message_id=UUID(search))
     if TaskRun.objects.filter(by_id).exists():
         return by_id
-    parts = ("task", "schedule_name", "worker")
-    return reduce(or_, (Q((f"{part}__icontains", search)) for part in parts))
+    of_task = Q(task__icontains=search) | Q(schedule_name__icontains=search)
+    return of_task | Q(worker__icontains=search)
 
 
 def text(name: str, value: object) -> str:

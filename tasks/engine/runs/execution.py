@@ -21,6 +21,9 @@ from tasks.engine.outages import outages
 #: it and no other run starves.
 SLICE_SECONDS = 20.0
 
+#: What is kept of an attempt that the database has overtaken, by a crash or a failover.
+LOST_STEPS = "The database lost the last steps of this attempt; the run continues from what it has."
+
 #: Set when this process has been told to stop.
 shutting_down = Event()
 

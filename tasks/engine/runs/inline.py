@@ -17,7 +17,7 @@ from tasks.engine.errors import error_name, format_error
 from tasks.engine.heartbeat import Heartbeat
 from tasks.engine.models import ProcessKind, State, TaskRun
 from tasks.engine.runs.enqueue import Request
-from tasks.engine.runs.execution import Execution, ProgressLost, Stopped, set_current
+from tasks.engine.runs.execution import LOST_STEPS, Execution, ProgressLost, Stopped, set_current
 
 #: The reason of a run that was cancelled because its command was told to end.
 INTERRUPTED = "Its command was interrupted."
@@ -98,7 +98,7 @@ def failure_recorded(run: TaskRun) -> Iterator[None]:
             run.end_stopped()
         raise Stopped from stop
     except ProgressLost:
-        run.continue_later(after=timedelta())
+        run.continue_later(after=timedelta(), interrupted_by=LOST_STEPS)
         raise
     except DATABASE_AWAY as error:
         with suppress(*DATABASE_AWAY):

@@ -15,11 +15,11 @@ from tasks.engine.errors import error_name, format_error
 from tasks.engine.heartbeat import Heartbeat
 from tasks.engine.models import ProcessKind, State, TaskRun
 from tasks.engine.outages import outages
-from tasks.engine.runs.execution import Execution, set_current, shutting_down
+from tasks.engine.runs.execution import LOST_STEPS, Execution, set_current, shutting_down
 from tasks.engine.runs.result_backend import RunFailed
 from tasks.engine.runs.results import store_exception
 from tasks.engine.worker.active import ActiveAttempts, Attempt
-from tasks.engine.worker.closing import LOST_STEPS, close_attempt
+from tasks.engine.worker.closing import close_attempt
 from tasks.engine.worker.control import Control, command_pid
 from tasks.engine.worker.intake import NotTaken, check_paused, check_taken, give_back
 from tasks.engine.worker.opening import open_attempt, uuid_from

@@ -7,6 +7,7 @@ from dramatiq import Broker, MessageProxy
 
 from tasks.engine.runs.enqueue import send
 from tasks.engine.runs.execution import (
+    LOST_STEPS,
     Continued,
     Execution,
     ProgressLost,
@@ -21,9 +22,6 @@ logger = structlog.get_logger(__name__)
 
 #: Before a run continues if this process is to stop: it would fetch its own message again.
 SHUTDOWN_DELAY = timedelta(seconds=1)
-
-#: What an attempt says that the database has overtaken, by a crash or a failover.
-LOST_STEPS = "The database lost the last steps of this attempt; the run continues from what it has."
 
 
 def close_attempt(

@@ -6,9 +6,9 @@ import dramatiq
 import pytest
 from dramatiq.broker import get_broker
 
-from tasks.engine.models import Process, State, TaskRun, Trigger
+from tasks.engine.models import Attempt, Outcome, Process, State, TaskRun, Trigger
 from tasks.engine.runs.enqueue import Request
-from tasks.engine.runs.execution import Execution, Unrecorded, current_run
+from tasks.engine.runs.execution import LOST_STEPS, Execution, ProgressLost, Unrecorded, current_run
 from tasks.engine.runs.inline import run_inline
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -44,6 +44,20 @@ def test_actor_works_on_a_run_of_its_own_and_its_result_is_returned_and_recorded
     assert run.arguments == {"args": [2], "kwargs": {}}
     assert not Process.objects.exists()
     assert isinstance(current_run(), Unrecorded)
+
+
+def test_run_that_the_database_has_overtaken_was_interrupted_and_is_left_to_a_worker(
+    count_up: dramatiq.Actor[[int], dict[str, int]],
+) -> None:
+    def lose_the_last_step(execution: Execution) -> None:
+        if execution.progress:
+            TaskRun.objects.update(progress={})
+
+    with pytest.raises(ProgressLost):
+        run_inline(COMMAND, count_up.message(1), on_progress=lose_the_last_step)
+    assert TaskRun.objects.get().state == State.PENDING
+    ended = Attempt.objects.get()
+    assert (ended.outcome, ended.error) == (Outcome.INTERRUPTED, LOST_STEPS)
 
 
 def test_whoever_watches_is_told_of_the_start_and_of_each_step(

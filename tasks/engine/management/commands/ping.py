@@ -48,7 +48,7 @@ class Command(BaseCommand):
 def why_not(queue: str) -> str:
     """Return what to add to a complaint about a queue that is paused; empty if it is not."""
     with suppress(DatabaseError):  # The ping needs none.
-        return f" {pause}" if (pause := pause_of(queue)) else ""
+        return f" {pause_of(queue)}".rstrip()
     return ""
 
 
