@@ -14,8 +14,18 @@ from django.db.models.functions import Upper
 from django.utils.translation import gettext_lazy as _
 
 from accounts.sessions import Session
+from accounts.tokens.models import Access, Token
 
-__all__ = ["MAX_KEEP_COMPLETED_DAYS", "Preferences", "Session", "Theme", "User", "UserQuerySet"]
+__all__ = [
+    "MAX_KEEP_COMPLETED_DAYS",
+    "Access",
+    "Preferences",
+    "Session",
+    "Theme",
+    "Token",
+    "User",
+    "UserQuerySet",
+]
 
 #: The longest keep time: ten years.
 MAX_KEEP_COMPLETED_DAYS = 3650

@@ -18,9 +18,8 @@ from pytest_django import Settings
 
 from accounts.models import User
 from tests.factories import new_todo, new_todos, trash
-from todos import services
+from todos import limits, services
 from todos.models import IdempotencyKey, Todo, TrashedTodo
-from todos.pages import limits
 from todos.pages.paging import PAGE_SIZE
 from todos.pages.todo_list import COMPLETED_SHOWN
 from todos.services import TodoService

@@ -9,12 +9,12 @@ from django.utils.translation import gettext as _
 
 from todos.bounds import MAX_TODOS
 from todos.day_words import day_words
+from todos.limits import seconds_until_add
 from todos.models import Todo
 from todos.pages.answers import gone, posted
 from todos.pages.due_offer import meant_by, offer_due
 from todos.pages.forms import in_plain_words
 from todos.pages.given import back
-from todos.pages.limits import may_add
 from todos.pages.notices import Offer, report
 from todos.pages.requests import PersonRequest
 from todos.pages.todo_list import new_key, show_list
@@ -27,10 +27,10 @@ def add(request: PersonRequest) -> HttpResponse:
     """Add a todo."""
     title = request.POST.get("title", "")
     key = request.POST.get("key") or new_key()
-    if not may_add(request.user):
+    if wait := seconds_until_add(request.user):
         error = _("You are adding very many todos. Wait a minute, then add it again.")
         response = refuse(request, title, error, status=429)
-        response["Retry-After"] = "60"
+        response["Retry-After"] = str(wait)
         return response
     try:
         todo = TodoService.create_once(user=request.user, key=key, title=title)
