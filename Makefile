@@ -72,13 +72,14 @@ bench: .venv ## Measure the sweep, the pages and the worker, also beside alterna
 year: .venv ## Live through a year of nights in half an hour; nothing may grow
 	$(RUN) python -m tests.year --days 365
 
-lint: .venv ## Check style, types, migrations, translations and the production settings
+lint: .venv ## Check style, types, migrations, translations, the API's document and the production settings
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
 	$(for_lint) $(RUN) mypy .
 	$(for_lint) $(RUN) manage.py makemigrations --check --dry-run
 	$(for_lint) $(RUN) python -m tests.migrations_lint
 	$(RUN) python -m tests.translations
+	$(for_lint) $(RUN) python -m tests.openapi
 	$(RUN) python -m tests.supply
 	$(for_production) $(RUN) manage.py collectstatic --no-input --verbosity 0
 	$(for_production) $(RUN) manage.py check --deploy --fail-level WARNING

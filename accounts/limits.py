@@ -1,5 +1,6 @@
 """How often something may be done in a minute, counted in the cache that all processes share."""
 
+from math import ceil
 from time import time
 
 from django.core.cache import cache
@@ -27,4 +28,4 @@ def seconds_to_wait(key: str, *, a_minute: int) -> int:
     except ValueError:  # The first one; or the cache has forgotten it, or is away.
         count = 1
         cache.add(counted, count, timeout=2 * MINUTE_SECONDS)
-    return 0 if count <= a_minute else int(MINUTE_SECONDS - gone) + 1
+    return 0 if count <= a_minute else ceil(MINUTE_SECONDS - gone)

@@ -132,6 +132,11 @@ class UserService:
         return User.objects.get(pk=user_id)
 
     @staticmethod
+    def lock(*, user: User) -> User:
+        """Return a user as they are now; nobody else changes them until the transaction ends."""
+        return User.objects.get_queryset().select_for_update(no_key=True).get(pk=user.pk)
+
+    @staticmethod
     def list_all_users() -> Iterator[User]:
         """Return all active users, by id, without ever holding all of them in memory."""
         return User.objects.active().order_by("pk").iterator(chunk_size=CHUNK_USERS)

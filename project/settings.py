@@ -205,6 +205,8 @@ MIDDLEWARE = [
     "project.metrics.middleware.MetricsMiddleware",
     # Django's development server has a log of its own.
     *([] if DEBUG else ["project.logs.requests.RequestLogMiddleware"]),
+    # Around all that answers by itself below `/api/`.
+    "project.api.middleware.ApiMiddleware",
     "django.middleware.security.SecurityMiddleware",
     *([] if DEBUG else ["whitenoise.middleware.WhiteNoiseMiddleware"]),
     "project.middleware.NotKeptMiddleware",

@@ -20,4 +20,5 @@ urlpatterns = [
     # Staff change their password as everybody does: it is logged, and ends their other sessions.
     path("admin/password_change/", RedirectView.as_view(pattern_name="account_change_password")),
     path("admin/", admin.site.urls),
+    path("api/v1/", include("project.api.urls", namespace="api")),
 ]

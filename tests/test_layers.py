@@ -42,8 +42,8 @@ LANDED = {"accounts/migrations/0004_log_names_ids.py"}
 #: What a service, and what it is made of, may not know.
 DELIVERY = ("dramatiq", "apscheduler", "redis", "django.http", "django.views", "django.shortcuts")
 
-#: Modules and folders of pages, and of what they share.
-PAGES = {"admin", "forms", "middleware", "pages", "staff", "urls", "views"}
+#: Modules and folders of pages and of the API, and of what they share.
+PAGES = {"admin", "api", "forms", "middleware", "pages", "staff", "urls", "views"}
 
 OURS = {"accounts", "todos", "tasks", "project", "tests"}
 

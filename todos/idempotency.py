@@ -9,7 +9,8 @@ class IdempotencyKey(models.Model):
     """A request that has created a todo, so that the same one again creates no other.
 
     Attributes:
-        key: a digest of the key that the request brought along, and of what it asked for.
+        key: a digest of the key that the request brought along; of a page, also of the title.
+        asked: a digest of what the request asked for; empty for one of a page.
         todo_id: the todo. No foreign key, as for all that has to do with `Todo`.
     """
 
@@ -17,6 +18,7 @@ class IdempotencyKey(models.Model):
         settings.AUTH_USER_MODEL, on_delete=models.CASCADE, db_index=False, related_name="+"
     )
     key = models.CharField(max_length=64)
+    asked = models.CharField(max_length=64, default="", db_default="")
     todo_id = models.BigIntegerField()
     # Keys are kept for a day.
     created_at = models.DateTimeField(db_default=Now())

@@ -28,13 +28,18 @@ def next_cleanup_after(moment: datetime) -> datetime | None:
 
 
 class Leaving:
-    """When the completed todos of one person leave their list."""
+    """When the completed todos of one person leave their list.
+
+    Attributes:
+        takes_part: whether the cleanup takes any of them.
+        keep_days: how long each stays after it was completed, at least.
+    """
 
     def __init__(self, user: User, *, now: datetime) -> None:
         self._now = now
-        self._takes_part = user.is_active and user.auto_cleanup
+        self.takes_part = user.is_active and user.auto_cleanup
         days = user.keep_completed_days
-        self._keep_days = settings.TODO_KEEP_COMPLETED_DAYS if days is None else days
+        self.keep_days = settings.TODO_KEEP_COMPLETED_DAYS if days is None else days
 
     @cached_property
     def next_cleanup(self) -> datetime | None:
@@ -43,18 +48,18 @@ class Leaving:
 
     def of(self, todo: TodoFields) -> datetime | None:
         """Return when the cleanup is due that takes a completed todo; None if none will."""
-        if not self._takes_part or todo.completed_at is None or self.next_cleanup is None:
+        if not self.takes_part or todo.completed_at is None or self.next_cleanup is None:
             return None
         kept = kept_until(
             completed_at=todo.completed_at,
             restored_at=todo.restored_at,
-            keep_days=self._keep_days,
+            keep_days=self.keep_days,
         )
         return self.next_cleanup if kept < self.next_cleanup else next_cleanup_after(kept)
 
     def words(self, todo: TodoFields) -> str:
         """Return when a completed todo leaves, in words such as "leaves tonight"."""
-        if not self._takes_part:
+        if not self.takes_part:
             return _("stays: you switched cleaning off")
         cleanup = self.of(todo)
         if cleanup is None:

@@ -47,6 +47,19 @@ class TodoQuerySet(models.QuerySet["Todo"]):
         # Not by `is_completed`: SQLite uses the partial index only for this form.
         return self.filter(completed_at__isnull=False)
 
+    def due(self, when: date | str, *, today: date) -> Self:
+        """Todos that are due on a day, or `overdue`, `today`, `later` or `never`."""
+        match when:
+            case "overdue":
+                return self.filter(due_on__lt=today)
+            case "today":
+                return self.filter(due_on=today)
+            case "later":
+                return self.filter(due_on__gt=today)
+            case "never":
+                return self.filter(due_on__isnull=True)
+        return self.filter(due_on=when)
+
     def due_for_cleanup(self, *, as_of: datetime, keep_days: int) -> Self:
         """Todos that the cleanup sweeps, as `rules.py` says."""
         return self.filter(due_for_cleanup(as_of=as_of, keep_days=keep_days))
@@ -54,6 +67,10 @@ class TodoQuerySet(models.QuerySet["Todo"]):
     def due_for_person(self, *, as_of: datetime, keep_days: int) -> Self:
         """One person's todos that the cleanup takes by this keep time, as `rules.py` says."""
         return self.filter(due_for_person(as_of=as_of, keep_days=keep_days))
+
+
+def _digest(*values: object) -> str:
+    return blake2b(json.dumps([*map(str, values)]).encode(), digest_size=8).hexdigest()
 
 
 class TodoFields(models.Model):
@@ -83,8 +100,13 @@ class TodoFields(models.Model):
     @property
     def version(self) -> str:
         """What differs when somebody has edited it: a digest of what people edit."""
-        edited = [self.title, self.description, str(self.due_on)]
-        return blake2b(json.dumps(edited).encode(), digest_size=8).hexdigest()
+        return _digest(self.title, self.description, self.due_on)
+
+    @property
+    def state(self) -> str:
+        """What differs when anything about it has changed, such as that it is completed."""
+        edited = (self.title, self.description, self.due_on)
+        return _digest(*edited, self.completed_at, self.restored_at)
 
 
 class TodoDetails(TypedDict, total=False):

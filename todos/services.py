@@ -15,7 +15,8 @@ They raise `OutOfBounds` for a number that is not accepted. `sweep` and `purge` 
 """
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import NamedTuple, Unpack
@@ -56,7 +57,7 @@ from todos.models import (
 )
 from todos.rules import due_for_person
 
-#: For how long a request that is sent twice is recognized.
+#: For how long a request that is sent twice is recognized, at least.
 REPEATED_WITHIN = timedelta(days=1)
 
 
@@ -82,6 +83,17 @@ class TodoChanged(TodoError):  # noqa: N818  (as above)
 
 class TooManyTodos(TodoError):  # noqa: N818  (as above)
     """The person's list is full."""
+
+
+class KeyReused(TodoError):  # noqa: N818  (as above)
+    """The key of this request was that of another one, which asked for something else."""
+
+
+class Created(NamedTuple):
+    """The todo that a request asked for, and whether it was an earlier one that created it."""
+
+    todo: Todo
+    was_there: bool
 
 
 class Cleared(NamedTuple):
@@ -123,11 +135,13 @@ class TodoService:
 
     @staticmethod
     def create_once(*, user: User, key: str, title: str, **details: Unpack[TodoDetails]) -> Todo:
-        """Create a todo as `create` does, unless a request with this key and title has done so.
+        """Create a todo as `create` does, unless a form with this key and title has done so.
+
+        Whoever goes back to a form and changes the title means another todo.
 
         Args:
             user: whose.
-            key: of the request, as the person's side made it up.
+            key: of the form.
             title: of the todo.
             details: further fields.
 
@@ -138,23 +152,41 @@ class TodoService:
             TodoNotFound: the todo of then is gone.
         """
         digest = sha256(json.dumps([key, title]).encode()).hexdigest()
-        try:
-            with transaction.atomic():
-                todo = TodoService.create(user=user, title=title, **details)
-                # A request at the same time with the same key waits here for the end of the other.
-                IdempotencyKey.objects.create(user=user, key=digest, todo_id=todo.pk)
-        except IntegrityError:
-            earlier = IdempotencyKey.objects.filter(user=user, key=digest).first()
-            if earlier is None:
-                raise
-            return _get(user=user, todo_id=earlier.todo_id)
-        return todo
+        return _create_once(user, digest, "", {"title": title, **details}).todo
+
+    @staticmethod
+    def create_for_request(
+        *, user: User, key: str, title: str, **details: Unpack[TodoDetails]
+    ) -> Created:
+        """Create a todo as `create` does, unless a request with this key has done so.
+
+        Of requests at the same time, one creates it, and the others wait for that.
+
+        Args:
+            user: whose.
+            key: of the request, as the person's side made it up.
+            title: of the todo.
+            details: further fields.
+
+        Raises:
+            KeyReused: the request of then asked for something else.
+            TodoNotFound: the todo of then is gone.
+        """
+        digest = sha256(f"request {key}".encode()).hexdigest()
+        values: TodoValues = {"title": title, **details}
+        asked = sha256(json.dumps(values, default=str, sort_keys=True).encode()).hexdigest()
+        return _create_once(user, digest, asked, values)
 
     @staticmethod
     def prune_requests(*, as_of: datetime) -> int:
         """Delete the keys of requests that nobody repeats any more; return how many."""
         before = as_of - REPEATED_WITHIN
         return IdempotencyKey.objects.filter(created_at__lt=before).delete()[0]
+
+    @staticmethod
+    def get(*, user: User, todo_id: int) -> Todo:
+        """Return a todo of a person's list."""
+        return _get(user=user, todo_id=todo_id)
 
     @staticmethod
     def has_room(*, user: User) -> bool:
@@ -192,6 +224,25 @@ class TodoService:
         for name, value in changes.items():
             setattr(todo, name, value)
         return todo
+
+    @staticmethod
+    @contextmanager
+    def if_unchanged(*, user: User, todo_id: int, states: Collection[str]) -> Iterator[None]:
+        """Run the block in a transaction in which nobody else changes a todo, if nobody has.
+
+        Args:
+            user: whose.
+            todo_id: which.
+            states: one of these is how the person saw it.
+
+        Raises:
+            TodoChanged: it has another state.
+        """
+        with transaction.atomic():
+            todo = _get(user=user, todo_id=todo_id, lock=True)
+            if todo.state not in states:
+                raise TodoChanged(todo)
+            yield
 
     @staticmethod
     def complete(*, user: User, todo_id: int) -> Todo:
@@ -404,6 +455,22 @@ class TodoService:
         }
         counts = Todo.objects.filter(user=user).completed().aggregate(**due)
         return {days: counts[str(days)] for days in keep_days}
+
+
+def _create_once(user: User, key: str, asked: str, values: TodoValues) -> Created:
+    try:
+        with transaction.atomic():
+            todo = TodoService.create(user=user, **values)
+            # A request at the same time with the same key waits here for the end of the other.
+            IdempotencyKey.objects.create(user=user, key=key, asked=asked, todo_id=todo.pk)
+    except IntegrityError:
+        earlier = IdempotencyKey.objects.filter(user=user, key=key).first()
+        if earlier is None:
+            raise
+        if earlier.asked != asked:
+            raise KeyReused from None
+        return Created(_get(user=user, todo_id=earlier.todo_id), was_there=True)
+    return Created(todo, was_there=False)
 
 
 def _todo_with(values: TodoValues) -> Todo:

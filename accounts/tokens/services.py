@@ -65,7 +65,7 @@ class TokenService:
             digest=_digest(secret),
             expires_at=expires_at,
         )
-        token.clean_fields(exclude={"user"})
+        token.clean_fields(exclude={"user", "expires_at", "last_used_at"})
         if expires_at is not None and expires_at <= timezone.now():
             raise ValidationError({"expires_at": _("Choose a day in the future.")})
         if Token.objects.filter(user=user).count() >= MAX_TOKENS:

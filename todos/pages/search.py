@@ -1,24 +1,19 @@
 """Search over a person's list, what they have completed, and their trash."""
 
-from functools import reduce
-from operator import and_
 from typing import Any
 from urllib.parse import urlencode
 
-from django.db.models import Q
 from django.http import Http404, HttpResponse
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from todos.leaving import Leaving
+from todos.matching import MAX_LENGTH, matching
 from todos.models import Todo, TrashedTodo
 from todos.pages.answers import logged_in, page
 from todos.pages.paging import BY_COMPLETION, BY_DUE, BY_REMOVAL
 from todos.pages.requests import PersonRequest
 from todos.pages.rows import completed_rows, for_rows, open_rows, trashed_rows
-
-#: The longest text that is looked for: as a title, so that all its words are.
-MAX_LENGTH = 200
 
 #: Where it is looked for, in this order.
 SECTIONS = ("open", "completed", "trash")
@@ -57,9 +52,3 @@ def section(request: PersonRequest, name: str, text: str) -> dict[str, Any]:
     found = BY_COMPLETION.page(todos.completed(), request.GET)
     leaving = Leaving(user, now=timezone.now())
     return {"name": name, "page": found, "rows": completed_rows(found.todos, leaving)}
-
-
-def matching(text: str) -> Q:
-    """Return the condition that a todo has each of the words, in its title or its description."""
-    words = dict.fromkeys(text.split())
-    return reduce(and_, (Q(title__icontains=w) | Q(description__icontains=w) for w in words))

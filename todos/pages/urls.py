@@ -1,9 +1,8 @@
 """The addresses of people's pages."""
 
-from django.urls import path, register_converter
-from django.urls.converters import IntConverter
+from django.urls import path
 
-from todos.bounds import MAX_ID
+import todos.converters  # noqa: F401  (the addresses of rows)
 from todos.pages import (
     account,
     adding,
@@ -17,19 +16,6 @@ from todos.pages import (
     trash,
     trash_actions,
 )
-
-
-class RowConverter(IntConverter):
-    """The id of a row, in an address."""
-
-    def to_python(self, value: str) -> int:
-        """Return the id; of a number that none can have, the address is not found."""
-        if len(value) > len(str(MAX_ID)) or int(value) > MAX_ID:
-            raise ValueError
-        return int(value)
-
-
-register_converter(RowConverter, "row")
 
 app_name = "todos"
 urlpatterns = [

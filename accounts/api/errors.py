@@ -1,0 +1,40 @@
+"""Why the API refuses a request, beside what services raise."""
+
+from django.db.models import TextChoices
+
+
+class Refusal(TextChoices):
+    """A reason that programs can tell from others: the `code` of a problem."""
+
+    READ_ONLY_TOKEN = "read-only-token", "This token may only read."
+    CSRF = "csrf", "The header X-CSRFToken is missing or wrong; a session needs it for changes."
+    CHANGED = "changed", "It has been changed since you read it. Read it again."
+    LIST_FULL = "list-full", "The list holds no more todos. Delete some first."
+    KEY_REUSED = "key-reused", "This Idempotency-Key was sent with another request."
+    GONE = "gone", "The first request with this Idempotency-Key created a todo that has left."
+    BAD_CURSOR = "bad-cursor", "This cursor is none that a list has returned."
+    UNKNOWN_PARAMETER = "unknown-parameter", "The address has a parameter that is not known."
+
+
+class Refused(Exception):  # noqa: N818  (it says what happened, as Django's own do)
+    """A request is refused.
+
+    Attributes:
+        status: of HTTP.
+        refusal: why.
+        fields: what is at fault, if it has a name: a header or a parameter.
+    """
+
+    def __init__(self, status: int, refusal: Refusal, *fields: str) -> None:
+        super().__init__(refusal)
+        self.status = status
+        self.refusal = refusal
+        self.fields = fields
+
+
+class TooManyRequests(Exception):  # noqa: N818  (as above)
+    """Somebody has to wait for `seconds`."""
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__(seconds)
+        self.seconds = seconds

@@ -1,0 +1,40 @@
+"""Headers by which clients make sure that they change what they have seen."""
+
+from django.http import HttpRequest, HttpResponse
+from django.utils.http import parse_etags
+
+from accounts.api.errors import Refusal, Refused
+
+#: The header, for the document.
+IF_MATCH = {
+    "parameters": [
+        {
+            "name": "If-Match",
+            "in": "header",
+            "required": False,
+            "schema": {"type": "string"},
+            "description": "The ETag that you have seen: if it has another one now, nothing is"
+            " changed, and the answer is 412.",
+        }
+    ]
+}
+
+
+def expected(request: HttpRequest) -> set[str] | None:
+    """Return the states of which a request expects one; None if it takes what is there."""
+    given = request.headers.get("If-Match")
+    if given is None or given.strip() == "*":
+        return None
+    return {tag.strip('"') for tag in parse_etags(given)}
+
+
+def check(request: HttpRequest, state: str) -> None:
+    """Refuse a request that expects another state than this."""
+    states = expected(request)
+    if states is not None and state not in states:
+        raise Refused(412, Refusal.CHANGED)
+
+
+def say_state(response: HttpResponse, state: str) -> None:
+    """Tell the client what to expect the next time."""
+    response.headers["ETag"] = f'"{state}"'

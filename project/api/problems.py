@@ -1,0 +1,83 @@
+"""Every error of the API, as `application/problem+json` (RFC 9457).
+
+Nothing here imports the API itself: also a request that never comes so far is answered with one.
+"""
+
+from collections.abc import Iterable
+from http import HTTPStatus
+from typing import TypedDict
+
+from django.http import HttpResponse, JsonResponse
+
+CONTENT_TYPE = "application/problem+json"
+
+#: Where the API begins.
+PREFIX = "/api/"
+
+#: Headers of a refusal that are for whoever sent the request.
+KEPT_HEADERS = ("Allow", "Retry-After", "WWW-Authenticate")
+
+
+class FieldError(TypedDict):
+    """What is wrong with one thing of a request.
+
+    Attributes:
+        place: `body`, `query`, `path` or `header`.
+        field: its name; of something inside, such as `ids.3`; empty for all of the place.
+        detail: what is wrong.
+    """
+
+    place: str
+    field: str
+    detail: str
+
+
+def problem(
+    status: int, code: str = "", detail: str = "", *, errors: Iterable[FieldError] = ()
+) -> HttpResponse:
+    """Return the answer to a request that is refused or has failed.
+
+    Args:
+        status: of HTTP.
+        code: what programs can tell the reason by; by default, the name of the status.
+        detail: what happened, for people.
+        errors: of single fields.
+    """
+    name = HTTPStatus(status).phrase
+    body = {
+        "type": "about:blank",
+        "title": name,
+        "status": status,
+        "code": code or name.lower().replace(" ", "-"),
+        "detail": detail or HTTPStatus(status).description or name,
+    }
+    if errors := list(errors):
+        body["errors"] = errors
+    return JsonResponse(body, status=status, content_type=CONTENT_TYPE)
+
+
+def as_problem(response: HttpResponse) -> HttpResponse:
+    """Return an error that something else has answered, such as a page, as a problem.
+
+    Its headers for whoever sent the request stay.
+    """
+    answer = problem(response.status_code, detail=DETAILS.get(response.status_code, ""))
+    for name in KEPT_HEADERS:
+        if name in response.headers:
+            answer.headers[name] = response.headers[name]
+    if hasattr(response, "_has_been_logged"):  # Django's mark, which it looks for.
+        answer._has_been_logged = True  # type: ignore[attr-defined]  # noqa: SLF001
+    return answer
+
+
+#: What happened, where HTTP's own words would not help.
+DETAILS = {
+    400: "The request is malformed.",
+    404: "There is nothing at this address, or it is not yours.",
+    405: "This address does not take this method.",
+    409: "Something has been added or deleted at the same moment. Nothing was changed; try again.",
+    413: "The request is too large.",
+    500: "Something went wrong here. It has been logged.",
+    503: "Tidy cannot reach its data at the moment. Try again later; if the request was to change"
+    " something, look first whether it did.",
+}

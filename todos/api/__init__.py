@@ -1,0 +1,1 @@
+"""What the API offers of todos: each operation calls the services that pages call."""

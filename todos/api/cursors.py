@@ -1,0 +1,43 @@
+"""Pages of lists: each begins after the todo with which the one before has ended.
+
+Todos are in the order of their ids, which never change: whatever is added, edited, completed, swept
+or restored meanwhile, no page repeats or skips a todo that is there all the time.
+"""
+
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from typing import Any
+
+from django.db.models import QuerySet
+
+from accounts.api.errors import Refusal, Refused
+from todos.api.schemas import Cursor
+from todos.bounds import MAX_ID
+
+
+def page_of[T: QuerySet[Any]](todos: T, given: Cursor) -> tuple[list[Any], str | None]:
+    """Return the todos of a page, and the cursor of the next one; None if this is the last."""
+    if given.cursor is not None:
+        todos = todos.filter(pk__lt=read(given.cursor))
+    found = list(todos.order_by("-pk")[: given.limit + 1])
+    page = found[: given.limit]
+    return page, write(page[-1].pk) if len(found) > given.limit else None
+
+
+def write(pk: int) -> str:
+    """Return the cursor of what comes after a todo."""
+    return urlsafe_b64encode(b"%d" % pk).decode().rstrip("=")
+
+
+def read(cursor: str) -> int:
+    """Return the id of the todo that a cursor names.
+
+    Raises:
+        Refused: it names none.
+    """
+    try:
+        text = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
+    except ValueError:
+        text = b""
+    if not (text.isdigit() and int(text) <= MAX_ID and write(int(text)) == cursor):
+        raise Refused(422, Refusal.BAD_CURSOR, "cursor")
+    return int(text)

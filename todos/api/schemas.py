@@ -1,0 +1,275 @@
+"""The form of what the API takes and gives of todos."""
+
+import re
+from collections.abc import Iterable
+from contextlib import suppress
+from datetime import UTC, date, datetime, timedelta
+from typing import Annotated, Any, Literal, Self, cast, get_args
+
+from django.conf import settings
+from django.utils import timezone
+from pydantic import BeforeValidator, Field, StrictInt, StrictStr, model_validator
+
+from accounts.api.schemas import NOT_GIVEN, Answer, Given
+from todos.bounds import MAX_ID
+from todos.leaving import Leaving
+from todos.matching import MAX_LENGTH
+from todos.models import Todo, TrashedTodo
+from todos.validators import MAX_DESCRIPTION, MAX_TITLE
+
+#: Rows of one page, and rows that one request names.
+PAGE_SIZE, MAX_PAGE_SIZE = 50, 100
+MAX_IDS = 1_000
+
+
+DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+
+type Due = Literal["overdue", "today", "later", "never"]
+DUES: tuple[Due, ...] = get_args(Due.__value__)
+
+
+def as_day(value: Any) -> date | None:
+    """Take a day from text such as 2026-12-01 alone: not from a number, nor from a moment."""
+    if value is None:
+        return None
+    if isinstance(value, str) and DAY.fullmatch(value):
+        with suppress(ValueError):
+            return date.fromisoformat(value)
+    raise ValueError("Give a day such as 2026-12-01.")
+
+
+def as_moment(value: Any) -> datetime:
+    """Take a moment from text with a zone alone."""
+    if isinstance(value, str):
+        with suppress(ValueError, OverflowError):
+            moment = datetime.fromisoformat(value)
+            if moment.tzinfo is not None:
+                return moment.astimezone(UTC)
+    raise ValueError("Give a moment with a zone, such as 2026-12-01T02:00:00Z.")
+
+
+def as_due(value: Any) -> Due | date | None:
+    """Take a word or a day."""
+    if value in DUES:
+        return cast("Due", value)
+    with suppress(ValueError):
+        return as_day(value)
+    raise ValueError(f"Give a day such as 2026-12-01, or one of {', '.join(DUES)}.")
+
+
+def as_bool(value: Any) -> bool:
+    """Take true and false, as an address has them, and no other words for these."""
+    if value in {"true", "false"}:
+        return bool(value == "true")
+    raise ValueError("Give true or false.")
+
+
+def as_number(value: Any) -> int:
+    """Take decimal digits alone."""
+    if isinstance(value, int):
+        return value
+    if isinstance(value, str) and value.isascii() and value.isdecimal():
+        return int(value[:10])
+    raise ValueError("Give a whole number.")
+
+
+RowId = Annotated[int, Field(ge=0, le=MAX_ID)]
+Title = Annotated[
+    StrictStr, Field(min_length=1, max_length=MAX_TITLE, pattern=r"^[^\x00]*[^\x00\s][^\x00]*$")
+]
+Description = Annotated[StrictStr, Field(max_length=MAX_DESCRIPTION, pattern=r"^[^\x00]*$")]
+DueOn = Annotated[date | None, BeforeValidator(as_day)]
+Moment = Annotated[datetime, BeforeValidator(as_moment)]
+Ids = Annotated[
+    list[Annotated[StrictInt, Field(ge=1, le=MAX_ID)]], Field(min_length=1, max_length=MAX_IDS)
+]
+NextCursor = Annotated[
+    str | None, Field(description="Where the next page begins; null: there is none.")
+]
+
+
+class TodoIn(Given):
+    """A todo to create."""
+
+    title: Title
+    description: Description = ""
+    due_on: DueOn = Field(NOT_GIVEN, description="The day on which it is due; null if never.")
+
+
+class TodoChanges(Given):
+    """What to change of a todo; what is not given stays as it is."""
+
+    title: Title = Field(NOT_GIVEN)
+    description: Description = Field(NOT_GIVEN)
+    due_on: DueOn = Field(NOT_GIVEN, description="null takes the day away.")
+
+    def changes(self) -> Any:
+        """Return what was given."""
+        return self.model_dump(exclude_unset=True)
+
+
+class TodoOut(Answer):
+    """A todo on your list."""
+
+    id: int
+    title: str
+    description: str
+    due_on: date | None
+    created_at: datetime
+    completed_at: datetime | None = Field(description="null: it is open.")
+    restored_at: datetime | None = Field(description="When it came back from the trash.")
+    leaves_at: datetime | None = Field(
+        description="When the cleanup is due that takes it, as things are; null: none will."
+    )
+
+    @classmethod
+    def of(cls, todo: Todo, leaving: Leaving) -> Self:
+        """Return a todo as the API gives it; what the database holds needs no check."""
+        return cls.model_construct(
+            id=todo.pk,
+            title=todo.title,
+            description=todo.description,
+            due_on=todo.due_on,
+            created_at=todo.created_at,
+            completed_at=todo.completed_at,
+            restored_at=todo.restored_at,
+            leaves_at=leaving.of(todo),
+        )
+
+
+class TrashedTodoOut(Answer):
+    """A todo in your trash."""
+
+    id: int
+    title: str
+    description: str
+    due_on: date | None
+    created_at: datetime
+    completed_at: datetime | None
+    trashed_at: datetime
+    run_id: int | None = Field(description="The cleanup that took it; null if somebody deleted it.")
+    kept_until: datetime = Field(description="Until then it can be restored; later it is purged.")
+
+    @classmethod
+    def of(cls, todo: TrashedTodo) -> Self:
+        """Return a trashed todo as the API gives it."""
+        days = max(settings.TODO_TRASH_DAYS, todo.trash_days)
+        return cls.model_construct(
+            id=todo.pk,
+            title=todo.title,
+            description=todo.description,
+            due_on=todo.due_on,
+            created_at=todo.created_at,
+            completed_at=todo.completed_at,
+            trashed_at=todo.trashed_at,
+            run_id=todo.run_id,
+            kept_until=todo.trashed_at + timedelta(days=days),
+        )
+
+
+class TodoPage(Answer):
+    """Todos of your list, the newest first."""
+
+    items: list[TodoOut]
+    next_cursor: NextCursor
+
+
+class TrashPage(Answer):
+    """Todos in your trash, the newest first."""
+
+    items: list[TrashedTodoOut]
+    next_cursor: NextCursor
+
+
+class NextCleanup(Answer):
+    """What the next cleanup would take of your list, as things are."""
+
+    due_at: datetime | None = Field(description="When it is due; null while none is to run.")
+    takes_part: bool = Field(description="false: you have switched cleaning off.")
+    count: int = Field(description="How many todos it would take.")
+    items: list[TodoOut]
+    next_cursor: NextCursor
+
+
+class Cursor(Given):
+    """Which part of a list."""
+
+    cursor: Annotated[str, Field(max_length=100)] = Field(
+        NOT_GIVEN, description="The `next_cursor` of the page before; without one, the first page."
+    )
+    limit: Annotated[int, Field(ge=1, le=MAX_PAGE_SIZE), BeforeValidator(as_number)] = Field(
+        PAGE_SIZE, description="The most items of a page."
+    )
+
+
+class TodoFilter(Cursor):
+    """Which todos."""
+
+    completed: Annotated[bool, BeforeValidator(as_bool)] = Field(
+        NOT_GIVEN, description="true: only completed ones; false: only open ones."
+    )
+    due: Annotated[Due | date, BeforeValidator(as_due)] = Field(
+        NOT_GIVEN,
+        description="By the day on which it is due, in your time zone: a day such as 2026-12-01,"
+        " or `overdue`, `today`, `later`, `never`.",
+    )
+    q: Annotated[str, Field(max_length=MAX_LENGTH)] = Field(
+        NOT_GIVEN, description="Words, each of which is in the title or the description."
+    )
+
+
+class Selection(Given):
+    """Todos in the trash, by their ids."""
+
+    ids: Ids
+
+
+class ClearedOrSelection(Given):
+    """Todos in the trash: by their ids, or those that were cleared from the list at one moment."""
+
+    ids: Ids = Field(NOT_GIVEN)
+    cleared_at: Moment = Field(NOT_GIVEN, description="As clearing has returned it.")
+
+    @model_validator(mode="after")
+    def one_of_both(self) -> Self:
+        """Refuse both at once, and neither."""
+        if len(self.model_fields_set) != 1:
+            raise ValueError("Give either ids or cleared_at.")
+        return self
+
+
+class SeenUntil(Given):
+    """All of the trash, as somebody has seen it."""
+
+    until: Moment = Field(description="What came to the trash later stays.")
+
+
+class Cleared(Answer):
+    """What was cleared from the list, and when: by that it can be restored."""
+
+    todos_cleared: int
+    cleared_at: datetime
+
+
+class Restored(Answer):
+    """What was restored, and how much of what was asked for could not be, and why."""
+
+    todos_restored: int
+    todos_left: int
+    reasons: list[str]
+
+
+class Purged(Answer):
+    """How many todos were deleted for good."""
+
+    todos_purged: int
+
+
+def todos_out(todos: Iterable[Todo], leaving: Leaving) -> list[TodoOut]:
+    """Return todos as the API gives them."""
+    return [TodoOut.of(todo, leaving) for todo in todos]
+
+
+def leaving_of(user: Any) -> Leaving:
+    """Return when a person's todos leave, as of now."""
+    return Leaving(user, now=timezone.now())
