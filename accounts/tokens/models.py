@@ -6,6 +6,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 
@@ -39,7 +40,12 @@ class Token(models.Model):
         last_used_at: not later than a few minutes ago, if it is in use.
     """
 
-    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        # By the database: the version before, which deletes people too, knows no tokens.
+        on_delete=models.DB_CASCADE,
+        related_name="+",
+    )
     name = models.CharField(max_length=100)
     access = models.CharField(max_length=10, choices=Access)
     prefix = models.CharField(max_length=8, unique=True)
@@ -56,3 +62,8 @@ class Token(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def is_expired(self) -> bool:
+        """Whether it works no more, although it was not revoked."""
+        return self.expires_at is not None and self.expires_at <= timezone.now()

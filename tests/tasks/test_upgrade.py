@@ -25,7 +25,7 @@ pytestmark = pytest.mark.e2e
 
 #: The version that is in use when this one is deployed: the commit that landed last. After landing,
 #: the next change to the schema begins with moving this to what has landed by then.
-PREVIOUS = "6611ff8ae10aa271fa2755b69914ea484802df25"
+PREVIOUS = "44984eae62d7cd1ef7e8a753d6035f32066a302a"
 
 SUCCEEDED = "SELECT count(*) FROM tasks_taskrun WHERE task = 'count' AND state = 'succeeded'"
 ATTEMPTS = "SELECT count(*) FROM tasks_attempt"
@@ -106,6 +106,10 @@ TodoService.delete(user=root, todo_id=todo)
 assert not there(todo)
 TodoService.restore(user=root, todo_id=todo)
 assert there(todo)
+
+# The same form, sent once more, perhaps to the other version.
+TodoService.create_once(user=root, key="a key", title="once")
+assert Todo.objects.filter(title="once").count() == 1
 
 # Swept here, and undone.
 done = [add("done", completed=True) for _ in range(3)]
@@ -311,6 +315,19 @@ OF_THIS_VERSION = """
     SELECT accounts_user.id, auth_permission.id FROM accounts_user, auth_permission
     WHERE username = 'root';
     UPDATE accounts_user SET is_superuser = FALSE WHERE username = 'root';
+
+    INSERT INTO accounts_token (user_id, name, access, prefix, digest)
+    SELECT id, 'phone', 'read', lpad(id::text, 8, '0'), repeat('0', 64) FROM accounts_user;
+"""
+
+TOKENS = "SELECT count(*) FROM accounts_token"
+
+#: Deletes somebody who has made a token.
+DELETE_SOMEBODY = """
+from accounts.models import User
+from accounts.services import UserService
+
+UserService.delete(user=User.objects.exclude(username="root").first())
 """
 
 
@@ -321,7 +338,7 @@ def test_version_before_can_come_back_to_what_this_one_has_written(versions: Ver
         do(versions.new, "runscheduler", "--once")
         database.execute(OF_THIS_VERSION)
         cleanup = number(database, "SELECT id FROM tasks_taskrun WHERE task = 'todo.cleanup'")
-        attempts = number(database, ATTEMPTS)
+        attempts, tokens = number(database, ATTEMPTS), number(database, TOKENS)
 
     do(versions.old, "runscheduler", "--once")
     shown = do(for_pages(versions.old), "shell", "-v0", "-c", PAGES)
@@ -332,8 +349,11 @@ def test_version_before_can_come_back_to_what_this_one_has_written(versions: Ver
     assert restored == "Would restore 0 todos.\n"
     # It deletes runs with attempts, of which it does not know.
     assert do(versions.old, "prune_runs") == "Pruned 1 run.\n"
+    # And people with tokens.
+    do(versions.old, "shell", "-v0", "-c", DELETE_SOMEBODY)
     with versions.connect() as database:
         assert number(database, ATTEMPTS) == attempts - 1
+        assert number(database, TOKENS) == tokens - 1
 
 
 def number_of_pages(shown: str) -> int:
