@@ -8,7 +8,7 @@ from allauth.usersessions.models import UserSession
 from django.db.models import BooleanField, DateTimeField, Value
 from django.db.models.fields.json import KT
 
-from accounts.models import Preferences, User
+from accounts.models import Preferences, Token, User
 
 
 def account_of(user: User) -> dict[str, Any]:
@@ -35,6 +35,12 @@ def sessions_of(user: User) -> list[dict[str, Any]]:
     """Return what is kept of where somebody has logged in: when, by what browser, from where."""
     sessions = UserSession.objects.filter(user=user).order_by("pk")
     return list(sessions.values("created_at", "last_seen_at", "ip", "user_agent"))
+
+
+def tokens_of(user: User) -> list[dict[str, Any]]:
+    """Return what somebody's tokens are called and what for, without what would let them in."""
+    columns = ("name", "access", "prefix", "created_at", "expires_at", "last_used_at")
+    return list(Token.objects.filter(user=user).order_by("pk").values(*columns))
 
 
 type Rows = list[dict[str, Any]]

@@ -25,7 +25,8 @@ from django.test import Client
 from django.utils import timezone, translation
 from pytest_django import Settings
 
-from accounts.models import User, available_time_zones
+from accounts.models import Access, Token, User, available_time_zones
+from accounts.tokens.services import TokenService
 from tests.factories import new_run, new_todos, trash, wants_receipt
 from tests.forms import Page, crawl
 from tests.translations import PLACE, read_catalogue
@@ -50,7 +51,18 @@ CATALOGUES = (
 )
 
 #: What reads the same in both languages. A language is called by its own name.
-SAME = {"Tidy", "Todos", "Todos · Tidy", "Passkeys", "Name", "Esc", "UTC", "English", "Deutsch"}
+SAME = {
+    "Tidy",
+    "Todos",
+    "Todos · Tidy",
+    "Passkeys",
+    "Tokens",
+    "Name",
+    "Esc",
+    "UTC",
+    "English",
+    "Deutsch",
+}
 
 #: Swift Current is a place with a time zone.
 NO_WORDS = {"English", "Current"}
@@ -133,6 +145,11 @@ def heidi(db: None) -> User:
         run = new_run()
         trash(user, "Brot kaufen", "Müll", run_id=run.pk, trashed_at=now - ago * DAY)
         trash(user, "Rasen", trashed_at=now - ago * DAY)
+    for access, days in ((Access.READ, 0), (Access.WRITE, 90), (Access.CALENDAR, 30)):
+        expires_at = now + days * DAY if days else None
+        TokenService.create(user=user, name="Milch kaufen", access=access, expires_at=expires_at)
+    Token.objects.filter(access=Access.READ).update(last_used_at=now)
+    Token.objects.filter(access=Access.WRITE).update(expires_at=now - DAY)
     return user
 
 
@@ -185,6 +202,7 @@ def test_only_names_read_the_same_in_both_languages(page: Client, heidi: User) -
     places = {zone.partition("/")[2].replace("_", " ") for zone in available_time_zones()}
     own = {heidi.username, heidi.email, *heidi.todos.values_list("title", flat=True)}
     own |= set(heidi.trashed_todos.values_list("title", flat=True))
+    own |= {f"tidy_{prefix}_…" for prefix in Token.objects.values_list("prefix", flat=True)}
     same = {word for word in read["de"] & read["en"] if re.search(r"[A-Za-z]{2}", word)}
     assert same - places - own <= SAME
 
@@ -230,6 +248,8 @@ def test_what_is_wrong_with_a_form_before_the_log_in_is_said_in_german(
         ("/accounts/email/", {"action_add": "", "email": "keine"}),
         ("/accounts/email/", {"action_add": "", "email": "heidi@example.org"}),
         ("/accounts/2fa/totp/activate/", {"code": "1"}),
+        ("/accounts/tokens/", {"name": ""}),
+        ("/accounts/tokens/", {"name": "x" * 101, "access": "alles", "expires_in": "1"}),
     ],
 )
 def test_what_is_wrong_with_a_form_is_said_in_german(
@@ -264,6 +284,9 @@ def test_what_is_wrong_with_a_form_is_said_in_german(
         ("/preferences/", {}),
         ("/accounts/email/", {"action_add": "", "email": "neu@example.org"}),
         ("/accounts/sessions/end-others/", {}),
+        ("/accounts/tokens/", {"name": "Skript", "access": "write", "expires_in": "90"}),
+        ("/accounts/tokens/", {"name": "Skript", "access": "calendar", "expires_in": "never"}),
+        ("/accounts/tokens/{token}/revoke/", {"next": "/preferences/"}),
         (
             "/accounts/password/change/",
             {"oldpassword": PASSWORD, "password1": "noch eines!", "password2": "noch eines!"},
@@ -279,9 +302,10 @@ def test_what_was_done_is_said_in_german(
         "done": heidi.todos.exclude(completed_at=None).latest("pk").pk,
         "gone": gone.pk,
         "run": gone.run_id,
+        "token": Token.objects.latest("pk").pk,
     }
     filled = {name: value.format(**ids) for name, value in values.items()}
-    response = page.post(address, filled, follow=True)
+    response = page.post(address.format(**ids), filled, follow=True)
     assert response.status_code == 200
     assert not_german(words_of(response)) == set()
 
@@ -351,6 +375,7 @@ def test_the_mails_of_an_account_are_in_german(heidi: User, stranger: Client) ->
         "account/email/password_changed",
         "account/email/password_reset",
         "account/email/password_set",
+        "account/email/token_made",
         "mfa/email/recovery_codes_generated",
         "mfa/email/totp_activated",
         "mfa/email/totp_deactivated",

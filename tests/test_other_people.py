@@ -12,7 +12,8 @@ from functools import partial
 import pytest
 from django.test import Client
 
-from accounts.models import User
+from accounts.models import Access, User
+from accounts.tokens.services import TokenService
 from tests.factories import new_run, new_todo, new_todos, trash
 from tests.forms import Form, crawl, read
 from tests.routes import filled, routes
@@ -30,7 +31,7 @@ LEFT_OUT = ("/accounts/logout/", "/admin/", "/static/")
 
 @dataclass
 class Alice:
-    """Alice, with todos, trash, and a browser.
+    """Alice, with todos, trash, a token, and a browser.
 
     Attributes:
         ids: of all that is hers.
@@ -51,9 +52,11 @@ def her(db: None) -> Alice:
     ]
     swept = trash(alice, SECRET, SECRET, run_id=run.pk)
     deleted = trash(alice, SECRET)
+    token = TokenService.create(user=alice, name=SECRET, access=Access.WRITE).token
     client = Client()
     client.force_login(alice)
-    return Alice(alice, client, [*(todo.pk for todo in todos), *swept, *deleted, run.pk, alice.pk])
+    pks = [*(todo.pk for todo in todos), *swept, *deleted, token.pk]
+    return Alice(alice, client, [*pks, run.pk, alice.pk])
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from django.db.models import DateTimeField, ExpressionWrapper, Q, Value
 from django.db.models.fields import BooleanField
 from django.utils import timezone
 
-from accounts.export import account_of, preferences_of, sessions_of
+from accounts.export import account_of, preferences_of, sessions_of, tokens_of
 from accounts.models import User
 from todos.models import Receipt, Todo, TrashedTodo
 
@@ -44,6 +44,7 @@ def json_of(user: User) -> Iterator[str]:
         "account": account_of(user),
         "preferences": preferences_of(user),
         "sessions": sessions_of(user),
+        "tokens": tokens_of(user),
         "receipts": receipts_of(user),
     }
     yield _json(about, indent=1).removesuffix("\n}")

@@ -8,7 +8,7 @@ from allauth.mfa.webauthn import views as passkeys
 from django.contrib.auth.decorators import login_required
 from django.urls import path, re_path
 
-from accounts.pages import sessions
+from accounts.pages import sessions, tokens
 from accounts.pages.address import AddressView, ConfirmView, NewPasswordView, needs_mail
 
 urlpatterns = [
@@ -83,4 +83,7 @@ urlpatterns = [
     path("sessions/", sessions.show, name="usersessions_list"),
     path("sessions/end-others/", sessions.end_others, name="usersessions_end_others"),
     path("sessions/<int:session_id>/end/", sessions.end, name="usersessions_end"),
+    # Tokens
+    path("tokens/", tokens.make, name="account_tokens"),
+    path("tokens/<int:token_id>/revoke/", tokens.revoke, name="account_revoke_token"),
 ]

@@ -11,16 +11,16 @@ from django.apps import apps
 from django.contrib.admin.models import CHANGE, DELETION, LogEntry
 from django.contrib.contenttypes.models import ContentType
 from django.core.management import call_command
-from django.db import connection
 from django.db.models import Model
 from django.test import Client
 from django.utils import timezone
 
-from accounts.models import Session, User
+from accounts.models import Access, Session, Token, User
 from accounts.services import UserService
-from accounts.sessions import SessionStore
+from accounts.tokens.services import TokenService
 from tasks.engine.models import TaskRun, Trigger
 from tests.factories import new_run, swept_by, wants_receipt
+from tests.rows import traces
 from todos.bulk.store import InMemoryStore
 from todos.models import Todo, TrashedTodo
 from todos.receipts.services import ReceiptService
@@ -32,23 +32,6 @@ TRASH = "/admin/todos/trashedtodo/"
 
 #: Stands in everything that a person writes or is called, and nowhere else.
 PLANTED = "zanzibar"
-
-
-def traces(*words: str) -> list[str]:
-    """Return where in the whole database one of these words stands, in any column of any table."""
-    found = []
-    with connection.cursor() as cursor:
-        for table in connection.introspection.table_names(cursor):
-            cursor.execute(f"SELECT * FROM {connection.ops.quote_name(table)}")
-            columns = [column[0] for column in cursor.description or ()]
-            for row in cursor:
-                for column, value in zip(columns, row, strict=True):
-                    text = value.tobytes().decode() if isinstance(value, memoryview) else str(value)
-                    if column == "session_data":
-                        text = str(SessionStore().decode(text))
-                    if any(word in text.lower() for word in words):
-                        found.append(f"{table}.{column}: {text}")
-    return found
 
 
 def act(client: Client, address: str, action: str, *pks: int) -> None:
@@ -131,6 +114,7 @@ def test_nothing_is_left_of_somebody_who_was_deleted_whatever_was_done_with_them
     EmailAddress.objects.create(user=dora, email=f"{PLANTED}2@example.com")
     for kind in Authenticator.Type:
         Authenticator.objects.create(user=dora, type=kind, data={"name": PLANTED})
+    TokenService.create(user=dora, name=f"Script of {PLANTED}", access=Access.READ)
     assert UserSession.objects.filter(user=dora, user_agent__startswith=PLANTED).exists()
     assert Todo.objects.filter(user=dora).exists()
     assert TrashedTodo.objects.filter(user=dora).exists()
@@ -142,7 +126,7 @@ def test_nothing_is_left_of_somebody_who_was_deleted_whatever_was_done_with_them
         act(admin_client, PEOPLE, "delete_selected", dora.pk)
 
     assert traces(PLANTED) == []
-    for theirs in (EmailAddress, Authenticator, UserSession):
+    for theirs in (EmailAddress, Authenticator, UserSession, Token):
         assert not theirs.objects.exists()
     assert set(LogEntry.objects.values_list("content_type__model", flat=True)) == {"user", "todo"}
     assert Session.objects.count() == 1, "the boss's own"

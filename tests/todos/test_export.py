@@ -5,7 +5,7 @@ import json
 import tracemalloc
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from io import StringIO
 from typing import Any
 
@@ -18,7 +18,8 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from accounts.models import Preferences, User
+from accounts.models import Access, Preferences, Token, User
+from accounts.tokens.services import TokenService
 from tests.factories import AS_OF, LONG_AGO, new_todo, new_todos, new_trash, trash
 from tests.todos.locks import in_another_connection
 from todos.export import CHUNK_TODOS, csv_of, json_of
@@ -131,6 +132,30 @@ def test_json_says_where_they_log_in_by_what_and_of_what_they_were_told(
     ]
 
 
+def test_json_has_their_tokens_without_what_would_let_in(
+    page: Client, alice: User, bob: User
+) -> None:
+    until = timezone.now() + timedelta(days=30)
+    made = TokenService.create(user=alice, name="Script", access=Access.WRITE, expires_at=until)
+    TokenService.create(user=bob, name="Bob's", access=Access.READ)
+    Token.objects.filter(user=alice).update(last_used_at=AS_OF)
+
+    content = exported(page)
+
+    assert content["tokens"] == [
+        {
+            "name": "Script",
+            "access": "write",
+            "prefix": made.token.prefix,
+            "created_at": Token.objects.get(user=alice).created_at.isoformat(),
+            "expires_at": until.isoformat(),
+            "last_used_at": AS_OF.isoformat(),
+        }
+    ]
+    assert made.token.digest not in str(content)
+    assert made.secret not in str(content)
+
+
 @pytest.mark.parametrize(("on_list", "in_trash"), [(0, 0), (1, 0), (0, 1), (2, 3)])
 def test_json_is_valid_whatever_there_is(
     page: Client, alice: User, on_list: int, in_trash: int
@@ -140,8 +165,8 @@ def test_json_is_valid_whatever_there_is(
     content = exported(page)
     assert (len(content["todos"]), len(content["trash"])) == (on_list, in_trash)
     assert list(content) == [
-        *("format", "version", "exported_at", "account", "preferences", "sessions", "receipts"),
-        *("todos", "trash"),
+        *("format", "version", "exported_at", "account", "preferences", "sessions", "tokens"),
+        *("receipts", "todos", "trash"),
     ]
 
 
@@ -205,7 +230,7 @@ def test_queries_do_not_grow_with_the_list(page: Client, alice: User, path: str)
     new_trash(alice, each=3 * CHUNK_TODOS, trashed_at=AS_OF)
     with CaptureQueriesContext(connection) as queries:
         assert len(page.get(path).getvalue()) > 6 * CHUNK_TODOS
-    assert len(queries) <= 6
+    assert len(queries) <= 7
 
 
 @pytest.mark.parametrize("write", [json_of, csv_of])

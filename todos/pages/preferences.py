@@ -18,6 +18,7 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods
 
 from accounts.models import Preferences, Theme, User
+from accounts.pages.tokens import tokens_of
 from accounts.services import UserService
 from todos.leaving import next_cleanup_after
 from todos.pages.keep_choices import (
@@ -142,6 +143,7 @@ def show(request: PersonRequest) -> HttpResponse:
         "trash_days": settings.TODO_TRASH_DAYS,
         "has_mail": settings.SENDS_MAIL,
         "is_reachable": UserService.reachable().filter(pk=request.user.pk).exists(),
+        **tokens_of(request.user, page=reverse("todos:preferences")),
     }
     return render(request, "todos/preferences.html", context)
 

@@ -14,3 +14,13 @@ for (const offer of document.querySelectorAll("[data-offer-zone]")) {
     show();
   }
 }
+
+// Copies what is to be pasted elsewhere, such as a token.
+for (const offer of document.querySelectorAll("[data-copies]")) {
+  const button = offer.querySelector("button");
+  offer.hidden = !navigator.clipboard;  // As on a page without HTTPS.
+  button.addEventListener("click", async () => {
+    await navigator.clipboard.writeText(document.getElementById(offer.dataset.copies).textContent);
+    button.textContent = button.dataset.words;
+  });
+}
