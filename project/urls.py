@@ -5,6 +5,8 @@ from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView
 
+from project.lazy import lazily
+
 # The admin's own form would accept any number of guesses.
 admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]
 
@@ -20,5 +22,7 @@ urlpatterns = [
     # Staff change their password as everybody does: it is logged, and ends their other sessions.
     path("admin/password_change/", RedirectView.as_view(pattern_name="account_change_password")),
     path("admin/", admin.site.urls),
-    path("api/v1/", include("project.api.urls", namespace="api")),
+    # What these import would cost each process tenths of a second at its start.
+    lazily("api/v1/", "project.api.urls", namespace="api"),
+    lazily("calendar/", "todos.pages.calendar_urls", namespace="calendar"),
 ]

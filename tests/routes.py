@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from django.urls import URLPattern, URLResolver, get_resolver
 from django.urls.resolvers import LocalePrefixPattern, RegexPattern, RoutePattern
 
+from project.lazy import LazyResolver
+
 type Pattern = RegexPattern | RoutePattern | LocalePrefixPattern
 
 #: What differs in a route, in Django's own form or in that of a regular expression.
@@ -15,8 +17,12 @@ VALUE = re.compile(r"<(?:\w+:)?\w+>|\(\?P<\w+>[^)]*\)")
 def patterns(
     resolver: URLResolver, before: tuple[Pattern, ...] = ()
 ) -> Iterator[tuple[Pattern, ...]]:
-    """Yield the parts of each address."""
-    for pattern in resolver.url_patterns:
+    """Yield the parts of each address; what is loaded at its first request, is loaded now."""
+    for one in resolver.url_patterns:
+        pattern: object = one
+        if isinstance(pattern, LazyResolver):
+            pattern = pattern.resolver
+        assert isinstance(pattern, URLPattern | URLResolver)
         parts = (*before, pattern.pattern)
         if isinstance(pattern, URLPattern):
             yield parts

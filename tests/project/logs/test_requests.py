@@ -11,7 +11,8 @@ from django.conf import settings as of_the_site
 from django.test import Client, RequestFactory
 from pytest_django import Settings
 
-from accounts.models import User
+from accounts.models import Access, User
+from accounts.tokens.services import TokenService
 from project.logs.config import logging_config
 from project.logs.paths import shown_path
 
@@ -22,6 +23,9 @@ PATHS = {
     f"/accounts/confirm-email/{SECRET}:1a:b-c/": "/accounts/confirm-email/<key>/",
     f"/accounts/password/reset/key/1a-{SECRET}/": "/accounts/password/reset/key/<uidb36>-<key>/",
     f"/unsubscribe/{SECRET}/": "/unsubscribe/<token>/",
+    f"/calendar/{SECRET}.ics": "/calendar/<secret>.ics",
+    f"/calendar/{SECRET}": "/<unknown>",
+    f"/calendar/{SECRET}.ics/": "/<unknown>",
     "/accounts/sessions/17/end/": "/accounts/sessions/17/end/",
     "/admin/todos/todo/17/change/": "/admin/todos/todo/17/change/",
     f"/accounts/confirm-email/{SECRET}": "/<unknown>",
@@ -68,6 +72,37 @@ def test_no_line_of_a_request_has_the_secret_of_its_path(
     lines = logged()
     assert lines
     assert not [line for line in lines if SECRET in line or "milk" in line]
+
+
+def test_no_line_has_the_secret_of_a_calendar_whatever_the_answer(
+    client: Client, alice: User, logged: Lines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = TokenService.create(user=alice, name="Phone", access=Access.CALENDAR)
+    address = f"/calendar/{made.secret}.ics"
+    etag = client.get(address).headers["ETag"]
+    client.get(address, headers={"if-none-match": etag})
+    client.post(address)
+    client.get(f"{address}/")
+    client.get(address.upper())
+    client.get(f"{address}?{made.secret}", headers={"referer": made.secret})
+    monkeypatch.setattr("todos.pages.calendar.ASKS_A_MINUTE", 0)
+    client.get(address)
+    monkeypatch.setattr("todos.pages.calendar.feed_of", lambda *_, **__: failing(made.secret))
+    monkeypatch.setattr("todos.pages.calendar.ASKS_A_MINUTE", 100)
+    client.raise_request_exception = False
+    client.get(address)
+    TokenService.revoke(user=alice, token_id=made.token.pk)
+    client.get(address)
+    lines = logged()
+    told = [event["status"] for event in map(json.loads, lines) if event["event"] == "request"]
+    assert told == [200, 304, 405, 404, 404, 200, 429, 500, 404]
+    assert "Traceback" in "".join(lines)
+    hidden = made.secret.removeprefix("tidy_").partition("_")
+    assert not [line for line in lines for part in hidden[::2] if part.lower() in line.lower()]
+
+
+def failing(text: str) -> None:
+    raise ValueError(text)
 
 
 @pytest.mark.parametrize(("path", "status"), [("/todos/add/", 405), ("/trash/", 405), ("/x", 404)])
