@@ -21,11 +21,14 @@ IF_MATCH = {
 
 
 def expected(request: HttpRequest) -> set[str] | None:
-    """Return the states of which a request expects one; None if it takes what is there."""
+    """Return the states of which a request expects one; None if it takes what is there.
+
+    A tag comes back as a weak one if the answer was compressed: then it names the same state.
+    """
     given = request.headers.get("If-Match")
     if given is None or given.strip() == "*":
         return None
-    return {tag.strip('"') for tag in parse_etags(given)}
+    return {tag.removeprefix("W/").strip('"') for tag in parse_etags(given)}
 
 
 def check(request: HttpRequest, state: str) -> None:

@@ -3,9 +3,12 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictInt, StrictStr
 
 from accounts.models import MAX_KEEP_COMPLETED_DAYS
+
+#: The most characters of the name of a time zone.
+MAX_ZONE = 64
 
 #: Instead of what a request leaves out. It is no value of the field's type, and never checked.
 NOT_GIVEN: Any = None
@@ -18,9 +21,9 @@ class Given(BaseModel):
 
 
 class Answer(BaseModel):
-    """What an answer gives."""
+    """What an answer gives. Later versions may add to it."""
 
-    model_config = ConfigDict(extra="forbid", from_attributes=True)
+    model_config = ConfigDict(from_attributes=True)
 
 
 class TokenOut(Answer):
@@ -43,7 +46,20 @@ class Me(Answer):
     token: TokenOut | None = Field(description="null if you call by the session of a browser.")
 
 
-KeepDays = Annotated[StrictInt, Field(ge=0, le=MAX_KEEP_COMPLETED_DAYS)]
+def as_whole(value: Any) -> Any:
+    """Take 7.0 for 7, which is the same number in JSON; beyond 2^53 digits may have been lost."""
+    if isinstance(value, float) and value.is_integer() and abs(value) <= 2**53:
+        return int(value)
+    return value
+
+
+KeepDays = Annotated[StrictInt, Field(ge=0, le=MAX_KEEP_COMPLETED_DAYS), BeforeValidator(as_whole)]
+#: For the document: all of them are text, and the format says that not every text is one.
+NO_ZONE = {"type": "string", "enum": [""]}
+ZONE = {"type": "string", "format": "time-zone", "minLength": 1, "maxLength": MAX_ZONE}
+TimeZone = Annotated[
+    StrictStr, Field(max_length=MAX_ZONE, json_schema_extra={"anyOf": [NO_ZONE, ZONE]})
+]
 Language = Literal["", "en", "de"]
 Theme = Literal["auto", "light", "dark"]
 
@@ -70,7 +86,9 @@ class PreferencesIn(Given):
     keep_completed_days: KeepDays | None = Field(NOT_GIVEN)
     wants_receipt: StrictBool = Field(NOT_GIVEN)
     receipt_titles: StrictBool = Field(NOT_GIVEN)
-    time_zone: Annotated[StrictStr, Field(max_length=64)] = Field(NOT_GIVEN)
+    time_zone: TimeZone = Field(
+        NOT_GIVEN, description="Such as Europe/Berlin, by the IANA database; empty: the site's."
+    )
     language: Language = Field(NOT_GIVEN)
     theme: Theme = Field(NOT_GIVEN)
     shortcuts: StrictBool = Field(NOT_GIVEN)

@@ -84,10 +84,11 @@ class TokenService:
         found = SECRET.fullmatch(secret)
         if found is None:
             return None
-        token = Token.objects.live().select_related("user").filter(prefix=found[1]).first()
-        if token is None or not constant_time_compare(token.digest, _digest(secret)):
+        try:
+            token = Token.objects.live().select_related("user").get(prefix=found[1])
+        except Token.DoesNotExist:
             return None
-        return token
+        return token if constant_time_compare(token.digest, _digest(secret)) else None
 
     @staticmethod
     def note_use(*, token: Token) -> None:

@@ -5,7 +5,7 @@ the file is not what the operations are.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -59,21 +59,43 @@ STATUSES = {
 }
 
 #: Headers of answers.
-ETAG = {"description": "How it is now, for If-Match.", "schema": {"type": "string"}}
-LOCATION = {"description": "The address of the todo.", "schema": {"type": "string"}}
+ETAG = {
+    "description": "How it is now, for If-Match.",
+    "required": True,
+    "schema": {"type": "string"},
+}
+LOCATION = {
+    "description": "The address of the todo.",
+    "required": True,
+    "schema": {"type": "string"},
+}
 REPLAYED = {
     "description": "true: an earlier request with this key has created it.",
     "schema": {"enum": ["true", "false"]},
 }
 RETRY_AFTER = {"description": "Seconds.", "schema": {"type": "string"}}
+AUTHENTICATE = {"description": "Bearer.", "required": True, "schema": {"const": "Bearer"}}
 
-#: Answers that lead on: by what they give, another operation can be asked for.
+#: What can be asked for with the id of a todo.
+ON_LIST = ("getTodo", "changeTodo", "completeTodo", "reopenTodo", "deleteTodo")
+IN_TRASH = ("getTrashedTodo", "restoreTodo", "purgeTodo")
+
+
+def by_id(operations: Iterable[str], todo_id: str) -> dict[str, Any]:
+    """Return links to operations on one todo; `todo_id` says where an answer has its id."""
+    return {name: {"operationId": name, "parameters": {"todo_id": todo_id}} for name in operations}
+
+
+#: Answers that lead on: by what they give, other operations can be asked for.
 LINKS = {
-    "createTodo": {
-        "getTodo": "todo_id",
-        "changeTodo": "todo_id",
-        "completeTodo": "todo_id",
-        "deleteTodo": "todo_id",
+    ("createTodo", "201"): by_id(ON_LIST, "$response.body#/id"),
+    ("deleteTodo", "204"): by_id(IN_TRASH, "$request.path.todo_id"),
+    ("restoreTodo", "200"): by_id(ON_LIST, "$response.body#/id"),
+    ("clearCompleted", "200"): {
+        "restoreSelection": {
+            "operationId": "restoreSelection",
+            "requestBody": {"cleared_at": "$response.body#/cleared_at"},
+        }
     },
 }
 
@@ -108,6 +130,8 @@ def answer(status: int, words: str) -> dict[str, Any]:
     described: dict[str, Any] = {"description": words, "content": content}
     if status in {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}:
         described["headers"] = {"Retry-After": RETRY_AFTER}
+    if status == HTTPStatus.UNAUTHORIZED:
+        described["headers"] = {"WWW-Authenticate": AUTHENTICATE}
     return described
 
 
@@ -121,11 +145,8 @@ def describe(path: str, method: str, operation: dict[str, Any]) -> None:
             headers = dict(headers_of(operation))
             if headers:
                 response["headers"] = headers
-    if links := LINKS.get(operation["operationId"]):
-        responses["201"]["links"] = {
-            name: {"operationId": name, "parameters": {parameter: "$response.body#/id"}}
-            for name, parameter in links.items()
-        }
+        if links := LINKS.get((operation["operationId"], status)):
+            response["links"] = links
 
 
 def statuses(path: str, method: str, operation: dict[str, Any]) -> Iterator[int]:

@@ -10,7 +10,7 @@ from ninja.errors import AuthenticationError, HttpError
 from ninja.errors import ValidationError as InvalidRequest
 
 from accounts.api.errors import Refusal, Refused, TooManyRequests
-from project.api.problems import DETAILS, FieldError, problem
+from project.api.problems import FieldError, problem
 from todos.services import KeyReused, TodoChanged, TodoNotFound, TooManyTodos
 
 INVALID = "invalid", "Something of this request is not accepted."
@@ -107,7 +107,7 @@ def malformed(_request: HttpRequest, error: HttpError) -> HttpResponse:
 
 def not_found(_request: HttpRequest, _error: Exception) -> HttpResponse:
     """Say the same of what is not there and of what is another person's."""
-    return problem(404, detail=DETAILS[404])
+    return problem(404)
 
 
 def failed(_request: HttpRequest, error: Exception) -> HttpResponse:

@@ -32,6 +32,36 @@ class FieldError(TypedDict):
     detail: str
 
 
+#: What each status is called, and what it means where nothing more is known. Names are ours: those
+#: of Python differ from version to version, and programs tell reasons by them.
+STATUSES = {
+    400: ("Bad Request", "The request is malformed."),
+    401: ("Unauthorized", "There is no valid token, and no session."),
+    403: ("Forbidden", "This is not allowed."),
+    404: ("Not Found", "There is nothing at this address, or it is not yours."),
+    405: ("Method Not Allowed", "This address does not take this method."),
+    409: (
+        "Conflict",
+        "Something has been added or deleted at the same moment. Nothing was changed; try again.",
+    ),
+    410: ("Gone", "It has left."),
+    412: ("Precondition Failed", "It has been changed."),
+    413: ("Content Too Large", "The request is too large."),
+    414: ("URI Too Long", "The address is too long."),
+    415: ("Unsupported Media Type", "The body is of another kind."),
+    422: ("Unprocessable Content", "Something of this request is not accepted."),
+    429: ("Too Many Requests", "Try again later."),
+    500: ("Internal Server Error", "Something went wrong here. It has been logged."),
+    503: (
+        "Service Unavailable",
+        (
+            "Tidy cannot reach its data at the moment. Try again later; if the request was to"
+            " change something, look first whether it did."
+        ),
+    ),
+}
+
+
 def problem(
     status: int, code: str = "", detail: str = "", *, errors: Iterable[FieldError] = ()
 ) -> HttpResponse:
@@ -40,16 +70,16 @@ def problem(
     Args:
         status: of HTTP.
         code: what programs can tell the reason by; by default, the name of the status.
-        detail: what happened, for people.
+        detail: what happened, for people; by default, what the status means.
         errors: of single fields.
     """
-    name = HTTPStatus(status).phrase
+    title, meaning = STATUSES.get(status) or (HTTPStatus(status).phrase, "")
     body = {
         "type": "about:blank",
-        "title": name,
+        "title": title,
         "status": status,
-        "code": code or name.lower().replace(" ", "-"),
-        "detail": detail or HTTPStatus(status).description or name,
+        "code": code or title.lower().replace(" ", "-"),
+        "detail": detail or meaning,
     }
     if errors := list(errors):
         body["errors"] = errors
@@ -61,23 +91,10 @@ def as_problem(response: HttpResponse) -> HttpResponse:
 
     Its headers for whoever sent the request stay.
     """
-    answer = problem(response.status_code, detail=DETAILS.get(response.status_code, ""))
+    answer = problem(response.status_code)
     for name in KEPT_HEADERS:
         if name in response.headers:
             answer.headers[name] = response.headers[name]
     if hasattr(response, "_has_been_logged"):  # Django's mark, which it looks for.
         answer._has_been_logged = True  # type: ignore[attr-defined]  # noqa: SLF001
     return answer
-
-
-#: What happened, where HTTP's own words would not help.
-DETAILS = {
-    400: "The request is malformed.",
-    404: "There is nothing at this address, or it is not yours.",
-    405: "This address does not take this method.",
-    409: "Something has been added or deleted at the same moment. Nothing was changed; try again.",
-    413: "The request is too large.",
-    500: "Something went wrong here. It has been logged.",
-    503: "Tidy cannot reach its data at the moment. Try again later; if the request was to change"
-    " something, look first whether it did.",
-}

@@ -52,11 +52,13 @@ def strictly(run: View) -> View:
     @wraps(run)
     def answer(request: HttpRequest, **values: Any) -> HttpResponseBase:
         with translation.override("en"), timezone.override(timezone.get_current_timezone()):
-            return (
+            response = (
                 refuse_body(request, takes_body=takes_body)
                 or refuse_parameters(request, parameters)
                 or run(request, **values)
             )
+        response.headers["Content-Language"] = "en"  # Or that of pages would be given.
+        return response
 
     return answer
 

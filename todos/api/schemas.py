@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal, Self, cast, get_args
 
 from django.conf import settings
 from django.utils import timezone
-from pydantic import BeforeValidator, Field, StrictInt, StrictStr, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, StrictInt, StrictStr, model_validator
 
-from accounts.api.schemas import NOT_GIVEN, Answer, Given
+from accounts.api.schemas import NOT_GIVEN, Answer, Given, as_whole
 from todos.bounds import MAX_ID
 from todos.leaving import Leaving
 from todos.matching import MAX_LENGTH
@@ -23,6 +23,13 @@ MAX_IDS = 1_000
 
 
 DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+#: As RFC 3339 and so the document have it: Python alone would take further forms, such as weeks.
+MOMENT = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?"
+    r"([Zz]|[+-][0-9]{2}:[0-9]{2})"
+)
+#: The years in which a todo can be due: `todos.validators` has them.
+DUE_YEARS = r"^(19|2[0-9])[0-9]{2}-"
 
 type Due = Literal["overdue", "today", "later", "never"]
 DUES: tuple[Due, ...] = get_args(Due.__value__)
@@ -40,11 +47,9 @@ def as_day(value: Any) -> date | None:
 
 def as_moment(value: Any) -> datetime:
     """Take a moment from text with a zone alone."""
-    if isinstance(value, str):
+    if isinstance(value, str) and MOMENT.fullmatch(value):
         with suppress(ValueError, OverflowError):
-            moment = datetime.fromisoformat(value)
-            if moment.tzinfo is not None:
-                return moment.astimezone(UTC)
+            return datetime.fromisoformat(value.upper()).astimezone(UTC)
     raise ValueError("Give a moment with a zone, such as 2026-12-01T02:00:00Z.")
 
 
@@ -74,15 +79,18 @@ def as_number(value: Any) -> int:
 
 
 RowId = Annotated[int, Field(ge=0, le=MAX_ID)]
-Title = Annotated[
-    StrictStr, Field(min_length=1, max_length=MAX_TITLE, pattern=r"^[^\x00]*[^\x00\s][^\x00]*$")
-]
-Description = Annotated[StrictStr, Field(max_length=MAX_DESCRIPTION, pattern=r"^[^\x00]*$")]
-DueOn = Annotated[date | None, BeforeValidator(as_day)]
+#: No NUL, which no database stores.
+TEXT = r"^[^\x00]*$"
+#: Also something besides space: by Python, whose `\s` is another than that of other languages.
+SPACE = r"\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+LINE = rf"^[^\x00]*[^\x00{SPACE}][^\x00]*$"
+Title = Annotated[StrictStr, Field(min_length=1, max_length=MAX_TITLE, pattern=LINE)]
+Description = Annotated[StrictStr, Field(max_length=MAX_DESCRIPTION, pattern=TEXT)]
+DueDay = Annotated[date, Field(json_schema_extra={"pattern": DUE_YEARS})]
+DueOn = Annotated[DueDay | None, BeforeValidator(as_day)]
 Moment = Annotated[datetime, BeforeValidator(as_moment)]
-Ids = Annotated[
-    list[Annotated[StrictInt, Field(ge=1, le=MAX_ID)]], Field(min_length=1, max_length=MAX_IDS)
-]
+GivenId = Annotated[StrictInt, Field(ge=1, le=MAX_ID), BeforeValidator(as_whole)]
+Ids = Annotated[list[GivenId], Field(min_length=1, max_length=MAX_IDS)]
 NextCursor = Annotated[
     str | None, Field(description="Where the next page begins; null: there is none.")
 ]
@@ -124,8 +132,8 @@ class TodoOut(Answer):
 
     @classmethod
     def of(cls, todo: Todo, leaving: Leaving) -> Self:
-        """Return a todo as the API gives it; what the database holds needs no check."""
-        return cls.model_construct(
+        """Return a todo as the API gives it."""
+        return cls(
             id=todo.pk,
             title=todo.title,
             description=todo.description,
@@ -154,7 +162,7 @@ class TrashedTodoOut(Answer):
     def of(cls, todo: TrashedTodo) -> Self:
         """Return a trashed todo as the API gives it."""
         days = max(settings.TODO_TRASH_DAYS, todo.trash_days)
-        return cls.model_construct(
+        return cls(
             id=todo.pk,
             title=todo.title,
             description=todo.description,
@@ -194,7 +202,7 @@ class NextCleanup(Answer):
 class Cursor(Given):
     """Which part of a list."""
 
-    cursor: Annotated[str, Field(max_length=100)] = Field(
+    cursor: Annotated[str, Field(max_length=100, json_schema_extra={"format": "cursor"})] = Field(
         NOT_GIVEN, description="The `next_cursor` of the page before; without one, the first page."
     )
     limit: Annotated[int, Field(ge=1, le=MAX_PAGE_SIZE), BeforeValidator(as_number)] = Field(
@@ -213,7 +221,7 @@ class TodoFilter(Cursor):
         description="By the day on which it is due, in your time zone: a day such as 2026-12-01,"
         " or `overdue`, `today`, `later`, `never`.",
     )
-    q: Annotated[str, Field(max_length=MAX_LENGTH)] = Field(
+    q: Annotated[str, Field(max_length=MAX_LENGTH, pattern=TEXT)] = Field(
         NOT_GIVEN, description="Words, each of which is in the title or the description."
     )
 
@@ -226,6 +234,8 @@ class Selection(Given):
 
 class ClearedOrSelection(Given):
     """Todos in the trash: by their ids, or those that were cleared from the list at one moment."""
+
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1, "maxProperties": 1})
 
     ids: Ids = Field(NOT_GIVEN)
     cleared_at: Moment = Field(NOT_GIVEN, description="As clearing has returned it.")
