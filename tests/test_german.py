@@ -41,7 +41,8 @@ DAY = timedelta(days=1)
 
 #: Where a German browser begins; what ends its visit, and what is in English.
 STARTS = ("/", "/completed/", "/search/?q=kaufen", "/search/?q=Nirgends", "/goodbye/")
-LEFT_OUT = ("/accounts/logout/", "/admin/", "/static/", "/export")
+# The page of the API is for developers, in English.
+LEFT_OUT = ("/accounts/logout/", "/admin/", "/api/", "/static/", "/export")
 
 #: Of libraries.
 CATALOGUES = (
