@@ -39,9 +39,8 @@ PASSWORD = "ein langes Passwort"
 GERMAN = {"Accept-Language": "de-AT,de;q=0.9,en;q=0.5", "User-Agent": "Firefox"}
 DAY = timedelta(days=1)
 
-#: Where a German browser begins; what ends its visit, and what is in English.
+#: Where a German browser begins; what ends its visit, and what is in English, as for developers.
 STARTS = ("/", "/completed/", "/search/?q=kaufen", "/search/?q=Nirgends", "/goodbye/")
-# The page of the API is for developers, in English.
 LEFT_OUT = ("/accounts/logout/", "/admin/", "/api/", "/static/", "/export")
 
 #: Of libraries.

@@ -463,7 +463,7 @@ def _create_once(user: User, key: str, asked: str, values: TodoValues) -> Create
             todo = TodoService.create(user=user, **values)
             # A request at the same time with the same key waits here for the end of the other.
             IdempotencyKey.objects.create(user=user, key=key, asked=asked, todo_id=todo.pk)
-    except IntegrityError:
+    except (IntegrityError, TooManyTodos):  # It may have been the last that the list could hold.
         earlier = IdempotencyKey.objects.filter(user=user, key=key).first()
         if earlier is None:
             raise
