@@ -133,7 +133,10 @@ class Todo(TodoFields):
     """
 
     user = models.ForeignKey(
-        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="todos"
+        settings.AUTH_USER_MODEL,
+        on_delete=models.CASCADE,
+        db_index=False,  # The index of their list begins with it.
+        related_name="todos",
     )
     is_completed = models.GeneratedField(
         verbose_name="completed",
@@ -161,6 +164,9 @@ class Todo(TodoFields):
                 fields=["id"],
                 condition=Q(completed_at__isnull=False),
             ),
+            # For all of a person's todos, the newest first. Without the id, PostgreSQL would look
+            # for the newest in the primary key: past all that others have added since.
+            models.Index(name="todos_todo_user_id", fields=["user", "id"]),
             # For people's lists, in their order. The sweep does not touch it.
             models.Index(
                 name="todos_todo_open",

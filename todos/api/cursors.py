@@ -7,18 +7,30 @@ or restored meanwhile, no page repeats or skips a todo that is there all the tim
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import F, OrderBy, QuerySet
 
 from accounts.api.errors import Refusal, Refused
 from todos.api.schemas import Cursor
 from todos.bounds import MAX_ID
 
+#: The newest first, when no index has all of a person's rows in this order: PostgreSQL would walk
+#: the primary key, past all that others have added since, if it were not for the sum.
+SORTED = (F("pk") + 0).desc()
 
-def page_of[T: QuerySet[Any]](todos: T, given: Cursor) -> tuple[list[Any], str | None]:
-    """Return the todos of a page, and the cursor of the next one; None if this is the last."""
+
+def page_of[T: QuerySet[Any]](
+    todos: T, given: Cursor, *, order: str | OrderBy = "-pk"
+) -> tuple[list[Any], str | None]:
+    """Return the todos of a page, and the cursor of the next one; None if this is the last.
+
+    Args:
+        todos: all that the pages hold.
+        given: which page.
+        order: the newest first, as suits the database.
+    """
     if given.cursor is not None:
         todos = todos.filter(pk__lt=read(given.cursor))
-    found = list(todos.order_by("-pk")[: given.limit + 1])
+    found = list(todos.order_by(order)[: given.limit + 1])
     page = found[: given.limit]
     return page, write(page[-1].pk) if len(found) > given.limit else None
 

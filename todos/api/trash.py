@@ -7,7 +7,7 @@ from ninja import Query, Router, Status
 import todos.converters  # noqa: F401  (the addresses of rows)
 from accounts.api.callers import CallerRequest
 from accounts.api.preconditions import say_state
-from todos.api.cursors import page_of
+from todos.api.cursors import SORTED, page_of
 from todos.api.schemas import (
     ClearedOrSelection,
     Cursor,
@@ -35,7 +35,7 @@ def trash_of(request: CallerRequest) -> TrashedTodoQuerySet:
 
 @router.get("/trash", response=TrashPage, operation_id="listTrash", summary="Your trash")
 def list_trash(request: CallerRequest, given: Query[Cursor]) -> TrashPage:
-    page, cursor = page_of(trash_of(request), given)
+    page, cursor = page_of(trash_of(request), given, order=SORTED)
     return TrashPage(items=[TrashedTodoOut.of(todo) for todo in page], next_cursor=cursor)
 
 
