@@ -58,11 +58,12 @@ compose-test: .venv ## Put the stack of docker-compose.yml to the test on a Dock
 compose-images: .venv ## Make stand-ins for the images that it pulls, where none can be pulled
 	$(RUN) python -m tests.compose.images
 
-bench: .venv ## Measure the sweep, the pages and the worker, also beside alternatives; takes three quarters of an hour
+bench: .venv ## Measure the sweep, the pages, the API and the worker, also beside alternatives; takes an hour
 	$(RUN) python -m tests.benchmarks.sweep
 	$(RUN) python -m tests.benchmarks.pages
 	$(RUN) python -m tests.benchmarks.console
 	$(RUN) python -m tests.benchmarks.visits
+	$(RUN) python -m tests.benchmarks.api
 	$(RUN) python -m tests.benchmarks.latency
 	$(RUN) python -m tests.benchmarks.recovery
 	$(RUN) python -m tests.benchmarks.scrape
