@@ -108,7 +108,17 @@ def head() -> bytes:
     calendar.add("refresh-interval", vDuration(REFRESHED_EVERY), parameters={"VALUE": "DURATION"})
     calendar.add("x-published-ttl", vDuration(REFRESHED_EVERY))
     lines: bytes = calendar.to_ical()
-    return lines.removesuffix(END)
+    return lines.removesuffix(END) + ZONE
+
+
+#: No event needs it: a calendar has to have something in it, also when nothing is due.
+ZONE = b"".join(
+    line + b"\r\n"
+    for line in (
+        *(b"BEGIN:VTIMEZONE", b"TZID:UTC", b"BEGIN:STANDARD", b"DTSTART:19700101T000000"),
+        *(b"TZOFFSETFROM:+0000", b"TZOFFSETTO:+0000", b"END:STANDARD", b"END:VTIMEZONE"),
+    )
+)
 
 
 def events(rows: tuple[CalendarRow, ...], *, host: str) -> bytes:

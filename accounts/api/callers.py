@@ -50,7 +50,9 @@ class BearerToken(HttpBearer):
         if given is None:
             return None
         scheme, _, secret = given.partition(" ")
-        caller = self.authenticate(request, secret) if scheme.lower() == "bearer" else None
+        caller = (
+            self.authenticate(request, secret.strip(" ")) if scheme.lower() == "bearer" else None
+        )
         if caller is None:
             raise AuthenticationError
         return caller

@@ -1,6 +1,10 @@
 """Why the API refuses a request, beside what services raise."""
 
+from typing import Literal
+
 from django.db.models import TextChoices
+
+type Place = Literal["query", "header"]
 
 
 class Refusal(TextChoices):
@@ -12,6 +16,7 @@ class Refusal(TextChoices):
     LIST_FULL = "list-full", "The list holds no more todos. Delete some first."
     KEY_REUSED = "key-reused", "This Idempotency-Key was sent with another request."
     GONE = "gone", "The first request with this Idempotency-Key created a todo that has left."
+    BAD_IF_MATCH = "bad-if-match", "If-Match is no ETag: send it as it was, with its quotes."
     BAD_CURSOR = "bad-cursor", "This cursor is none that a list has returned."
     UNKNOWN_PARAMETER = "unknown-parameter", "The address has a parameter that is not known."
 
@@ -22,14 +27,16 @@ class Refused(Exception):  # noqa: N818  (it says what happened, as Django's own
     Attributes:
         status: of HTTP.
         refusal: why.
-        fields: what is at fault, if it has a name: a header or a parameter.
+        fields: the names of what is at fault.
+        place: where these are: `query` or `header`.
     """
 
-    def __init__(self, status: int, refusal: Refusal, *fields: str) -> None:
+    def __init__(self, status: int, refusal: Refusal, *fields: str, place: Place = "query") -> None:
         super().__init__(refusal)
         self.status = status
         self.refusal = refusal
         self.fields = fields
+        self.place = place
 
 
 class TooManyRequests(Exception):  # noqa: N818  (as above)

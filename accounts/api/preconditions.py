@@ -24,11 +24,17 @@ def expected(request: HttpRequest) -> set[str] | None:
     """Return the states of which a request expects one; None if it takes what is there.
 
     A tag comes back as a weak one if the answer was compressed: then it names the same state.
+
+    Raises:
+        Refused: the header has no tag.
     """
     given = request.headers.get("If-Match")
     if given is None or given.strip() == "*":
         return None
-    return {tag.removeprefix("W/").strip('"') for tag in parse_etags(given)}
+    tags = {tag.removeprefix("W/").strip('"') for tag in parse_etags(given)}
+    if not tags:
+        raise Refused(422, Refusal.BAD_IF_MATCH, "If-Match", place="header")
+    return tags
 
 
 def check(request: HttpRequest, state: str) -> None:
@@ -40,4 +46,9 @@ def check(request: HttpRequest, state: str) -> None:
 
 def say_state(response: HttpResponse, state: str) -> None:
     """Tell the client what to expect the next time."""
-    response.headers["ETag"] = f'"{state}"'
+    response.headers["ETag"] = etag(state)
+
+
+def etag(state: str) -> str:
+    """Return what names a state, as a header has it."""
+    return f'"{state}"'

@@ -71,7 +71,9 @@ class PreferencesOut(Answer):
     keep_completed_days: int | None = Field(
         description="How many days a completed todo stays; null: as the site has it."
     )
-    wants_receipt: bool = Field(description="A mail after each night that took something.")
+    wants_receipt: bool = Field(
+        description="A mail after each night that took something, if there is a confirmed address."
+    )
     receipt_titles: bool = Field(description="With titles in that mail.")
     time_zone: str = Field(description="Such as Europe/Berlin; empty: the site's.")
     language: Language = Field(description="Of pages and mails; empty: the browser's.")

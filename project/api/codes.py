@@ -4,8 +4,8 @@ import json
 from collections.abc import Iterator
 
 from accounts.api.errors import Refusal
-from project.api.errors import INVALID, REFUSED
-from project.api.problems import problem
+from project.api.errors import NOT_JSON, REFUSED
+from project.api.problems import INVALID, problem
 
 #: With which status each refusal comes, besides those of services, which `REFUSED` has.
 REFUSALS = {
@@ -13,13 +13,14 @@ REFUSALS = {
     Refusal.CSRF: 403,
     Refusal.GONE: 410,
     Refusal.BAD_CURSOR: 422,
+    Refusal.BAD_IF_MATCH: 422,
     Refusal.UNKNOWN_PARAMETER: 422,
     **{refusal: status for status, refusal in REFUSED.values()},
 }
 
 #: What else has a code of its own.
 FURTHER = (
-    (400, "malformed", "The body is not JSON, or not in UTF-8."),
+    (400, "malformed", NOT_JSON),
     (400, "no-body", "This operation takes no body."),
     (422, *INVALID),
 )

@@ -42,7 +42,7 @@ PROBLEM = {
 }
 
 #: When each status comes.
-STATUSES = {
+WHEN = {
     400: "The request is malformed, or has a body where none is taken.",
     401: "There is no valid token, and no session.",
     403: "The token may only read, or a session lacks the token against forgery.",
@@ -110,7 +110,7 @@ def document() -> dict[str, Any]:
     for name, text in SECURITY.items():
         made["components"]["securitySchemes"][name]["description"] = text
     made["components"]["responses"] = {
-        f"Problem{status}": answer(status, words) for status, words in STATUSES.items()
+        f"Problem{status}": answer(status, words) for status, words in WHEN.items()
     }
     for path, method, operation in operations(made):
         describe(path, method, operation)

@@ -10,10 +10,20 @@ from ninja.errors import AuthenticationError, HttpError
 from ninja.errors import ValidationError as InvalidRequest
 
 from accounts.api.errors import Refusal, Refused, TooManyRequests
-from project.api.problems import FieldError, problem
+from accounts.api.preconditions import say_state
+from project.api.problems import INVALID, FieldError, problem
 from todos.services import KeyReused, TodoChanged, TodoNotFound, TooManyTodos
 
-INVALID = "invalid", "Something of this request is not accepted."
+#: What is wrong with a field, by pydantic's name for it, where its own words are for programmers.
+PLAIN_WORDS = {
+    "extra_forbidden": "It is not known.",
+    "missing": "It is missing.",
+    "string_pattern_mismatch": "It is blank, or has characters that are not accepted.",
+    "model_type": "Give an object.",
+    "model_attributes_type": "Give an object.",
+}
+
+NOT_JSON = "The body is not JSON in UTF-8, or has a name twice."
 
 #: What services raise, and how it is answered.
 REFUSED: dict[type[Exception], tuple[int, Refusal]] = {
@@ -51,7 +61,7 @@ def field_error(error: dict[str, Any]) -> FieldError:
     place, *names = error["loc"]
     if place == "body" or (place == "query" and len(names) > 1):
         names = names[1:]  # The first is that of the operation's argument.
-    detail = str(error["msg"]).removeprefix("Value error, ")
+    detail = PLAIN_WORDS.get(error["type"]) or str(error["msg"]).removeprefix("Value error, ")
     return {"place": str(place), "field": ".".join(map(str, names)), "detail": detail}
 
 
@@ -74,7 +84,7 @@ def refused(_request: HttpRequest, error: Refused) -> HttpResponse:
     """Say why, and which parameter is at fault."""
     detail = str(error.refusal.label)
     fields: list[FieldError] = [
-        {"place": "query", "field": name, "detail": detail} for name in error.fields
+        {"place": error.place, "field": name, "detail": detail} for name in error.fields
     ]
     return problem(error.status, error.refusal, detail, errors=fields)
 
@@ -82,7 +92,10 @@ def refused(_request: HttpRequest, error: Refused) -> HttpResponse:
 def refused_by_service(_request: HttpRequest, error: Exception) -> HttpResponse:
     """Say why a service has refused."""
     status, refusal = REFUSED[type(error)]
-    return problem(status, refusal, str(refusal.label))
+    response = problem(status, refusal, str(refusal.label))
+    if isinstance(error, TodoChanged):
+        say_state(response, error.todo.state)
+    return response
 
 
 def too_many_requests(_request: HttpRequest, error: TooManyRequests) -> HttpResponse:
@@ -102,7 +115,7 @@ def unauthorized(_request: HttpRequest, _error: AuthenticationError) -> HttpResp
 
 def malformed(_request: HttpRequest, error: HttpError) -> HttpResponse:
     """Answer a body that cannot be read."""
-    return problem(error.status_code, "malformed", "The body is no JSON, or not in UTF-8.")
+    return problem(error.status_code, "malformed", NOT_JSON)
 
 
 def not_found(_request: HttpRequest, _error: Exception) -> HttpResponse:

@@ -19,7 +19,7 @@ class ApiMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        if not request.path.startswith(PREFIX):
+        if not f"{request.path}/".startswith(PREFIX):
             return self.get_response(request)
         if is_head := request.method == "HEAD":
             request.method = "GET"  # The web server sends no body.
@@ -29,5 +29,7 @@ class ApiMiddleware:
         is_error = response.status_code >= HTTPStatus.BAD_REQUEST
         if is_error and response.headers.get("Content-Type") != CONTENT_TYPE:
             response = as_problem(response)
+        if "GET" in response.headers.get("Allow", ""):
+            response.headers["Allow"] += ", HEAD"
         response.headers["Cache-Control"] = "no-store"
         return response

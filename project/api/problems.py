@@ -11,6 +11,9 @@ from django.http import HttpResponse, JsonResponse
 
 CONTENT_TYPE = "application/problem+json"
 
+#: The code of what has faults in single fields, and what it says.
+INVALID = "invalid", "Something of this request is not accepted."
+
 #: Where the API begins.
 PREFIX = "/api/"
 

@@ -21,7 +21,7 @@ AUTHORIZATION = '"Authorization: Bearer $TIDY_TOKEN"'
 EXAMPLES: dict[str, Any] = {
     "title": "Buy milk",
     "date": "2026-12-01",
-    "date-time": "2026-12-01T02:00:00Z",
+    "date-time": "2000-01-01T02:00:00Z",
     "integer": 42,
     "boolean": True,
     "string": "text",

@@ -12,7 +12,10 @@ from ninja.operation import Operation
 from ninja.parser import Parser
 
 from accounts.api.errors import Refusal
-from project.api.problems import problem
+from project.api.problems import INVALID, problem
+
+#: What clients send that always send JSON.
+NOTHING = (b"", b"{}")
 
 #: A body may have so many bytes: a description with each of its characters escaped.
 MAX_BODY_BYTES = 128 * 1024
@@ -71,7 +74,7 @@ def names_of(model: Any) -> set[str]:
 def refuse_body(request: HttpRequest, *, takes_body: bool) -> HttpResponseBase | None:
     if len(request.body) > MAX_BODY_BYTES:
         return problem(413, detail=f"A body has at most {MAX_BODY_BYTES:,} bytes.")
-    if request.body and not takes_body:
+    if not takes_body and request.body.strip() not in NOTHING:
         return problem(400, "no-body", "This operation takes no body.")
     charset = (request.content_params or {}).get("charset", "utf-8")
     is_json = request.content_type == "application/json" and charset.lower() == "utf-8"
@@ -85,11 +88,10 @@ def refuse_parameters(request: HttpRequest, known: set[str]) -> HttpResponseBase
     wrong = [name for name, values in given.items() if name not in known or len(values) > 1]
     if not wrong:
         return None
-    detail = Refusal.UNKNOWN_PARAMETER.label
+    reason = (Refusal.UNKNOWN_PARAMETER.value, str(Refusal.UNKNOWN_PARAMETER.label))
     return problem(
         422,
-        Refusal.UNKNOWN_PARAMETER,
-        str(detail),
+        *(INVALID if known.issuperset(wrong) else reason),
         errors=[
             {
                 "place": "query",

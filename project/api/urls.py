@@ -9,5 +9,6 @@ app_name = "api"
 urlpatterns = [
     path("openapi.json", show_document, name="document"),
     path("docs", show_docs, name="docs"),
-    *api.urls[0],
+    # Without ninja's root, which is no page: Django would lead to it with a slash.
+    *(pattern for pattern in api.urls[0] if getattr(pattern, "name", "") != "api-root"),
 ]

@@ -83,6 +83,7 @@ def test_todo_that_is_created_is_on_the_list_as_it_was_sent(api: Program, alice:
         "completed_at": None,
         "restored_at": None,
         "leaves_at": None,
+        "etag": created.etag,
     }
     assert datetime.fromisoformat(created.json["created_at"]) == todo.created_at
     assert (
@@ -260,7 +261,7 @@ def test_todo_is_restored_as_it_was(api: Program, alice: User) -> None:
     restored = api.post(f"/trash/{todo.pk}/restore")
     assert restored.status == 200
     assert restored.json["restored_at"] is not None
-    new = {"restored_at": None, "leaves_at": None}
+    new = {"restored_at": None, "leaves_at": None, "etag": ""}
     assert {**restored.json, **new} == {**before, **new}
     assert restored.etag == api.get(f"/todos/{todo.pk}").etag
     assert_problem(api.post(f"/trash/{todo.pk}/restore"), 404)

@@ -179,7 +179,7 @@ def ask_alone(
 #: What each todo has.
 FIELDS = {
     *("id", "title", "description", "due_on"),
-    *("created_at", "completed_at", "restored_at", "leaves_at"),
+    *("created_at", "completed_at", "restored_at", "leaves_at", "etag"),
 }
 
 

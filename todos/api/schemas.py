@@ -10,6 +10,7 @@ from django.conf import settings
 from django.utils import timezone
 from pydantic import BeforeValidator, ConfigDict, Field, StrictInt, StrictStr, model_validator
 
+from accounts.api.preconditions import etag
 from accounts.api.schemas import NOT_GIVEN, Answer, Given, as_whole
 from todos.bounds import MAX_ID
 from todos.leaving import Leaving
@@ -23,13 +24,13 @@ MAX_IDS = 1_000
 
 
 DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-#: As RFC 3339 and so the document have it: Python alone would take further forms, such as weeks.
-MOMENT = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?"
-    r"([Zz]|[+-][0-9]{2}:[0-9]{2})"
-)
 #: The years in which a todo can be due: `todos.validators` has them.
-DUE_YEARS = r"^(19|2[0-9])[0-9]{2}-"
+YEARS = "^(19|2[0-9])[0-9]{2}-"
+#: As RFC 3339 has it, where Python takes other forms, too; without years that no zone may leave.
+MOMENT = (
+    YEARS + r"[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-5][0-9](\.[0-9]+)?"
+    "([Zz]|[+-][0-9]{2}:[0-9]{2})$"
+)
 
 type Due = Literal["overdue", "today", "later", "never"]
 DUES: tuple[Due, ...] = get_args(Due.__value__)
@@ -47,8 +48,8 @@ def as_day(value: Any) -> date | None:
 
 def as_moment(value: Any) -> datetime:
     """Take a moment from text with a zone alone."""
-    if isinstance(value, str) and MOMENT.fullmatch(value):
-        with suppress(ValueError, OverflowError):
+    if isinstance(value, str) and re.fullmatch(MOMENT, value):
+        with suppress(ValueError):
             return datetime.fromisoformat(value.upper()).astimezone(UTC)
     raise ValueError("Give a moment with a zone, such as 2026-12-01T02:00:00Z.")
 
@@ -86,9 +87,11 @@ SPACE = r"\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u300
 LINE = rf"^[^\x00]*[^\x00{SPACE}][^\x00]*$"
 Title = Annotated[StrictStr, Field(min_length=1, max_length=MAX_TITLE, pattern=LINE)]
 Description = Annotated[StrictStr, Field(max_length=MAX_DESCRIPTION, pattern=TEXT)]
-DueDay = Annotated[date, Field(json_schema_extra={"pattern": DUE_YEARS})]
+DueDay = Annotated[date, Field(json_schema_extra={"pattern": YEARS})]
 DueOn = Annotated[DueDay | None, BeforeValidator(as_day)]
-Moment = Annotated[datetime, BeforeValidator(as_moment)]
+Moment = Annotated[
+    datetime, Field(json_schema_extra={"pattern": MOMENT}), BeforeValidator(as_moment)
+]
 GivenId = Annotated[StrictInt, Field(ge=1, le=MAX_ID), BeforeValidator(as_whole)]
 Ids = Annotated[list[GivenId], Field(min_length=1, max_length=MAX_IDS)]
 NextCursor = Annotated[
@@ -129,6 +132,7 @@ class TodoOut(Answer):
     leaves_at: datetime | None = Field(
         description="When the cleanup is due that takes it, as things are; null: none will."
     )
+    etag: str = Field(description="The same as in the header `ETag`, for `If-Match`.")
 
     @classmethod
     def of(cls, todo: Todo, leaving: Leaving) -> Self:
@@ -142,6 +146,7 @@ class TodoOut(Answer):
             completed_at=todo.completed_at,
             restored_at=todo.restored_at,
             leaves_at=leaving.of(todo),
+            etag=etag(todo.state),
         )
 
 

@@ -22,18 +22,22 @@ class TodoSerializer(ModelSerializer):  # type: ignore[misc]
     """A todo, with the fields that the API gives."""
 
     leaves_at = SerializerMethodField()
+    etag = SerializerMethodField()
 
     class Meta:
         model = Todo
         fields = (
             *("id", "title", "description", "due_on"),
-            *("created_at", "completed_at", "restored_at", "leaves_at"),
+            *("created_at", "completed_at", "restored_at", "leaves_at", "etag"),
         )
         read_only_fields = ("completed_at",)
 
     def get_leaves_at(self, todo: Todo) -> datetime | None:
         leaving: Leaving = self.context["leaving"]
         return leaving.of(todo)
+
+    def get_etag(self, todo: Todo) -> str:
+        return f'"{todo.state}"'
 
 
 class NewestFirst(CursorPagination):  # type: ignore[misc]
