@@ -108,6 +108,9 @@ class Survivor:
             except RedisError as error:
                 logger.warning("shared cache is away", error=type(error).__name__)
                 pause.begin()
+            except ValueError:  # It answers: there is no such key to count.
+                pause.end()
+                raise
             else:
                 pause.end()
                 return answer

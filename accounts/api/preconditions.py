@@ -1,9 +1,15 @@
 """Headers by which clients make sure that they change what they have seen."""
 
+import re
+
 from django.http import HttpRequest, HttpResponse
 from django.utils.http import parse_etags
 
 from accounts.api.errors import Refusal, Refused
+
+#: Tags as they were given, or any state. Without commas in them: at these, Django parts the tags.
+TAG = r'(W/)?"[!#-+\x2d-~]*"'
+TAGS = rf"^(\*|{TAG}([ \t]*,[ \t]*{TAG})*)$"
 
 #: The header, for the document.
 IF_MATCH = {
@@ -12,7 +18,7 @@ IF_MATCH = {
             "name": "If-Match",
             "in": "header",
             "required": False,
-            "schema": {"type": "string"},
+            "schema": {"type": "string", "format": "entity-tags", "pattern": TAGS},
             "description": "The ETag that you have seen: if it has another one now, nothing is"
             " changed, and the answer is 412.",
         }
@@ -26,15 +32,14 @@ def expected(request: HttpRequest) -> set[str] | None:
     A tag comes back as a weak one if the answer was compressed: then it names the same state.
 
     Raises:
-        Refused: the header has no tag.
+        Refused: the header has something else than tags.
     """
-    given = request.headers.get("If-Match")
-    if given is None or given.strip() == "*":
-        return None
-    tags = {tag.removeprefix("W/").strip('"') for tag in parse_etags(given)}
-    if not tags:
+    given = request.headers.get("If-Match", "*").strip()
+    if not re.fullmatch(TAGS, given):
         raise Refused(422, Refusal.BAD_IF_MATCH, "If-Match", place="header")
-    return tags
+    if given == "*":
+        return None
+    return {tag.removeprefix("W/").strip('"') for tag in parse_etags(given)}
 
 
 def check(request: HttpRequest, state: str) -> None:

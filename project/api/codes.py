@@ -26,7 +26,7 @@ FURTHER = (
 )
 
 #: The statuses that say all: their code is their name.
-BY_NAME = (400, 401, 404, 405, 409, 413, 415, 429, 500, 503)
+BY_NAME = (400, 401, 404, 405, 409, 411, 413, 415, 429, 500, 503)
 
 
 def all_codes() -> Iterator[tuple[int, str, str]]:

@@ -49,6 +49,7 @@ WHEN = {
     404: "There is no such thing, or it is another person's.",
     409: "It cannot be done as things are.",
     410: "The todo of the first request with this Idempotency-Key has left the list.",
+    411: "The body was sent in chunks, without its length.",
     412: "It has been changed since you read it.",
     413: "The body is too large.",
     415: "The body is not JSON.",
@@ -157,7 +158,7 @@ def statuses(path: str, method: str, operation: dict[str, Any]) -> Iterator[int]
     if "{" in path or path.endswith("/token"):
         yield 404
     if "requestBody" in operation:
-        yield from (413, 415)
+        yield from (411, 413, 415)
     if any(parameter["name"] == "If-Match" for parameter in operation["parameters"]):
         yield 412
     if operation["operationId"] == "createTodo":

@@ -5,7 +5,7 @@ from http import HTTPStatus
 
 from django.http import HttpRequest, HttpResponse
 
-from project.api.problems import CONTENT_TYPE, PREFIX, as_problem
+from project.api.problems import CONTENT_TYPE, PREFIX, as_problem, problem
 
 
 class ApiMiddleware:
@@ -21,15 +21,23 @@ class ApiMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         if not f"{request.path}/".startswith(PREFIX):
             return self.get_response(request)
-        if is_head := request.method == "HEAD":
-            request.method = "GET"  # The web server sends no body.
-        response = self.get_response(request)
-        if is_head:
-            request.method = "HEAD"
+        response = self.answer(request)
         is_error = response.status_code >= HTTPStatus.BAD_REQUEST
         if is_error and response.headers.get("Content-Type") != CONTENT_TYPE:
             response = as_problem(response)
-        if "GET" in response.headers.get("Allow", ""):
+        allowed = response.headers.get("Allow", "").split(", ")
+        if "GET" in allowed and "HEAD" not in allowed:
             response.headers["Allow"] += ", HEAD"
         response.headers["Cache-Control"] = "no-store"
+        return response
+
+    def answer(self, request: HttpRequest) -> HttpResponse:
+        """Answer a request, HEAD as GET: the web server then sends no body."""
+        if "Transfer-Encoding" in request.headers:
+            return problem(411)  # Django would take the body for empty.
+        if request.method != "HEAD":
+            return self.get_response(request)
+        request.method = "GET"
+        response = self.get_response(request)
+        request.method = "HEAD"
         return response

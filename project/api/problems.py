@@ -48,6 +48,7 @@ STATUSES = {
         "Something has been added or deleted at the same moment. Nothing was changed; try again.",
     ),
     410: ("Gone", "It has left."),
+    411: ("Length Required", "Send the body with its Content-Length, not in chunks."),
     412: ("Precondition Failed", "It has been changed."),
     413: ("Content Too Large", "The request is too large."),
     414: ("URI Too Long", "The address is too long."),

@@ -15,6 +15,7 @@ from django.core.cache.backends.locmem import LocMemCache
 from django.test import Client
 from pytest_django import Settings
 
+from accounts.limits import seconds_to_wait
 from accounts.models import User
 from project import cache as shared
 from project import sealed
@@ -216,6 +217,18 @@ def test_broker_that_is_back_is_asked_again(
     cache.set("seen", "by all", 10)
     assert server.exists("tidy:2:seen")
     assert cache.get("seen") == "by all"
+
+
+def test_counts_are_shared_again_when_the_broker_is_back_and_has_none(
+    shared_cache: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is asked of it first is a key that it does not know."""
+    shared.pause.begin()
+    assert not seconds_to_wait("api:token:1", a_minute=5)
+    assert not shared_cache.keys("tidy:*api:token:1*")
+    monkeypatch.setattr(shared, "monotonic", lambda: time.monotonic() + shared.PAUSE_SECONDS)
+    assert not seconds_to_wait("api:token:1", a_minute=5)
+    assert shared_cache.keys("tidy:*api:token:1*")
 
 
 def test_everything_that_django_asks_of_a_cache_works_with_and_without_the_broker(

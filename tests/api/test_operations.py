@@ -317,17 +317,6 @@ def test_selection_is_deleted_for_good(api: Program, alice: User) -> None:
     assert ids_of(api.get("/todos")) == [listed]
 
 
-def test_trash_is_emptied_as_far_as_it_was_seen(api: Program, alice: User) -> None:
-    trash(alice, "One", "Two", trashed_at=AS_OF)
-    (later,) = trash(alice, "Later", trashed_at=AS_OF + timedelta(microseconds=1))
-    seen = api.get("/trash").json["items"][-1]["trashed_at"]
-    assert api.post("/trash/empty", {"until": seen}).json == {"todos_purged": 2}
-    assert ids_of(api.get("/trash")) == [later]
-    # The same moment, as another zone has it.
-    until = (AS_OF + DAY).astimezone(ZoneInfo(AUCKLAND)).isoformat()
-    assert api.post("/trash/empty", {"until": until}).json == {"todos_purged": 1}
-
-
 def test_site_without_a_trash_deletes_for_good(
     api: Program, alice: User, settings: Settings
 ) -> None:

@@ -7,8 +7,9 @@ Every address and every form, as nobody, as people, and as staff with each permi
 texts and bytes, wrong methods, types and encodings, broken cookies, other people's ids, and headers
 of proxies and scripts; and malformed HTTP to a real gunicorn. No answer may be a server error, show
 a traceback, a setting or what is another person's; nobody's rows may change by another's request or
-by a GET; and every answer has its security headers. What fails is made as small as it can be, and
-printed with the command that repeats it.
+by a GET; and every answer has its security headers. The API, besides, does what its document says,
+and nothing else: schemathesis asks it, with valid and invalid data, and along links; these requests
+come on top. What fails is made as small as it can be, and printed with how to repeat it.
 """
 
 import argparse

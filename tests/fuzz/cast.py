@@ -1,13 +1,16 @@
 """Who sends requests, and what is whose: marks that nobody else may ever read."""
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.auth.models import Permission
 from django.db.models import QuerySet
 from django.test import Client
+from django.utils import timezone
 
-from accounts.models import Session, User
+from accounts.models import Access, Session, Token, User
+from accounts.tokens.services import TokenService
 from tasks.engine.models import State
 from tasks.engine.scheduler.defaults import add_missing_schedules
 from tasks.names import TaskName
@@ -36,12 +39,14 @@ class Visitor:
 
     Attributes:
         session: the key of theirs; empty for nobody.
+        token: of theirs, for the API; if it is empty, they call it by their session.
         permissions: of staff.
     """
 
     name: str
     pk: int = 0
     session: str = ""
+    token: str = ""
     is_staff: bool = False
     permissions: frozenset[str] = frozenset()
 
@@ -98,7 +103,7 @@ def plant(broker: str) -> Cast:
             user=person, action_flag=CHANGE, object_repr=todo, change_message="[]"
         )
         cast.ids += [str(pk) for pk in (person.pk, *(one.pk for one in todos), *swept)]
-        add(cast, person)
+        add(cast, person, token=token_of(person))
     cast.visitors.append(Visitor("nobody"))
     shown = ("accounts", "auth", "todos", "tasks", "admin")
     permissions = Permission.objects.filter(content_type__app_label__in=shown)
@@ -123,7 +128,15 @@ def reading(permission: Permission, all_: QuerySet[Permission]) -> QuerySet[Perm
     return all_.filter(codename=f"view_{'taskrun' if model == 'deadletter' else model}")
 
 
-def add(cast: Cast, user: User) -> None:
+def token_of(user: User) -> str:
+    """Make somebody a token; return its secret."""
+    token, secret = TokenService.create(user=user, name="fuzz", access=Access.WRITE)
+    # In the future, so that no request notes its use: nothing changes by a GET.
+    Token.objects.filter(pk=token.pk).update(last_used_at=timezone.now() + timedelta(days=365))
+    return secret
+
+
+def add(cast: Cast, user: User, *, token: str = "") -> None:
     """Log somebody in, by the form if they have a password: they have just proved who they are."""
     client = Client()
     if user.has_usable_password():
@@ -134,7 +147,7 @@ def add(cast: Cast, user: User) -> None:
     names = Permission.objects.filter(user=user).values_list("codename", flat=True)
     permissions = frozenset(names) if not user.is_superuser else frozenset({"superuser"})
     cast.visitors.append(
-        Visitor(user.username, user.pk, session.pk, user.is_staff, frozenset(permissions))
+        Visitor(user.username, user.pk, session.pk, token, user.is_staff, permissions)
     )
 
 

@@ -1,10 +1,12 @@
 """Requests as they are sent, and how to make them."""
 
+import json
 from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
 from hypothesis import strategies as st
 
+from project.api.problems import PREFIX
 from tests.forms import Form
 from tests.fuzz.cast import Cast, Visitor
 from tests.fuzz.hostile import BYTES, SCRIPT, encoded, texts, values
@@ -35,6 +37,7 @@ FIELDS = (
     *("_popup", "_selected_action", "_changelist_filters", "_save", "_continue", "_saveasnew"),
     *("user__id__exact", "completed_at__gte", "date_hierarchy", "app_label", "model_name"),
     *("field_name", "term", "csrfmiddlewaretoken", "_method", "language", "key", "token", "after"),
+    *("due_on", "cleared_at", "cursor", "limit", "completed", "due", "time_zone", "theme"),
     *("form-TOTAL_FORMS", "form-INITIAL_FORMS", "form-0-id", "since", "until", "before", "format"),
 )
 
@@ -144,6 +147,8 @@ class Sent:
             "HTTP_X_CSRFTOKEN": token,
             "HTTP_COOKIE": f"csrftoken={token}; {session_of(visitor)}",
         }
+        if visitor.token and self.path.startswith(PREFIX):
+            found["HTTP_AUTHORIZATION"] = f"Bearer {visitor.token}"
         return {**found, **dict(self.headers)}
 
 
@@ -202,6 +207,17 @@ def multipart(fields: list[tuple[str, bytes]]) -> bytes:
     return b"".join(parts) + f"--{BOUNDARY}--\r\n".encode()
 
 
+def json_of(fields: list[tuple[str, bytes]]) -> bytes:
+    """Return a form as programs send it: with numbers, lists, and half a character as it is."""
+    return json.dumps({name: json_value(name, value) for name, value in fields}).encode()
+
+
+def json_value(name: str, value: bytes) -> object:
+    text = unquote_to_bytes(value).decode(errors="surrogateescape")
+    number: object = int(text) if text.isascii() and text.isdecimal() else text
+    return [number] if name.endswith(("ids", "[]")) else number
+
+
 #: How a form may be sent: most often as browsers do.
 WAYS = (
     *(
@@ -213,6 +229,7 @@ WAYS = (
         "cut",
         "no boundary",
         "json",
+        "no JSON",
         "bytes",
     ),
 )
@@ -232,6 +249,8 @@ def body_of(way: str, fields: list[tuple[str, bytes]]) -> tuple[bytes, str]:
         case "no boundary":
             return plain, "multipart/form-data; boundary=other"
         case "json":
+            return json_of(fields), "application/json"
+        case "no JSON":
             return b'{"title": ["' + plain + b'"]}', "application/json"
         case _:
             return plain, FORM

@@ -240,6 +240,7 @@ def refused_in_every_way(
     yield refusal(ask("POST", "/todos", '{"title": ""}'))
     yield refusal(ask("POST", "/todos"))
     yield refusal(ask("POST", "/todos", json.dumps({"title": "x" * 200_000})))
+    yield refusal(ask("POST", "/todos", add, transfer_encoding="chunked"))
     yield refusal(ask("GET", "/todos?cursor=none"))
     yield refusal(ask("GET", "/todos?colour=red"))
     yield refusal(ask("DELETE", f"/todos/{todo.pk}", if_match='"0123456789abcdef"'))

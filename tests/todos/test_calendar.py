@@ -71,6 +71,15 @@ def parsed(content: bytes) -> Any:
     return Calendar.from_ical(content)
 
 
+def test_calendar_in_which_nothing_is_due_has_something_in_it(
+    client: Client, alice: User, address: str
+) -> None:
+    """As RFC 5545 asks, which programs may hold it to."""
+    read = parsed(body(client, address))
+    assert not read.events
+    assert [part.name for part in read.subcomponents] == ["VTIMEZONE"]
+
+
 def summaries(client: Client, address: str) -> list[str]:
     """Return the titles that a program reads."""
     return [str(one["SUMMARY"]) for one in parsed(body(client, address)).events]

@@ -17,7 +17,11 @@ router = Router(tags=["cleanup"])
     summary="What tonight would take",
 )
 def preview_cleanup(request: CallerRequest, given: Query[Cursor]) -> NextCleanup:
-    """The todos that the next cleanup takes, if nothing changes until then."""
+    """The todos that the next cleanup takes by the site's keep time or yours, if nothing changes.
+
+    A cleanup that is late, or that staff start or schedule with a keep time of its own or for
+    one person, is not foreseen.
+    """
     user = request.auth.user
     leaving = leaving_of(user)
     due_at = leaving.next_cleanup

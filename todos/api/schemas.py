@@ -18,6 +18,9 @@ from todos.matching import MAX_LENGTH
 from todos.models import Todo, TrashedTodo
 from todos.validators import MAX_DESCRIPTION, MAX_TITLE
 
+#: No number in an address has so many digits.
+MAX_DIGITS = 10
+
 #: Rows of one page, and rows that one request names.
 PAGE_SIZE, MAX_PAGE_SIZE = 50, 100
 MAX_IDS = 1_000
@@ -74,8 +77,8 @@ def as_number(value: Any) -> int:
     """Take decimal digits alone."""
     if isinstance(value, int):
         return value
-    if isinstance(value, str) and value.isascii() and value.isdecimal():
-        return int(value[:10])
+    if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) < MAX_DIGITS:
+        return int(value)
     raise ValueError("Give a whole number.")
 
 
@@ -130,7 +133,7 @@ class TodoOut(Answer):
     completed_at: datetime | None = Field(description="null: it is open.")
     restored_at: datetime | None = Field(description="When it came back from the trash.")
     leaves_at: datetime | None = Field(
-        description="When the cleanup is due that takes it, as things are; null: none will."
+        description="When the cleanup is due that takes it, as `/cleanup/next` has it; null: none."
     )
     etag: str = Field(description="The same as in the header `ETag`, for `If-Match`.")
 
@@ -251,12 +254,6 @@ class ClearedOrSelection(Given):
         if len(self.model_fields_set) != 1:
             raise ValueError("Give either ids or cleared_at.")
         return self
-
-
-class SeenUntil(Given):
-    """All of the trash, as somebody has seen it."""
-
-    until: Moment = Field(description="What came to the trash later stays.")
 
 
 class Cleared(Answer):

@@ -14,7 +14,6 @@ from todos.api.schemas import (
     Purged,
     Restored,
     RowId,
-    SeenUntil,
     Selection,
     TodoOut,
     TrashedTodoOut,
@@ -75,21 +74,10 @@ def restore_last_night(request: CallerRequest) -> Restored:
     summary="Delete several todos in the trash for good",
 )
 def purge_selection(request: CallerRequest, given: Selection) -> Purged:
+    """By their ids alone: a moment would not say what you have seen of what is on its way there."""
     ids = set(given.ids)
     todos = trash_of(request).filter(pk__in=ids)
     return Purged(todos_purged=TodoService.purge_selected(todos=todos, number=len(ids)))
-
-
-@router.post(
-    "/trash/empty",
-    response=Purged,
-    operation_id="emptyTrash",
-    summary="Delete all in the trash for good",
-)
-def empty_trash(request: CallerRequest, given: SeenUntil) -> Purged:
-    """What came there after `until` stays: nobody has seen it."""
-    seen = trash_of(request).filter(trashed_at__lte=given.until)
-    return Purged(todos_purged=TodoService.purge_selected(todos=seen))
 
 
 @router.get(
