@@ -66,7 +66,7 @@ class BearerToken(HttpBearer):
         TokenService.note_use(token=found)
         changes = request.method not in READING
         if changes and found.access != Access.WRITE and not self._for_itself:
-            raise Refused(403, Refusal.READ_ONLY_TOKEN)
+            raise Refused(Refusal.READ_ONLY_TOKEN)
         timezone.activate(found.user.zone)
         return Caller(found.user, found)
 
@@ -87,7 +87,7 @@ class BrowserSession(APIKeyCookie):
         user = request.user
         check_limit(f"person:{user.pk}")
         if request.method not in READING and check_csrf(request):
-            raise Refused(403, Refusal.CSRF)
+            raise Refused(Refusal.CSRF)
         return Caller(user)
 
 

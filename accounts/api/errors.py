@@ -21,19 +21,31 @@ class Refusal(TextChoices):
     UNKNOWN_PARAMETER = "unknown-parameter", "The address has a parameter that is not known."
 
 
+#: With which status of HTTP each comes.
+STATUSES = {
+    Refusal.READ_ONLY_TOKEN: 403,
+    Refusal.CSRF: 403,
+    Refusal.CHANGED: 412,
+    Refusal.LIST_FULL: 409,
+    Refusal.KEY_REUSED: 422,
+    Refusal.GONE: 410,
+    Refusal.BAD_IF_MATCH: 422,
+    Refusal.BAD_CURSOR: 422,
+    Refusal.UNKNOWN_PARAMETER: 422,
+}
+
+
 class Refused(Exception):  # noqa: N818  (it says what happened, as Django's own do)
     """A request is refused.
 
     Attributes:
-        status: of HTTP.
         refusal: why.
         fields: the names of what is at fault.
         place: where these are: `query` or `header`.
     """
 
-    def __init__(self, status: int, refusal: Refusal, *fields: str, place: Place = "query") -> None:
+    def __init__(self, refusal: Refusal, *fields: str, place: Place = "query") -> None:
         super().__init__(refusal)
-        self.status = status
         self.refusal = refusal
         self.fields = fields
         self.place = place

@@ -36,7 +36,7 @@ def expected(request: HttpRequest) -> set[str] | None:
     """
     given = request.headers.get("If-Match", "*").strip()
     if not re.fullmatch(TAGS, given):
-        raise Refused(422, Refusal.BAD_IF_MATCH, "If-Match", place="header")
+        raise Refused(Refusal.BAD_IF_MATCH, "If-Match", place="header")
     if given == "*":
         return None
     return {tag.removeprefix("W/").strip('"') for tag in parse_etags(given)}
@@ -46,7 +46,7 @@ def check(request: HttpRequest, state: str) -> None:
     """Refuse a request that expects another state than this."""
     states = expected(request)
     if states is not None and state not in states:
-        raise Refused(412, Refusal.CHANGED)
+        raise Refused(Refusal.CHANGED)
 
 
 def say_state(response: HttpResponse, state: str) -> None:

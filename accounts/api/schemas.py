@@ -20,6 +20,14 @@ class Given(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+class Changes(Given):
+    """What a request changes; what it does not give stays as it is."""
+
+    def changes(self) -> Any:
+        """Return what was given."""
+        return self.model_dump(exclude_unset=True)
+
+
 class Answer(BaseModel):
     """What an answer gives. Later versions may add to it."""
 
@@ -81,7 +89,7 @@ class PreferencesOut(Answer):
     shortcuts: bool = Field(description="Keyboard shortcuts on pages.")
 
 
-class PreferencesIn(Given):
+class PreferencesIn(Changes):
     """Preferences to change; those that are not given stay as they are."""
 
     auto_cleanup: StrictBool = Field(NOT_GIVEN)
@@ -94,7 +102,3 @@ class PreferencesIn(Given):
     language: Language = Field(NOT_GIVEN)
     theme: Theme = Field(NOT_GIVEN)
     shortcuts: StrictBool = Field(NOT_GIVEN)
-
-    def changes(self) -> Any:
-        """Return what was given."""
-        return self.model_dump(exclude_unset=True)

@@ -152,13 +152,13 @@ def describe(path: str, method: str, operation: dict[str, Any]) -> None:
 
 def statuses(path: str, method: str, operation: dict[str, Any]) -> Iterator[int]:
     """Yield with which errors an operation may answer."""
-    yield from (400, 401, 422, 429, 500, 503)
+    yield from (400, 401, 411, 413, 422, 429, 500, 503)
     if method != "get":
         yield from (403, 409)
     if "{" in path or path.endswith("/token"):
         yield 404
     if "requestBody" in operation:
-        yield from (411, 413, 415)
+        yield 415
     if any(parameter["name"] == "If-Match" for parameter in operation["parameters"]):
         yield 412
     if operation["operationId"] == "createTodo":

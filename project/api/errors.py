@@ -1,6 +1,6 @@
 """Answers what operations raise."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
@@ -9,7 +9,7 @@ from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError
 from ninja.errors import ValidationError as InvalidRequest
 
-from accounts.api.errors import Refusal, Refused, TooManyRequests
+from accounts.api.errors import STATUSES, Refusal, Refused, TooManyRequests
 from accounts.api.preconditions import say_state
 from project.api.problems import INVALID, FieldError, problem
 from todos.services import KeyReused, TodoChanged, TodoNotFound, TooManyTodos
@@ -25,11 +25,11 @@ PLAIN_WORDS = {
 
 NOT_JSON = "The body is not JSON in UTF-8, or has a name twice."
 
-#: What services raise, and how it is answered.
-REFUSED: dict[type[Exception], tuple[int, Refusal]] = {
-    TodoChanged: (412, Refusal.CHANGED),
-    TooManyTodos: (409, Refusal.LIST_FULL),
-    KeyReused: (422, Refusal.KEY_REUSED),
+#: What services raise, and what that means to who has called.
+REFUSED: dict[type[Exception], Refusal] = {
+    TodoChanged: Refusal.CHANGED,
+    TooManyTodos: Refusal.LIST_FULL,
+    KeyReused: Refusal.KEY_REUSED,
 }
 
 
@@ -86,13 +86,17 @@ def refused(_request: HttpRequest, error: Refused) -> HttpResponse:
     fields: list[FieldError] = [
         {"place": error.place, "field": name, "detail": detail} for name in error.fields
     ]
-    return problem(error.status, error.refusal, detail, errors=fields)
+    return refusing(error.refusal, fields)
+
+
+def refusing(refusal: Refusal, fields: Iterable[FieldError] = ()) -> HttpResponse:
+    """Return the answer to a request that is refused for a reason that has a code."""
+    return problem(STATUSES[refusal], refusal, str(refusal.label), errors=fields)
 
 
 def refused_by_service(_request: HttpRequest, error: Exception) -> HttpResponse:
     """Say why a service has refused."""
-    status, refusal = REFUSED[type(error)]
-    response = problem(status, refusal, str(refusal.label))
+    response = refusing(REFUSED[type(error)])
     if isinstance(error, TodoChanged):
         say_state(response, error.todo.state)
     return response

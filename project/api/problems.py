@@ -14,6 +14,9 @@ CONTENT_TYPE = "application/problem+json"
 #: The code of what has faults in single fields, and what it says.
 INVALID = "invalid", "Something of this request is not accepted."
 
+#: The same of a body where none is taken.
+NO_BODY = "no-body", "This operation takes no body."
+
 #: Where the API begins.
 PREFIX = "/api/"
 
@@ -66,6 +69,16 @@ STATUSES = {
 }
 
 
+def code_of(status: int) -> str:
+    """Return what programs can tell a status by: its name."""
+    return title_of(status).lower().replace(" ", "-")
+
+
+def title_of(status: int) -> str:
+    """Return the name of a status."""
+    return STATUSES[status][0] if status in STATUSES else HTTPStatus(status).phrase
+
+
 def problem(
     status: int, code: str = "", detail: str = "", *, errors: Iterable[FieldError] = ()
 ) -> HttpResponse:
@@ -77,13 +90,12 @@ def problem(
         detail: what happened, for people; by default, what the status means.
         errors: of single fields.
     """
-    title, meaning = STATUSES.get(status) or (HTTPStatus(status).phrase, "")
     body = {
         "type": "about:blank",
-        "title": title,
+        "title": title_of(status),
         "status": status,
-        "code": code or title.lower().replace(" ", "-"),
-        "detail": detail or meaning,
+        "code": code or code_of(status),
+        "detail": detail or STATUSES.get(status, ("", ""))[1],
     }
     if errors := list(errors):
         body["errors"] = errors

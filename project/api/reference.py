@@ -12,7 +12,7 @@ from django.utils.safestring import SafeString
 
 from project.api.codes import all_codes
 from project.api.kinds import form_of, kind_of, without_names, words
-from project.api.problems import STATUSES
+from project.api.problems import STATUSES, title_of
 
 #: Where examples find the token of whoever runs them.
 AUTHORIZATION = '"Authorization: Bearer $TIDY_TOKEN"'
@@ -244,7 +244,7 @@ class Reference:
         for status in sorted({*described, *(status for status, _, _ in codes)}):
             yield Error(
                 status,
-                STATUSES[status][0],
+                title_of(status),
                 words(described.get(status, STATUSES[status][1])),
                 [(code, text) for of, code, text in codes if of == status],
             )

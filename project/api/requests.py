@@ -12,7 +12,8 @@ from ninja.operation import Operation
 from ninja.parser import Parser
 
 from accounts.api.errors import Refusal
-from project.api.problems import INVALID, problem
+from project.api.errors import refusing
+from project.api.problems import INVALID, NO_BODY, FieldError, problem
 
 #: What clients send that always send JSON.
 NOTHING = (b"", b"{}")
@@ -75,7 +76,7 @@ def refuse_body(request: HttpRequest, *, takes_body: bool) -> HttpResponseBase |
     if len(request.body) > MAX_BODY_BYTES:
         return problem(413, detail=f"A body has at most {MAX_BODY_BYTES:,} bytes.")
     if not takes_body and request.body.strip() not in NOTHING:
-        return problem(400, "no-body", "This operation takes no body.")
+        return problem(400, *NO_BODY)
     charset = (request.content_params or {}).get("charset", "utf-8")
     is_json = request.content_type == "application/json" and charset.lower() == "utf-8"
     if takes_body and not is_json:
@@ -88,16 +89,14 @@ def refuse_parameters(request: HttpRequest, known: set[str]) -> HttpResponseBase
     wrong = [name for name, values in given.items() if name not in known or len(values) > 1]
     if not wrong:
         return None
-    reason = (Refusal.UNKNOWN_PARAMETER.value, str(Refusal.UNKNOWN_PARAMETER.label))
-    return problem(
-        422,
-        *(INVALID if known.issuperset(wrong) else reason),
-        errors=[
-            {
-                "place": "query",
-                "field": name,
-                "detail": "It is there twice." if name in known else "It is not known.",
-            }
-            for name in wrong
-        ],
-    )
+    errors: list[FieldError] = [
+        {
+            "place": "query",
+            "field": name,
+            "detail": "It is there twice." if name in known else "It is not known.",
+        }
+        for name in wrong
+    ]
+    if known.issuperset(wrong):
+        return problem(422, *INVALID, errors=errors)
+    return refusing(Refusal.UNKNOWN_PARAMETER, errors)

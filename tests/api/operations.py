@@ -109,3 +109,8 @@ def value_for(schema: dict[str, Any], ids: Sequence[int]) -> Any:
 def named(operation: Operation) -> str:
     """Return what a test of an operation is called."""
     return operation.name
+
+
+def valid(operation: Operation, pk: int) -> Any:
+    """Return a body that an operation accepts."""
+    return next(operation.bodies([pk]))

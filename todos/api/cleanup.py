@@ -3,8 +3,9 @@
 from ninja import Query, Router
 
 from accounts.api.callers import CallerRequest
+from todos.api.answers import leaving_of, todos_out
 from todos.api.cursors import page_of
-from todos.api.schemas import Cursor, NextCleanup, leaving_of, todos_out
+from todos.api.schemas import Cursor, NextCleanup
 from todos.models import Todo
 
 router = Router(tags=["cleanup"])

@@ -51,5 +51,5 @@ def read(cursor: str) -> int:
     except ValueError:
         text = b""
     if not (text.isdigit() and int(text) <= MAX_ID and write(int(text)) == cursor):
-        raise Refused(422, Refusal.BAD_CURSOR, "cursor")
+        raise Refused(Refusal.BAD_CURSOR, "cursor")
     return int(text)

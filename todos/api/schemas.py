@@ -1,17 +1,15 @@
 """The form of what the API takes and gives of todos."""
 
 import re
-from collections.abc import Iterable
 from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any, Literal, Self, cast, get_args
 
 from django.conf import settings
-from django.utils import timezone
 from pydantic import BeforeValidator, ConfigDict, Field, StrictInt, StrictStr, model_validator
 
 from accounts.api.preconditions import etag
-from accounts.api.schemas import NOT_GIVEN, Answer, Given, as_whole
+from accounts.api.schemas import NOT_GIVEN, Answer, Changes, Given, as_whole
 from todos.bounds import MAX_ID
 from todos.leaving import Leaving
 from todos.matching import MAX_LENGTH
@@ -110,16 +108,12 @@ class TodoIn(Given):
     due_on: DueOn = Field(NOT_GIVEN, description="The day on which it is due; null if never.")
 
 
-class TodoChanges(Given):
+class TodoChanges(Changes):
     """What to change of a todo; what is not given stays as it is."""
 
     title: Title = Field(NOT_GIVEN)
     description: Description = Field(NOT_GIVEN)
     due_on: DueOn = Field(NOT_GIVEN, description="null takes the day away.")
-
-    def changes(self) -> Any:
-        """Return what was given."""
-        return self.model_dump(exclude_unset=True)
 
 
 class TodoOut(Answer):
@@ -275,13 +269,3 @@ class Purged(Answer):
     """How many todos were deleted for good."""
 
     todos_purged: int
-
-
-def todos_out(todos: Iterable[Todo], leaving: Leaving) -> list[TodoOut]:
-    """Return todos as the API gives them."""
-    return [TodoOut.of(todo, leaving) for todo in todos]
-
-
-def leaving_of(user: Any) -> Leaving:
-    """Return when a person's todos leave, as of now."""
-    return Leaving(user, now=timezone.now())

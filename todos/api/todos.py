@@ -11,8 +11,9 @@ from pydantic import Field
 import todos.converters  # noqa: F401  (the addresses of rows)
 from accounts.api.callers import CallerRequest
 from accounts.api.errors import Refusal, Refused, TooManyRequests
-from accounts.api.preconditions import IF_MATCH, expected, say_state
+from accounts.api.preconditions import IF_MATCH, expected
 from accounts.models import User
+from todos.api.answers import answer, leaving_of, todos_out
 from todos.api.cursors import page_of
 from todos.api.schemas import (
     Cleared,
@@ -22,8 +23,6 @@ from todos.api.schemas import (
     TodoIn,
     TodoOut,
     TodoPage,
-    leaving_of,
-    todos_out,
 )
 from todos.limits import seconds_until_add
 from todos.matching import matching
@@ -85,7 +84,7 @@ def created_once(user: User, key: str, given: TodoIn) -> tuple[Todo, bool]:
     try:
         return TodoService.create_for_request(user=user, key=key, **given.model_dump())
     except TodoNotFound as error:
-        raise Refused(410, Refusal.GONE) from error
+        raise Refused(Refusal.GONE) from error
 
 
 @router.post(
@@ -174,8 +173,3 @@ def unchanged(request: CallerRequest, todo_id: int) -> AbstractContextManager[No
     if states is None:
         return nullcontext()
     return TodoService.if_unchanged(user=request.auth.user, todo_id=todo_id, states=states)
-
-
-def answer(user: User, todo: Todo, response: HttpResponse) -> TodoOut:
-    say_state(response, todo.state)
-    return TodoOut.of(todo, leaving_of(user))

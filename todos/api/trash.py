@@ -6,7 +6,7 @@ from ninja import Query, Router, Status
 
 import todos.converters  # noqa: F401  (the addresses of rows)
 from accounts.api.callers import CallerRequest
-from accounts.api.preconditions import say_state
+from todos.api.answers import answer
 from todos.api.cursors import SORTED, page_of
 from todos.api.schemas import (
     ClearedOrSelection,
@@ -18,7 +18,6 @@ from todos.api.schemas import (
     TodoOut,
     TrashedTodoOut,
     TrashPage,
-    leaving_of,
 )
 from todos.bulk.trash import RestoreReport
 from todos.day_words import last_evening
@@ -101,9 +100,7 @@ def get_trashed_todo(request: CallerRequest, todo_id: RowId) -> TrashedTodoOut:
 )
 def restore_todo(request: CallerRequest, response: HttpResponse, todo_id: RowId) -> TodoOut:
     user = request.auth.user
-    todo = TodoService.restore(user=user, todo_id=todo_id)
-    say_state(response, todo.state)
-    return TodoOut.of(todo, leaving_of(user))
+    return answer(user, TodoService.restore(user=user, todo_id=todo_id), response)
 
 
 @router.delete(
