@@ -9,9 +9,9 @@ from django.utils.translation import pgettext
 from todos.leaving import EVENING_HOUR, MORNING_HOUR
 
 
-def day_words(day: date) -> str:
-    """Return a day such as "Mon 7 December"; with its year, if that is another one."""
-    if day.year == timezone.localdate().year:
+def day_words(day: date, *, now: datetime | None = None) -> str:
+    """Return a day such as "Mon 7 December"; with its year, if another one than at `now`."""
+    if day.year == timezone.localdate(now).year:
         # Translators: of a day of this year, such as "Mon 7 December".
         return date_format(day, pgettext("date format", "D j F"))
     # Translators: of a day of another year, such as "Mon 7 December 2026".

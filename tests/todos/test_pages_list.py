@@ -10,6 +10,7 @@ import pytest
 import time_machine
 from django.core.cache import cache
 from django.db import connection
+from django.db.models import Value
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
@@ -421,7 +422,11 @@ def test_whoever_adds_very_many_has_to_wait_and_loses_nothing(
 
 
 @time_machine.travel(MORNING, tick=False)
-def test_a_todo_is_completed_and_reopened(hers: Client, alice: User) -> None:
+def test_a_todo_is_completed_and_reopened(
+    hers: Client, alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The database's clock does not travel.
+    monkeypatch.setattr(services, "CurrentTime", lambda: Value(timezone.now()))
     todo = new_todo(alice, title="Buy milk", completed_at=None)
 
     told = press(hers, "complete", id=todo.pk)

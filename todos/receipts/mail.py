@@ -72,7 +72,7 @@ def mail_of(receipt: Receipt, *, now: datetime) -> EmailMessage | None:
             "titles": titles,
             "more": count - len(titles) if titles else 0,
             **when(numbers["first"], numbers["last"], now=now),
-            "kept_until": kept_until(numbers["first"], numbers["days"]),
+            "kept_until": kept_until(numbers["first"], numbers["days"], now=now),
             "trash": trash_link(only_run),
             "unsubscribe": unsubscribe_link(reader),
         }
@@ -115,11 +115,11 @@ def when(first: datetime, last: datetime, *, now: datetime) -> dict[str, object]
     return {
         "last_night": is_last_night(first, now=now) and is_last_night(last, now=now),
         "one_day": len(days) == 1,
-        "day": day_words(min(days)),
+        "day": day_words(min(days), now=now),
     }
 
 
-def kept_until(first: datetime, days: int) -> str:
+def kept_until(first: datetime, days: int, *, now: datetime) -> str:
     """Return until what day all of the todos stay in the trash, as `rules.past_promise` says."""
     end = first + timedelta(days=max(days, settings.TODO_TRASH_DAYS))
-    return day_words(timezone.localdate(end))
+    return day_words(timezone.localdate(end), now=now)
