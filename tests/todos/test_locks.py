@@ -13,7 +13,7 @@ from accounts.models import User
 from tests.factories import AS_OF, give, new_todos
 from tests.todos.checkpoints import JsonStore, Stopped
 from tests.todos.locks import in_another_connection, locked, wait_until_blocked
-from todos.bulk import checkpoint, failing_rows, runner
+from todos.bulk import checkpoint, errors, failing_rows, runner
 from todos.bulk.checkpoint import LOCKED, Checkpoint
 from todos.bulk.sweep import SweepReport
 from todos.clock import database_now
@@ -153,7 +153,10 @@ def test_sweep_stopped_at_every_step_goes_on_with_what_it_passed_over(
     assert [error["user_id"] for error in report["errors"]] == [alice.pk, bob.pk]
 
 
-def test_sweep_that_is_in_one_deadlock_after_another_takes_what_is_free(alice: User) -> None:
+def test_sweep_that_is_in_one_deadlock_after_another_takes_what_is_free(
+    alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(errors, "PAUSE_SECONDS", 1.0)
     todos = new_todos(alice, each=3)
     with (
         ThreadPoolExecutor(1) as pool,

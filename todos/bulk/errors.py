@@ -1,6 +1,7 @@
 """Tells database errors of some rows from those that concern all rows."""
 
 from collections.abc import Callable
+from time import sleep
 
 import structlog
 from django.db import (
@@ -24,6 +25,10 @@ _TIMEOUTS = {"55P03", "57014"}
 
 #: SQLSTATE of a statement that others waited for while it waited for them.
 _DEADLOCK = "40P01"
+
+#: How long to wait before a statement is done again: meanwhile, whoever the deadlock was with takes
+#: the lock. Done again at once, the statement may take it first, and the deadlock begins anew.
+PAUSE_SECONDS = 0.1
 
 
 def is_timeout(error: DatabaseError) -> bool:
@@ -65,7 +70,7 @@ def log_or_raise(error: DatabaseError, event: str, **values: int) -> None:
 
 
 def twice[R](do: Callable[[], R]) -> R:
-    """Do something, and once more if the database fails.
+    """Do something, and after a pause once more if the database fails.
 
     By then, a deadlock is over, and a lost connection may be. After a time-out it has waited long
     enough, and is not done again.
@@ -79,4 +84,5 @@ def twice[R](do: Callable[[], R]) -> R:
         if is_timeout(error):
             raise
         logger.warning("statement retried", reason=reason(error))
+    sleep(PAUSE_SECONDS)
     return do()
