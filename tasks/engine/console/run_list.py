@@ -204,8 +204,8 @@ def count_errors(ids: Sequence[int]) -> tuple[Counter[tuple[str, str]], int]:
     """
     started, looked_at, size = monotonic(), 0, FIRST_GROUPED
     counted: Counter[tuple[str, str]] = Counter()
-    # The next part takes four times as long as the one before.
-    while looked_at < len(ids) and monotonic() - started < GROUP_SECONDS / 5:
+    # The first part is always looked at. The next one takes four times as long as the one before.
+    while looked_at < len(ids) and (not looked_at or monotonic() - started < GROUP_SECONDS / 5):
         part = ids[looked_at : looked_at + size]
         ends = (
             TaskRun.objects.filter(pk__in=part)
