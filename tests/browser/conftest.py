@@ -301,6 +301,8 @@ def visiting(
         if name is not None:
             visit.log_in(name)
         yield visit
+        # A window in which a page is about to arrive may never close.
+        visit.page.wait_for_load_state()
         assert not visit.wrong, "\n".join(visit.wrong)
     finally:
         context.close()

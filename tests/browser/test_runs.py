@@ -101,6 +101,7 @@ def test_failures_are_found_by_their_error_and_acknowledged(
     expect(page.locator("#content")).to_contain_text("runs.retry")
     # As before, for the next test.
     page.get_by_role("button", name="Cancel").click()
+    expect(page.locator(".messagelist")).to_contain_text("is cancelled")
 
 
 def test_keys_move_between_runs_tick_and_open_them(visit: Visitor) -> None:
