@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.e2e]
 
 WATCHDOG = "tasks.engine.worker.watchdog"
 
-#: So long does nothing have to be wrong, in these tests. When the broker is back, what remains of it
+#: So long does nothing have to be wrong, in these tests. What remains of it when the broker is back
 #: has to be longer than the 3 seconds after which Dramatiq's threads try again.
 STUCK_SECONDS = 8
 IMPATIENT = (
