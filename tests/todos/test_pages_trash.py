@@ -26,6 +26,7 @@ from tests.todos.sweeping import Run
 from todos.bulk import at_once as at_once_module
 from todos.leaving import Leaving
 from todos.models import Todo, TrashedTodo
+from todos.pages import trash_actions
 from todos.pages.paging import BY_REMOVAL
 from todos.pages.sweep_notice import notice_of
 from todos.pages.trash import PAGE_ROWS
@@ -96,6 +97,14 @@ def press(client: Client, name: str, **fields: Any) -> str:
     main = page.partition("<main")[2].partition("</main>")[0]
     (text,) = re.findall(r'<div class="notice[^"]*">\s*<p>(.*?)</p>', main)
     return unescape(text).translate({0x2068: None, 0x2069: None})
+
+
+def question(client: Client) -> dict[str, str]:
+    """Ask to empty the trash; return the fields of the form that is to confirm it."""
+    page = client.get("/trash/empty/").content.decode()
+    fields = re.findall(r'name="(until|seen)" value="([^"]*)"', page)
+    assert len(fields) == 2, page
+    return {name: unescape(value) for name, value in fields}
 
 
 def titles(model: type[Todo] | type[TrashedTodo], user: User) -> set[str]:
@@ -360,7 +369,7 @@ def test_undo_of_what_has_been_deleted_for_good_says_so(hers: Client, alice: Use
     press(hers, "restore", id=bread)
     Todo.objects.update(restored_at=at - DAY)
     trash(alice, "Milk", "Lamp", trashed_at=at)
-    press(hers, "empty_trash", until=at.isoformat())
+    press(hers, "empty_trash", **question(hers))
     gone = "Nothing of that is in the trash any more: it is gone for good."
     assert press(hers, "restore_cleared", trashed_at=at.isoformat()) == gone
     window = {"since": (at - DAY).isoformat(), "until": at.isoformat()}
@@ -480,16 +489,51 @@ def test_emptying_the_trash_asks_once_and_takes_what_was_there_then(
 ) -> None:
     trash(alice, "Milk", "Bread")
     trash(bob, "His own")
-    asked = hers.get("/trash/empty/")
-    assert "2 todos are deleted for good, all that is in your trash." in text_of(asked)
-    until = re.search(r'name="until" value="([^"]*)"', asked.content.decode())
-    assert until
+    asked = text_of(hers.get("/trash/empty/"))
+    assert "2 todos are deleted for good, all that is in your trash." in asked
+    confirmed = question(hers)
     trash(alice, "Deleted while the question stood there")
 
-    assert press(hers, "empty_trash", until=until[1]) == "Deleted 2 todos for good."
+    assert press(hers, "empty_trash", **confirmed) == "Deleted 2 todos for good."
 
     assert titles(TrashedTodo, alice) == {"Deleted while the question stood there"}
     assert titles(TrashedTodo, bob) == {"His own"}
+
+
+def test_what_was_on_its_way_to_the_trash_when_it_was_shown_is_asked_about(
+    hers: Client, alice: User
+) -> None:
+    trash(alice, "Milk")
+    confirmed = question(hers)
+    # A removal that began before Milk's, and ended after the question.
+    trash(alice, "Bread", trashed_at=TrashedTodo.objects.get().trashed_at - timedelta(seconds=1))
+
+    again = hers.post("/trash/empty/", confirmed)
+    assert "Your trash has changed meanwhile. Nothing has been deleted yet." in text_of(again)
+    assert "2 todos are deleted for good" in text_of(again)
+    assert titles(TrashedTodo, alice) == {"Milk", "Bread"}
+
+    assert press(hers, "empty_trash", **question(hers)) == "Deleted 2 todos for good."
+    assert not TrashedTodo.objects.exists()
+
+
+def test_emptying_a_trash_of_which_one_was_restored_meanwhile_asks_again(
+    hers: Client, alice: User
+) -> None:
+    milk, _bread = trash(alice, "Milk", "Bread")
+    confirmed = question(hers)
+    press(hers, "restore", id=milk)
+    assert "1 todo is deleted for good" in text_of(hers.post("/trash/empty/", confirmed))
+    assert titles(TrashedTodo, alice) == {"Bread"}
+
+
+def test_a_trash_larger_than_one_statement_is_emptied(
+    hers: Client, alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trash_actions, "MOST_AT_ONCE", 3)
+    trash(alice, *"abcdefgh")
+    assert press(hers, "empty_trash", **question(hers)) == "Deleted 8 todos for good."
+    assert not TrashedTodo.objects.exists()
 
 
 def test_large_numbers_are_written_as_the_readers_language_does(hers: Client, alice: User) -> None:
@@ -605,7 +649,7 @@ def test_a_request_costs_six_queries_at_most_whatever_the_size(
     assert cost(hers.post, "/trash/restore-night/", run=7) <= 6
     assert not TrashedTodo.objects.exists()
     new_trash(alice, each=each, trashed_at=now)
-    assert cost(hers.post, "/trash/empty/", until=now.isoformat()) <= 6
+    assert cost(hers.post, "/trash/empty/", **question(hers)) <= 6
     assert not TrashedTodo.objects.exists()
 
 
@@ -730,5 +774,5 @@ def test_more_than_fit_into_a_statement_are_done_in_batches(
     new_trash(alice, each=10, run_id=7, trashed_at=AS_OF, completed_at=AS_OF - DAY)
     assert press(hers, "restore_night", run=7).startswith("Brought back 10 todos.")
     new_trash(alice, each=10, run_id=7, trashed_at=AS_OF)
-    assert press(hers, "empty_trash", until=AS_OF.isoformat()) == "Deleted 10 todos for good."
+    assert press(hers, "empty_trash", **question(hers)) == "Deleted 10 todos for good."
     assert not TrashedTodo.objects.exists()

@@ -2,9 +2,11 @@
 
 from datetime import datetime, timedelta
 from functools import wraps
+from hashlib import sha256
+from itertools import batched
 
 from django.contrib import messages
-from django.db.models import Count, F, Max
+from django.db.models import F, Max
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -13,6 +15,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from accounts.models import User
+from todos.bulk.at_once import MOST_AT_ONCE
 from todos.models import Todo, TrashedTodo, TrashedTodoQuerySet
 from todos.pages.answers import View, logged_in
 from todos.pages.given import back, moment, row_ids
@@ -164,14 +167,41 @@ def empty_trash(request: PersonRequest) -> HttpResponse:
     """Delete all that was in the trash when the page was shown for good, once that is confirmed.
 
     What is swept or deleted while the question stands there stays: nobody has been asked about it.
+    A moment alone does not tell that apart: a removal bears the one at which it began, and is seen
+    when it ends.
     """
+    trash = trash_of(request)
     if request.method == "POST" and "until" in request.POST:
-        seen = trash_of(request).filter(trashed_at__lte=moment(request.POST["until"]))
-        return say_deleted(request, TodoService.purge_selected(todos=seen))
-    there = trash_of(request).aggregate(todos=Count("pk"), newest=Max("trashed_at"))
-    if not there["todos"]:
+        ids = ids_until(trash, moment(request.POST["until"]))
+        if not ids or digest(ids) == request.POST.get("seen"):
+            return say_deleted(request, purge(trash, ids))
+        text = _("Your trash has changed meanwhile. Nothing has been deleted yet.")
+        report(request, text, level=messages.WARNING)
+    newest: datetime | None = trash.aggregate(newest=Max("trashed_at"))["newest"]
+    ids = ids_until(trash, newest) if newest else []
+    if not ids:
         return redirect("todos:trash")
-    return render(request, "todos/empty_trash.html", there)
+    context = {"todos": len(ids), "newest": newest, "seen": digest(ids)}
+    return render(request, "todos/empty_trash.html", context)
+
+
+def ids_until(trash: TrashedTodoQuerySet, newest: datetime) -> list[int]:
+    """Return the ids of all that left the list up to a moment, in order."""
+    ids = trash.filter(trashed_at__lte=newest).order_by("pk").values_list("pk", flat=True)
+    return list(ids)
+
+
+def digest(ids: list[int]) -> str:
+    """Return what tells these ids from any others, in the length of a form's field."""
+    return sha256(" ".join(map(str, ids)).encode()).hexdigest()
+
+
+def purge(trash: TrashedTodoQuerySet, ids: list[int]) -> int:
+    """Delete todos for good, in as few statements as may be; return how many."""
+    return sum(
+        TodoService.purge_selected(todos=trash.filter(pk__in=some), number=len(some))
+        for some in batched(ids, MOST_AT_ONCE, strict=False)
+    )
 
 
 def say_deleted(request: PersonRequest, count: int) -> HttpResponse:
