@@ -200,7 +200,7 @@ def purge(trash: TrashedTodoQuerySet, ids: list[int]) -> int:
     """Delete todos for good, in as few statements as may be; return how many."""
     return sum(
         TodoService.purge_selected(todos=trash.filter(pk__in=some), number=len(some))
-        for some in batched(ids, MOST_AT_ONCE, strict=False)
+        for some in batched(ids, MOST_AT_ONCE)
     )
 
 
