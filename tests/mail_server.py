@@ -127,25 +127,31 @@ def mail_server(port: int | None = None) -> Iterator[MailServer]:
     """Run a mail server until the block ends."""
     server = MailServer(port or free_port())
     loop = asyncio.new_event_loop()
-    listening = loop.run_until_complete(
-        loop.create_server(lambda: SMTP(server, loop=loop), "127.0.0.1", server.port)
-    )
+    clients: list[SMTP] = []
+
+    def answer_one() -> SMTP:
+        clients.append(SMTP(server, loop=loop))
+        return clients[-1]
+
+    listening = loop.run_until_complete(loop.create_server(answer_one, "127.0.0.1", server.port))
     thread = Thread(target=loop.run_forever)
     thread.start()
     try:
         yield server
     finally:
         server.go_on.set()
-        asyncio.run_coroutine_threadsafe(close(listening), loop).result(10)
+        asyncio.run_coroutine_threadsafe(close(listening, clients), loop).result(10)
         loop.call_soon_threadsafe(loop.stop)
         thread.join(10)
         loop.close()
 
 
-async def close(listening: asyncio.Server) -> None:
+async def close(listening: asyncio.Server, clients: list[SMTP]) -> None:
     """Stop to listen, and hang up."""
     listening.close()
-    listening.abort_clients()
+    for client in clients:
+        if isinstance(client.transport, asyncio.Transport):
+            client.transport.abort()
     others = asyncio.all_tasks() - {asyncio.current_task()}
     for task in others:
         task.cancel()

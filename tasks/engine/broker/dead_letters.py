@@ -150,7 +150,7 @@ def _letters(ids: Mapping[str, Sequence[str]]) -> list[DeadLetter]:
             keys = cast("list[str]", [_key_of(letter) for letter in its])
             pipe.hmget(broker.keys(queue).dead_messages, keys)
             pipe.zmscore(broker.keys(queue).dead, keys)
-        answers = batched(pipe.execute(), 2, strict=True)
+        answers = batched(pipe.execute(), 2)
     return [
         DeadLetter(queue=queue, id=letter, died_at=moment_of(score), message=decoded(data))
         for (queue, its), (contents, scores) in zip(wanted.items(), answers, strict=True)
