@@ -75,6 +75,7 @@ def logging_config(
         },
         "filters": {
             "without_static": {"()": lambda: filters.without_static},
+            "without_targets": {"()": lambda: filters.without_targets},
             "seldom": {"()": filters.Seldom},
             **{name: {"()": lambda one=one: one} for name, one in on_all.items()},
         },
@@ -87,7 +88,7 @@ def logging_config(
                 "handlers": [],
                 "level": "INFO",
                 "propagate": True,
-                "filters": ["without_static"],
+                "filters": ["without_static", "without_targets"],
             },
             # It logs every job that runs on time.
             "apscheduler": {"level": "WARNING"},

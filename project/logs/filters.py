@@ -7,17 +7,21 @@ import logging
 import re
 from time import monotonic
 from typing import Any
+from urllib.parse import unquote
 
 from django.http import HttpRequest
 from dramatiq import Message, MessageProxy
 
-from project.logs.paths import FAILED, shown_method, shown_path
+from project.logs.paths import FAILED, as_shown, shown_method, shown_path
 
 #: An address's host, and the rest of it, which may be the link of a mail.
 ADDRESS = re.compile(r"(\w+://[^\s/?#]+)[/?#]\S*")
 
 #: What gunicorn says of a request that it cannot read, and then quotes of it.
 UNREADABLE = re.compile(r"""(Invalid request from ip=\S*: [^:'"]*).*""", re.DOTALL)
+
+#: What a request begins with: the method, perhaps a host, and the path; perhaps a query follows.
+REQUEST_LINE = re.compile(r"(\w+) (?:\w+://[^\s/]*)?(/[^\s?#]*)\S*", re.ASCII)
 
 #: How its lines begin that name a method or an address after that.
 NAMING = re.compile("Error handling request|WSGI app sent body bytes on a no-body response")
@@ -47,6 +51,19 @@ def without_paths(record: logging.LogRecord) -> bool:
         if record.levelno > logging.WARNING:
             record.levelno, record.levelname = logging.WARNING, "WARNING"
     return True
+
+
+def without_targets(record: logging.LogRecord) -> bool:
+    """Have the lines of Django's own server name a request as it is shown, without its query."""
+    if isinstance(record.args, tuple):
+        record.args = tuple(REQUEST_LINE.sub(shown_line, str(arg)) for arg in record.args)
+    return True
+
+
+def shown_line(line: re.Match[str]) -> str:
+    """Return the first line of a request, as it may be shown."""
+    method, path = line.groups()
+    return f"{method} {as_shown(unquote(path))}"
 
 
 def shown(arg: object, request: HttpRequest) -> object:

@@ -44,8 +44,13 @@ def shown_path(request: HttpRequest) -> str:
     Links of mails hold what logs somebody in, or unsubscribes them. A path that no page has may be
     such a link with a slip in it: nothing of it is shown.
     """
+    return as_shown(request.path_info, request.resolver_match)
+
+
+def as_shown(path: str, match: ResolverMatch | None = None) -> str:
+    """Return what `shown_path` says of a path, whose route need not be known."""
     try:
-        match = request.resolver_match or resolve(request.path_info)
+        match = match or resolve(path)
     except Resolver404:
         return UNKNOWN
 

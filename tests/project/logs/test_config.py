@@ -8,7 +8,13 @@ from typing import Any
 
 import pytest
 
-from project.logs.filters import Seldom, without_arguments, without_request_lines, without_static
+from project.logs.filters import (
+    Seldom,
+    without_arguments,
+    without_request_lines,
+    without_static,
+    without_targets,
+)
 from project.logs.lines import told_line
 from tasks.actors import todo_cleanup
 
@@ -178,6 +184,26 @@ def test_files_that_every_page_loads_are_not_logged(
 
 def test_other_lines_of_the_server_are_logged() -> None:
     assert without_static(record("django.server", "Broken pipe"))
+
+
+@pytest.mark.parametrize(
+    ("request_line", "told"),
+    [
+        ("GET /todos/7/edit/?next=%2F HTTP/1.1", "GET /todos/7/edit/ HTTP/1.1"),
+        ("GET /calendar/tidy_c2VjcmV0.ics HTTP/1.1", "GET /calendar/<secret>.ics HTTP/1.1"),
+        ("GET http://x/calendar/c2VjcmV0.ics HTTP/1.1", "GET /calendar/<secret>.ics HTTP/1.1"),
+        ("get /unsubscribe/c2Vj/c2VjcmV0?x HTTP/1.1", "get /<unknown> HTTP/1.1"),
+        ("GET /?token=c2VjcmV0 HTTP/1.1", "GET / HTTP/1.1"),
+        ("code 400, message Bad request syntax ('GET /c2VjcmV0')", None),
+    ],
+)
+def test_server_of_make_run_names_pages_without_secrets(
+    request_line: str, told: str | None
+) -> None:
+    line = record("django.server", '"%s" %s %s', request_line, "200", "12")
+    assert without_targets(line)
+    assert "c2Vj" not in line.getMessage()
+    assert told is None or line.getMessage() == f'"{told}" 200 12'
 
 
 def test_messages_are_named_by_task_and_id_without_their_arguments() -> None:
