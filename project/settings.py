@@ -320,6 +320,7 @@ ACCOUNT_FORMS = {
     "login": "accounts.pages.forms.LogInForm",
     "signup": "accounts.pages.forms.SignUpForm",
     "add_email": "accounts.pages.forms.AddressForm",
+    "reauthenticate": "accounts.pages.forms.PasswordOnceMoreForm",
     "reset_password": "accounts.pages.forms.ForgottenPasswordForm",
 }
 ACCOUNT_LOGIN_METHODS = {"username", "email"}

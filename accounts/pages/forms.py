@@ -92,6 +92,12 @@ class SignUpForm(account.SignupForm):  # type: ignore[misc]  # It ships no types
         return zone if zone in available_time_zones() else ""
 
 
+class PasswordOnceMoreForm(account.ReauthenticateForm):  # type: ignore[misc]  # As above.
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["password"].widget.attrs["autofocus"] = True
+
+
 class AddressForm(account.AddEmailForm):  # type: ignore[misc]  # It ships no types.
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -58,8 +58,27 @@ class TokenForm(forms.Form):
         error_messages={"required": NOT_A_CHOICE, "invalid_choice": NOT_A_CHOICE},
     )
 
-    def __init__(self, data: QueryDict | None = None) -> None:
+    def __init__(self, user: User, data: QueryDict | None = None) -> None:
         super().__init__(data, label_suffix="", use_required_attribute=False)
+        self._user = user
+
+    def clean_name(self) -> str:
+        """Return the name, by which a token is told from others; also from one just made.
+
+        Whoever loads the page of a new token again sends this form once more.
+        """
+        name = " ".join(self.cleaned_data["name"].split())
+        if Token.objects.filter(user=self._user, name=name).exists():
+            raise ValidationError(
+                _("You have a token of this name. If you did not copy it, revoke it first.")
+            )
+        return name
+
+    def begin_at_fault(self) -> None:
+        """Have the page begin at the first field that is wrong, which may be far below."""
+        wrong = next((name for name in self.fields if name in self.errors), None)
+        if wrong:
+            self.fields[wrong].widget.attrs["autofocus"] = True
 
     def expires_at(self) -> datetime | None:
         """Return until when the token works; None if for ever."""
@@ -78,7 +97,7 @@ def tokens_of(user: User, *, page: str, form: TokenForm | None = None) -> dict[s
     return {
         "tokens": Token.objects.filter(user=user).order_by("-pk"),
         "tokens_page": page,
-        "token_form": form or TokenForm(),
+        "token_form": form or TokenForm(user),
     }
 
 
@@ -87,9 +106,10 @@ def tokens_of(user: User, *, page: str, form: TokenForm | None = None) -> dict[s
 def make(request: PersonRequest) -> HttpResponse:
     """Show the tokens; make one, and show its secret, which is kept nowhere."""
     page = page_of_tokens(request)
-    form = TokenForm(request.POST if request.method == "POST" else None)
+    form = TokenForm(request.user, request.POST if request.method == "POST" else None)
     made = _make(request, form, page) if form.is_valid() else None
     if made is None:
+        form.begin_at_fault()
         context = tokens_of(request.user, page=page, form=form)
         return render(request, "accounts/tokens_page.html", context)
     context = {"token": made.token, "tokens_page": page, **_shown_once(made)}

@@ -398,6 +398,27 @@ def test_page_that_is_loaded_again_makes_no_other_token(anns: Client) -> None:
     assert Token.objects.count() == 1
 
 
+def test_page_of_a_new_token_that_is_loaded_again_makes_no_other(hers: Client) -> None:
+    first = make(hers)
+    again = make(hers, name=" Backup  at night ")
+    assert MADE in words(first)
+    assert "You have a token of this name. If you did not copy it, revoke it" in words(again)
+    assert not SECRET.search(again.content.decode())
+    assert Token.objects.count() == 1
+
+
+def test_two_people_may_call_their_tokens_the_same(hers: Client, bob: User) -> None:
+    TokenService.create(user=bob, name=FORM["name"], access=Access.READ)
+    assert MADE in words(make(hers))
+
+
+def test_pages_begin_where_something_is_to_be_typed(anns: Client) -> None:
+    wrong = make(anns, name="").content.decode()
+    assert re.findall(r'<(?:input|select)[^>]*name="(\w+)"[^>]* autofocus', wrong) == ["name"]
+    asked = anns.post(TOKENS, FORM, follow=True).content.decode()
+    assert re.findall(r'<input[^>]*name="(\w+)"[^>]* autofocus', asked) == ["password"]
+
+
 def test_wrong_password_makes_no_token(anns: Client) -> None:
     make(anns)
     assert "This is not your password." in words(anns.post(REAUTHENTICATE, {"password": "wrong"}))
