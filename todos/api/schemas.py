@@ -44,7 +44,7 @@ def as_day(value: Any) -> date | None:
     if isinstance(value, str) and DAY.fullmatch(value):
         with suppress(ValueError):
             return date.fromisoformat(value)
-    raise ValueError("Give a day such as 2026-12-01.")
+    raise ValueError("Give a day that there is, such as 2026-12-01.")
 
 
 def as_moment(value: Any) -> datetime:
@@ -68,7 +68,7 @@ def as_bool(value: Any) -> bool:
     """Take true and false, as an address has them, and no other words for these."""
     if value in {"true", "false"}:
         return bool(value == "true")
-    raise ValueError("Give true or false.")
+    raise ValueError("Give true or false, in small letters.")
 
 
 def as_number(value: Any) -> int:
@@ -178,14 +178,14 @@ class TrashedTodoOut(Answer):
 
 
 class TodoPage(Answer):
-    """Todos of your list, the newest first."""
+    """Todos of your list, those that were added last first."""
 
     items: list[TodoOut]
     next_cursor: NextCursor
 
 
 class TrashPage(Answer):
-    """Todos in your trash, the newest first."""
+    """Todos in your trash, those that were added last to the list first."""
 
     items: list[TrashedTodoOut]
     next_cursor: NextCursor
@@ -258,11 +258,11 @@ class Cleared(Answer):
 
 
 class Restored(Answer):
-    """What was restored, and how much of what was asked for could not be, and why."""
+    """What was restored. What is not in your trash is in neither number."""
 
     todos_restored: int
-    todos_left: int
-    reasons: list[str]
+    todos_left: int = Field(description="How many could not come back now, and are still there.")
+    reasons: list[str] = Field(description="Why, in words for people.")
 
 
 class Purged(Answer):
