@@ -1,15 +1,17 @@
 """The trash as its owner sees it: what is there, and what its buttons do."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from html import unescape
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import time_machine
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
@@ -764,6 +766,27 @@ def test_a_todo_that_somebody_holds_is_asked_for_again_later(hers: Client, alice
             assert hers.post(path, fields).status_code == 503
     assert titles(TrashedTodo, alice) == {"Milk"}
     assert press(hers, "restore", id=milk) == "“Milk” is on your list again."
+
+
+@pytest.mark.postgresql
+@pytest.mark.parametrize("path", ["/trash/restore/", "/trash/delete/", "/trash/empty/"])
+def test_who_cannot_know_what_was_done_is_not_told_that_nothing_was(
+    hers: Client, alice: User, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    """The connection is lost after the commit: what is done again would find nothing to do."""
+
+    @contextmanager
+    def lost_reply() -> Iterator[None]:
+        with transaction.atomic():
+            yield
+        raise OperationalError("server closed the connection unexpectedly")
+
+    (milk,) = trash(alice, "Milk")
+    fields = {"id": milk, "sure": "yes", **question(hers)}
+    monkeypatch.setattr(at_once_module, "transaction", SimpleNamespace(atomic=lost_reply))
+    hers.raise_request_exception = False
+    assert hers.post(path, fields).status_code == 503
+    assert not TrashedTodo.objects.exists()
 
 
 def test_more_than_fit_into_a_statement_are_done_in_batches(

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.db import DatabaseError, transaction
 
-from todos.bulk.errors import is_timeout, log_or_raise, twice
+from todos.bulk.errors import after_deadlocks, is_timeout, log_or_raise, twice
 from todos.bulk.keys import ID
 from todos.bulk.operation import IdOperation
 from todos.bulk.sql import Rows
@@ -38,7 +38,7 @@ def act_at_once(operation: IdOperation[Any], *, number: int | None = None) -> in
             return operation.act(Rows.of(todos, key=ID))
 
     try:
-        return twice(whole)
+        return twice(whole, again=after_deadlocks)
     except DatabaseError as error:
         if is_timeout(error):
             raise

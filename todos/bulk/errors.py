@@ -69,19 +69,37 @@ def log_or_raise(error: DatabaseError, event: str, **values: int) -> None:
     logger.warning(event, reason=reason(error), **values)
 
 
-def twice[R](do: Callable[[], R]) -> R:
+def after_all_but_timeouts(error: DatabaseError) -> bool:
+    """Say yes, unless somebody has waited long enough already."""
+    return not is_timeout(error)
+
+
+def after_deadlocks(error: DatabaseError) -> bool:
+    """Say yes, if it is certain that nothing was done.
+
+    When a connection is lost at the commit, nobody knows; done again, it would find nothing to do.
+    """
+    return sqlstate(error) == _DEADLOCK
+
+
+def twice[R](
+    do: Callable[[], R], *, again: Callable[[DatabaseError], bool] = after_all_but_timeouts
+) -> R:
     """Do something, and after a pause once more if the database fails.
 
-    By then, a deadlock is over, and a lost connection may be. After a time-out it has waited long
-    enough, and is not done again.
+    By then, a deadlock is over, and a lost connection may be.
+
+    Args:
+        do: what to do; it has to be right to do it again after what `again` accepts.
+        again: whether an error is one after which it is done again.
 
     Raises:
-        DatabaseError: the second time as well.
+        DatabaseError: the second time as well, or one that `again` does not accept.
     """
     try:
         return do()
     except DatabaseError as error:
-        if is_timeout(error):
+        if not again(error):
             raise
         logger.warning("statement retried", reason=reason(error))
     sleep(PAUSE_SECONDS)
