@@ -105,9 +105,13 @@ def known_time_zone(name: str) -> None:
         raise ValidationError(_("Choose a time zone such as Europe/Berlin."))
 
 
+#: What is no zone: that of whichever host is asked, and one for a host that has none yet.
+NO_ZONES = {"localtime", "Factory"}
+
+
 @cache
 def available_time_zones() -> frozenset[str]:
-    return frozenset(available_timezones())
+    return frozenset(available_timezones() - NO_ZONES)
 
 
 class Preferences(TypedDict, total=False):

@@ -9,11 +9,13 @@ from hashlib import sha256
 from typing import NamedTuple
 
 from django.core.exceptions import ValidationError
+from django.db import transaction
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare, get_random_string
 from django.utils.translation import gettext as _
 
 from accounts.models import User
+from accounts.services import UserService
 from accounts.tokens.models import Access, Token
 
 #: Tokens that a person may have: more than anybody can tell apart.
@@ -68,11 +70,13 @@ class TokenService:
         token.clean_fields(exclude={"user", "expires_at", "last_used_at"})
         if expires_at is not None and expires_at <= timezone.now():
             raise ValidationError({"expires_at": _("Choose a day in the future.")})
-        if Token.objects.filter(user=user).count() >= MAX_TOKENS:
-            raise ValidationError(
-                _("You have %(count)d tokens. Revoke one first.") % {"count": MAX_TOKENS}
-            )
-        token.save(force_insert=True)
+        with transaction.atomic():
+            UserService.lock(user=user)  # Of two at once, one is counted before the other.
+            if Token.objects.filter(user=user).count() >= MAX_TOKENS:
+                raise ValidationError(
+                    _("You have %(count)d tokens. Revoke one first.") % {"count": MAX_TOKENS}
+                )
+            token.save(force_insert=True)
         return NewToken(token, secret)
 
     @staticmethod

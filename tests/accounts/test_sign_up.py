@@ -210,7 +210,12 @@ def test_mail_server_that_is_down_is_said_and_the_sign_up_goes_on_later(
 
 @pytest.mark.parametrize(
     ("sent", "kept"),
-    [("America/Los_Angeles", "America/Los_Angeles"), ("Europe/Atlantis", ""), ("", "")],
+    [
+        ("America/Los_Angeles", "America/Los_Angeles"),
+        ("Europe/Atlantis", ""),
+        ("localtime", ""),
+        ("", ""),
+    ],
 )
 def test_the_time_zone_of_the_device_is_that_of_the_newcomer(
     client: Client, db: None, sent: str, kept: str

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from datetime import timedelta
 from html import unescape
@@ -27,6 +28,7 @@ from tests.accounts.conftest import Events
 from tests.accounts.people import PASSWORD, confirm_password, log_in, words
 from tests.examples import examples
 from tests.rows import traces
+from tests.todos.locks import in_another_connection
 
 PREFERENCES, TOKENS = "/preferences/", "/accounts/tokens/"
 REAUTHENTICATE = f"/accounts/reauthenticate/?next={TOKENS}"
@@ -182,6 +184,25 @@ def test_a_person_has_no_more_tokens_than_the_limit(ann: User, bob: User) -> Non
     TokenService.create(user=bob, name="Bob's first", access=Access.READ)
     TokenService.revoke(user=ann, token_id=Token.objects.filter(user=ann).latest("pk").pk)
     TokenService.create(user=ann, name="one more", access=Access.READ)
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+def test_tokens_that_are_made_at_once_are_no_more_than_the_limit(ann: User) -> None:
+    for number in range(MAX_TOKENS - 1):
+        TokenService.create(user=ann, name=str(number), access=Access.READ)
+
+    def one_more() -> bool:
+        try:
+            TokenService.create(user=ann, name="one more", access=Access.READ)
+        except ValidationError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        made = [pool.submit(in_another_connection, one_more) for _ in range(8)]
+        assert sum(one.result(timeout=30) for one in made) == 1
+    assert Token.objects.filter(user=ann).count() == MAX_TOKENS
 
 
 def test_last_use_is_noted_once_in_a_while(ann: User, django_assert_num_queries: Queries) -> None:
