@@ -17,6 +17,7 @@ from django.http.request import QueryDict
 from django.shortcuts import render
 from django.utils.cache import add_never_cache_headers
 
+from project.api.problems import PREFIX
 from project.errors import too_large
 from project.logs.paths import shown_path
 from tasks.engine.database import LOCKED
@@ -77,7 +78,9 @@ class RefuseMalformedMiddleware:
         texts = (request.path, *request.COOKIES.values(), *request.headers.values())
         if any("\0" in text for text in texts):
             return refusal()
-        if is_malformed(request.GET) or not is_utf8(request):
+        # What the API does not know, it refuses by itself.
+        is_wrong = has_nul if request.path.startswith(PREFIX) else is_malformed
+        if is_wrong(request.GET) or not is_utf8(request):
             return refusal()
         if body_bytes(request) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
             return too_large(request)
@@ -133,10 +136,15 @@ def is_held_up(error: OperationalError) -> bool:
     return not LOCK_ERRORS.isdisjoint(names)
 
 
+def has_nul(fields: QueryDict) -> bool:
+    """Return whether a field's name or value has a NUL character."""
+    return any("\0" in text for name, values in fields.lists() for text in (name, *values))
+
+
 def is_malformed(fields: QueryDict) -> bool:
     """Return whether a field has a name or a value that no page of ours sends."""
     return (
-        any("\0" in text for name, values in fields.lists() for text in (name, *values))
+        has_nul(fields)
         or any(name.endswith(UNUSED_LOOKUPS) for name in fields)
         or "" in fields.getlist(TO_FIELD_VAR)
         or not all(is_row_id(row) for row in fields.getlist(ACTION_CHECKBOX_NAME))

@@ -45,13 +45,17 @@ class Refused(Exception):  # noqa: N818  (it says what happened, as Django's own
         refusal: why.
         fields: the names of what is at fault.
         place: where these are: `query` or `header`.
+        state: how what was to be changed is now; empty if that was not looked at.
     """
 
-    def __init__(self, refusal: Refusal, *fields: str, place: Place = "query") -> None:
+    def __init__(
+        self, refusal: Refusal, *fields: str, place: Place = "query", state: str = ""
+    ) -> None:
         super().__init__(refusal)
         self.refusal = refusal
         self.fields = fields
         self.place = place
+        self.state = state
 
 
 class TooManyRequests(Exception):  # noqa: N818  (as above)

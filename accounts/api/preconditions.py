@@ -46,7 +46,7 @@ def check(request: HttpRequest, state: str) -> None:
     """Refuse a request that expects another state than this."""
     states = expected(request)
     if states is not None and state not in states:
-        raise Refused(Refusal.CHANGED)
+        raise Refused(Refusal.CHANGED, state=state)
 
 
 def say_state(response: HttpResponse, state: str) -> None:

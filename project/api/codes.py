@@ -4,12 +4,13 @@ from collections.abc import Iterator
 
 from accounts.api.errors import STATUSES
 from project.api.errors import NOT_JSON
-from project.api.problems import INVALID, NO_BODY, code_of
+from project.api.problems import HTTPS_REQUIRED, INVALID, NO_BODY, code_of
 
 #: What has a code of its own, besides what is refused for a reason.
 FURTHER = (
     (400, "malformed", NOT_JSON),
     (400, *NO_BODY),
+    (403, *HTTPS_REQUIRED),
     (422, *INVALID),
 )
 

@@ -45,7 +45,8 @@ PROBLEM = {
 WHEN = {
     400: "The request is malformed, or has a body where none is taken.",
     401: "There is no valid token, and no session.",
-    403: "The token may only read, or a session lacks the token against forgery.",
+    403: "The token may only read, a session lacks the token against forgery, or the request came"
+    " by http to a site of https.",
     404: "There is no such thing, or it is another person's.",
     409: "It cannot be done as things are.",
     410: "The todo of the first request with this Idempotency-Key has left the list.",
@@ -131,6 +132,8 @@ def answer(status: int, words: str) -> dict[str, Any]:
     described: dict[str, Any] = {"description": words, "content": content}
     if status in {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}:
         described["headers"] = {"Retry-After": RETRY_AFTER}
+    if status == HTTPStatus.PRECONDITION_FAILED:
+        described["headers"] = {"ETag": ETAG}
     if status == HTTPStatus.UNAUTHORIZED:
         described["headers"] = {"WWW-Authenticate": AUTHENTICATE}
     return described
@@ -152,9 +155,9 @@ def describe(path: str, method: str, operation: dict[str, Any]) -> None:
 
 def statuses(path: str, method: str, operation: dict[str, Any]) -> Iterator[int]:
     """Yield with which errors an operation may answer."""
-    yield from (400, 401, 411, 413, 422, 429, 500, 503)
+    yield from (400, 401, 403, 411, 413, 422, 429, 500, 503)
     if method != "get":
-        yield from (403, 409)
+        yield 409
     if "{" in path or path.endswith("/token"):
         yield 404
     if "requestBody" in operation:

@@ -11,6 +11,7 @@ from ninja.errors import ValidationError as InvalidRequest
 
 from accounts.api.errors import STATUSES, Refusal, Refused, TooManyRequests
 from accounts.api.preconditions import say_state
+from accounts.models import User
 from project.api.problems import INVALID, FieldError, problem
 from todos.services import KeyReused, TodoChanged, TodoNotFound, TooManyTodos
 
@@ -41,6 +42,7 @@ def answer_errors(api: NinjaAPI) -> None:
         Refused: refused,
         TooManyRequests: too_many_requests,
         AuthenticationError: unauthorized,
+        User.DoesNotExist: unauthorized,  # They have been deleted since the request came in.
         HttpError: malformed,
         Http404: not_found,
         TodoNotFound: not_found,
@@ -86,7 +88,10 @@ def refused(_request: HttpRequest, error: Refused) -> HttpResponse:
     fields: list[FieldError] = [
         {"place": error.place, "field": name, "detail": detail} for name in error.fields
     ]
-    return refusing(error.refusal, fields)
+    response = refusing(error.refusal, fields)
+    if error.state:
+        say_state(response, error.state)
+    return response
 
 
 def refusing(refusal: Refusal, fields: Iterable[FieldError] = ()) -> HttpResponse:

@@ -3,9 +3,10 @@
 from collections.abc import Callable
 from http import HTTPStatus
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 
-from project.api.problems import CONTENT_TYPE, PREFIX, as_problem, problem
+from project.api.problems import CONTENT_TYPE, HTTPS_REQUIRED, PREFIX, as_problem, problem
 
 
 class ApiMiddleware:
@@ -33,6 +34,8 @@ class ApiMiddleware:
 
     def answer(self, request: HttpRequest) -> HttpResponse:
         """Answer a request, HEAD as GET: the web server then sends no body."""
+        if is_in_the_clear(request):
+            return problem(403, *HTTPS_REQUIRED)
         if "Transfer-Encoding" in request.headers:
             return problem(411)  # Django would take the body for empty.
         if request.method != "HEAD":
@@ -41,3 +44,13 @@ class ApiMiddleware:
         response = self.get_response(request)
         request.method = "HEAD"
         return response
+
+
+def is_in_the_clear(request: HttpRequest) -> bool:
+    """Say whether a request came by http that a redirect would not help.
+
+    Many clients follow one with GET, and take the list for the answer to what they added; and a
+    token has been read by others on its way.
+    """
+    given = request.method not in {"GET", "HEAD"} or "Authorization" in request.headers
+    return settings.SECURE_SSL_REDIRECT and given and not request.is_secure()

@@ -17,6 +17,12 @@ INVALID = "invalid", "Something of this request is not accepted."
 #: The same of a body where none is taken.
 NO_BODY = "no-body", "This operation takes no body."
 
+#: The same of what others could read on its way.
+HTTPS_REQUIRED = (
+    "https-required",
+    "Send requests by https alone. If this one had a token, revoke it: others may have read it.",
+)
+
 #: Where the API begins.
 PREFIX = "/api/"
 

@@ -157,7 +157,9 @@ def test_field_that_is_not_accepted_is_named_although_the_tag_is_right(
 
 def test_preferences_are_changed_by_whoever_has_seen_them(api: Program) -> None:
     tag = api.get("/preferences").etag
-    assert_problem(api.patch("/preferences", {"theme": "dark"}, If_Match='"0"'), 412, "changed")
+    refused = api.patch("/preferences", {"theme": "dark"}, If_Match='"0"')
+    assert_problem(refused, 412, "changed")
+    assert refused.etag == tag, "to go on from"
     assert api.get("/preferences").etag == tag
     for form in (tag, "*", f'"0", W/{tag}'):
         changed = api.patch("/preferences", {"theme": "dark"}, If_Match=form)

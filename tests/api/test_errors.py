@@ -11,9 +11,10 @@ from django.db import IntegrityError, connection
 from pytest_django import Settings
 
 from accounts.models import User
+from accounts.services import UserService
 from project.api.requests import MAX_BODY_BYTES
 from project.gate import gate
-from tests.api.clients import Program, assert_problem, program_of
+from tests.api.clients import BASE, Program, assert_problem, program_of
 from tests.api.operations import Operation, all_operations, named, valid
 from tests.factories import new_todo, new_todos, trash
 from tests.rows import all_rows, without_visits
@@ -356,6 +357,8 @@ def test_parameter_that_is_not_known_or_there_twice_is_refused(
         ("a=&b=1", {"a", "b"}),
         ("todo_id=1", {"todo_id"}),
         ("given=1", {"given"}),
+        # For the admin, these would be malformed.
+        ("user=x&regex=1&_to_field=", {"user", "regex", "_to_field"}),
         ("title=a", {"title"}),
     ):
         answer = api.ask(operation.method, f"{path}?{query}", body)
@@ -373,6 +376,28 @@ def test_parameter_that_is_there_twice_is_refused(api: Program) -> None:
 @pytest.mark.parametrize("path", ["/todos?q=%00", "/todos?%00=1", "/todos?q=a%00b", "/%00"])
 def test_nul_in_an_address_is_malformed(api: Program, path: str) -> None:
     assert_problem(api.get(path), 400)
+
+
+def test_site_of_https_takes_by_http_nothing_that_others_must_not_read_or_that_changes(
+    api: Program, settings: Settings
+) -> None:
+    settings.SECURE_SSL_REDIRECT = True
+    for answer in (
+        api.get("/todos"),
+        api.post("/todos", {"title": "a"}),
+        Program().post("/todos", {"title": "a"}),
+    ):
+        assert_problem(answer, 403, "https-required")
+    # A browser's way to the page of the documentation.
+    assert Program().get("/docs").headers["Location"] == f"https://testserver{BASE}/docs"
+    assert not Todo.objects.exists()
+
+
+def test_person_who_is_deleted_while_they_call_is_nobody(
+    careless: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(UserService, "lock", failing(User.DoesNotExist()))
+    assert_problem(careless.patch("/preferences", {"theme": "dark"}), 401, "unauthorized")
 
 
 def test_id_that_no_todo_has_is_not_found(api: Program) -> None:

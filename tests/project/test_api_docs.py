@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from django.template.loader import render_to_string
-from django.test import Client
+from django.test import Client, override_settings
 from django.urls import reverse
 from pytest_django import DjangoAssertNumQueries, Settings
 
@@ -250,6 +250,8 @@ def refused_in_every_way(
     yield refusal(browser.generic("POST", "/api/v1/todos/clear-completed", "", ""))
     with monkeypatch.context() as patch:
         patch.setattr(services, "MAX_TODOS", 1)
+        yield refusal(ask("POST", "/todos", add))
+    with override_settings(SECURE_SSL_REDIRECT=True):
         yield refusal(ask("POST", "/todos", add))
     with monkeypatch.context() as patch:
         patch.setattr("accounts.api.callers.REQUESTS_A_MINUTE", 0)
