@@ -96,7 +96,7 @@ def test_long_run_full_queue_and_broker_away_are_no_reasons_to_end(
         add_actors(tidy, sql)
         with worker_at_work(tidy, folder) as worker:
             for _ in range(6):
-                enqueue(tidy, f"nap, seconds={2 * STUCK_SECONDS}")
+                enqueue(tidy, f"nap, seconds={STUCK_SECONDS + 2}")
             wait_until(lambda: "nap begun" in effects(sql), seconds=20, otherwise=worker.output)
             broker = broker_process(tmp_path / "valkey")
             os.kill(broker, signal.SIGSTOP)
