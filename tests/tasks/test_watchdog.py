@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+import redis
 
 from tests.healthchecks import healthcheck
 from tests.processes import Process, Tidy, wait_until
@@ -98,7 +99,7 @@ def test_long_run_full_queue_and_broker_away_are_no_reasons_to_end(
             for _ in range(6):
                 enqueue(tidy, f"nap, seconds={STUCK_SECONDS + 2}")
             wait_until(lambda: "nap begun" in effects(sql), seconds=20, otherwise=worker.output)
-            broker = broker_process(tmp_path / "valkey")
+            broker = broker_process(tidy.settings["REDIS_URL"])
             os.kill(broker, signal.SIGSTOP)
             time.sleep(2 * STUCK_SECONDS)
             assert healthcheck(tidy.folder, "worker", folder) == ""
@@ -111,14 +112,10 @@ def test_long_run_full_queue_and_broker_away_are_no_reasons_to_end(
             assert worker.stop() == 0
 
 
-def broker_process(folder: Path) -> int:
-    """Return the id of the Valkey server whose data are in a folder."""
-    for process in Path("/proc").glob("[0-9]*"):
-        if (process / "comm").read_text().startswith("valkey") and (
-            process / "cwd"
-        ).resolve() == folder:
-            return int(process.name)
-    raise LookupError(folder)
+def broker_process(address: str) -> int:
+    """Return the id of the Valkey server at an address."""
+    with redis.from_url(address) as client:
+        return int(client.info("server")["process_id"])
 
 
 def test_outage_of_the_broker_is_one_line_when_it_begins_and_one_when_it_ends(
@@ -127,7 +124,7 @@ def test_outage_of_the_broker_is_one_line_when_it_begins_and_one_when_it_ends(
     with tidy.start("rundramatiq", "--processes=1", "--threads=1") as worker:
         worker.wait_for("Worker process is ready")
         before = worker.output()
-        broker = broker_process(tmp_path / "valkey")
+        broker = broker_process(tidy.settings["REDIS_URL"])
         os.kill(broker, signal.SIGKILL)
         worker.wait_for("broker away")
         time.sleep(8)  # Dramatiq's threads try again every three seconds.
