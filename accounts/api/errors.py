@@ -10,10 +10,7 @@ type Place = Literal["query", "header"]
 class Refusal(TextChoices):
     """A reason that programs can tell from others: the `code` of a problem."""
 
-    READ_ONLY_TOKEN = (
-        "read-only-token",
-        "This token may only read. Make one that may change.",
-    )
+    READ_ONLY_TOKEN = "read-only-token", "This token may only read. Make one that may change."
     CSRF = "csrf", "The header X-CSRFToken is missing or wrong; a session needs it for changes."
     CHANGED = "changed", "It has been changed since you read it. Read it again."
     LIST_FULL = "list-full", "The list holds no more todos. Delete some first."

@@ -52,5 +52,5 @@ def is_in_the_clear(request: HttpRequest) -> bool:
     Many clients follow one with GET, and take the list for the answer to what they added; and a
     token has been read by others on its way.
     """
-    given = request.method not in {"GET", "HEAD"} or "Authorization" in request.headers
-    return settings.SECURE_SSL_REDIRECT and given and not request.is_secure()
+    matters = request.method not in {"GET", "HEAD"} or "Authorization" in request.headers
+    return settings.SECURE_SSL_REDIRECT and matters and not request.is_secure()

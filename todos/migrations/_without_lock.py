@@ -20,7 +20,7 @@ class AddIndexWithoutLock(AddIndexConcurrently):
             add = migrations.AddIndex(self.model_name, self.index)
             add.database_forwards(app_label, schema_editor, from_state, to_state)
             return
-        schema_editor.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {self.index.name}")
+        drop(schema_editor, self.index.name)
         super().database_forwards(app_label, schema_editor, from_state, to_state)
 
     def database_backwards(
