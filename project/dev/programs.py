@@ -26,6 +26,11 @@ def programs(host: str, port: int) -> Iterator[Program]:
     yield Program("worker", worker, code_changed=Sources(settings.BASE_DIR).changed)
     scheduler = [*manage, "runscheduler"]
     yield Program("scheduler", scheduler, code_changed=Sources(settings.BASE_DIR).changed)
-    # Django's own server restarts by itself when the code changes.
-    web = [*manage, "runserver", f"{host}:{port}"]
-    yield Program("web", web, ready=lambda: is_open(host, port))
+    # Its own reloader misses what changes between its imports and its first look at the files.
+    web = [*manage, "runserver", "--noreload", f"{host}:{port}"]
+    yield Program(
+        "web",
+        web,
+        ready=lambda: is_open(host, port),
+        code_changed=Sources(settings.BASE_DIR).changed,
+    )

@@ -1,14 +1,21 @@
 """Notices when the project's code changes."""
 
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 from time import monotonic
 
 LOOK_SECONDS = 1.0
 
+#: What a process reads once and then keeps: modules, templates of pages and mails, translations.
+SUFFIXES = frozenset({".py", ".html", ".txt", ".mo"})
+
+#: What no program of Tidy's loads.
+ELSEWHERE = frozenset({"tests", "docs", "var"})
+
 
 class Sources:
-    """The Python files of the packages in a folder, except those of tests."""
+    """The files of the packages in a folder that a running program goes on using as they were."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -25,8 +32,9 @@ class Sources:
 
     def _look(self) -> dict[Path, int]:
         found = {}
-        for path in self._folder.glob("[!.]*/**/*.py"):
-            if path.relative_to(self._folder).parts[0] != "tests":
+        packages = (path for path in self._folder.glob("[!.]*/") if path.name not in ELSEWHERE)
+        for path in chain.from_iterable(package.glob("**/*.*") for package in packages):
+            if path.suffix in SUFFIXES:
                 with suppress(FileNotFoundError):  # It has just been deleted.
                     found[path] = path.stat().st_mtime_ns
         return found

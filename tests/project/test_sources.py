@@ -1,4 +1,4 @@
-"""Which changes of files restart worker and scheduler in development."""
+"""Which changes of files restart the programs in development."""
 
 from pathlib import Path
 
@@ -36,6 +36,20 @@ def test_added_and_deleted_file_are_changes(tmp_path: Path, module: Path) -> Non
     module.with_name("new.py").write_text("")
     assert watched.changed()
     module.unlink()
+    assert watched.changed()
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["tasks/templates/tasks/mail.txt", "tasks/templates/page.html", "tasks/locale/django.mo"],
+)
+def test_templates_and_translations_are_watched(tmp_path: Path, module: Path, name: str) -> None:
+    watched = Sources(tmp_path)
+    path = tmp_path / name
+    path.parent.mkdir(parents=True)
+    path.write_text("before")
+    assert watched.changed()
+    path.write_text("it says another thing now")
     assert watched.changed()
 
 
