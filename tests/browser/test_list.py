@@ -208,6 +208,34 @@ def test_a_double_click_does_a_thing_once(
     expect(page.locator("[data-rows=open]")).to_have_count(0)
 
 
+def test_a_press_during_which_the_list_is_replaced_is_of_the_row_it_began_on(
+    arrive: Arrive,
+) -> None:
+    page = arrive("pressed").page
+    press(page, f"Complete {TITLES[1]}")
+    # Meanwhile, the answer to an earlier click comes.
+    page.get_by_role("button", name=f"Complete {TITLES[0]}").evaluate("(button) => button.click()")
+    says(page, f"Completed “{TITLES[0]}”.")
+    page.mouse.up()
+    says(page, f"Completed “{TITLES[1]}”.")
+
+    # Whoever has second thoughts, and lets go elsewhere, has not clicked.
+    press(page, f"Delete {TITLES[2]}")
+    page.get_by_role("button", name=f"Reopen {TITLES[0]}").evaluate("(button) => button.click()")
+    says(page, f"“{TITLES[0]}” is open again.")
+    page.mouse.move(2, 2)
+    page.mouse.up()
+    # Nor has the second press of a double-click another meaning than the first.
+    press(page, f"Complete {TITLES[2]}")
+    page.mouse.up()
+    page.mouse.down(click_count=2)
+    says(page, f"Completed “{TITLES[2]}”.")
+    page.mouse.up(click_count=2)
+    page.reload()
+    assert titles(page, "[data-rows=open]") == [TITLES[0]]
+    assert set(titles(page, "[data-rows=completed]")) == {TITLES[1], TITLES[2]}
+
+
 def test_a_double_click_on_undo_undoes_once(arrive: Arrive) -> None:
     page = arrive("twice").page
     page.get_by_role("button", name=f"Complete {TITLES[1]}").click()
@@ -217,6 +245,12 @@ def test_a_double_click_on_undo_undoes_once(arrive: Arrive) -> None:
     click_again(page)
     page.reload()
     expect(page.get_by_role("button", name=f"Complete {TITLES[1]}")).to_be_visible()
+
+
+def press(page: Page, name: str) -> None:
+    """Press a button, and do not let go of it."""
+    page.mouse.move(*middle(page.get_by_role("button", name=name)))
+    page.mouse.down()
 
 
 def click_again(page: Page) -> None:

@@ -172,6 +172,29 @@
         event.stopImmediatePropagation();
     }, { capture: true });
 
+    // --- A press during which the list is replaced --------------------------------------------------
+
+    // The browser drops a click whose button has gone by the time it is let go of.
+    let pressed = null;
+
+    document.addEventListener("mousedown", (event) => {
+        const control = event.target.closest?.(".row button, .row a");
+        const meant = control && !event.button && !isUnmeant(event) && !rowOf(control).classList.contains("going");
+        pressed = meant ? { control, x: event.clientX, y: event.clientY } : null;
+    });
+
+    document.addEventListener("mouseup", ({ clientX, clientY }) => {
+        if (pressed && !pressed.control.isConnected
+            && Math.hypot(clientX - pressed.x, clientY - pressed.y) < SAME_PLACE_PX) sameAs(pressed.control)?.click();
+        pressed = null;
+    });
+
+    // What does the same to the same row, if anything still does.
+    function sameAs(control) {
+        const controls = document.getElementById(rowOf(control).id)?.querySelectorAll("button, a") ?? [];
+        return [...controls].find((one) => one.className === control.className && one.textContent === control.textContent);
+    }
+
     // --- Forms and buttons ------------------------------------------------------------------------
 
     document.addEventListener("submit", (event) => {
