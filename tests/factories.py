@@ -7,7 +7,8 @@ from uuid import uuid4
 
 from django.db.models.functions import Now
 
-from accounts.models import User
+from accounts.models import Access, User
+from accounts.tokens.services import TokenService
 from tasks.engine.models import UNFINISHED, Process, ProcessKind, State, TaskRun, Trigger
 from tasks.names import TaskName
 from todos.models import Todo, TrashedTodo
@@ -46,6 +47,11 @@ def give_each(user: User, done: Iterable[bool]) -> None:
         Todo(user=user, title=f"Todo {number}", completed_at=LONG_AGO if is_done else None)
         for number, is_done in enumerate(done)
     )
+
+
+def new_token(user: User, *, access: Access) -> str:
+    """Give a person a token of whatever name; return its secret."""
+    return TokenService.create(user=user, name=f"Token {uuid4()}", access=access).secret
 
 
 def trash(

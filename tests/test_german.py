@@ -145,9 +145,13 @@ def heidi(db: None) -> User:
         run = new_run()
         trash(user, "Brot kaufen", "Müll", run_id=run.pk, trashed_at=now - ago * DAY)
         trash(user, "Rasen", trashed_at=now - ago * DAY)
-    for access, days in ((Access.READ, 0), (Access.WRITE, 90), (Access.CALENDAR, 30)):
-        expires_at = now + days * DAY if days else None
-        TokenService.create(user=user, name="Milch kaufen", access=access, expires_at=expires_at)
+    tokens = [
+        ("Sicherung", Access.READ, None),
+        ("Küche", Access.WRITE, now + 90 * DAY),
+        ("Telefon", Access.CALENDAR, now + 30 * DAY),
+    ]
+    for name, access, expires_at in tokens:
+        TokenService.create(user=user, name=name, access=access, expires_at=expires_at)
     Token.objects.filter(access=Access.READ).update(last_used_at=now)
     Token.objects.filter(access=Access.WRITE).update(expires_at=now - DAY)
     return user
@@ -202,7 +206,8 @@ def test_only_names_read_the_same_in_both_languages(page: Client, heidi: User) -
     places = {zone.partition("/")[2].replace("_", " ") for zone in available_time_zones()}
     own = {heidi.username, heidi.email, *heidi.todos.values_list("title", flat=True)}
     own |= set(heidi.trashed_todos.values_list("title", flat=True))
-    own |= {f"tidy_{prefix}_…" for prefix in Token.objects.values_list("prefix", flat=True)}
+    for prefix, name in Token.objects.values_list("prefix", "name"):
+        own |= {f"tidy_{prefix}_…", name}
     same = {word for word in read["de"] & read["en"] if re.search(r"[A-Za-z]{2}", word)}
     assert same - places - own <= SAME
 

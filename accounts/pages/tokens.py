@@ -63,15 +63,12 @@ class TokenForm(forms.Form):
         self._user = user
 
     def clean_name(self) -> str:
-        """Return the name, by which a token is told from others; also from one just made.
+        """Return the name; say before a password is asked for that there is one of this name.
 
         Whoever loads the page of a new token again sends this form once more.
         """
         name = " ".join(self.cleaned_data["name"].split())
-        if Token.objects.filter(user=self._user, name=name).exists():
-            raise ValidationError(
-                _("You have a token of this name. If you did not copy it, revoke it first.")
-            )
+        TokenService.check_name(user=self._user, name=name)
         return name
 
     def begin_at_fault(self) -> None:

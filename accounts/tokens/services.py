@@ -54,8 +54,8 @@ class TokenService:
             expires_at: until when it works; for ever if None.
 
         Raises:
-            ValidationError: names each field that is wrong, and why; or says that they have
-                MAX_TOKENS.
+            ValidationError: names each field that is wrong, and why; or says that they have a token
+                of this name, or MAX_TOKENS.
         """
         prefix = get_random_string(8)
         secret = f"tidy_{prefix}_{get_random_string(32)}"
@@ -71,13 +71,26 @@ class TokenService:
         if expires_at is not None and expires_at <= timezone.now():
             raise ValidationError({"expires_at": _("Choose a day in the future.")})
         with transaction.atomic():
-            UserService.lock(user=user)  # Of two at once, one is counted before the other.
+            UserService.lock(user=user)  # Of two at once, one is there before the other.
+            TokenService.check_name(user=user, name=token.name)
             if Token.objects.filter(user=user).count() >= MAX_TOKENS:
                 raise ValidationError(
                     _("You have %(count)d tokens. Revoke one first.") % {"count": MAX_TOKENS}
                 )
             token.save(force_insert=True)
         return NewToken(token, secret)
+
+    @staticmethod
+    def check_name(*, user: User, name: str) -> None:
+        """Check that a name tells a new token from the person's others, such as one just made.
+
+        Raises:
+            ValidationError: they have a token of this name.
+        """
+        if Token.objects.filter(user=user, name=name).exists():
+            raise ValidationError(
+                _("You have a token of this name. If you did not copy it, revoke it first.")
+            )
 
     @staticmethod
     def find(*, secret: str) -> Token | None:

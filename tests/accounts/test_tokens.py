@@ -5,6 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from datetime import timedelta
+from functools import partial
 from html import unescape
 from itertools import chain
 from typing import Any
@@ -188,21 +189,32 @@ def test_a_person_has_no_more_tokens_than_the_limit(ann: User, bob: User) -> Non
 
 @pytest.mark.postgresql
 @pytest.mark.django_db(transaction=True)
-def test_tokens_that_are_made_at_once_are_no_more_than_the_limit(ann: User) -> None:
-    for number in range(MAX_TOKENS - 1):
+@pytest.mark.parametrize(
+    ("before", "names", "refusal"),
+    [
+        (MAX_TOKENS - 1, "abcdefgh", "You have 50 tokens"),
+        (0, "aaaaaaaa", "You have a token of this name"),  # A second click makes no second token.
+    ],
+)
+def test_of_tokens_that_are_made_at_once_none_is_one_too_many(
+    ann: User, before: int, names: str, refusal: str
+) -> None:
+    for number in range(before):
         TokenService.create(user=ann, name=str(number), access=Access.READ)
 
-    def one_more() -> bool:
+    def refused(name: str) -> str:
         try:
-            TokenService.create(user=ann, name="one more", access=Access.READ)
-        except ValidationError:
-            return False
-        return True
+            TokenService.create(user=ann, name=name, access=Access.READ)
+        except ValidationError as error:
+            return str(error.messages)
+        return ""
 
     with ThreadPoolExecutor(8) as pool:
-        made = [pool.submit(in_another_connection, one_more) for _ in range(8)]
-        assert sum(one.result(timeout=30) for one in made) == 1
-    assert Token.objects.filter(user=ann).count() == MAX_TOKENS
+        made = [pool.submit(in_another_connection, partial(refused, name)) for name in names]
+        said = [one.result(timeout=30) for one in made]
+    assert said.count("") == 1
+    assert sum(refusal in text for text in said) == len(names) - 1
+    assert Token.objects.filter(user=ann).count() == before + 1
 
 
 def test_last_use_is_noted_once_in_a_while(ann: User, django_assert_num_queries: Queries) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from django.test import Client
 
 from accounts.models import Access, User
-from accounts.tokens.services import TokenService
+from tests.factories import new_token
 
 BASE = "/api/v1"
 PROBLEM = "application/problem+json"
@@ -103,7 +103,7 @@ class Program:
 
 def secret_of(user: User, access: Access = Access.WRITE) -> str:
     """Make a token of a person's; return its secret."""
-    return TokenService.create(user=user, name="Script", access=access).secret
+    return new_token(user, access=access)
 
 
 def program_of(user: User, access: Access = Access.WRITE) -> Program:

@@ -13,7 +13,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from pytest_django import Settings
 
-from accounts.models import User
+from accounts.models import Token, User
 from tests.api.clients import Program, assert_problem, ids_of, program_of, secret_of
 from tests.examples import examples
 from tests.factories import AS_OF, LONG_AGO, new_todo, new_todos, new_trash, trash
@@ -417,7 +417,7 @@ def test_program_learns_who_it_works_for_and_by_which_token(api: Program, alice:
     assert (me["username"], me["first_name"], me["email"]) == (
         *("alice", "Alice", "alice@example.com"),
     )
-    assert me["token"]["name"] == "Script"
+    assert me["token"]["name"] == Token.objects.get(user=alice).name
     assert me["token"]["access"] == "write"
     assert api.secret[5:13] not in json.dumps(me)
 

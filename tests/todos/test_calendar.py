@@ -21,7 +21,7 @@ from pytest_django import DjangoAssertNumQueries, Settings
 from accounts.models import Access, Session, Token, User
 from accounts.tokens.services import TokenService
 from tests.examples import examples
-from tests.factories import new_todo, new_todos, trash
+from tests.factories import new_todo, new_todos, new_token, trash
 from tests.todos.locks import in_another_connection
 from todos import calendar
 from todos.calendar import END, CalendarRow, calendar_of, events, feed_of, head
@@ -56,8 +56,7 @@ def address(alice: User) -> str:
 
 
 def address_of(user: User, *, access: Access = Access.CALENDAR) -> str:
-    made = TokenService.create(user=user, name="Phone", access=access)
-    return f"/calendar/{made.secret}.ics"
+    return f"/calendar/{new_token(user, access=access)}.ics"
 
 
 def body(client: Client, address: str) -> bytes:
