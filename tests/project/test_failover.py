@@ -148,7 +148,7 @@ def test_silent_host_is_waited_for_once(tmp_path: Path, django_db_blocker: Djang
             took.append(monotonic() - begun)
             connection.close()
         assert took[0] >= 2
-        assert took[1] < 1
+        assert took[1] < 2
 
 
 def test_broker_fails_over_to_its_replica(tmp_path: Path) -> None:

@@ -344,7 +344,7 @@ def test_frozen_mail_server_delays_neither_slots_nor_webhooks(stage: Stage) -> N
         before = number(stage.sql, claimed)
         wait_until(
             lambda: number(stage.sql, claimed) >= before + 4,
-            seconds=6,
+            seconds=20,
             otherwise=schedulers[0].output,
         )
         stage.mail.go_on.set()

@@ -372,7 +372,7 @@ def test_worker_told_to_stop_stops_between_steps_and_another_goes_on(
     assert wait_for(message, State.PENDING).attempts == 1
 
     with worker(broker):
-        wait_until(TaskRun.objects.due().exists, seconds=5, otherwise=lambda: "not due")
+        wait_until(TaskRun.objects.due().exists, seconds=30, otherwise=lambda: "not due")
         relay()
         assert result_of(message) == 4
         run = wait_for(message, State.SUCCEEDED)

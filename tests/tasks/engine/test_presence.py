@@ -130,7 +130,7 @@ def test_sign_in_that_fails_in_whatever_way_is_tried_again(
     sign_ins = SignIns(process, every_seconds=lambda: 0.01)
     sign_ins.start()
     wait_until(
-        lambda: broker.client.exists(key) == 1, seconds=5, otherwise=lambda: "nobody is there"
+        lambda: broker.client.exists(key) == 1, seconds=30, otherwise=lambda: "nobody is there"
     )
     sign_ins.stop(told=True)
     assert not broker.client.exists(key)
@@ -154,7 +154,7 @@ def test_process_signs_in_beside_its_heartbeat_and_out_when_it_ends(broker: Waki
     key = presence_key(broker.namespace, heartbeat.id)
     with heartbeat:
         wait_until(
-            lambda: broker.client.exists(key) == 1, seconds=5, otherwise=lambda: "it does not"
+            lambda: broker.client.exists(key) == 1, seconds=30, otherwise=lambda: "it does not"
         )
         assert Process.objects.get().signs_in
     assert not broker.client.exists(key)

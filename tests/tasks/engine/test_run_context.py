@@ -205,7 +205,7 @@ def test_run_writes_one_line_when_it_has_ended_with_numbers_and_no_texts(
 ) -> None:
     with worker(broker):
         run = wait_for_end(enqueue(saying))
-        wait_until(lambda: bool(ends()), seconds=5, otherwise=lambda: "no line")
+        wait_until(lambda: bool(ends()), seconds=30, otherwise=lambda: "no line")
     (line,) = ends()
     assert line["event"] == "run succeeded"
     assert (line["task"], line["run"], line["trigger"]) == ("test.saying", run.pk, "api")
@@ -222,7 +222,7 @@ def test_run_in_slices_that_is_retried_writes_one_line(
     with worker(broker):
         wait_for_end(enqueue(slices))
         wait_for_end(enqueue(saying, fail=True))
-        wait_until(lambda: len(ends()) > 1, seconds=5, otherwise=lambda: str(ends()))
+        wait_until(lambda: len(ends()) > 1, seconds=30, otherwise=lambda: str(ends()))
     sliced, failed = ends()
     assert (sliced["event"], sliced["attempts"]) == ("run succeeded", 4)
     assert (failed["event"], failed["attempts"], failed["why"]) == ("run failed", 2, "ValueError")
@@ -236,7 +236,7 @@ def test_run_of_an_actor_that_is_not_recorded_writes_one_line(
 ) -> None:
     with worker(broker):
         run = wait_for_end(enqueue(silent, fail=fail))
-        wait_until(lambda: bool(ends()), seconds=5, otherwise=lambda: "no line")
+        wait_until(lambda: bool(ends()), seconds=30, otherwise=lambda: "no line")
     (line,) = ends()
     assert (line["run"], line["event"]) == (run.pk, "run failed" if fail else "run succeeded")
     assert SECRET not in str(line)
