@@ -72,6 +72,7 @@ def test_forms_are_accessible_empty_filled_and_with_errors(visit: Visitor, theme
     boss.check_accessible()
 
     page.get_by_role("combobox").click()
+    expect(page.locator(".select2-search__field")).to_be_focused()  # A moment after it opens.
     page.keyboard.type("looker")
     expect(page.get_by_role("option")).to_have_text(["looker"])
     boss.check_accessible()

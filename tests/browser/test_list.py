@@ -72,6 +72,7 @@ def arrive(visit: Visitor, site: Site) -> Arrive:
         window = {"width": width, "height": 800}
         begun = visit(name, theme=theme, viewport=window, java_script_enabled=scripts)
         begun.go("/")
+        expect(begun.page.get_by_label("New todo")).to_be_focused()
         return begun
 
     return begin
@@ -453,6 +454,7 @@ def test_switched_off_shortcuts_do_nothing(arrive: Arrive, site: Site) -> None:
     code = "from accounts.models import User; User.objects.filter(username='still').update"
     site.tidy.manage("shell", "-v0", "-c", f"{code}(shortcuts=False)")
     visit.go("/")
+    expect(page.get_by_label("New todo")).to_be_focused()
     page.keyboard.type("?")
     expect(page.get_by_label("New todo")).to_have_value("?")
     page.keyboard.press("Escape")
