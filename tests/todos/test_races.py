@@ -4,7 +4,7 @@ Each test holds a row with one connection, lets the sweep run into it on another
 once the database itself says that the sweep is waiting.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 
@@ -24,12 +24,16 @@ pytestmark = [pytest.mark.postgresql, pytest.mark.django_db(transaction=True)]
 
 
 @contextmanager
-def sweep_beside(*, batch_size: int = 1000) -> Iterator[Future[SweepReport]]:
-    """Run a sweep on another connection; wait for it when the block ends."""
-    with ThreadPoolExecutor(1) as pool:
-        yield pool.submit(
+def sweep_beside() -> Iterator[Callable[..., Future[SweepReport]]]:
+    """Yield what begins a sweep on another connection; wait for it when the block ends."""
+
+    def begin(*, batch_size: int = 1000) -> Future[SweepReport]:
+        return pool.submit(
             in_another_connection, lambda: TodoService.sweep(as_of=AS_OF, batch_size=batch_size)
         )
+
+    with ThreadPoolExecutor(2) as pool:
+        yield begin
 
 
 @pytest.fixture(autouse=True, params=[0, 30], ids=["deleted", "moved"])
@@ -46,9 +50,10 @@ def todos(alice: User, bob: User) -> list[Todo]:
 
 def test_todo_reopened_during_cleanup_survives(todos: list[Todo]) -> None:
     mine = todos[4]
-    with sweep_beside() as sweep:
+    with sweep_beside() as begin:
         with transaction.atomic():
             TodoService.reopen(user=mine.user, todo_id=mine.pk)
+            sweep = begin()
             wait_until_blocked(sweep)
         result = sweep.result(timeout=10)
 
@@ -60,10 +65,11 @@ def test_todo_completed_anew_during_cleanup_survives(todos: list[Todo]) -> None:
     mine = todos[4]
     TodoService.reopen(user=mine.user, todo_id=mine.pk)
     Todo.objects.filter(pk=mine.pk).update(completed_at=LONG_AGO)
-    with sweep_beside() as sweep:
+    with sweep_beside() as begin:
         with transaction.atomic():
             TodoService.reopen(user=mine.user, todo_id=mine.pk)
             TodoService.complete(user=mine.user, todo_id=mine.pk)
+            sweep = begin()
             wait_until_blocked(sweep)
         result = sweep.result(timeout=10)
 
@@ -75,9 +81,10 @@ def test_todo_completed_anew_during_cleanup_survives(todos: list[Todo]) -> None:
 
 def test_todo_whose_reopening_is_taken_back_is_swept(todos: list[Todo]) -> None:
     mine = todos[4]
-    with sweep_beside() as sweep:
+    with sweep_beside() as begin:
         with transaction.atomic():
             TodoService.reopen(user=mine.user, todo_id=mine.pk)
+            sweep = begin()
             wait_until_blocked(sweep)
             transaction.set_rollback(True)
         result = sweep.result(timeout=10)
@@ -88,11 +95,12 @@ def test_todo_whose_reopening_is_taken_back_is_swept(todos: list[Todo]) -> None:
 
 def test_completed_todo_edited_during_cleanup_is_swept_all_the_same(todos: list[Todo]) -> None:
     mine = todos[4]
-    with sweep_beside() as sweep:
+    with sweep_beside() as begin:
         with transaction.atomic():
             TodoService.edit(
                 user=mine.user, todo_id=mine.pk, title="Edited", description="", due_on=None
             )
+            sweep = begin()
             wait_until_blocked(sweep)
         result = sweep.result(timeout=10)
 
@@ -125,10 +133,10 @@ def test_todos_of_an_owner_deactivated_between_two_batches_survive(
 def test_owner_being_deactivated_neither_blocks_the_sweep_nor_is_blocked_by_it(
     todos: list[Todo], bob: User
 ) -> None:
-    with sweep_beside() as sweep, transaction.atomic():
+    with sweep_beside() as begin, transaction.atomic():
         User.objects.filter(pk=bob.pk).update(is_active=False)
         # Not committed: to everyone else, Bob is still active.
-        assert sweep.result(timeout=10)["todos_deleted"] == len(todos)
+        assert begin().result(timeout=10)["todos_deleted"] == len(todos)
 
 
 def test_todo_created_and_completed_during_the_sweep_is_left_for_the_next(
@@ -146,12 +154,11 @@ def test_todo_created_and_completed_during_the_sweep_is_left_for_the_next(
 
 def test_two_sweeps_at_once_count_every_todo_exactly_once(alice: User) -> None:
     new_todos(alice, each=2_000)
-    with sweep_beside(batch_size=50) as first, sweep_beside(batch_size=70) as second:
-        swept = (
-            first.result(timeout=30)["todos_deleted"] + second.result(timeout=30)["todos_deleted"]
-        )
+    with sweep_beside() as begin:
+        sweeps = [begin(batch_size=size) for size in (50, 70)]
+        swept = [sweep.result(timeout=30)["todos_deleted"] for sweep in sweeps]
 
-    assert swept == 2_000
+    assert sum(swept) == 2_000
     assert not Todo.objects.exists()
 
 
