@@ -573,8 +573,15 @@ def test_without_a_connection_nothing_that_was_typed_is_lost(arrive: Arrive) -> 
     check(visit)
 
     page.context.set_offline(False)
-    for _ in range(3):
-        page.get_by_role("button", name="Try again").first.click()
+    page.mouse.move(*middle(page.get_by_role("button", name="Try again").first))
+    page.mouse.down()
+    # An answer that comes meanwhile takes the message from the page and puts it in again.
+    page.get_by_role("button", name="Try again").last.evaluate("(button) => button.click()")
+    expect(row(page, "Buy milk")).to_have_count(1)
+    expect(page.locator(".trouble")).to_have_count(2)
+    page.mouse.up()
+    expect(page.locator(".trouble")).to_have_count(1)
+    page.get_by_role("button", name="Try again").click()
     expect(page.locator(".trouble")).to_have_count(0)
     for title in ("Buy milk", "Buy bread"):
         expect(row(page, title)).to_have_count(1)

@@ -174,25 +174,37 @@
 
     // --- A press during which the list is replaced --------------------------------------------------
 
-    // The browser drops a click whose button has gone by the time it is let go of.
+    // The browser drops a click whose button goes, or is put in again, before it is let go of.
     let pressed = null;
 
     document.addEventListener("mousedown", (event) => {
-        const control = event.target.closest?.(".row button, .row a");
-        const meant = control && !event.button && !isUnmeant(event) && !rowOf(control).classList.contains("going");
-        pressed = meant ? { control, x: event.clientX, y: event.clientY } : null;
+        const control = event.target.closest?.("#main button, #main a");
+        const meant = control && !event.button && !isUnmeant(event) && !rowOf(control)?.classList.contains("going");
+        pressed = meant ? { control, x: event.clientX, y: event.clientY, replaced: false, clicked: false } : null;
     });
+
+    document.body.addEventListener("htmx:afterSwap", () => {
+        if (pressed) pressed.replaced = true;
+    });
+
+    window.addEventListener("click", ({ target }) => {
+        if (pressed?.control.contains(target)) pressed.clicked = true;
+    }, { capture: true });
 
     document.addEventListener("mouseup", ({ clientX, clientY }) => {
-        if (pressed && !pressed.control.isConnected
-            && Math.hypot(clientX - pressed.x, clientY - pressed.y) < SAME_PLACE_PX) sameAs(pressed.control)?.click();
-        pressed = null;
+        const press = pressed;
+        if (!press?.replaced || Math.hypot(clientX - press.x, clientY - press.y) > SAME_PLACE_PX) return;
+        // After the browser's own click, if there is one.
+        setTimeout(() => press.clicked || sameAs(press.control)?.click());
     });
 
-    // What does the same to the same row, if anything still does.
+    // The control itself, or what does the same to the same row, if anything still does.
     function sameAs(control) {
-        const controls = document.getElementById(rowOf(control).id)?.querySelectorAll("button, a") ?? [];
-        return [...controls].find((one) => one.className === control.className && one.textContent === control.textContent);
+        if (control.isConnected) return control;
+        const row = document.getElementById(rowOf(control)?.id);
+        return [...(row?.querySelectorAll("button, a") ?? [])].find(
+            (one) => one.className === control.className && one.textContent === control.textContent,
+        );
     }
 
     // --- Forms and buttons ------------------------------------------------------------------------
