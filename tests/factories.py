@@ -49,7 +49,7 @@ def give_each(user: User, done: Iterable[bool]) -> None:
     )
 
 
-def new_token(user: User, *, access: Access) -> str:
+def new_token(user: User, access: Access = Access.WRITE) -> str:
     """Give a person a token of whatever name; return its secret."""
     return TokenService.create(user=user, name=f"Token {uuid4()}", access=access).secret
 

@@ -101,14 +101,9 @@ class Program:
         return self.ask("DELETE", path, **headers)
 
 
-def secret_of(user: User, access: Access = Access.WRITE) -> str:
-    """Make a token of a person's; return its secret."""
-    return new_token(user, access=access)
-
-
 def program_of(user: User, access: Access = Access.WRITE) -> Program:
     """Return a program with a token of a person's."""
-    return Program(secret_of(user, access))
+    return Program(new_token(user, access))
 
 
 def ids_of(answer: Answer) -> list[int]:

@@ -10,9 +10,9 @@ import pytest
 from django.utils import timezone
 
 from accounts.models import User
-from tests.api.clients import Answer, Program, ids_of, program_of, secret_of
+from tests.api.clients import Answer, Program, ids_of, program_of
 from tests.examples import examples
-from tests.factories import new_todo, new_todos, trash
+from tests.factories import new_todo, new_todos, new_token, trash
 from tests.todos.locks import in_another_connection
 from todos.models import IdempotencyKey, Todo, TrashedTodo
 from todos.services import TodoService
@@ -270,7 +270,7 @@ def test_selections_that_overlap_restore_each_todo_once(
 
 def test_token_that_is_revoked_by_two_at_once_is_revoked_once(alice: User) -> None:
     for _ in range(ROUNDS):
-        secret = secret_of(alice)
+        secret = new_token(alice)
         answers = at_once(*(partial(Program(secret).delete, "/me/token") for _ in range(2)))
         assert statuses(answers) in ([204, 401], [204, 404])
         assert Program(secret).get("/me").status == 401

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from pytest_django import Settings
 
 from accounts.models import Token, User
-from tests.api.clients import Program, assert_problem, ids_of, program_of, secret_of
+from tests.api.clients import Program, assert_problem, ids_of, program_of
 from tests.examples import examples
-from tests.factories import AS_OF, LONG_AGO, new_todo, new_todos, new_trash, trash
+from tests.factories import AS_OF, LONG_AGO, new_todo, new_todos, new_token, new_trash, trash
 from todos.models import Todo, TrashedTodo
 from todos.services import TodoService
 
@@ -473,7 +473,7 @@ def test_preference_that_there_is_not_is_refused_and_named(
 
 
 def test_program_revokes_its_own_token_and_no_other(api: Program, alice: User) -> None:
-    other = Program(secret_of(alice))
+    other = Program(new_token(alice))
     assert api.delete("/me/token").status == 204
     assert_problem(api.get("/me"), 401)
     assert_problem(api.delete("/me/token"), 401)

@@ -14,9 +14,9 @@ from django.utils import timezone
 
 from accounts.models import Access, Token, User
 from accounts.tokens.services import TokenService
-from tests.api.clients import Answer, Program, assert_problem, program_of, secret_of
+from tests.api.clients import Answer, Program, assert_problem, program_of
 from tests.api.operations import OF_ITSELF, Operation, all_operations, named, writing
-from tests.factories import new_run, new_todo, new_todos, trash
+from tests.factories import new_run, new_todo, new_todos, new_token, trash
 from tests.rows import all_rows, rows_of, without_visits
 from todos.services import TodoService
 
@@ -165,9 +165,9 @@ def test_token_that_reads_reads_everything(her: Alice) -> None:
 
 def wrong_headers(user: User) -> dict[str, str]:
     """Return headers `Authorization` that open nothing, by what is wrong with each."""
-    good = secret_of(user)
-    calendar = secret_of(user, Access.CALENDAR)
-    expired = secret_of(user)
+    good = new_token(user)
+    calendar = new_token(user, Access.CALENDAR)
+    expired = new_token(user)
     Token.objects.filter(prefix=expired[5:13]).update(
         expires_at=timezone.now() - timedelta(seconds=1)
     )
@@ -179,7 +179,7 @@ def wrong_headers(user: User) -> dict[str, str]:
         "expired": f"Bearer {expired}",
         "revoked": f"Bearer {revoked.secret}",
         "of the calendar": f"Bearer {calendar}",
-        "of somebody who may not log in": f"Bearer {secret_of(left)}",
+        "of somebody who may not log in": f"Bearer {new_token(left)}",
         "of nobody": f"Bearer tidy_{'a' * 8}_{'b' * 32}",
         "another secret with the same prefix": f"Bearer {good[:-1]}{other}",
         "too short": f"Bearer {good[:-1]}",

@@ -56,7 +56,7 @@ def address(alice: User) -> str:
 
 
 def address_of(user: User, *, access: Access = Access.CALENDAR) -> str:
-    return f"/calendar/{new_token(user, access=access)}.ics"
+    return f"/calendar/{new_token(user, access)}.ics"
 
 
 def body(client: Client, address: str) -> bytes:
